@@ -1,0 +1,34 @@
+# Two commands on a fresh machine with Python and make: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find data detector extractors pipeline -name '*.py' -o -name '*.html') pyproject.toml README.md
+
+.PHONY: demo test check clean
+
+demo: $(VENV)/installed
+	$(BIN)/mulde demo
+
+test: $(VENV)/installed-dev check
+	$(BIN)/pytest
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy -p mulde.data -p mulde.extractors -p mulde.detector -p mulde.pipeline
+
+# A normal install, as users have it: type checkers cannot follow an editable one.
+$(VENV)/installed: $(VENV)/bin/pip $(SOURCES)
+	$(BIN)/pip install --quiet '.[all]'
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/bin/pip $(SOURCES)
+	$(BIN)/pip install --quiet '.[all,dev]'
+	touch $@ $(VENV)/installed
+
+$(VENV)/bin/pip:
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) build mulde.egg-info
