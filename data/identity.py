@@ -1,0 +1,101 @@
+"""Tell whether a video is still the one that features were made from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from mulde.data.errors import VideoError
+from mulde.data.files import list_images
+from mulde.data.video import Video
+
+BLOCK_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class SourceIdentity:
+    """What a video file, or a folder of images, was like when it was read."""
+
+    size_bytes: int
+    """Of the file, or of all images together."""
+    mtime_ns: int
+    """Last change in nanoseconds: of the file, or the latest of the folder and its images."""
+    n_files: int
+    """1, or the number of images."""
+    digest: str = ""
+    """BLAKE2b of the content, of a folder of names and contents, in hexadecimal; "" if not computed."""
+
+    def matches(self, other: SourceIdentity) -> bool:
+        """Whether both are the same source: the same size, time and number of files, or the same digest."""
+        if replace(self, digest="") == replace(other, digest=""):
+            return True
+        return self.digest != "" and self.digest == other.digest
+
+    def to_dict(self) -> dict[str, int | str]:
+        """Give plain values, to be kept as attributes."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> SourceIdentity:
+        """Take back what `to_dict` gave; the numbers may have become NumPy's."""
+        return cls(
+            size_bytes=int(str(values["size_bytes"])),
+            mtime_ns=int(str(values["mtime_ns"])),
+            n_files=int(str(values["n_files"])),
+            digest=str(values["digest"]),
+        )
+
+
+def identify(video: Video, *, with_digest: bool) -> SourceIdentity:
+    """Describe what a video's file or folder is like now.
+
+    Args:
+        video: Its files are looked at, and with `with_digest` read in full.
+        with_digest: Whether to hash the content, which takes about a second a gigabyte.
+
+    Raises:
+        VideoError: The file or folder is not there or cannot be read.
+    """
+    try:
+        files = list_images(video.path) if video.is_frame_folder else [video.path]
+        stats = [file.stat() for file in files]
+        times = [stat.st_mtime_ns for stat in stats]
+        if video.is_frame_folder:
+            times.append(video.path.stat().st_mtime_ns)  # a renamed image changes no other time
+        return SourceIdentity(
+            size_bytes=sum(stat.st_size for stat in stats),
+            mtime_ns=max(times),
+            n_files=len(files),
+            digest=_digest(files, with_names=video.is_frame_folder) if with_digest else "",
+        )
+    except OSError as error:
+        raise VideoError(f"{video.path} cannot be read ({error.strerror}): check the path") from error
+
+
+def is_unchanged(video: Video, known: SourceIdentity) -> bool:
+    """Whether a video is still the one that `known` describes; it is read only if nothing else tells.
+
+    Raises:
+        VideoError: The file or folder is not there or cannot be read.
+    """
+    now = identify(video, with_digest=False)
+    if known.matches(now):
+        return True
+    if known.digest == "" or (known.size_bytes, known.n_files) != (now.size_bytes, now.n_files):
+        return False
+    return known.matches(identify(video, with_digest=True))
+
+
+def _digest(files: list[Path], *, with_names: bool) -> str:
+    total = hashlib.blake2b(digest_size=16)
+    for file in sorted(files):
+        content = hashlib.blake2b(digest_size=16)
+        with file.open("rb") as stream:
+            while block := stream.read(BLOCK_BYTES):
+                content.update(block)
+        if with_names:
+            total.update(file.name.encode("utf-8", "surrogateescape") + b"\0")
+        total.update(content.digest())
+    return total.hexdigest()

@@ -1,0 +1,75 @@
+"""What every test may use: small real videos, made on the fly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+
+class WriteVideo(Protocol):
+    """Encode frames into a video file; see the fixture `write_video`."""
+
+    def __call__(
+        self,
+        path: Path,
+        frames: Iterable[NDArray[np.uint8]],
+        fps: float = 10,
+        codec: str = "libx264",
+        *,
+        pix_fmt: str = "yuv420p",
+        **options: object,
+    ) -> Path: ...
+
+
+@pytest.fixture(scope="session")
+def write_video() -> WriteVideo:
+    """Give a function that encodes (H, W, 3) uint8 RGB frames into `path`, whose suffix names the container.
+
+    `options` go to the codec, such as g=5 (key frame distance), bf=0 (no B-frames) or qp=0 (lossless in
+    YUV; codec="libx264rgb", pix_fmt="rgb24" with qp=0 gives the very same RGB back). `movflags` goes to the
+    container. H and W must be even with yuv420p. The path comes back.
+    """
+
+    def write(
+        path: Path,
+        frames: Iterable[NDArray[np.uint8]],
+        fps: float = 10,
+        codec: str = "libx264",
+        *,
+        pix_fmt: str = "yuv420p",
+        **options: object,
+    ) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        muxer_options = {"movflags": str(options.pop("movflags"))} if "movflags" in options else {}
+        with av.open(str(path), "w", options=muxer_options) as container:
+            stream = container.add_stream(
+                codec,
+                rate=Fraction(fps).limit_denominator(1001),
+                options={k: str(v) for k, v in options.items()},
+            )
+            stream.pix_fmt = pix_fmt
+            stream.thread_count = 1
+            for index, rgb in enumerate(frames):
+                if index == 0:
+                    stream.height, stream.width = rgb.shape[:2]
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+            container.mux(stream.encode(None))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def shared_folder() -> Path:
+    """Give the folder of real footage next to this repository, or skip where there is none."""
+    folder = Path(__file__).parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"no real footage: {folder} is not there")
+    return folder
