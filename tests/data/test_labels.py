@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mulde.data.errors import InputError
+from mulde.data.labels import Labels, read_labels
+from mulde.data.video import Video
+
+
+def video(name: str) -> Video:
+    return Video(name=name, path=Path(name), split_folder=Path())
+
+
+def array(*values: int) -> np.ndarray:
+    return np.array(values, dtype=np.uint8)
+
+
+class TestFrames:
+    @pytest.mark.parametrize(
+        ("intervals", "n_frames", "expected"),
+        [
+            ((), 0, []),
+            ((), 3, [0, 0, 0]),
+            (((0, 1),), 1, [1]),
+            (((1, 3),), 4, [0, 1, 1, 0]),
+            (((2, 4),), 4, [0, 0, 1, 1]),
+            (((0, 1), (3, 4)), 4, [1, 0, 0, 1]),
+            (((0, 3), (1, 2)), 4, [1, 1, 1, 0]),
+        ],
+    )
+    def test_intervals(self, intervals, n_frames, expected):
+        frames = Labels(intervals={"a": intervals}).frames("a", n_frames)
+        assert frames.dtype == np.uint8
+        assert frames.tolist() == expected
+
+    def test_intervals_beyond_the_last_frame(self):
+        with pytest.raises(InputError, match="labels for a reach frame 200, but it has 180 decoded frames"):
+            Labels(intervals={"a": ((0, 200),)}).frames("a", 180)
+
+    @pytest.mark.parametrize(
+        ("n_frames", "expected", "warns"),
+        [(3, [0, 1, 1], False), (2, [0, 1], True), (4, [0, 1, 1, 1], True)],
+    )
+    def test_array_is_fitted_by_one_frame(self, caplog, n_frames, expected, warns):
+        labels = Labels(arrays={"cam/a": array(0, 1, 1)})
+        with caplog.at_level(logging.WARNING):
+            assert labels.frames("cam/a", n_frames).tolist() == expected
+        assert ("cam/a" in caplog.text) == warns
+
+    @pytest.mark.parametrize("n_frames", [0, 1, 5, 100])
+    def test_array_of_another_length(self, n_frames):
+        with pytest.raises(InputError, match=f"labels for a are for 3 frames, but it has {n_frames} decoded"):
+            Labels(arrays={"a": array(0, 1, 1)}).frames("a", n_frames)
+
+    def test_the_result_is_the_callers(self):
+        labels = Labels(arrays={"a": array(0, 0)})
+        labels.frames("a", 2)[:] = 1
+        assert labels.frames("a", 2).tolist() == [0, 0]
+
+    def test_unlabelled_is_an_error_that_names_the_nearest(self):
+        with pytest.raises(InputError, match="no labels for video Test02; the nearest are Test002"):
+            Labels(intervals={"Test002": (), "other": ()}).frames("Test02", 3)
+
+    @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 10)), max_size=5))
+    def test_a_frame_is_abnormal_where_an_interval_covers_it(self, starts_and_lengths):
+        intervals = tuple((start, start + length) for start, length in starts_and_lengths)
+        frames = Labels(intervals={"a": intervals}).frames("a", 40)
+        assert frames.tolist() == [int(any(s <= t < e for s, e in intervals)) for t in range(40)]
+
+
+class TestRecord:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"intervals": {"a": ((3, 3),)}}, "no interval"),
+            ({"intervals": {"a": ((-1, 3),)}}, "no interval"),
+            ({"arrays": {"a": array(0, 2)}}, "0 or 1"),
+            ({"arrays": {"a": array(0, 1)[None]}}, "0 or 1"),
+            ({"arrays": {"a": array(0)}, "intervals": {"a.mp4": ()}}, "keep one"),
+            ({"intervals": {"a": (), "a.avi": ()}}, "twice"),
+        ],
+    )
+    def test_checks_itself(self, arguments, message):
+        with pytest.raises(InputError, match=message):
+            Labels(**arguments)
+
+    def test_digest_is_of_the_content(self):
+        one = Labels(intervals={"a": ((0, 2), (4, 5)), "b": ()})
+        assert one.digest == Labels(intervals={"b.mp4": (), "a": ((4, 5), (0, 2))}).digest
+        others = [
+            Labels(),
+            Labels(intervals={"a": ((0, 2), (4, 5))}),
+            Labels(intervals={"a": ((0, 2), (4, 6)), "b": ()}),
+            Labels(arrays={"a": array(0, 1)}),
+            Labels(arrays={"a": array(1, 0)}),
+        ]
+        assert len({one.digest, *(other.digest for other in others)}) == 6
+
+
+class TestCheckAgainst:
+    def test_nothing_to_check(self):
+        assert Labels().check_against([]) == ()
+
+    def test_gives_the_unlabelled_videos(self):
+        labels = Labels(intervals={"a.mp4": ()}, arrays={"b": array(0)})
+        videos = [video("a"), video("b"), video("c")]
+        assert labels.check_against(videos) == (video("c"),)
+        assert [labels.has(v.name) for v in videos] == [True, True, False]
+
+    def test_names_the_nearest_video(self):
+        labels = Labels(intervals={"Tst002": ((0, 1),)})
+        with pytest.raises(InputError, match=r"labels for video Tst002, which is not there; .* Test002"):
+            labels.check_against([video("Test002"), video("cam/other")])
+
+
+class TestCsv:
+    @pytest.mark.parametrize(
+        ("content", "expected"),
+        [
+            ("video,start,end\n", {}),
+            ("video,start,end\na,,\n", {"a": ()}),
+            ("video,start,end\na,0,5\na,7,9\n", {"a": ((0, 5), (7, 9))}),
+            ("\ufeffvideo,start,end\r\n a , 0 , 5 \r\n\r\n", {"a": ((0, 5),)}),
+            ("Video, Start, End\ncam1/a.mp4,0,5\n", {"cam1/a": ((0, 5),)}),
+            ("video,start,end\ncam1\\a.AVI,0,5", {"cam1/a": ((0, 5),)}),
+            ('video,start,end\n"day, two.5",1,2', {"day, two.5": ((1, 2),)}),
+            ("video,start,end\nstraße,1,2", {"straße": ((1, 2),)}),
+        ],
+    )
+    def test_reads(self, tmp_path, content, expected):
+        path = tmp_path / "labels.csv"
+        path.write_bytes(content.encode())
+        assert read_labels(path).intervals == expected
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("", ":1: .*video,start,end"),
+            ("a,0,5\n", ":1: .*found 'a,0,5'"),
+            ("video;start;end\na;0;5\n", ":1: "),
+            ("video,start,end\na,0\n", ":2: expected video,start,end"),
+            ("video,start,end\na,0,5\n\n,0,5\n", ":4: expected"),
+            ("video,start,end\na,0,5,1\n", ":2: expected"),
+            ("video,start,end\na,zero,5\n", ":2: .*whole frame numbers.*'zero','5'"),
+            ("video,start,end\na,0.5,5\n", ":2: .*whole"),
+            ("video,start,end\na,3,\n", ":2: .*both empty"),
+            ("video,start,end\na,5,5\n", ":2: .*no interval"),
+            ("video,start,end\na,-1,5\n", ":2: .*no interval"),
+        ],
+    )
+    def test_bad_line_is_named(self, tmp_path, content, message):
+        path = tmp_path / "labels.csv"
+        path.write_text(content)
+        with pytest.raises(InputError, match=f"labels.csv{message}"):
+            read_labels(path)
+
+    def test_not_text(self, tmp_path):
+        path = tmp_path / "labels.csv"
+        path.write_bytes(b"video,start,end\n\xff\xfe,0,1\n")
+        with pytest.raises(InputError, match="UTF-8"):
+            read_labels(path)
+
+
+class TestArrays:
+    def test_folder_with_sub_folders(self, tmp_path):
+        (tmp_path / "cam1").mkdir()
+        np.save(tmp_path / "cam1" / "a.npy", np.array([False, True]))
+        np.save(tmp_path / "b.mp4.npy", np.array([[0, 1, 1]], dtype=np.float64))
+        (tmp_path / "c.txt").write_text("0 1\n1,0\n")
+        (tmp_path / "._c.txt").write_text("junk")
+        labels = read_labels(tmp_path)
+        assert labels.names == ("b", "c", "cam1/a")
+        assert labels.frames("cam1/a", 2).tolist() == [0, 1]
+        assert labels.frames("b.mp4", 3).tolist() == [0, 1, 1]
+        assert labels.frames("c", 4).tolist() == [0, 1, 1, 0]
+
+    def test_single_file(self, tmp_path):
+        np.save(tmp_path / "a.npy", np.array([0, 1]))
+        assert read_labels(tmp_path / "a.npy").names == ("a",)
+
+    @pytest.mark.parametrize(
+        ("values", "message"),
+        [
+            (np.array([]), "must hold one 0"),
+            (np.array([0, 2]), "must hold one 0"),
+            (np.array([0.0, np.nan]), "must hold one 0"),
+            (np.zeros((2, 3)), r"found shape \(2, 3\)"),
+            (np.array(1), "must hold one 0"),
+            (np.array(["0", "1"]), "must hold one 0"),
+            (np.array([{}, None], dtype=object), "is not 0/1 a frame"),
+        ],
+    )
+    def test_bad_array(self, tmp_path, values, message):
+        np.save(tmp_path / "a.npy", values, allow_pickle=True)
+        with pytest.raises(InputError, match=rf"a\.npy.*{message}"):
+            read_labels(tmp_path)
+
+    @pytest.mark.parametrize(("name", "content"), [("a.txt", b"0 one"), ("a.npy", b""), ("a.npy", b"junk")])
+    def test_bad_file(self, tmp_path, name, content):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=f"{name} is not 0/1 a frame"):
+            read_labels(tmp_path)
+
+    def test_two_files_for_one_video(self, tmp_path):
+        (tmp_path / "a.txt").write_text("0")
+        np.save(tmp_path / "a.npy", np.array([0]))
+        with pytest.raises(InputError, match=r"a\.npy and .*a\.txt both label video a"):
+            read_labels(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("missing.csv", "not there"), ("empty", r"holds no \.npy or \.txt"), ("a.json", "are not .csv")],
+)
+def test_nothing_to_read(tmp_path, name, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(InputError, match=message):
+        read_labels(tmp_path / name)
