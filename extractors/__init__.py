@@ -1,0 +1,1 @@
+"""Turn frames into boxes and features."""

@@ -1,0 +1,40 @@
+"""Arithmetic on images that several extractors share."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+cv2.setNumThreads(1)  # one worker process a core; threads of their own would only fight over it
+
+
+def to_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the luminance, (H, W) uint8, of an (H, W, 3) RGB image."""
+    grey: NDArray[np.uint8] = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    return grey
+
+
+def box_sums(
+    image: NDArray[np.floating] | NDArray[np.uint8], box_xyxy: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Sum an image over boxes by its integral image.
+
+    Args:
+        image: (H, W) or (H, W, C).
+        box_xyxy: (n, 4) integers inside the image, half-open.
+
+    Returns:
+        (n,) or (n, C).
+    """
+    integral = cv2.integral(image, sdepth=cv2.CV_64F)  # (H + 1, W + 1[, C])
+    x1, y1, x2, y2 = box_xyxy.T
+    sums: NDArray[np.float64] = integral[y2, x2] - integral[y1, x2] - integral[y2, x1] + integral[y1, x1]
+    return sums
+
+
+def to_pixels(box_xyxy: NDArray[np.floating], width: int, height: int) -> NDArray[np.int64]:
+    """Round boxes to whole pixels and clip them to an image; each keeps at least a pixel inside."""
+    x1, y1, x2, y2 = np.round(box_xyxy).astype(np.int64).T
+    x1, y1 = np.clip(x1, 0, width - 1), np.clip(y1, 0, height - 1)
+    return np.stack([x1, y1, np.clip(x2, x1 + 1, width), np.clip(y2, y1 + 1, height)], axis=1)

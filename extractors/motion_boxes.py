@@ -1,0 +1,129 @@
+"""Boxes of what moves or does not belong to the background, without any network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mulde.data.video import Frame
+from mulde.extractors.base import BoxFinder, Objects, Preparation
+from mulde.extractors.images import box_sums, to_grey, to_pixels
+from mulde.extractors.scene import SceneModel, foreground
+from mulde.extractors.settings import GradientSettings, WindowSettings
+
+
+@dataclass(frozen=True)
+class GreyFrame(Preparation):
+    """The luminance of a frame, (H, W) uint8."""
+
+    def start(self) -> Callable[[Frame], NDArray[np.uint8]]:
+        """Return the conversion."""
+        return lambda frame: to_grey(frame.rgb)
+
+
+@dataclass(frozen=True)
+class MotionWindows(BoxFinder):
+    """Windows of about an object's size that hold foreground.
+
+    Unlike connected regions they do not merge neighbours, and a fast part is not diluted by a slow crowd.
+    """
+
+    name: ClassVar[str] = "windows"
+    code_version: ClassVar[int] = 1
+    measure_names: ClassVar[tuple[str, ...]] = ("coverage",)
+
+    scene: SceneModel = field(compare=False)
+    options: WindowSettings
+
+    @property
+    def preparation(self) -> GreyFrame:
+        """Grey frames."""
+        return GreyFrame()
+
+    def settings(self) -> dict[str, Any]:
+        """Return the options and what the scene is."""
+        return {"code_version": self.code_version, **asdict(self.options), "scene": self.scene.digest}
+
+    @cached_property
+    def lattice(self) -> NDArray[np.float32]:
+        """All windows of the scene, (n_windows, 4) float32 xyxy."""
+        boxes = [box for scale in self.options.scales for box in self._windows(scale)]
+        return np.array(boxes, np.float32).reshape(-1, 4)
+
+    def find(self, around: Sequence[NDArray[np.uint8]], centre: int) -> Objects:
+        """Return the windows that are foreground for `min_coverage` of their area or more."""
+        mask = foreground(around[centre], self.scene.background, self.options.threshold)
+        pixels = to_pixels(self.lattice, *self.scene.size)
+        area = (pixels[:, 2] - pixels[:, 0]) * (pixels[:, 3] - pixels[:, 1])
+        coverage = box_sums(mask.astype(np.uint8), pixels) / area
+        kept = coverage >= self.options.min_coverage
+        return Objects(self.lattice[kept], coverage[kept, None].astype(np.float32))
+
+    def _windows(self, scale: float) -> list[tuple[float, float, float, float]]:
+        frame_width, frame_height = self.scene.size
+        step = 1 - self.options.overlap
+        bottom, boxes = float(frame_height), list[tuple[float, float, float, float]]()
+        while True:
+            height = self.scene.object_height(bottom) * scale
+            width = min(height * self.scene.aspect, frame_width)
+            if bottom - height < 0:
+                return boxes
+            n_columns = int(np.ceil((frame_width - width) / (width * step))) + 1
+            lefts = np.linspace(0, frame_width - width, n_columns)
+            boxes += [(left, bottom - height, left + width, bottom) for left in lefts]
+            bottom -= height * step
+
+
+@dataclass(frozen=True)
+class MotionGradient(BoxFinder):
+    """Boxes around connected regions that change between two frames.
+
+    Source: AI-VAD (arXiv 2212.00789), which uses them for what its object detector does not know.
+    """
+
+    name: ClassVar[str] = "gradient"
+    code_version: ClassVar[int] = 1
+    measure_names: ClassVar[tuple[str, ...]] = ("coverage",)
+
+    options: GradientSettings
+
+    @property
+    def preparation(self) -> GreyFrame:
+        """Grey frames."""
+        return GreyFrame()
+
+    @property
+    def n_frames_around(self) -> int:
+        """The frame before is needed."""
+        return 1
+
+    def settings(self) -> dict[str, Any]:
+        """Return the options."""
+        return {"code_version": self.code_version, **asdict(self.options)}
+
+    def find(self, around: Sequence[NDArray[np.uint8]], centre: int) -> Objects:
+        """Return boxes around what changed since the frame before; none in the first frame."""
+        if centre == 0:
+            return Objects(np.empty((0, 4), np.float32), np.empty((0, 1), np.float32))
+        before, now = (cv2.GaussianBlur(grey, (5, 5), 0) for grey in around[centre - 1 : centre + 1])
+        changed = (cv2.absdiff(before, now) > self.options.threshold).astype(np.uint8)
+        contours, _ = cv2.findContours(changed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        sizes = [cv2.boundingRect(contour) for contour in contours if self._is_object(contour)]
+        x, y, width, height = np.array(sizes, np.float32).reshape(-1, 4).T
+        grow = self.options.grow_px
+        boxes = np.stack([x - grow, y - grow, x + width + grow, y + height + grow], axis=1)  # (n, 4)
+        pixels = to_pixels(boxes, now.shape[1], now.shape[0])
+        area = (pixels[:, 2] - pixels[:, 0]) * (pixels[:, 3] - pixels[:, 1])
+        coverage = box_sums(changed, pixels) / area
+        return Objects(pixels.astype(np.float32), coverage[:, None].astype(np.float32))
+
+    def _is_object(self, contour: NDArray[np.int32]) -> bool:
+        _, _, width, height = cv2.boundingRect(contour)
+        is_large = cv2.contourArea(contour) >= self.options.min_area_px
+        return is_large and max(width, height) <= self.options.max_aspect * min(width, height)
