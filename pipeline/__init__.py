@@ -1,0 +1,1 @@
+"""Run the stages, remember what is done, and talk to the user."""
