@@ -37,7 +37,7 @@ class FlowField:
         height, width = image.shape[:2]
         pixels = to_pixels(box_xyxy * np.tile(self.grid_scale, 2), width, height)
         area = (pixels[:, 2] - pixels[:, 0]) * (pixels[:, 3] - pixels[:, 1])
-        return (box_sums(image, pixels).reshape(len(pixels), -1) / area[:, None]).astype(np.float32)
+        return (box_sums(image, pixels) / area[:, None]).astype(np.float32)
 
 
 @dataclass(frozen=True)

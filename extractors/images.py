@@ -25,9 +25,10 @@ def box_sums(
         box_xyxy: (n, 4) integers inside the image, half-open.
 
     Returns:
-        (n,) or (n, C).
+        (n, C), with C = 1 for an (H, W) image.
     """
     integral = cv2.integral(image, sdepth=cv2.CV_64F)  # (H + 1, W + 1[, C])
+    integral = integral.reshape(*integral.shape[:2], -1)
     x1, y1, x2, y2 = box_xyxy.T
     sums: NDArray[np.float64] = integral[y2, x2] - integral[y1, x2] - integral[y2, x1] + integral[y1, x1]
     return sums

@@ -61,7 +61,7 @@ class MotionWindows(BoxFinder):
         mask = foreground(around[centre], self.scene.background, self.options.threshold)
         pixels = to_pixels(self.lattice, *self.scene.size)
         area = (pixels[:, 2] - pixels[:, 0]) * (pixels[:, 3] - pixels[:, 1])
-        coverage = box_sums(mask.astype(np.uint8), pixels) / area
+        coverage = box_sums(mask.astype(np.uint8), pixels)[:, 0] / area
         kept = coverage >= self.options.min_coverage
         return Objects(self.lattice[kept], coverage[kept, None].astype(np.float32))
 
@@ -120,7 +120,7 @@ class MotionGradient(BoxFinder):
         boxes = np.stack([x - grow, y - grow, x + width + grow, y + height + grow], axis=1)  # (n, 4)
         pixels = to_pixels(boxes, now.shape[1], now.shape[0])
         area = (pixels[:, 2] - pixels[:, 0]) * (pixels[:, 3] - pixels[:, 1])
-        coverage = box_sums(changed, pixels) / area
+        coverage = box_sums(changed, pixels)[:, 0] / area
         return Objects(pixels.astype(np.float32), coverage[:, None].astype(np.float32))
 
     def _is_object(self, contour: NDArray[np.int32]) -> bool:

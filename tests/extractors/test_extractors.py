@@ -1,0 +1,120 @@
+"""One battery for every extractor: whoever adds one adds a line to EXTRACTORS."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mulde.data.features import FeatureRows, join_rows
+from mulde.data.video import Frame
+from mulde.extractors.base import Extractor, Objects
+from mulde.extractors.flow import DenseFlow
+from mulde.extractors.hog import Hog
+from mulde.extractors.one_pass import OnePass
+from mulde.extractors.settings import HogSettings, VelocitySettings
+from mulde.extractors.velocity import Direction, Velocity
+
+FLOW = DenseFlow("fast", 1.0)
+EXTRACTORS: list[Extractor] = [
+    Velocity(FLOW, 2, VelocitySettings()),
+    Velocity(FLOW, 0, VelocitySettings(n_bins=8, with_coverage=False)),
+    Direction(FLOW, 1),
+    Hog(HogSettings()),
+]
+all_extractors = pytest.mark.parametrize("extractor", EXTRACTORS, ids=lambda e: f"{e.name}-{e.n_features}")
+
+
+def make_frames(n_frames: int, size: tuple[int, int] = (64, 48), seed: int = 0) -> list[Frame]:
+    """A textured picture that slides by a pixel a frame."""
+    width, height = size
+    rng = np.random.default_rng(seed)
+    wide = rng.integers(0, 256, (height // 4 + 1, (width + n_frames) // 4 + 2, 1), np.uint8)
+    wide = np.kron(wide, np.ones((4, 4, 3), np.uint8))
+    return [Frame(t, t / 10, np.ascontiguousarray(wide[:height, t : t + width])) for t in range(n_frames)]
+
+
+def objects_of(boxes: list[list[float]]) -> FeatureRows:
+    """The same boxes as rows of one frame."""
+    box = np.array(boxes, np.float32).reshape(-1, 4)
+    return FeatureRows(np.full((len(box), 1), 0.5, np.float32), np.zeros(len(box), np.int64), box)
+
+
+def run(extractor: Extractor, frames: list[Frame], known: FeatureRows) -> FeatureRows:
+    """One pass over frames with known objects."""
+    parts: list[FeatureRows] = []
+    one_pass = OnePass([(extractor, parts.append)], known_objects=known)
+    for frame in frames:
+        one_pass.push(frame)
+    one_pass.finish()
+    return join_rows(parts) if parts else known
+
+
+def in_frames(boxes: list[list[float]], frames: list[int]) -> FeatureRows:
+    box = np.array(boxes, np.float32).reshape(-1, 4)
+    return FeatureRows(np.full((len(box), 1), 0.5, np.float32), np.array(frames, np.int64), box)
+
+
+BOXES = [[0, 0, 64, 48], [10, 5, 30, 40], [50, 30, 64, 48]]
+
+
+@all_extractors
+def test_no_object_gives_no_row(extractor: Extractor) -> None:
+    rows = run(extractor, make_frames(4), in_frames([], []))
+    assert rows.features.shape == (0, extractor.n_features)
+
+
+@all_extractors
+def test_video_of_one_frame(extractor: Extractor) -> None:
+    rows = run(extractor, make_frames(1), in_frames(BOXES, [0, 0, 0]))
+    assert rows.features.shape == (3, extractor.n_features)
+    assert np.isfinite(rows.features).all()
+
+
+@all_extractors
+def test_rows_are_float32_in_order_with_their_boxes(extractor: Extractor) -> None:
+    known = in_frames(BOXES, [0, 2, 5])
+    rows = run(extractor, make_frames(6), known)
+    assert rows.features.dtype == np.float32
+    assert rows.features.shape == (3, extractor.n_features)
+    np.testing.assert_array_equal(rows.frame, [0, 2, 5])
+    np.testing.assert_array_equal(rows.box_xyxy, known.box_xyxy)
+
+
+@all_extractors
+def test_same_input_same_values(extractor: Extractor) -> None:
+    known = in_frames(BOXES, [1, 3, 3])
+    first, second = (run(extractor, make_frames(6), known) for _ in range(2))
+    np.testing.assert_array_equal(first.features, second.features)
+
+
+@all_extractors
+def test_other_objects_in_the_frame_do_not_matter(extractor: Extractor) -> None:
+    alone = run(extractor, make_frames(6), in_frames([BOXES[1]], [3]))
+    among = run(extractor, make_frames(6), in_frames(BOXES, [3, 3, 3]))
+    np.testing.assert_allclose(alone.features[0], among.features[1], rtol=1e-6)
+
+
+@all_extractors
+@pytest.mark.parametrize("box", [[-5, -5, 10, 10], [60, 40, 90, 90], [10, 10, 10, 10], [63.6, 47.6, 64, 48]])
+def test_boxes_at_and_beyond_the_border(extractor: Extractor, box: list[float]) -> None:
+    rows = run(extractor, make_frames(3), in_frames([box], [1]))
+    assert np.isfinite(rows.features).all()
+
+
+@all_extractors
+def test_tiny_frames(extractor: Extractor) -> None:
+    rows = run(extractor, make_frames(3, size=(12, 8)), in_frames([[0, 0, 12, 8]], [1]))
+    assert np.isfinite(rows.features).all()
+
+
+@all_extractors
+def test_settings_tell_instances_apart_and_are_json(extractor: Extractor) -> None:
+    import json
+
+    texts = [json.dumps(e.settings(), sort_keys=True) + e.name for e in EXTRACTORS]
+    assert len(set(texts)) == len(EXTRACTORS)
+
+
+def test_objects_check_themselves() -> None:
+    with pytest.raises(ValueError, match="do not match"):
+        Objects(np.zeros((2, 4), np.float32), np.zeros((3, 1), np.float32))

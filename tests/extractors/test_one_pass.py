@@ -1,0 +1,142 @@
+"""The pass: frames around each frame, objects in time, rows in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from mulde.data.features import FeatureRows, join_rows
+from mulde.data.video import Frame
+from mulde.extractors.base import BoxFinder, Extractor, Objects, Preparation
+from mulde.extractors.one_pass import OnePass
+
+BLACK = np.zeros((4, 4, 3), np.uint8)
+
+
+@dataclass(frozen=True)
+class Index(Preparation):
+    """The index of the frame; counts how often it ran."""
+
+    calls: ClassVar[list[int]] = []
+
+    def start(self) -> Callable[[Frame], int]:
+        def prepare(frame: Frame) -> int:
+            Index.calls.append(frame.index)
+            return frame.index
+
+        return prepare
+
+
+@dataclass(frozen=True)
+class Around(Extractor):
+    """Describes a frame by the first and last index that it was given, and its own."""
+
+    name: ClassVar[str] = "around"
+    code_version: ClassVar[int] = 1
+    radius: int = 0
+
+    @property
+    def preparation(self) -> Index:
+        return Index()
+
+    @property
+    def n_frames_around(self) -> int:
+        return self.radius
+
+    @property
+    def n_features(self) -> int:
+        return 3
+
+    def describe(self, around: Sequence[int], centre: int, objects: Objects) -> NDArray[np.float32]:
+        return np.tile(np.array([around[0], around[centre], around[-1]], np.float32), (len(objects), 1))
+
+
+@dataclass(frozen=True)
+class EveryThird(BoxFinder):
+    """Finds index % 3 objects, looking `radius` frames around."""
+
+    name: ClassVar[str] = "third"
+    code_version: ClassVar[int] = 1
+    measure_names: ClassVar[tuple[str, ...]] = ("one",)
+    radius: int = 0
+
+    @property
+    def preparation(self) -> Index:
+        return Index()
+
+    @property
+    def n_frames_around(self) -> int:
+        return self.radius
+
+    def find(self, around: Sequence[int], centre: int) -> Objects:
+        n = around[centre] % 3
+        return Objects(np.zeros((n, 4), np.float32), np.ones((n, 1), np.float32))
+
+
+def run(n_frames: int, radii: Sequence[int], finder_radius: int = 0) -> tuple[list[FeatureRows], FeatureRows]:
+    outs: list[list[FeatureRows]] = [[] for _ in radii]
+    boxes: list[FeatureRows] = []
+    extractors = [(Around(radius), out.append) for radius, out in zip(radii, outs, strict=True)]
+    one_pass = OnePass(extractors, finder=EveryThird(finder_radius), emit_boxes=boxes.append)
+    for t in range(n_frames):
+        one_pass.push(Frame(t, float(t), BLACK))
+    one_pass.finish()
+    return [join_rows(out) for out in outs], join_rows(boxes)
+
+
+def test_no_frame_emits_nothing() -> None:
+    emitted: list[Any] = []
+    one_pass = OnePass([(Around(), emitted.append)], finder=EveryThird(), emit_boxes=emitted.append)
+    one_pass.finish()
+    assert emitted == []
+
+
+@given(st.integers(1, 12), st.lists(st.integers(0, 4), min_size=1, max_size=3), st.integers(0, 4))
+def test_each_frame_sees_the_frames_around_it(n_frames: int, radii: list[int], finder_radius: int) -> None:
+    results, boxes = run(n_frames, radii, finder_radius)
+    frames = [t for t in range(n_frames) for _ in range(t % 3)]
+    np.testing.assert_array_equal(boxes.frame, frames)
+    for radius, rows in zip(radii, results, strict=True):
+        expected = [[max(0, t - radius), t, min(n_frames - 1, t + radius)] for t in frames]
+        np.testing.assert_array_equal(rows.features, np.array(expected, np.float32).reshape(-1, 3))
+        np.testing.assert_array_equal(rows.frame, frames)
+
+
+def test_a_preparation_that_is_shared_runs_once_a_frame() -> None:
+    Index.calls.clear()
+    run(7, [0, 2, 3])
+    assert Index.calls == list(range(7))
+
+
+def test_known_objects_give_the_same_rows_as_the_finder() -> None:
+    (found,), boxes = run(10, [2])
+    rows: list[FeatureRows] = []
+    one_pass = OnePass([(Around(2), rows.append)], known_objects=boxes)
+    for t in range(10):
+        one_pass.push(Frame(t, float(t), BLACK))
+    one_pass.finish()
+    np.testing.assert_array_equal(join_rows(rows).features, found.features)
+
+
+@pytest.mark.parametrize("n_frames", [5000])
+def test_what_is_held_does_not_grow_with_the_video(n_frames: int) -> None:
+    emitted: list[int] = []
+    one_pass = OnePass([(Around(2), lambda rows: emitted.append(len(rows)))], finder=EveryThird())
+    for t in range(n_frames):
+        one_pass.push(Frame(t, float(t), BLACK))
+        assert len(one_pass._objects) <= 3
+    one_pass.finish()
+    assert sum(emitted) == sum(t % 3 for t in range(n_frames))
+    assert max(emitted) < 5000
+
+
+def test_objects_must_come_from_somewhere() -> None:
+    with pytest.raises(ValueError, match="finder or known objects"):
+        OnePass([])

@@ -1,0 +1,96 @@
+"""Flow, speed and direction of known motion."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from mulde.data.video import Frame
+from mulde.extractors.base import Objects
+from mulde.extractors.flow import DenseFlow, FlowField, mean_flow, suitable_scale
+from mulde.extractors.settings import VelocitySettings
+from mulde.extractors.velocity import Direction, Velocity
+
+BOX = np.array([[30, 30, 90, 70]], np.float32)
+
+
+def shifted(dx: float, dy: float, n_frames: int = 2) -> list[Frame]:
+    """A smooth random texture that moves by (dx, dy) pixels a frame."""
+    rng = np.random.default_rng(3)
+    texture = cv2.GaussianBlur(rng.integers(0, 256, (140, 180), np.uint8), (0, 0), 2)
+    texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX)
+    frames = []
+    for t in range(n_frames):
+        move = np.array([[1, 0, t * dx - 30], [0, 1, t * dy - 20]], np.float32)
+        moved = cv2.warpAffine(texture, move, (120, 100), flags=cv2.INTER_CUBIC)
+        frames.append(Frame(t, t / 10, np.repeat(moved[..., None], 3, axis=2)))
+    return frames
+
+
+def flow_of(frames: list[Frame], scale: float) -> FlowField:
+    step = DenseFlow("medium", scale).start()
+    fields = [step(frame) for frame in frames]
+    assert fields[0] is None
+    assert fields[1] is not None
+    return fields[1]
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("motion", [(0, 0), (3, 0), (-2, 1.5), (0.5, -2)])
+def test_vectors_are_in_original_pixels_whatever_the_scale(motion: tuple[float, float], scale: float) -> None:
+    field = flow_of(shifted(*motion), scale)
+    mean = field.box_means(field.vectors_px, BOX)[0]
+    np.testing.assert_allclose(mean, motion, atol=0.2)  # DIS is off by up to 0.22 px on known motion
+
+
+@pytest.mark.parametrize(("direction", "bin_index"), [((2, 0), 0), ((0, 2), 1), ((-2, 0), 2), ((0, -2), 3)])
+def test_magnitude_falls_into_the_bin_of_its_direction(
+    direction: tuple[float, float], bin_index: int
+) -> None:
+    field = FlowField(np.full((100, 120, 2), direction, np.float32), (1.0, 1.0))
+    velocity = Velocity(DenseFlow(), 0, VelocitySettings(n_bins=4, with_coverage=False))
+    row = velocity.describe([field], 0, Objects(BOX, np.zeros((1, 1), np.float32)))[0]
+    np.testing.assert_allclose(row, np.eye(4)[bin_index] * 2)
+
+
+def test_histogram_sums_to_the_mean_speed() -> None:
+    rng = np.random.default_rng(0)
+    field = FlowField(rng.normal(size=(100, 120, 2)).astype(np.float32), (1.0, 1.0))
+    objects = Objects(BOX, np.zeros((1, 1), np.float32))
+    rows = [
+        Velocity(DenseFlow(), 0, VelocitySettings(n_bins, with_coverage=False)).describe([field], 0, objects)
+        for n_bins in (1, 3, 8)
+    ]
+    speed = np.hypot(field.vectors_px[30:70, 30:90, 0], field.vectors_px[30:70, 30:90, 1]).mean()
+    np.testing.assert_allclose([row.sum() for row in rows], speed, rtol=1e-5)
+
+
+def test_coverage_is_the_last_column() -> None:
+    field = FlowField(np.zeros((100, 120, 2), np.float32), (1.0, 1.0))
+    velocity = Velocity(DenseFlow(), 0, VelocitySettings())
+    row = velocity.describe([field], 0, Objects(BOX, np.array([[0.25]], np.float32)))[0]
+    np.testing.assert_allclose(row, [0, 0.25])
+
+
+def test_flow_is_averaged_over_the_frames_that_have_one() -> None:
+    fields = [FlowField(np.full((4, 4, 2), value, np.float32), (1.0, 1.0)) for value in (1, 3)]
+    averaged = mean_flow([None, *fields])
+    assert averaged is not None
+    np.testing.assert_allclose(averaged.vectors_px, 2)
+    assert mean_flow([None]) is None
+
+
+def test_direction_cancels_and_speed_does_not() -> None:
+    vectors = np.zeros((100, 120, 2), np.float32)
+    vectors[:, :60, 0], vectors[:, 60:, 0] = 1, -1
+    field = FlowField(vectors, (1.0, 1.0))
+    objects = Objects(BOX, np.zeros((1, 1), np.float32))
+    np.testing.assert_allclose(Direction(DenseFlow(), 0).describe([field], 0, objects), [[0, 0]], atol=1e-6)
+    speed = Velocity(DenseFlow(), 0, VelocitySettings(with_coverage=False)).describe([field], 0, objects)
+    np.testing.assert_allclose(speed, [[1]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("height", "scale"), [(10, 2.0), (30, 2.0), (60, 1.0), (75, 0.75), (1000, 0.25)])
+def test_suitable_scale(height: float, scale: float) -> None:
+    assert suitable_scale(height) == scale
