@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,6 +29,7 @@ from mulde.data.atomic import replacing, write_text
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows
 from mulde.data.identity import SourceIdentity, is_unchanged
+from mulde.data.version import mulde_version
 from mulde.data.video import DecodeReport, Video
 
 SCHEMA_VERSION = 1
@@ -364,7 +364,7 @@ def verify_entry(path: Path) -> str | None:
     """Read a cached file in full; return what is wrong with it, or None."""
     try:
         with open_hdf5(path) as file:
-            if "features" not in file:
+            if "video" not in file.attrs:  # a product of several videos
                 for name in file:
                     _ = file[name][()]
                 return None
@@ -385,8 +385,4 @@ def _whole_file(path: Path) -> Iterator[h5py.File]:
 
 
 def _provenance() -> dict[str, str]:
-    try:
-        version = metadata.version("mulde")
-    except metadata.PackageNotFoundError:  # a source tree on sys.path
-        version = "unknown"
-    return {"mulde": version, "created": datetime.now(timezone.utc).isoformat(timespec="seconds")}
+    return {"mulde": mulde_version(), "created": datetime.now(timezone.utc).isoformat(timespec="seconds")}

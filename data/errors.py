@@ -2,7 +2,7 @@
 
 
 class InputError(ValueError):
-    """A file, folder, label or setting that the user gave cannot be used; the text says which and the way out."""
+    """A file, folder, label or setting cannot be used; the text says which, and the way out."""
 
 
 class VideoError(InputError):

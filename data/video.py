@@ -14,7 +14,7 @@ class Video:
     """A video file, or a folder that holds one image a frame."""
 
     name: str
-    """Path below its split folder without suffix, parts joined by "/": the name in the cache and in scores/."""
+    """Path below its split folder without suffix, parts joined by "/"; its name in the cache and scores/."""
     path: Path
     """The file, or the folder of images."""
     split_folder: Path

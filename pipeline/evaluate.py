@@ -1,0 +1,90 @@
+"""Stage evaluate: frame-level metrics of the scores against the labels."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from mulde.data.atomic import write_text
+from mulde.data.cache import digest_of
+from mulde.data.errors import InputError
+from mulde.pipeline.config import ScoreConfig
+from mulde.pipeline.job import Job
+from mulde.pipeline.metrics import Metrics, VideoScores, evaluate_frames
+from mulde.pipeline.score import STAGE as SCORE_STAGE
+from mulde.pipeline.score import ScoredVideo, read_scores
+
+STAGE = "evaluate"
+_log = logging.getLogger(__name__)
+
+
+def evaluate(job: Job) -> Metrics | None:
+    """Write metrics.json, unless it is up to date; return what it says, or None where there are no labels.
+
+    Raises:
+        InputError: scores are missing or damaged, or labels do not fit them.
+    """
+    labels = job.dataset.labels
+    if labels is None:
+        _log.info("evaluate: left out, no labels were given (--labels)")
+        job.run.metrics.unlink(missing_ok=True)
+        return None
+    names = scored_videos(job)
+    wanted = fingerprint(job, names)
+    if job.run.fingerprint(STAGE) == wanted and (known := read_metrics(job.run.metrics)):
+        _log.info("evaluate: up to date, %s", job.run.metrics)
+        return known
+    scored = [read_scores(job.run, name) for name in names if labels.has(name)]
+    if not scored:
+        raise InputError("none of the scored videos has labels: nothing can be evaluated")
+    metrics = _measure(job, scored)
+    write_text(job.run.metrics, metrics.to_json() + "\n")
+    job.run.remember(STAGE, {"": wanted})
+    _log.info("evaluate: %d videos, %s", len(scored), job.run.metrics)
+    return metrics
+
+
+def scored_videos(job: Job) -> list[str]:
+    """Return the names of the test videos that have scores, in order.
+
+    Raises:
+        InputError: there are none.
+    """
+    names = [video.name for video in job.dataset.test if job.run.csv(video.name).exists()]
+    if not names:
+        raise InputError(f"there are no scores in {job.run.scores}: run `mulde score` first")
+    return names
+
+
+def fingerprint(job: Job, names: list[str]) -> str:
+    """Return a hash of all that the metrics are made from."""
+    labels = job.dataset.labels
+    scores = [[name, job.run.fingerprint(SCORE_STAGE, name)] for name in names]
+    return digest_of({"scores": scores, "labels": labels.digest if labels else None})
+
+
+def read_metrics(path: Path) -> Metrics | None:
+    """Read metrics back; None if they are missing or damaged."""
+    try:
+        return Metrics.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _measure(job: Job, scored: list[ScoredVideo]) -> Metrics:
+    labels = job.dataset.labels
+    assert labels is not None
+    frames = {video.name: labels.frames(video.name, len(video.scores)) for video in scored}
+    return evaluate_frames(
+        [VideoScores(video.name, video.scores, frames[video.name]) for video in scored],
+        treatment=describe_smoothing(job.config.score),
+        unsmoothed=[VideoScores(video.name, video.unsmoothed, frames[video.name]) for video in scored],
+    )
+
+
+def describe_smoothing(settings: ScoreConfig) -> str:
+    """Return how the scores were treated in time, in words."""
+    if settings.smoothing_sigma_frames == 0:
+        return "scores not smoothed"
+    kind = "Gaussian over past frames" if settings.causal else "Gaussian"
+    return f"scores smoothed over time ({kind}, σ = {settings.smoothing_sigma_frames:g} frames)"

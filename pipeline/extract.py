@@ -1,0 +1,319 @@
+"""Stage extract: every stream of every video that is not in the cache, one decode pass a video."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from mulde.data.cache import Entry, FeatureCache, StreamKey
+from mulde.data.errors import InputError, VideoError
+from mulde.data.identity import identify
+from mulde.data.readers import FrameReader, open_frames, sample_frames
+from mulde.data.video import DecodeReport, Video
+from mulde.extractors.one_pass import OnePass
+from mulde.extractors.scene import SceneModel, learn_scene
+from mulde.pipeline.config import ExtractConfig
+from mulde.pipeline.console import Bar
+from mulde.pipeline.job import Job
+from mulde.pipeline.pool import Outcome, Tick, VideoPool, WorkerDiedError, WorkerStalledError
+from mulde.pipeline.recipe import BOXES, build_recipe
+from mulde.pipeline.run_folder import Failure
+from mulde.pipeline.scenes import Scenes, find_scenes, group_by_scene, learn_scenes
+
+STAGE = "extract"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CachedVideo:
+    """A video and what the cache has of it."""
+
+    video: Video
+    keys: dict[str, StreamKey]
+    """Of every stream, boxes included."""
+    entries: dict[str, Entry]
+    """Of the streams that are there and up to date."""
+    is_stale: bool
+    """Whether something is there that was made from another file of this name."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing has to be extracted."""
+        return self.keys.keys() == self.entries.keys()
+
+    @property
+    def report(self) -> DecodeReport:
+        """What decoding found; only of a complete video."""
+        return self.entries[BOXES].report
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What the cache has of a data set."""
+
+    scenes: Scenes | None
+    """None where they have not been learnt; then nothing else is known either."""
+    normal: tuple[CachedVideo, ...]
+    test: tuple[CachedVideo, ...]
+
+    @property
+    def missing(self) -> tuple[CachedVideo, ...]:
+        """The videos that are not complete."""
+        return tuple(cached for cached in (*self.normal, *self.test) if not cached.is_complete)
+
+
+@dataclass(frozen=True)
+class ExtractTask:
+    """All that a worker needs to extract one video."""
+
+    video: Video
+    scene: SceneModel
+    config: ExtractConfig
+    cache_folder: Path
+    frames_per_second: float
+    wait: bool = False
+    """Whether to wait for another process that is extracting this video."""
+    n_tries: int = 1
+
+
+@dataclass(frozen=True)
+class ExtractResult:
+    """What a worker did."""
+
+    status: Literal["done", "cached", "claimed"]
+    """"claimed": another process is at it."""
+    report: DecodeReport | None = None
+
+
+def take_inventory(job: Job) -> Inventory:
+    """Look up what the cache has; nothing is decoded and nothing written.
+
+    Raises:
+        InputError: a video's files cannot be read.
+    """
+    groups = group_by_scene(job.dataset.normal, job.dataset.test)
+    scenes = find_scenes(job.cache, groups, job.config.extract.scene)
+    return _look_up(job, scenes)
+
+
+def extract(job: Job) -> Inventory:
+    """Extract what is missing, and return what is there.
+
+    Videos that fail are recorded in the run; the others go on.
+
+    Raises:
+        InputError: the cache cannot be written, or no normal video can be read.
+    """
+    job.cache.require_writable()
+    groups = group_by_scene(job.dataset.normal, job.dataset.test)
+    scenes = learn_scenes(job.cache, groups, job.config.extract.scene, job.frames_per_second)
+    inventory = _look_up(job, scenes)
+    if not inventory.missing:
+        n_videos = len(inventory.normal) + len(inventory.test)
+        _log.info("extract: up to date, all %d videos are in the cache", n_videos)
+        job.run.record_failures(STAGE, [])
+        return inventory
+    tasks = [
+        ExtractTask(
+            cached.video, scenes.of(cached.video), job.config.extract, job.config.cache, job.frames_per_second
+        )
+        for cached in inventory.missing
+    ]
+    job.run.record_failures(STAGE, run_tasks(tasks, job.config.workers))
+    return _look_up(job, scenes)
+
+
+def usable(job: Job, videos: Sequence[CachedVideo], split: str) -> tuple[CachedVideo, ...]:
+    """Return the videos whose features are there, without those that failed.
+
+    Raises:
+        InputError: some were never extracted, or all failed.
+    """
+    failed = {failure.path: failure.reason for failure in job.run.failures() if failure.stage == STAGE}
+    complete = tuple(cached for cached in videos if cached.is_complete)
+    todo = [cached for cached in videos if not cached.is_complete and str(cached.video.path) not in failed]
+    if todo:
+        raise InputError(
+            f"features of {len(todo)} of {len(videos)} {split} videos are not in the cache, the first is "
+            f"{todo[0].video.name}: run `mulde extract` with the same options first"
+        )
+    if not complete:
+        raise InputError(f"no {split} video can be used: {failed[str(videos[0].video.path)]}")
+    return complete
+
+
+def run_tasks(tasks: Sequence[ExtractTask], workers: int) -> list[Failure]:
+    """Extract videos in worker processes; return what failed.
+
+    A worker that stalls or dies has its video tried once more, with PyAV.
+    """
+    failures: list[Failure] = []
+    started = time.monotonic()
+    stall_seconds = tasks[0].config.stall_seconds
+    n_done = n_frames = 0
+    with (
+        VideoPool(min(workers, len(tasks)), stall_seconds, capacity=3 * len(tasks)) as pool,
+        Bar("extract", len(tasks), "videos") as bar,
+    ):
+
+        def show_rate() -> None:
+            rate = pool.n_frames_done / max(1e-9, time.monotonic() - started)
+            bar.update(n_done, f"{rate:.0f} frames/s")
+
+        for task in tasks:
+            pool.submit(extract_video, task)
+        for outcome in pool.outcomes(show_rate):
+            again = _try_again(outcome)
+            if again:
+                pool.submit(extract_video, again)
+                continue
+            n_done += 1
+            if outcome.error is not None:
+                failures.append(_failure(outcome))
+            elif outcome.result is not None and outcome.result.report is not None:
+                n_frames += outcome.result.report.n_frames
+                _tell(outcome, n_done, len(tasks))
+    seconds = time.monotonic() - started
+    _log.info(
+        "extract: %d videos, %d frames in %.1f s (%.0f frames/s), %d failed",
+        len(tasks) - len(failures), n_frames, seconds, n_frames / seconds, len(failures),
+    )  # fmt: skip
+    return failures
+
+
+def extract_video(task: ExtractTask, tick: Tick) -> ExtractResult:
+    """Extract the streams of one video that are missing; runs in a worker process.
+
+    Raises:
+        VideoError: the video cannot be read, or changed meanwhile.
+    """
+    cache = FeatureCache(task.cache_folder)
+    with cache.claim(task.video, wait=task.wait) as is_ours:
+        if not is_ours:
+            return ExtractResult("claimed")
+        keys = build_recipe(task.config, task.scene).keys(task.video.split_folder)
+        cached = look_up(cache, task.video, keys)
+        if cached.is_complete:
+            return ExtractResult("cached", cached.report)
+        return ExtractResult("done", _extract_missing(task, cache, cached, tick))
+
+
+def look_up(cache: FeatureCache, video: Video, keys: dict[str, StreamKey]) -> CachedVideo:
+    """Return what the cache has of a video."""
+    entries = {name: entry for name, key in keys.items() if (entry := cache.find(key, video))}
+    is_stale = any(
+        name not in entries and cache.entry_path(key, video.name).exists() for name, key in keys.items()
+    )
+    return CachedVideo(video, keys, entries, is_stale)
+
+
+def _extract_missing(task: ExtractTask, cache: FeatureCache, cached: CachedVideo, tick: Tick) -> DecodeReport:
+    """Decode the video once and write what is missing of it."""
+    before = identify(task.video, with_digest=True)
+    missing = [name for name in cached.keys if name not in cached.entries]
+    seconds: list[float] = []
+    with (
+        open_frames(
+            task.video, decoder=task.config.decoder, frames_per_second=task.frames_per_second
+        ) as reader,
+        ExitStack() as stack,
+    ):
+        recipe = build_recipe(task.config, _fitting_scene(task, reader))
+        widths = {extractor.name: extractor.n_features for extractor in recipe.extractors}
+        widths[BOXES] = len(recipe.finder.measure_names)
+        writers = {
+            name: stack.enter_context(
+                cache.writer(cached.keys[name], task.video, widths[name], has_boxes=True)
+            )
+            for name in missing
+        }
+        known = None if BOXES in writers else cache.read(cached.keys[BOXES], task.video.name)
+        one_pass = OnePass(
+            [(e, writers[e.name].append) for e in recipe.extractors if e.name in writers],
+            finder=recipe.finder if known is None else None,
+            emit_boxes=writers[BOXES].append if known is None else None,
+            known_objects=known,
+        )
+        for frame in reader:
+            one_pass.push(frame)
+            seconds.append(frame.seconds)
+            tick(frame.index + 1)
+        one_pass.finish()
+        report = reader.report
+        if identify(task.video, with_digest=False) != replace(before, digest=""):
+            raise VideoError(f"{task.video.path} changed while it was read: run extract again")
+        for writer in writers.values():
+            writer.commit(before, report, np.array(seconds))
+    return report
+
+
+def _fitting_scene(task: ExtractTask, reader: FrameReader) -> SceneModel:
+    """Return the task's scene, or one learnt from the video alone if its frames have another size."""
+    if (reader.info.width, reader.info.height) == task.scene.size:
+        return task.scene
+    settings = task.config.scene
+    frames = sample_frames(task.video, settings.n_samples, frames_per_second=task.frames_per_second)
+    return learn_scene([frame.rgb for frame in frames], settings)
+
+
+def _look_up(job: Job, scenes: Scenes | None) -> Inventory:
+    def all_of(videos: Sequence[Video]) -> tuple[CachedVideo, ...]:
+        if scenes is None:
+            return tuple(CachedVideo(video, {BOXES: _UNKNOWN}, {}, is_stale=False) for video in videos)
+        return tuple(
+            look_up(
+                job.cache,
+                video,
+                build_recipe(job.config.extract, scenes.of(video)).keys(video.split_folder),
+            )
+            for video in videos
+        )
+
+    return Inventory(scenes, all_of(job.dataset.normal), all_of(job.dataset.test))
+
+
+_UNKNOWN = StreamKey(BOXES, {})  # before its scene is learnt, a video's keys are not known
+
+
+def _try_again(outcome: Outcome[ExtractTask, ExtractResult]) -> ExtractTask | None:
+    task = outcome.task
+    if outcome.result is not None and outcome.result.status == "claimed":
+        return replace(task, wait=True)  # last in the queue: the others come first
+    if isinstance(outcome.error, WorkerStalledError | WorkerDiedError) and task.n_tries == 1:
+        _log.warning("%s: %s; trying once more with PyAV", task.video.path, outcome.error)
+        config = task.config.model_copy(update={"decoder": "pyav"})
+        return replace(task, config=config, n_tries=2)
+    return None
+
+
+def _failure(outcome: Outcome[ExtractTask, ExtractResult]) -> Failure:
+    error, video = outcome.error, outcome.task.video
+    reason = str(error)
+    if not isinstance(error, VideoError):
+        reason = f"{video.path}: {type(error).__name__}: {error}"
+        _log.debug("%s", reason, exc_info=error)
+    _log.error("failed: %s", reason)
+    return Failure(video.name, STAGE, reason, str(video.path))
+
+
+def _tell(outcome: Outcome[ExtractTask, ExtractResult], n_done: int, n_all: int) -> None:
+    assert outcome.result is not None and outcome.result.report is not None
+    report = outcome.result.report
+    _log.info(
+        "extract %d/%d %s: %d frames in %.1f s (%s)",
+        n_done, n_all, outcome.task.video.name, report.n_frames, outcome.seconds, report.backend,
+    )  # fmt: skip
+    for warning in report.warnings:
+        _log.warning("%s: %s", outcome.task.video.path, warning)
+    if (report.width, report.height) != outcome.task.scene.size:
+        _log.warning(
+            "%s: frames of %dx%d, the scene has %dx%d: its background was learnt from this video alone",
+            outcome.task.video.path, report.width, report.height, *outcome.task.scene.size,
+        )  # fmt: skip

@@ -1,0 +1,82 @@
+"""Score videos that no data set lists, with the model of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mulde.data.cache import FeatureCache
+from mulde.data.errors import InputError
+from mulde.data.files import name_without_suffix
+from mulde.data.find_videos import find_videos
+from mulde.data.video import Video
+from mulde.pipeline.config import Config
+from mulde.pipeline.extract import STAGE, CachedVideo, ExtractTask, look_up, run_tasks
+from mulde.pipeline.model import read_scenes
+from mulde.pipeline.recipe import build_recipe
+from mulde.pipeline.run_folder import RunFolder
+from mulde.pipeline.score import score_videos
+from mulde.pipeline.train import STAGE as TRAIN_STAGE
+
+_DEFAULT_FRAMES_PER_SECOND = 25.0
+
+
+def videos_at(paths: Sequence[Path]) -> list[Video]:
+    """Return the videos that paths name: files, folders of frames, or folders of videos.
+
+    Raises:
+        InputError: a path holds no video, or two videos would have the same name.
+    """
+    videos: list[Video] = []
+    for path in paths:
+        if path.is_dir():
+            videos += find_videos(path)
+        elif path.exists():
+            whole = path.resolve()
+            videos.append(Video(name_without_suffix(whole.name), path, whole.parent))
+        else:
+            raise InputError(f"{path} is not there: check the path")
+    by_name: dict[str, Video] = {}
+    for video in videos:
+        twin = by_name.setdefault(video.name, video)
+        if twin is not video:
+            raise InputError(
+                f"{twin.path} and {video.path} would both be called {video.name}: score one at a time"
+            )
+    return videos
+
+
+def score_footage(model_run: RunFolder, out: RunFolder, config: Config, paths: Sequence[Path]) -> list[Path]:
+    """Extract and score videos; return the CSV files that were written or are up to date.
+
+    Raises:
+        InputError: the model cannot be used, or no video can be read.
+    """
+    videos = videos_at(paths)
+    scenes = read_scenes(model_run.model)
+    cache = FeatureCache(config.cache)
+    cache.require_writable()
+    out.require_writable()
+
+    def look() -> list[CachedVideo]:
+        return [
+            look_up(cache, video, build_recipe(config.extract, scenes.of(video)).keys(video.split_folder))
+            for video in videos
+        ]
+
+    tasks = [
+        ExtractTask(
+            cached.video, scenes.of(cached.video), config.extract, config.cache, _DEFAULT_FRAMES_PER_SECOND
+        )
+        for cached in look()
+        if not cached.is_complete
+    ]
+    failures = run_tasks(tasks, config.workers) if tasks else []
+    out.record_failures(STAGE, failures)
+    complete = [cached for cached in look() if cached.is_complete]
+    if not complete:
+        raise InputError(f"no video can be scored: {failures[0].reason}")
+    score_videos(
+        out, complete, config, model_run.fingerprint(TRAIN_STAGE) or "", None, model_folder=model_run.model
+    )
+    return [out.csv(cached.video.name) for cached in complete]

@@ -1,0 +1,70 @@
+"""What all stages of a command share: configuration, videos, cache and run folder."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from mulde.data.cache import FeatureCache
+from mulde.data.dataset import Dataset
+from mulde.data.errors import InputError
+from mulde.data.layouts import open_dataset, open_folders
+from mulde.pipeline.config import Config, DataConfig
+from mulde.pipeline.run_folder import RunFolder
+
+_log = logging.getLogger(__name__)
+_DEFAULT_FRAMES_PER_SECOND = 25.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """A configuration put to work."""
+
+    config: Config
+    dataset: Dataset
+    run: RunFolder
+
+    @cached_property
+    def cache(self) -> FeatureCache:
+        """The feature cache."""
+        return FeatureCache(self.config.cache)
+
+    @property
+    def frames_per_second(self) -> float:
+        """Rate of folders of images, which do not say it themselves."""
+        return self.dataset.frames_per_second or _DEFAULT_FRAMES_PER_SECOND
+
+
+def open_job(config: Config) -> Job:
+    """Find the videos and decide where the run is; nothing is written.
+
+    Raises:
+        InputError: no data were named, or they cannot be used.
+    """
+    dataset = find_data(config.data)
+    for note in dataset.notes:
+        _log.warning("%s: %s", dataset.name, note)
+    out = config.out or _default_out(dataset.name, config.preset)
+    return Job(config.model_copy(update={"out": out}), dataset, RunFolder(out))
+
+
+def find_data(data: DataConfig) -> Dataset:
+    """Open the data that a configuration names.
+
+    Raises:
+        InputError: neither a data set nor two folders are named, or both, or they cannot be used.
+    """
+    folders = (data.normal, data.test)
+    if data.dataset is not None:
+        if any(folders) or data.labels is not None:
+            raise InputError("give --dataset ROOT, or --normal, --test and --labels, not both")
+        return open_dataset(data.dataset, data.layout)
+    if data.normal is None or data.test is None:
+        raise InputError("which videos? Give --normal DIR and --test DIR, or --dataset ROOT")
+    return open_folders(data.normal, data.test, data.labels)
+
+
+def _default_out(dataset: str, preset: str) -> Path:
+    return Path("runs") / f"{dataset}-{preset}"

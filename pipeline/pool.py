@@ -1,0 +1,143 @@
+"""A pool of worker processes that survives stuck and dying decoders: one task a video."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
+
+T = TypeVar("T")
+R = TypeVar("R")
+Tick = Callable[[int], None]
+"""Called by a task with the number of frames it has done."""
+
+_POLL_SECONDS = 0.05
+_progress: Any = (
+    None  # in a worker: frames done by task, shared with the parent; no lock that a kill could keep
+)
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T, R]):
+    """How a task ended: with a result, or with an error."""
+
+    task: T
+    result: R | None
+    error: BaseException | None
+    seconds: float
+
+
+class WorkerStalledError(Exception):
+    """A worker made no progress for too long and was stopped."""
+
+
+class WorkerDiedError(Exception):
+    """A worker process ended in the middle of its task."""
+
+
+class VideoPool:
+    """Runs tasks in worker processes and yields their outcomes as they come.
+
+    A worker that reports no progress for `stall_seconds` is killed; the other workers go on.
+    """
+
+    def __init__(self, workers: int, stall_seconds: float, capacity: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._stall_seconds = stall_seconds
+        self._done = context.RawArray(ctypes.c_longlong, max(1, capacity))
+        self._pool = ProcessPool(
+            max_workers=workers, context=context, initializer=_take_progress, initargs=[self._done]
+        )
+        self._running: list[_Running[Any, Any]] = []
+        self._n_submitted = 0
+
+    def __enter__(self) -> VideoPool:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if exception[0] is not None:
+            self._pool.stop()
+        else:
+            self._pool.close()
+        self._pool.join()
+
+    @property
+    def n_frames_done(self) -> int:
+        """Frames done by all tasks so far."""
+        return sum(self._done[: self._n_submitted])
+
+    def submit(self, function: Callable[[T, Tick], R], task: T) -> None:
+        """Queue a task; at most `capacity` in the life of the pool."""
+        slot = self._n_submitted
+        self._n_submitted += 1
+        future = self._pool.schedule(_run, args=[function, task, slot])
+        self._running.append(_Running(task, future, slot))
+
+    def outcomes(self, on_poll: Callable[[], None] = lambda: None) -> Iterator[Outcome[Any, Any]]:
+        """Yield outcomes until no task is left; tasks may be submitted meanwhile."""
+        while self._running:
+            on_poll()
+            ended = [entry for entry in self._running if entry.future.done()]
+            for entry in ended:
+                self._running.remove(entry)
+                yield entry.outcome()
+            self._stop_stalled()
+            if not ended:
+                time.sleep(_POLL_SECONDS)
+
+    def _stop_stalled(self) -> None:
+        for entry in self._running:
+            if entry.idle_seconds(self._done[entry.slot]) > self._stall_seconds:
+                entry.stalled = True
+                entry.future.cancel()  # pebble ends the process that runs it
+
+
+class _Running(Generic[T, R]):
+    """A task in the pool, and when it last made progress."""
+
+    def __init__(self, task: T, future: ProcessFuture, slot: int) -> None:
+        self.task, self.future, self.slot = task, future, slot
+        self.stalled = False
+        self._started: float | None = None
+        self._last_done, self._last_change = -1, 0.0
+
+    def idle_seconds(self, n_done: int) -> float:
+        now = time.monotonic()
+        if not self.future.running():
+            return 0.0
+        if self._started is None:
+            self._started = now
+        if n_done != self._last_done:
+            self._last_done, self._last_change = n_done, now
+        return now - self._last_change
+
+    def outcome(self) -> Outcome[T, R]:
+        seconds = 0.0 if self._started is None else time.monotonic() - self._started
+        try:
+            return Outcome(self.task, self.future.result(), None, seconds)
+        except CancelledError:
+            reason = "no progress for too long" if self.stalled else "cancelled"
+            return Outcome(self.task, None, WorkerStalledError(reason), seconds)
+        except ProcessExpired as error:
+            died = WorkerDiedError(f"the worker process died (exit code {error.exitcode})")
+            return Outcome(self.task, None, died, seconds)
+        except Exception as error:
+            return Outcome(self.task, None, error, seconds)
+
+
+def _take_progress(done: Sequence[int]) -> None:
+    global _progress
+    _progress = done
+
+
+def _run(function: Callable[[T, Tick], R], task: T, slot: int) -> R:
+    def tick(n_frames: int) -> None:
+        _progress[slot] = n_frames
+
+    return function(task, tick)

@@ -1,0 +1,116 @@
+"""The folder of a run: where its files are, what is up to date, and what failed."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mulde.data.atomic import write_text
+from mulde.data.errors import InputError
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A video that a stage could not do."""
+
+    video: str
+    stage: str
+    reason: str
+    path: str = ""
+    """The file or folder; normal/01 and test/01 have one name."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One experiment's folder."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        """Everything that was used, defaults included."""
+        return self.folder / "config.yaml"
+
+    @property
+    def model(self) -> Path:
+        """One detector a stream, and the scenes."""
+        return self.folder / "model"
+
+    @property
+    def scores(self) -> Path:
+        """A CSV and an HDF5 file a test video."""
+        return self.folder / "scores"
+
+    @property
+    def metrics(self) -> Path:
+        """Each number with its protocol."""
+        return self.folder / "metrics.json"
+
+    @property
+    def report(self) -> Path:
+        """Holds index.html."""
+        return self.folder / "report"
+
+    @property
+    def log(self) -> Path:
+        """What was done, in plain lines."""
+        return self.folder / "run.log"
+
+    def csv(self, video: str) -> Path:
+        """Frame scores of a video."""
+        return self.scores / f"{video}.csv"
+
+    def objects(self, video: str) -> Path:
+        """Object scores of a video."""
+        return self.scores / f"{video}.h5"
+
+    def require_writable(self) -> None:
+        """Raise InputError, naming the folder, if nothing can be written to it."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise InputError(
+                f"run folder {self.folder} cannot be written ({reason}): choose another with --out DIR"
+            ) from None
+
+    def fingerprint(self, stage: str, video: str = "") -> str | None:
+        """Return what the outputs of a stage were made from, as `remember` was told; None if never made."""
+        found = self._read_state().get(stage, {}).get(video)
+        return found if isinstance(found, str) else None
+
+    def remember(self, stage: str, fingerprints: dict[str, str]) -> None:
+        """Keep what the outputs of a stage are made from, by video ("" for the stage as a whole)."""
+        state = self._read_state()
+        state.setdefault(stage, {}).update(fingerprints)
+        write_text(self.folder / "state.json", json.dumps(state, indent=1, sort_keys=True))
+
+    def failures(self) -> list[Failure]:
+        """Return what failed in the stages that ran last."""
+        try:
+            rows = json.loads((self.folder / "failures.json").read_text(encoding="utf-8"))
+            return [Failure(**row) for row in rows]
+        except (OSError, ValueError, TypeError):
+            return []
+
+    def record_failures(self, stage: str, failures: Iterable[Failure]) -> None:
+        """Replace the failures of a stage; the file is there only while something has failed."""
+        rows = [failure for failure in self.failures() if failure.stage != stage] + list(failures)
+        path = self.folder / "failures.json"
+        if rows:
+            write_text(path, json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False) + "\n")
+        else:
+            path.unlink(missing_ok=True)
+
+    def _read_state(self) -> dict[str, dict[str, Any]]:
+        try:
+            state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return state if isinstance(state, dict) else {}

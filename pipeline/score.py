@@ -1,0 +1,181 @@
+"""Stage score: an anomaly score for every frame of every test video."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from mulde.data.atomic import replacing, write_text
+from mulde.data.cache import digest_of, read_frame_seconds, read_rows
+from mulde.data.errors import InputError
+from mulde.data.labels import Labels
+from mulde.detector import max_over_objects, smooth
+from mulde.pipeline.config import Config
+from mulde.pipeline.console import Bar
+from mulde.pipeline.extract import CachedVideo, Inventory, usable
+from mulde.pipeline.job import Job
+from mulde.pipeline.model import RunModel, load_model
+from mulde.pipeline.recipe import BOXES
+from mulde.pipeline.run_folder import RunFolder
+from mulde.pipeline.train import fingerprint as train_fingerprint
+from mulde.pipeline.train import is_current as is_trained
+from mulde.pipeline.train import source_of
+
+STAGE = "score"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ScoredVideo:
+    """The scores of a video as they are in its files."""
+
+    name: str
+    scores: NDArray[np.float64]
+    """(n_frames,) after smoothing; higher = more anomalous."""
+    unsmoothed: NDArray[np.float64]
+    """(n_frames,)"""
+    fps: float
+    warnings: tuple[str, ...]
+    """Of decoding."""
+
+
+def score(job: Job, inventory: Inventory) -> None:
+    """Score the test videos whose scores are not up to date.
+
+    Raises:
+        InputError: features or the model are missing, or the model was made from something else.
+    """
+    videos = usable(job, inventory.test, "test")
+    wanted = train_fingerprint(job, inventory)
+    if not is_trained(job, wanted):
+        load_model(job.run.model, job.config.extract, "cpu")  # a clearer reason, if there is one
+        raise InputError(
+            f"the model in {job.run.model} was made from other features or settings: run `mulde train` with "
+            "the same options first"
+        )
+    check_labels(job.dataset.labels, videos)
+    score_videos(job.run, videos, job.config, wanted, job.dataset.labels)
+
+
+def score_videos(
+    run: RunFolder,
+    videos: Sequence[CachedVideo],
+    config: Config,
+    model_fingerprint: str,
+    labels: Labels | None,
+    *,
+    model_folder: Path | None = None,
+) -> None:
+    """Write the scores of videos with the model in `run` or `model_folder`, unless they are up to date.
+
+    Raises:
+        InputError: the model is missing, damaged, or made from other streams.
+    """
+    wanted = {cached.video.name: _fingerprint(cached, config, model_fingerprint, labels) for cached in videos}
+    todo = [cached for cached in videos if not is_current(run, cached.video.name, wanted[cached.video.name])]
+    if not todo:
+        _log.info("score: up to date, %d videos", len(videos))
+        return
+    started = time.monotonic()
+    model = load_model(model_folder or run.model, config.extract, config.device)
+    with Bar("score", len(todo), "videos") as bar:
+        for done, cached in enumerate(todo, 1):
+            _score_video(run, model, cached, config, labels)
+            run.remember(STAGE, {cached.video.name: wanted[cached.video.name]})
+            bar.update(done)
+    _log.info("score: %d videos in %.1f s, %s", len(todo), time.monotonic() - started, run.scores)
+
+
+def check_labels(labels: Labels | None, videos: Sequence[CachedVideo]) -> None:
+    """Raise InputError if labels do not fit the decoded frames of a video."""
+    for cached in videos:
+        if labels is not None and labels.has(cached.video.name):
+            labels.frames(cached.video.name, cached.report.n_frames)
+
+
+def is_current(run: RunFolder, video: str, wanted: str) -> bool:
+    """Whether the scores of a video were made from what the fingerprint stands for."""
+    return run.fingerprint(STAGE, video) == wanted and run.csv(video).exists() and run.objects(video).exists()
+
+
+def current_fingerprint(job: Job, cached: CachedVideo, model_fingerprint: str) -> str:
+    """Return a hash of all that the scores of a video are made from."""
+    return _fingerprint(cached, job.config, model_fingerprint, job.dataset.labels)
+
+
+def read_scores(run: RunFolder, video: str) -> ScoredVideo:
+    """Read the scores of a video back.
+
+    Raises:
+        InputError: they are missing or damaged.
+    """
+    path = run.csv(video)
+    try:
+        scores = np.loadtxt(path, delimiter=",", skiprows=1, usecols=2, dtype=np.float64, ndmin=1)
+        with h5py.File(run.objects(video), "r") as file:
+            unsmoothed = file["frame_score_unsmoothed"][()]
+            fps, warnings = float(file.attrs["fps"]), tuple(json.loads(file.attrs["warnings"]))
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise InputError(f"scores {path} are missing or damaged ({error}): run `mulde score` again") from None
+    if len(scores) != len(unsmoothed):
+        raise InputError(f"{path} has {len(scores)} rows, but {len(unsmoothed)} frames were scored")
+    return ScoredVideo(video, scores, unsmoothed, fps, warnings)
+
+
+def _fingerprint(cached: CachedVideo, config: Config, model_fingerprint: str, labels: Labels | None) -> str:
+    name = cached.video.name
+    has_labels = labels is not None and labels.has(name)
+    label_frames = labels.frames(name, cached.report.n_frames) if labels is not None and has_labels else None
+    return digest_of(
+        {
+            "model": model_fingerprint,
+            "features": source_of(cached),
+            "settings": config.score.model_dump(mode="json"),
+            "labels": None if label_frames is None else label_frames.tobytes().hex(),
+        }
+    )
+
+
+def _score_video(
+    run: RunFolder, model: RunModel, cached: CachedVideo, config: Config, labels: Labels | None
+) -> None:
+    name, n_frames = cached.video.name, cached.report.n_frames
+    rows = {stream: read_rows(cached.entries[stream].path) for stream in model.streams}
+    objects = next(iter(rows.values()))
+    scores = model.score({stream: part.features for stream, part in rows.items()})
+    unsmoothed = max_over_objects(scores["total"], objects.frame, n_frames, nothing=0.0)
+    settings = config.score
+    smoothed = smooth(unsmoothed, settings.smoothing_sigma_frames, causal=settings.causal)
+    seconds = read_frame_seconds(cached.entries[BOXES].path)
+    frame_labels = labels.frames(name, n_frames) if labels is not None and labels.has(name) else None
+    write_text(run.csv(name), _csv(seconds, smoothed, frame_labels))
+    with replacing(run.objects(name)) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["fps"] = cached.report.fps
+        file.attrs["warnings"] = json.dumps(cached.report.warnings)
+        file["frame_score"], file["frame_score_unsmoothed"] = smoothed, unsmoothed
+        file["frame"] = objects.frame
+        if objects.box_xyxy is not None:
+            file["box"] = objects.box_xyxy
+        for stream, values in scores.items():
+            file[f"object_score/{stream}"] = values
+
+
+def _csv(seconds: NDArray[np.float64], scores: NDArray[np.float64], labels: NDArray[np.uint8] | None) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["frame", "time", "score"] + ([] if labels is None else ["label"]))
+    for index, (second, value) in enumerate(zip(seconds, scores, strict=True)):
+        # repr of a float is the shortest text that reads back as the same number
+        row = [index, f"{second:.6f}", repr(float(value))]
+        writer.writerow(row if labels is None else [*row, int(labels[index])])
+    return text.getvalue()

@@ -1,0 +1,250 @@
+"""The cache: files are complete or not there, and belong to the source as it is now."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mulde.data.cache import (
+    CacheFileError,
+    FeatureCache,
+    StreamKey,
+    list_streams,
+    read_entry,
+    read_features,
+    read_frame_seconds,
+    read_rows,
+    verify_entry,
+)
+from mulde.data.errors import InputError
+from mulde.data.features import FeatureRows, join_rows
+from mulde.data.identity import identify
+from mulde.data.video import DecodeReport, Video
+
+KEY = StreamKey("velocity", {"n_bins": 8, "folder": "/videos"})
+REPORT = DecodeReport("pyav", 10, 12, 25.0, 64, 48, warnings=("2 frames are missing",))
+SECONDS = np.arange(10) / 25
+
+
+def make_rows(n: int, n_features: int = 3, first_frame: int = 0) -> FeatureRows:
+    rng = np.random.default_rng(n)
+    return FeatureRows(
+        rng.normal(size=(n, n_features)).astype(np.float32),
+        (first_frame + np.sort(rng.integers(0, 10, n))).astype(np.int64),
+        rng.uniform(0, 40, (n, 4)).astype(np.float32),
+    )
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Video:
+    path = tmp_path / "videos" / "a.mp4"
+    path.parent.mkdir()
+    path.write_bytes(b"not decoded here")
+    return Video("a", path, path.parent)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> FeatureCache:
+    return FeatureCache(tmp_path / "cache")
+
+
+def write(cache: FeatureCache, video: Video, *parts: FeatureRows, key: StreamKey = KEY) -> Path:
+    with cache.writer(key, video, parts[0].n_features, has_boxes=True) as writer:
+        for part in parts:
+            writer.append(part)
+        writer.commit(identify(video, with_digest=True), REPORT, SECONDS)
+    return cache.entry_path(key, video.name)
+
+
+@pytest.mark.parametrize("counts", [[0], [1], [0, 5, 0], [4, 4, 2]])
+def test_what_was_written_is_read(cache: FeatureCache, video: Video, counts: list[int]) -> None:
+    parts = [make_rows(n, first_frame=10 * i) for i, n in enumerate(counts)]
+    path = write(cache, video, *parts)
+    expected, found = join_rows(parts), read_rows(path)
+    np.testing.assert_array_equal(found.features, expected.features)
+    np.testing.assert_array_equal(found.frame, expected.frame)
+    np.testing.assert_array_equal(found.box_xyxy, expected.box_xyxy)
+    np.testing.assert_array_equal(read_frame_seconds(path), SECONDS)
+    entry = read_entry(path)
+    assert (entry.n_rows, entry.n_features, entry.report) == (sum(counts), 3, REPORT)
+
+
+def test_rows_beyond_memory_wait_on_disk(
+    cache: FeatureCache, video: Video, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mulde.data.cache._SPOOL_BYTES", 64)
+    monkeypatch.setattr("mulde.data.cache._COPY_ROWS", 7)
+    parts = [make_rows(20, first_frame=10 * i) for i in range(4)]
+    np.testing.assert_array_equal(read_rows(write(cache, video, *parts)).features, join_rows(parts).features)
+
+
+def test_found_only_while_the_source_is_the_same(cache: FeatureCache, video: Video) -> None:
+    assert cache.find(KEY, video) is None
+    write(cache, video, make_rows(3))
+    assert cache.find(KEY, video) is not None
+    os.utime(video.path, (1, 1))
+    assert cache.find(KEY, video) is not None  # touched, but the same content
+    video.path.write_bytes(b"another, longer content")
+    assert cache.find(KEY, video) is None
+
+
+def test_other_settings_are_another_place(cache: FeatureCache, video: Video) -> None:
+    other = StreamKey("velocity", {"n_bins": 1, "folder": "/videos"})
+    write(cache, video, make_rows(3))
+    assert cache.find(other, video) is None
+    write(cache, video, make_rows(5), key=other)
+    assert len(cache.read(KEY, "a")) == 3
+    description = json.loads((cache.folder / "velocity" / KEY.key / "stream.json").read_text())
+    assert description["n_bins"] == 8
+    assert {(stream.key, len(stream.entries)) for stream in list_streams(cache.folder)} == {
+        (KEY.key, 1),
+        (other.key, 1),
+    }
+
+
+def test_nothing_is_left_without_commit(cache: FeatureCache, video: Video) -> None:
+    with pytest.raises(KeyboardInterrupt), cache.writer(KEY, video, 3, has_boxes=True) as writer:
+        writer.append(make_rows(3))
+        raise KeyboardInterrupt
+    assert cache.find(KEY, video) is None
+    assert list(cache.folder.rglob("*.h5*")) == []
+
+
+def test_killed_writer_leaves_the_old_file(cache: FeatureCache, video: Video) -> None:
+    path = write(cache, video, make_rows(3))
+    script = (
+        "import os, sys, h5py\n"
+        "from mulde.data import cache\n"
+        "with cache._whole_file(__import__('pathlib').Path(sys.argv[1])) as file:\n"
+        "    file['features'] = range(1000)\n"
+        "    file.flush()\n"
+        "    os._exit(9)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(path)], check=False).returncode == 9
+    assert len(read_rows(path)) == 3
+    assert [entry for stream in list_streams(cache.folder) for entry in stream.entries] == [path]
+
+
+@pytest.mark.parametrize("damage", ["cut", "zeros", "text", "no rows", "future"])
+def test_damaged_files_are_named_and_made_again(cache: FeatureCache, video: Video, damage: str) -> None:
+    path = write(cache, video, make_rows(300))
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:500])
+    elif damage == "zeros":
+        path.write_bytes(bytes(path.stat().st_size))
+    elif damage == "text":
+        path.write_text("hello")
+    else:
+        with h5py.File(path, "r+") as file:
+            if damage == "no rows":
+                del file["features"]
+            else:
+                file.attrs["schema_version"] = 99
+    assert cache.find(KEY, video) is None
+    assert str(path) in str(verify_entry(path))
+    with pytest.raises(CacheFileError, match=r"a\.h5"):
+        read_features([path])
+
+
+@pytest.mark.parametrize(("value", "frame"), [(np.nan, 0), (0.0, 10), (0.0, -1)])
+def test_verify_looks_at_the_values(cache: FeatureCache, video: Video, value: float, frame: int) -> None:
+    rows = FeatureRows(np.full((1, 2), value, np.float32), np.array([frame]), np.zeros((1, 4), np.float32))
+    assert verify_entry(write(cache, video, rows)) is not None
+
+
+def test_verify_finds_nothing_wrong(cache: FeatureCache, video: Video) -> None:
+    assert verify_entry(write(cache, video, make_rows(3))) is None
+    assert (
+        verify_entry(cache.write_arrays(StreamKey("scene", {}), "all", {"background": np.zeros((3, 4))}))
+        is None
+    )
+
+
+@settings(deadline=None, max_examples=20)
+@given(counts=st.lists(st.integers(0, 40), min_size=1, max_size=5))
+def test_features_of_many_videos_are_one_matrix(
+    tmp_path_factory: pytest.TempPathFactory, counts: list[int]
+) -> None:
+    folder = tmp_path_factory.mktemp("split")
+    cache, parts, paths = FeatureCache(folder / "cache"), [], []
+    for index, n in enumerate(counts):
+        source = folder / f"{index}.mp4"
+        source.write_bytes(b"x")
+        parts.append(make_rows(n))
+        paths.append(write(cache, Video(str(index), source, folder), parts[-1]))
+    np.testing.assert_array_equal(read_features(paths), np.concatenate([part.features for part in parts]))
+
+
+def test_features_of_no_video() -> None:
+    assert read_features([]).shape == (0, 0)
+
+
+def test_arrays_come_back(cache: FeatureCache) -> None:
+    key = StreamKey("scene", {"a": 1})
+    assert cache.read_arrays(key, "all") is None
+    cache.write_arrays(key, "all", {"background": np.arange(6).reshape(2, 3), "aspect": np.float64(0.5)})
+    found = cache.read_arrays(key, "all")
+    assert found is not None
+    np.testing.assert_array_equal(found["background"], [[0, 1, 2], [3, 4, 5]])
+    assert found["aspect"] == 0.5
+
+
+def test_a_video_is_claimed_by_one(cache: FeatureCache, video: Video) -> None:
+    script = (
+        "import sys, time, pathlib\n"
+        "from mulde.data.cache import FeatureCache\n"
+        "from mulde.data.video import Video\n"
+        "path = pathlib.Path(sys.argv[2])\n"
+        "with FeatureCache(pathlib.Path(sys.argv[1])).claim(Video('a', path, path.parent), wait=True):\n"
+        "    print('mine', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    arguments = [sys.executable, "-c", script, str(cache.folder), str(video.path)]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == b"mine\n"
+        with cache.claim(video, wait=False) as is_ours:
+            assert not is_ours
+        other.kill()  # a lock does not outlive its process
+    started = time.monotonic()
+    with cache.claim(video, wait=True) as is_ours:
+        assert is_ours
+    assert time.monotonic() - started < 5
+
+
+def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(InputError, match=r"cannot be written.*--cache"):
+        FeatureCache(blocked / "cache").require_writable()
+
+
+@pytest.mark.parametrize(
+    ("features", "frame", "box"),
+    [
+        (np.zeros((2, 3)), np.zeros(2, np.int64), None),
+        (np.zeros((2, 3), np.float32), np.zeros(3, np.int64), None),
+        (np.zeros((2, 3), np.float32), np.array([1, 0]), None),
+        (np.zeros((2, 3), np.float32), np.zeros(2, np.int64), np.zeros((2, 3), np.float32)),
+    ],
+)
+def test_rows_check_themselves(features: np.ndarray, frame: np.ndarray, box: np.ndarray | None) -> None:  # type: ignore[type-arg]
+    with pytest.raises(ValueError):
+        FeatureRows(features, frame, box)
+
+
+def test_rows_of_a_frame() -> None:
+    rows = FeatureRows(np.arange(4, dtype=np.float32)[:, None], np.array([0, 2, 2, 5]))
+    assert rows.in_frame(2).features.ravel().tolist() == [1, 2]
+    assert len(rows.in_frame(1)) == 0
