@@ -1,0 +1,38 @@
+"""Tasks for the pool's tests; a module of its own, since worker processes import it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+
+def square(task: int, tick: Callable[[int], None]) -> int:
+    """Do what a good task does."""
+    tick(task)
+    return task * task
+
+
+def fail(task: int, tick: Callable[[int], None]) -> int:
+    """Raise."""
+    raise ValueError(f"task {task}")
+
+
+def die(task: int, tick: Callable[[int], None]) -> int:
+    """End the process, as a crashing decoder does."""
+    os._exit(11)
+
+
+def stall(task: int, tick: Callable[[int], None]) -> int:
+    """Make one step and then none, as a decoder that spins does."""
+    tick(1)
+    time.sleep(600)
+    return 0
+
+
+def slow_but_alive(task: int, tick: Callable[[int], None]) -> int:
+    """Take long, but go on."""
+    for step in range(8):
+        time.sleep(0.25)
+        tick(step)
+    return 1

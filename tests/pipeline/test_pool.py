@@ -1,0 +1,57 @@
+"""The pool: stuck and dying workers cost their own task only."""
+
+from __future__ import annotations
+
+import time
+
+import pool_tasks
+
+from mulde.pipeline.pool import VideoPool, WorkerDiedError, WorkerStalledError
+
+
+def test_no_task() -> None:
+    with VideoPool(1, 10, capacity=0) as pool:
+        assert list(pool.outcomes()) == []
+
+
+def test_results_and_errors_come_back_with_their_tasks() -> None:
+    with VideoPool(2, 30, capacity=5) as pool:
+        for task in range(4):
+            pool.submit(pool_tasks.square, task)
+        pool.submit(pool_tasks.fail, 9)
+        outcomes = {outcome.task: outcome for outcome in pool.outcomes()}
+        assert pool.n_frames_done == 0 + 1 + 2 + 3
+    assert {task: outcomes[task].result for task in range(4)} == {0: 0, 1: 1, 2: 4, 3: 9}
+    assert isinstance(outcomes[9].error, ValueError)
+
+
+def test_tasks_may_be_submitted_while_others_run() -> None:
+    with VideoPool(1, 30, capacity=2) as pool:
+        pool.submit(pool_tasks.square, 2)
+        results = []
+        for outcome in pool.outcomes():
+            results.append(outcome.result)
+            if len(results) == 1:
+                pool.submit(pool_tasks.square, 3)
+    assert results == [4, 9]
+
+
+def test_dead_worker_fails_its_task_alone() -> None:
+    with VideoPool(2, 30, capacity=3) as pool:
+        pool.submit(pool_tasks.die, 0)
+        pool.submit(pool_tasks.square, 1)
+        pool.submit(pool_tasks.square, 2)
+        outcomes = {outcome.task: outcome for outcome in pool.outcomes()}
+    assert isinstance(outcomes[0].error, WorkerDiedError)
+    assert (outcomes[1].result, outcomes[2].result) == (1, 4)
+
+
+def test_stalled_worker_is_stopped_and_a_slow_one_is_not() -> None:
+    started = time.monotonic()
+    with VideoPool(2, 1.2, capacity=2) as pool:
+        pool.submit(pool_tasks.stall, 0)
+        pool.submit(pool_tasks.slow_but_alive, 1)
+        outcomes = {outcome.task: outcome for outcome in pool.outcomes()}
+    assert isinstance(outcomes[0].error, WorkerStalledError)
+    assert outcomes[1].result == 1
+    assert time.monotonic() - started < 60
