@@ -1,0 +1,80 @@
+"""From scores of objects to scores of frames, and along time."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import gaussian_filter1d
+
+_TRUNCATE_SIGMAS = 4.0  # where gaussian_filter1d ends the kernel by default
+
+
+def max_over_objects(
+    scores: ArrayLike, frame: ArrayLike, n_frames: int, *, nothing: float
+) -> NDArray[np.float64]:
+    """Reduce object scores to one score a frame, the highest.
+
+    Args:
+        scores: anomaly scores of objects, (n_objects,), higher = more anomalous.
+        frame: the frame of each object, (n_objects,), integers in [0, n_frames), in any order.
+        n_frames: frames of the video.
+        nothing: score of a frame without an object; the training minimum, which is 0 after `Calibration`.
+
+    Returns:
+        Anomaly scores of frames, (n_frames,).
+
+    Raises:
+        ValueError: lengths differ, a frame lies outside the video, or a score is NaN.
+    """
+    values, index = np.asarray(scores, dtype=np.float64), np.asarray(frame)
+    if values.ndim != 1 or values.shape != index.shape:
+        raise ValueError(
+            f"scores {values.shape} and frame {index.shape} must be one-dimensional and equally long"
+        )
+    if np.isnan(values).any():
+        raise ValueError(f"the score of object {int(np.isnan(values).argmax())} is NaN")
+    result = np.full(n_frames, -np.inf)
+    if index.size:
+        if index.dtype.kind not in "iu":
+            raise ValueError(f"frame must hold integers, not {index.dtype}")
+        if index.min() < 0 or index.max() >= n_frames:
+            raise ValueError(
+                f"frame spans [{index.min()}, {index.max()}], but the video has {n_frames} frames"
+            )
+        np.maximum.at(result, index, values)
+    occupied = np.zeros(n_frames, dtype=bool)
+    occupied[index.astype(np.int64)] = True
+    result[~occupied] = nothing
+    return result
+
+
+def smooth(scores: ArrayLike, sigma_frames: float, *, causal: bool = False) -> NDArray[np.float64]:
+    """Smooth the scores of one video over time with a Gaussian.
+
+    Args:
+        scores: one score a frame, (n_frames,), finite.
+        sigma_frames: standard deviation of the kernel in frames, at least 0; 0 changes nothing.
+        causal: use the present and past frames only, as live footage demands. Weights are renormalised over
+            the frames that exist, so the first frame keeps its score.
+
+    Returns:
+        Smoothed scores, (n_frames,), in the same direction.
+
+    Raises:
+        ValueError: scores are not one-dimensional, or sigma_frames is negative.
+    """
+    values = np.array(scores, dtype=np.float64)
+    if values.ndim != 1:
+        raise ValueError(f"scores must be one-dimensional, not {values.shape}")
+    if not 0 <= sigma_frames < np.inf:
+        raise ValueError(f"sigma_frames is {sigma_frames}, but must be finite and at least 0")
+    radius = int(_TRUNCATE_SIGMAS * sigma_frames + 0.5)  # frames, as gaussian_filter1d rounds it
+    if radius == 0 or values.size == 0:
+        return values
+    if causal:
+        return _half_gaussian(values, sigma_frames, min(radius, values.size - 1))
+    return np.asarray(gaussian_filter1d(values, sigma_frames, radius=radius))
+
+
+def _half_gaussian(values: NDArray[np.float64], sigma_frames: float, n_past: int) -> NDArray[np.float64]:
+    kernel = np.exp(-0.5 * (np.arange(n_past + 1) / sigma_frames) ** 2)  # kernel[k] weighs the frame k ago
+    total = np.convolve(values, kernel)[: values.size]
+    return np.asarray(total / np.convolve(np.ones(values.size), kernel)[: values.size])

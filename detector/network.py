@@ -1,0 +1,139 @@
+"""The energy f(x, σ) ≈ −log q_σ(x) as an MLP, its gradient with respect to x, and the training objective."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu, linear
+
+_INVERSE_SQRT_TWO = 1 / math.sqrt(2)
+_INVERSE_SQRT_TWO_PI = 1 / math.sqrt(2 * math.pi)
+
+
+class EnergyNetwork(nn.Module):
+    """An MLP from (x, σ) to one energy; high = anomalous.
+
+    Args:
+        n_features: d, columns of x.
+        widths: units of each hidden layer, at least one layer.
+        layer_norm: normalise the pre-activations of each hidden layer.
+        dropout: share of hidden units dropped while training, in [0, 1).
+        generator: source of the initial weights, on the CPU, so that every device starts from the same ones.
+
+    Source: MULDE (arXiv 2403.14497), §3; the noise scale is one more input, as it is.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        widths: Sequence[int] = (4096, 4096),
+        *,
+        layer_norm: bool = False,
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.is_plain = not layer_norm and dropout == 0
+        self.first = _linear(n_features + 1, widths[0], generator)
+        self.hidden = nn.ModuleList([_linear(i, o, generator) for i, o in pairwise(widths)])
+        self.norms = nn.ModuleList([nn.LayerNorm(width) if layer_norm else nn.Identity() for width in widths])
+        self.dropout = nn.Dropout(dropout)
+        self.out = _linear(widths[-1], 1, generator)
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Return the energies (N,) of x (N, d) at noise scales sigma (N, 1)."""
+        return self._above_first(self.first(torch.cat([x, sigma], dim=1)))
+
+    def gradient(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Return ∇_x f(x, σ), (N, d), which is itself differentiable with respect to the weights."""
+        if self.is_plain:
+            return self._closed_form_gradient(x, sigma)
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(self(x, sigma).sum(), x, create_graph=True)
+        return gradient
+
+    def energies(self, x: Tensor, sigmas: Tensor) -> Tensor:
+        """Return the energies (N, L) of x (N, d) at each of the noise scales sigmas (L,).
+
+        What the first layer makes of x is computed once for all scales.
+        """
+        weight = self.first.weight
+        shared = linear(x, weight[:, :-1], self.first.bias)  # (N, width)
+        columns = [self._above_first(shared + sigma * weight[:, -1]) for sigma in sigmas]
+        return torch.stack(columns, dim=1)  # (N, L)
+
+    def _above_first(self, a: Tensor) -> Tensor:
+        h = self._activate(0, a)
+        for i, layer in enumerate(self.hidden, start=1):
+            h = self._activate(i, layer(h))
+        energy: Tensor = self.out(h)
+        return energy.squeeze(1)  # (N, 1) -> (N,)
+
+    def _activate(self, i: int, a: Tensor) -> Tensor:
+        h: Tensor = self.dropout(gelu(self.norms[i](a)))
+        return h
+
+    def _closed_form_gradient(self, x: Tensor, sigma: Tensor) -> Tensor:
+        # The chain rule written out makes the gradient a forward computation: training needs one backward.
+        h, slopes = torch.cat([x, sigma], dim=1), []
+        for layer in [self.first, *self.hidden]:
+            h, slope = _GeluAndSlope.apply(layer(h))
+            slopes.append(slope)
+        gradient: Tensor = self.out.weight  # (1, width), the same for every row
+        for layer, slope in zip(reversed(self.hidden), reversed(slopes[1:]), strict=True):
+            gradient = (gradient * slope) @ layer.weight  # (N, width) -> (N, width below)
+        gradient = (gradient * slopes[0]) @ self.first.weight  # (N, d + 1)
+        return gradient[:, :-1]  # without ∂f/∂σ
+
+
+class _GeluAndSlope(torch.autograd.Function):
+    """GELU(a) = aΦ(a) and its slope Φ(a) + aφ(a); autograd alone would keep many more tensors."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> tuple[Tensor, Tensor]:
+        below = torch.erf(a * _INVERSE_SQRT_TWO).add_(1).mul_(0.5)  # Φ(a)
+        slope = _normal_density(a).mul_(a).add_(below)
+        ctx.save_for_backward(a, slope)
+        return below.mul_(a), slope
+
+    @staticmethod
+    def backward(ctx: Any, value_grad: Tensor, slope_grad: Tensor) -> Tensor:
+        a, slope = ctx.saved_tensors
+        curvature = _normal_density(a).mul_(2 - a.square())  # slope'(a) = φ(a)(2 − a²)
+        return curvature.mul_(slope_grad).addcmul_(value_grad, slope)
+
+
+def objective(network: EnergyNetwork, x: Tensor, sigma: Tensor, noise: Tensor, beta: float) -> Tensor:
+    """Return the training loss E[½‖σ∇f(x + σε, σ) − ε‖² + β/2 · f(x, σ)²], a scalar.
+
+    Args:
+        network: f.
+        x: clean standardised features, (N, d).
+        sigma: a noise scale for each row, (N, 1).
+        noise: ε, standard normal, (N, d).
+        beta: weight of the regulariser, which sees the clean rows at the same noise scales.
+
+    Source: MULDE (arXiv 2403.14497), denoising score matching weighted by σ², plus the regulariser.
+    """
+    residual = sigma * network.gradient(x + sigma * noise, sigma) - noise  # (N, d)
+    loss = residual.square().sum(dim=1).mean() / 2
+    if beta:
+        loss = loss + beta / 2 * network(x, sigma).square().mean()
+    return loss
+
+
+def _normal_density(a: Tensor) -> Tensor:
+    return torch.exp(a.square().mul_(-0.5)).mul_(_INVERSE_SQRT_TWO_PI)
+
+
+def _linear(n_in: int, n_out: int, generator: torch.Generator | None) -> nn.Linear:
+    """Return a layer with torch's usual initial weights, drawn from a generator of our own."""
+    layer = nn.Linear(n_in, n_out, device="meta").to_empty(device="cpu")
+    bound = 1 / math.sqrt(n_in)
+    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+    nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+    return layer

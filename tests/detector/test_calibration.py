@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mulde.detector.calibration import Calibration, fuse
+
+
+@pytest.mark.parametrize(
+    ("training", "low", "high"),
+    [
+        ([5.0], 5, 6),  # one row: a raw unit is a calibrated unit
+        ([5.0] * 100, 5, 6),
+        ([5.0] * 9999 + [7.0], 5, 7),  # the quantile is still the minimum, so the maximum must do
+        (np.arange(1001), 0, 999),
+        ([-2e9, -1e9], -2e9, -1e9 - 1e6),
+        ([1e30, 1e30], 1e30, np.nextafter(1e30, np.inf)),
+    ],
+)
+def test_fit(training: list[float], low: float, high: float) -> None:
+    calibration = Calibration.fit(training)
+    assert (calibration.low, calibration.high) == pytest.approx((low, high), rel=1e-12)
+    assert calibration.low < calibration.high
+
+
+@pytest.mark.parametrize(
+    ("score", "linear", "log"),
+    [
+        (10, 0, 0),  # training minimum
+        (15, 0.5, 0.5),
+        (20, 1, 1),  # 99.9 % quantile
+        (10 + 10 * np.e, np.e, 2),
+        (10 + 10e5, 1e5, 1 + np.log(1e5)),
+        (5, -0.5, -0.5),  # below the training minimum
+        (10 - 10e5, -1e5, -1 - np.log(1e5)),
+    ],
+)
+def test_call(score: float, linear: float, log: float) -> None:
+    assert Calibration(10, 20, log_tail=False)([score]) == pytest.approx([linear])
+    assert Calibration(10, 20)([score]) == pytest.approx([log])
+
+
+def test_no_scores_stay_no_scores() -> None:
+    assert Calibration(0, 1)([]).shape == (0,)
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1), st.lists(st.floats(-1e12, 1e12), min_size=2))
+@pytest.mark.parametrize("log_tail", [False, True])
+def test_order_is_kept_and_scores_stay_finite(
+    log_tail: bool, training: list[float], scores: list[float]
+) -> None:
+    calibrated = Calibration.fit(training, log_tail=log_tail)(sorted(scores))
+    assert np.isfinite(calibrated).all()
+    assert (np.diff(calibrated) >= 0).all()
+
+
+@pytest.mark.parametrize(("scores", "message"), [([], "at least one"), ([1, np.nan], "score 1 is nan")])
+def test_fit_refuses(scores: list[float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Calibration.fit(scores)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1, 1), (2, 1), (np.nan, 1), (0, np.inf)])
+def test_range_must_be_a_range(low: float, high: float) -> None:
+    with pytest.raises(ValueError, match="finite low < high"):
+        Calibration(low, high)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_call_refuses_what_is_not_finite(bad: float) -> None:
+    with pytest.raises(ValueError, match="must be finite"):
+        Calibration(0, 1)([0.5, bad])
+
+
+@pytest.mark.parametrize(
+    ("streams", "expected"), [([[]], []), ([[1, 2]], [1, 2]), ([[1, 2], [3, 4], [5, 6]], [9, 12])]
+)
+def test_fuse(streams: list[list[float]], expected: list[float]) -> None:
+    np.testing.assert_array_equal(fuse(streams), expected)
+
+
+@pytest.mark.parametrize(("streams", "message"), [([], "at least one"), ([[1], [1, 2]], "same rows")])
+def test_fuse_refuses(streams: list[list[float]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fuse(streams)

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter1d
+
+from mulde.detector.frames import max_over_objects, smooth
+
+
+@pytest.mark.parametrize(
+    ("scores", "frame", "n_frames", "expected"),
+    [
+        ([], [], 0, []),
+        ([], [], 2, [0, 0]),  # no object in the whole video
+        ([3], [1], 3, [0, 3, 0]),
+        ([3, 5, 4], [1, 1, 0], 2, [4, 5]),
+        ([-2], [0], 1, [-2]),  # a frame with an object keeps its score, even below "nothing there"
+    ],
+)
+def test_max_over_objects(
+    scores: list[float], frame: list[int], n_frames: int, expected: list[float]
+) -> None:
+    np.testing.assert_array_equal(max_over_objects(scores, frame, n_frames, nothing=0.0), expected)
+
+
+@pytest.mark.parametrize(
+    ("scores", "frame", "message"),
+    [
+        ([1, 2], [0], "equally long"),
+        ([[1]], [[0]], "one-dimensional"),
+        ([1], [0.5], "integers"),
+        ([1], [3], r"frame spans \[3, 3\], but the video has 3 frames"),
+        ([1], [-1], "frame spans"),
+        ([1, np.nan], [0, 1], "score of object 1 is NaN"),
+    ],
+)
+def test_max_over_objects_refuses(scores: list[float], frame: list[float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        max_over_objects(scores, frame, 3, nothing=0.0)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("scores", [[], [2.0], [1.0, 5.0, 2.0]])
+def test_sigma_zero_changes_nothing(scores: list[float], causal: bool) -> None:
+    np.testing.assert_array_equal(smooth(scores, 0, causal=causal), scores)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("scores", [[], [2.0], [2.0] * 30])
+def test_constant_scores_stay(scores: list[float], causal: bool) -> None:
+    np.testing.assert_allclose(smooth(scores, 3, causal=causal), scores)
+
+
+def test_smoothing_is_the_gaussian_of_scipy() -> None:
+    scores = np.random.default_rng(0).random(50)
+    np.testing.assert_array_equal(smooth(scores, 3), gaussian_filter1d(scores, 3))
+
+
+def test_causal_smoothing_is_a_weighted_mean_of_the_past() -> None:
+    scores, sigma = np.random.default_rng(0).random(40), 2.5
+    expected = []
+    for t in range(40):
+        past = np.arange(max(0, t - 10), t + 1)  # 4 σ
+        weights = np.exp(-(((t - past) / sigma) ** 2) / 2)
+        expected.append(weights @ scores[past] / weights.sum())
+    np.testing.assert_allclose(smooth(scores, sigma, causal=True), expected)
+
+
+@given(scores=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40), now=st.integers(0, 39))
+def test_causal_smoothing_never_sees_the_future(scores: list[float], now: int) -> None:
+    before = smooth(scores, 3, causal=True)[: now + 1]
+    changed = scores[: now + 1] + [1e9] * (len(scores) - now - 1)
+    np.testing.assert_allclose(smooth(changed, 3, causal=True)[: now + 1], before, rtol=1e-9, atol=1e-3)
+
+
+@given(scores=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40), sigma=st.floats(0, 20))
+@pytest.mark.parametrize("causal", [False, True])
+def test_smoothing_stays_within_range(scores: list[float], sigma: float, causal: bool) -> None:
+    smoothed = smooth(scores, sigma, causal=causal)
+    assert smoothed.shape == (len(scores),)
+    assert min(scores) - 1e-6 <= smoothed.min() <= smoothed.max() <= max(scores) + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("scores", "sigma", "message"),
+    [([[1.0]], 1, "one-dimensional"), ([1.0], -1, "at least 0"), ([1.0], np.nan, "at least 0")],
+)
+def test_smooth_refuses(scores: list[float], sigma: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        smooth(scores, sigma)
