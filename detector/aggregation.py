@@ -35,6 +35,10 @@ class Aggregation(ABC):
     def anomaly_score(self, energies: Array) -> Array:
         """Return anomaly scores (N,) of energies (N, L)."""
 
+    def scales(self, n_scales: int) -> list[int]:
+        """Return which of the L scales the score depends on; the energies at the others need not be known."""
+        return list(range(n_scales))
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the fitted arrays by name; `type(self)(**arrays)` rebuilds the aggregation."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -65,6 +69,9 @@ class CoarsestResolving(Aggregation):
     def anomaly_score(self, energies: Array) -> Array:
         return np.array(energies[:, int(self.column)])
 
+    def scales(self, n_scales: int) -> list[int]:
+        return [int(self.column)]
+
 
 @dataclass(frozen=True)
 class Largest(Aggregation):
@@ -76,6 +83,9 @@ class Largest(Aggregation):
 
     def anomaly_score(self, energies: Array) -> Array:
         return np.array(energies[:, -1])
+
+    def scales(self, n_scales: int) -> list[int]:
+        return [n_scales - 1]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from mulde.detector.store import Description, StoredModel, read_model, write_mod
 from mulde.detector.training import Progress, TrainingSettings, train
 
 _ROWS_PER_PASS = 4096
+_ROWS_FOR_AGGREGATION = 50_000  # of the training rows: its few numbers need no more
 _ROWS_PER_TILE = 16
 _LARGEST_FEATURE = 1e150  # its square is finite
 _LARGEST_STANDARDISED = 1e12  # keeps float32 finite; nothing normal is a trillion standard deviations away
@@ -38,6 +39,9 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
 
     Args:
         widths: units of each hidden layer.
+        scaling: "feature" divides each feature by its own standard deviation, as published; "common" divides
+            all by the largest one, for features that are components of one quantity, such as a motion vector:
+            a component that hardly varies stays small, and directions are treated alike.
         layer_norm: normalise each hidden layer.
         dropout: share of hidden units dropped while training, in [0, 1).
         sigma_low: smallest noise scale, in units of standardised features.
@@ -62,7 +66,7 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
     Attributes:
         n_features_in_: d.
         n_samples_fit_: rows it was fitted on.
-        mean_, scale_: training mean and standard deviation of each feature, (d,); 1 for a constant feature.
+        mean_, scale_: training mean of each feature and what it is divided by, (d,) both.
         sigmas_: noise scales of the energies, (L,), growing.
         network_: the trained `EnergyNetwork`.
         losses_: training loss of each step.
@@ -77,6 +81,7 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         self,
         *,
         widths: Sequence[int] = (4096, 4096),
+        scaling: Literal["feature", "common"] = "feature",
         layer_norm: bool = False,
         dropout: float = 0.0,
         sigma_low: float = 1e-3,
@@ -98,6 +103,7 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         progress: Progress | None = None,
     ) -> None:
         self.widths = widths
+        self.scaling = scaling
         self.layer_norm = layer_norm
         self.dropout = dropout
         self.sigma_low = sigma_low
@@ -137,12 +143,14 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         self.n_samples_fit_ = len(values)
         self.mean_, self.scale_ = mean_and_scale(values)
+        if self.scaling == "common":
+            self.scale_ = np.full_like(self.scale_, self.scale_.max())
         self.sigmas_ = np.linspace(self.sigma_low, self.sigma_high, self.n_scales)
         x = torch.from_numpy(self._standardise(values)).to(device)
         self.network_ = self._new_network(torch.Generator().manual_seed(seed)).to(device)
         generator = torch.Generator(device).manual_seed(seed + 1)
         self.losses_ = train(self.network_, x, self._training_settings(), generator, self.progress).numpy()
-        energies = self._energies_of(x)
+        energies = self._energies_of(_some_rows(x, generator))
         self.aggregation_ = fit_aggregation(
             self.aggregation, energies, n_components=self.n_components, seed=seed
         )
@@ -162,7 +170,11 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         Raises:
             ValueError: X is no finite matrix or has other columns than the training features.
         """
-        energies = self.energies(X)
+        check_is_fitted(self)
+        values = self._validated(X, reset=False)
+        needed = self.aggregation_.scales(len(self.sigmas_))
+        energies = np.full((len(values), len(self.sigmas_)), np.nan)  # NaN: whoever needs more would notice
+        energies[:, needed] = self._energies_of(torch.from_numpy(self._standardise(values)), needed)
         return self.aggregation_.anomaly_score(energies)
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -241,6 +253,7 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
                 all(width >= 1 for width in self.widths) and len(self.widths) > 0,
                 "at least one, ≥ 1 each",
             ),
+            "scaling": (self.scaling in ("feature", "common"), "feature or common"),
             "dropout": (0 <= self.dropout < 1, "in [0, 1)"),
             "sigma_low": (0 < self.sigma_low <= self.sigma_high, "in (0, sigma_high]"),
             "n_scales": (self.n_scales >= 1, "at least 1"),
@@ -309,10 +322,11 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         )
 
     @torch.inference_mode()
-    def _energies_of(self, x: torch.Tensor) -> NDArray[np.float64]:
-        """Return the energies (N, L) of standardised rows (N, d) on any device."""
+    def _energies_of(self, x: torch.Tensor, scales: Sequence[int] | None = None) -> NDArray[np.float64]:
+        """Return the energies of standardised rows (N, d) on any device, at all or at the given scales."""
         device = self.network_.out.weight.device
-        sigmas = torch.from_numpy(self.sigmas_.astype(np.float32)).to(device)
+        chosen = self.sigmas_ if scales is None else self.sigmas_[list(scales)]
+        sigmas = torch.from_numpy(chosen.astype(np.float32)).to(device)
         # Matrix products round differently for odd numbers of rows; whole tiles give a row the same bits
         # whichever rows it is scored with.
         padded = pad(x, (0, 0, 0, -len(x) % _ROWS_PER_TILE))
@@ -376,3 +390,10 @@ def resolve_device(name: str) -> torch.device:
 def _below(prefix: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Return the tensors whose name starts with the prefix, without it."""
     return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+
+
+def _some_rows(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Return at most `_ROWS_FOR_AGGREGATION` rows, drawn without replacement."""
+    if len(x) <= _ROWS_FOR_AGGREGATION:
+        return x
+    return x[torch.randperm(len(x), generator=generator, device=x.device)[:_ROWS_FOR_AGGREGATION]]

@@ -61,8 +61,13 @@ class Operator(ABC):
         """What must be done to each frame first."""
 
     @property
-    def n_frames_around(self) -> int:
-        """Prepared frames wanted before and after the one in question; fewer come at a video's ends."""
+    def n_frames_before(self) -> int:
+        """Prepared frames wanted before the one in question; fewer come at a video's start."""
+        return 0
+
+    @property
+    def n_frames_after(self) -> int:
+        """Prepared frames wanted after the one in question; fewer come at a video's end."""
         return 0
 
     def settings(self) -> dict[str, Any]:
@@ -84,6 +89,9 @@ class BoxFinder(Operator):
 @dataclass(frozen=True)
 class Extractor(Operator):
     """Describes each object of a frame by a vector."""
+
+    has_one_unit: ClassVar[bool] = False
+    """Whether all features are components of one quantity, so that a detector must not scale them apart."""
 
     @property
     @abstractmethod

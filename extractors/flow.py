@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mulde.data.video import Frame
 from mulde.extractors.base import Preparation
-from mulde.extractors.images import box_sums, to_grey, to_pixels
+from mulde.extractors.images import box_means, to_grey, to_pixels
 
 Preset = Literal["ultrafast", "fast", "medium"]
 _PRESETS: dict[str, int] = {
@@ -35,9 +35,7 @@ class FlowField:
     def box_means(self, image: NDArray[np.float32], box_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
         """Average an image on this grid, (h, w, C), over boxes (n, 4) in pixels of the frame: (n, C)."""
         height, width = image.shape[:2]
-        pixels = to_pixels(box_xyxy * np.tile(self.grid_scale, 2), width, height)
-        area = (pixels[:, 2] - pixels[:, 0]) * (pixels[:, 3] - pixels[:, 1])
-        return (box_sums(image, pixels) / area[:, None]).astype(np.float32)
+        return box_means(image, to_pixels(box_xyxy * np.tile(self.grid_scale, 2), width, height))
 
 
 @dataclass(frozen=True)

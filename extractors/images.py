@@ -39,3 +39,17 @@ def to_pixels(box_xyxy: NDArray[np.floating], width: int, height: int) -> NDArra
     x1, y1, x2, y2 = np.round(box_xyxy).astype(np.int64).T
     x1, y1 = np.clip(x1, 0, width - 1), np.clip(y1, 0, height - 1)
     return np.stack([x1, y1, np.clip(x2, x1 + 1, width), np.clip(y2, y1 + 1, height)], axis=1)
+
+
+def box_means(
+    image: NDArray[np.floating] | NDArray[np.uint8], box_xyxy: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Average an image, (H, W) or (H, W, C), over boxes (n, 4) of whole pixels inside it: (n, C)."""
+    area = (box_xyxy[:, 2] - box_xyxy[:, 0]) * (box_xyxy[:, 3] - box_xyxy[:, 1])
+    return (box_sums(image, box_xyxy) / area[:, None]).astype(np.float32)
+
+
+def blur(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image (H, W) without the noise of single pixels."""
+    blurred: NDArray[np.uint8] = cv2.GaussianBlur(grey, (3, 3), 0)
+    return blurred

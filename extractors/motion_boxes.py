@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from mulde.data.video import Frame
 from mulde.extractors.base import BoxFinder, Objects, Preparation
-from mulde.extractors.images import box_sums, to_grey, to_pixels
-from mulde.extractors.scene import SceneModel, foreground
+from mulde.extractors.foreground import Foreground, ForegroundFrame
+from mulde.extractors.images import box_means, to_grey, to_pixels
+from mulde.extractors.scene import SceneModel
 from mulde.extractors.settings import GradientSettings, WindowSettings
 
 
@@ -42,9 +43,9 @@ class MotionWindows(BoxFinder):
     options: WindowSettings
 
     @property
-    def preparation(self) -> GreyFrame:
-        """Grey frames."""
-        return GreyFrame()
+    def preparation(self) -> Foreground:
+        """Background subtraction."""
+        return Foreground.of(self.scene, self.options.threshold)
 
     def settings(self) -> dict[str, Any]:
         """Return the options and what the scene is."""
@@ -56,14 +57,12 @@ class MotionWindows(BoxFinder):
         boxes = [box for scale in self.options.scales for box in self._windows(scale)]
         return np.array(boxes, np.float32).reshape(-1, 4)
 
-    def find(self, around: Sequence[NDArray[np.uint8]], centre: int) -> Objects:
+    def find(self, around: Sequence[ForegroundFrame], centre: int) -> Objects:
         """Return the windows that are foreground for `min_coverage` of their area or more."""
-        mask = foreground(around[centre], self.scene.background, self.options.threshold)
-        pixels = to_pixels(self.lattice, *self.scene.size)
-        area = (pixels[:, 2] - pixels[:, 0]) * (pixels[:, 3] - pixels[:, 1])
-        coverage = box_sums(mask.astype(np.uint8), pixels)[:, 0] / area
-        kept = coverage >= self.options.min_coverage
-        return Objects(self.lattice[kept], coverage[kept, None].astype(np.float32))
+        mask = around[centre].mask.astype(np.uint8)
+        coverage = box_means(mask, to_pixels(self.lattice, *self.scene.size))  # (n_windows, 1)
+        kept = coverage[:, 0] >= self.options.min_coverage
+        return Objects(self.lattice[kept], coverage[kept])
 
     def _windows(self, scale: float) -> list[tuple[float, float, float, float]]:
         frame_width, frame_height = self.scene.size
@@ -99,7 +98,7 @@ class MotionGradient(BoxFinder):
         return GreyFrame()
 
     @property
-    def n_frames_around(self) -> int:
+    def n_frames_before(self) -> int:
         """The frame before is needed."""
         return 1
 
@@ -119,9 +118,7 @@ class MotionGradient(BoxFinder):
         grow = self.options.grow_px
         boxes = np.stack([x - grow, y - grow, x + width + grow, y + height + grow], axis=1)  # (n, 4)
         pixels = to_pixels(boxes, now.shape[1], now.shape[0])
-        area = (pixels[:, 2] - pixels[:, 0]) * (pixels[:, 3] - pixels[:, 1])
-        coverage = box_sums(changed, pixels)[:, 0] / area
-        return Objects(pixels.astype(np.float32), coverage[:, None].astype(np.float32))
+        return Objects(pixels.astype(np.float32), box_means(changed, pixels))
 
     def _is_object(self, contour: NDArray[np.int32]) -> bool:
         _, _, width, height = cv2.boundingRect(contour)

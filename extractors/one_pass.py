@@ -111,7 +111,7 @@ class _Lane:
 
     def __init__(self, operator: Operator) -> None:
         self.operator = operator
-        self._radius = operator.n_frames_around
+        self._before, self._after = operator.n_frames_before, operator.n_frames_after
         self._preparation: Preparation = operator.preparation
         self._items: deque[Any] = deque()
         self._first = 0  # index of the frame that _items[0] belongs to
@@ -131,14 +131,14 @@ class _Lane:
         """Yield the frames whose surroundings are complete and, if `known` is given, whose objects are."""
         while self.next_index < self._n_pushed:
             index = self.next_index
-            if index + self._radius >= self._n_pushed and not self._finished:
+            if index + self._after >= self._n_pushed and not self._finished:
                 return
             if known is not None and index not in known:
                 return
-            while self._first < index - self._radius:
+            while self._first < index - self._before:
                 self._items.popleft()
                 self._first += 1
-            around = list(self._items)[: index + self._radius + 1 - self._first]
+            around = list(self._items)[: index + self._after + 1 - self._first]
             self.next_index += 1
             yield Moment(index, around, index - self._first)
 

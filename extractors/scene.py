@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import QuantileRegressor
 
-from mulde.extractors.images import to_grey
+from mulde.extractors.images import blur, to_grey
 from mulde.extractors.settings import SceneSettings
 
 CODE_VERSION = 1
@@ -47,7 +48,7 @@ class SceneModel:
         """(width, height) of the frames in pixels."""
         return self.background.shape[1], self.background.shape[0]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """A hash of all values, which enters the key of whatever is made with this model."""
         hasher = hashlib.sha256()
@@ -112,7 +113,7 @@ def learn_scene(images_rgb: Iterable[NDArray[np.uint8]], settings: SceneSettings
 
 def foreground(grey: NDArray[np.uint8], background: NDArray[np.uint8], threshold: int) -> NDArray[np.bool_]:
     """Return where a frame differs from the background, (H, W); overall brightness does not count."""
-    difference = _blur(grey).astype(np.int16) - _blur(background)
+    difference = blur(grey).astype(np.int16) - blur(background)
     difference -= np.int16(np.median(difference[::4, ::4]))
     return np.asarray(np.abs(difference) > threshold)
 
@@ -143,8 +144,3 @@ def _without_fragments(blobs: NDArray[np.int32]) -> NDArray[np.int32]:
     if not solid.any():
         return blobs[:0]
     return np.asarray(blobs[solid & (area >= 0.25 * np.median(area[solid]))])
-
-
-def _blur(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    blurred: NDArray[np.uint8] = cv2.GaussianBlur(grey, (3, 3), 0)
-    return blurred

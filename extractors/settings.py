@@ -87,6 +87,16 @@ class VelocitySettings:
 
 
 @dataclass(frozen=True)
+class StillnessSettings:
+    """Foreground that does not change."""
+
+    frames_unchanged: Annotated[int, Ge(2), Le(1000)] = 20
+    """Frames over which a pixel must look the same: two seconds at 10 frames a second."""
+    threshold: Annotated[int, Ge(1), Le(255)] = 10
+    """Grey levels by which it may differ meanwhile."""
+
+
+@dataclass(frozen=True)
 class HogSettings:
     """Appearance by gradients."""
 

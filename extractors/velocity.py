@@ -28,8 +28,13 @@ class _FlowExtractor(Extractor):
         return self.flow
 
     @property
-    def n_frames_around(self) -> int:
-        """Frames on each side whose flow is averaged."""
+    def n_frames_before(self) -> int:
+        """Frames whose flow is averaged."""
+        return self.frames_averaged_around
+
+    @property
+    def n_frames_after(self) -> int:
+        """Frames whose flow is averaged."""
         return self.frames_averaged_around
 
 
@@ -81,6 +86,7 @@ class Direction(_FlowExtractor):
 
     name: ClassVar[str] = "direction"
     code_version: ClassVar[int] = 1
+    has_one_unit: ClassVar[bool] = True
 
     @property
     def n_features(self) -> int:

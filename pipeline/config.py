@@ -17,10 +17,11 @@ from mulde.extractors.settings import (
     FlowSettings,
     HogSettings,
     SceneSettings,
+    StillnessSettings,
     VelocitySettings,
 )
 
-StreamName = Literal["velocity", "direction", "hog"]
+StreamName = Literal["velocity", "direction", "stillness", "hog"]
 PRESETS: dict[str, dict[str, Any]] = {
     # boxes and features from motion alone: no weights, no GPU, no network
     "motion": {},
@@ -51,7 +52,7 @@ class DataConfig(Section):
 class ExtractConfig(Section):
     """From frames to features."""
 
-    streams: tuple[StreamName, ...] = Field(("velocity", "direction"), min_length=1)
+    streams: tuple[StreamName, ...] = Field(("velocity", "direction", "stillness"), min_length=1)
     """Kinds of features; `hog` is there to be asked for."""
     decoder: Literal["auto", "decord", "pyav"] = "auto"
     stall_seconds: float = Field(120.0, gt=0)
@@ -60,6 +61,7 @@ class ExtractConfig(Section):
     boxes: BoxSettings = BoxSettings()
     flow: FlowSettings = FlowSettings()
     velocity: VelocitySettings = VelocitySettings()
+    stillness: StillnessSettings = StillnessSettings()
     hog: HogSettings = HogSettings()
 
 
@@ -70,8 +72,8 @@ class DetectorConfig(Section):
     for up to 1000 epochs.
     """
 
-    widths: tuple[int, ...] = (512, 512)
-    max_steps: int | None = Field(600, ge=1)
+    widths: tuple[int, ...] = (256, 256)
+    max_steps: int | None = Field(800, ge=1)
     epochs: int = Field(1000, ge=1)
     batch_size: int = Field(2048, ge=1)
     learning_rate: float = Field(5e-4, gt=0)
@@ -79,7 +81,7 @@ class DetectorConfig(Section):
     sigma_low: float = Field(1e-3, gt=0)
     sigma_high: float = Field(1.0, gt=0)
     n_scales: int = Field(16, ge=1)
-    aggregation: Literal["gmm", "gmm_raw", "largest", "max", "mean", "median"] = "gmm"
+    aggregation: Literal["resolved", "gmm", "gmm_raw", "largest", "max", "mean", "median"] = "resolved"
     n_components: int = Field(5, ge=1)
 
 

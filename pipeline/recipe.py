@@ -9,9 +9,11 @@ from pathlib import Path
 from mulde.data.cache import StreamKey, digest_of
 from mulde.extractors.base import BoxFinder, Extractor
 from mulde.extractors.flow import DenseFlow, suitable_scale
+from mulde.extractors.foreground import Foreground
 from mulde.extractors.hog import Hog
 from mulde.extractors.motion_boxes import MotionGradient, MotionWindows
 from mulde.extractors.scene import SceneModel
+from mulde.extractors.stillness import Stillness
 from mulde.extractors.velocity import Direction, Velocity
 from mulde.pipeline.config import ExtractConfig
 
@@ -47,6 +49,9 @@ def build_recipe(config: ExtractConfig, scene: SceneModel) -> Recipe:
     extractors: dict[str, Callable[[], Extractor]] = {
         "velocity": lambda: Velocity(flow, around, config.velocity),
         "direction": lambda: Direction(flow, around),
+        "stillness": lambda: Stillness(
+            Foreground.of(scene, config.boxes.windows.threshold), config.stillness
+        ),
         "hog": lambda: Hog(config.hog),
     }
     return Recipe(_finder(config, scene), tuple(extractors[name]() for name in config.streams))
@@ -58,7 +63,7 @@ def stream_digest(config: ExtractConfig, stream: str) -> str:
     A detector keeps it: features from other settings are then refused.
     """
     settings = config.model_dump(mode="json")
-    shared = ("scene", "boxes") if stream == "hog" else ("scene", "boxes", "flow")
+    shared = ("scene", "boxes", "flow") if stream in ("velocity", "direction") else ("scene", "boxes")
     return digest_of({"stream": stream, **{name: settings.get(name) for name in (*shared, stream)}})[:12]
 
 

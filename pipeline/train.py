@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from mulde.data.cache import digest_of, read_features
 from mulde.data.errors import InputError
 from mulde.detector import Calibration
+from mulde.extractors.base import Extractor
 from mulde.pipeline.console import Bar
 from mulde.pipeline.extract import CachedVideo, Inventory, usable
 from mulde.pipeline.job import Job
 from mulde.pipeline.model import RunModel, StreamModel
-from mulde.pipeline.recipe import stream_digest
+from mulde.pipeline.recipe import build_recipe, stream_digest
 
 STAGE = "train"
 _MIN_ROWS = 2
@@ -33,9 +34,9 @@ def train(job: Job, inventory: Inventory) -> None:
         _log.info("train: up to date, %s", job.run.model)
         return
     started = time.monotonic()
-    streams: dict[str, StreamModel] = {
-        name: _train_stream(job, name, videos) for name in job.config.extract.streams
-    }
+    scene = next(iter(inventory.scenes.models.values()))  # streams do not depend on which
+    extractors = build_recipe(job.config.extract, scene).extractors
+    streams = {extractor.name: _train_stream(job, extractor, videos) for extractor in extractors}
     job.run.model.mkdir(parents=True, exist_ok=True)
     RunModel(streams, inventory.scenes).save(
         job.run.model,
@@ -72,7 +73,8 @@ def source_of(cached: CachedVideo) -> list[str]:
     return [cached.video.name, *keys, next(iter(cached.entries.values())).identity.digest]
 
 
-def _train_stream(job: Job, name: str, videos: Sequence[CachedVideo]) -> StreamModel:
+def _train_stream(job: Job, extractor: Extractor, videos: Sequence[CachedVideo]) -> StreamModel:
+    name = extractor.name
     features = read_features([cached.entries[name].path for cached in videos])
     if len(features) < _MIN_ROWS:
         raise InputError(
@@ -86,6 +88,7 @@ def _train_stream(job: Job, name: str, videos: Sequence[CachedVideo]) -> StreamM
     with Bar(f"train {name}", min(settings.max_steps or n_epochs, n_epochs), "steps") as bar:
         detector = MULDE(
             **settings.model_dump(),
+            scaling="common" if extractor.has_one_unit else "feature",
             device=job.config.device,
             random_state=job.config.seed,
             progress=lambda step, n_steps, loss: bar.update(step, f"loss {loss:.4f}"),

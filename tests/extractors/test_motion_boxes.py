@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mulde.data.video import Frame
+from mulde.extractors.base import Objects
 from mulde.extractors.motion_boxes import MotionGradient, MotionWindows
 from mulde.extractors.scene import SceneModel
 from mulde.extractors.settings import GradientSettings, WindowSettings
@@ -27,8 +29,13 @@ def windows(**options: object) -> MotionWindows:
     return MotionWindows(make_scene(), WindowSettings(**options))  # type: ignore[arg-type]
 
 
+def find(finder: MotionWindows, grey: NDArray[np.uint8]) -> Objects:
+    rgb = np.repeat(grey[..., None], 3, axis=2)
+    return finder.find([finder.preparation.start()(Frame(0, 0.0, rgb))], 0)
+
+
 def test_empty_scene_has_no_windows() -> None:
-    assert len(windows().find([BACKGROUND], 0)) == 0
+    assert len(find(windows(), BACKGROUND)) == 0
 
 
 def test_lattice_covers_every_pixel_of_the_floor() -> None:
@@ -47,7 +54,7 @@ def test_windows_shrink_with_distance() -> None:
 
 def test_found_windows_are_those_with_enough_foreground() -> None:
     finder = windows(min_coverage=0.3)
-    found = finder.find([with_box(60, 40, 80, 90)], 0)
+    found = find(finder, with_box(60, 40, 80, 90))
     assert len(found)
     for (x1, y1, x2, y2), (coverage,) in zip(found.box_xyxy, found.measures, strict=True):
         overlap = max(0, min(x2, 81) - max(x1, 59)) * max(0, min(y2, 91) - max(y1, 39))

@@ -47,7 +47,11 @@ class Around(Extractor):
         return Index()
 
     @property
-    def n_frames_around(self) -> int:
+    def n_frames_before(self) -> int:
+        return self.radius
+
+    @property
+    def n_frames_after(self) -> int:
         return self.radius
 
     @property
@@ -72,7 +76,11 @@ class EveryThird(BoxFinder):
         return Index()
 
     @property
-    def n_frames_around(self) -> int:
+    def n_frames_before(self) -> int:
+        return self.radius
+
+    @property
+    def n_frames_after(self) -> int:
         return self.radius
 
     def find(self, around: Sequence[int], centre: int) -> Objects:
