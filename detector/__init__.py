@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mulde.detector.aggregation import AGGREGATIONS, Aggregation, fit_aggregation
-    from mulde.detector.calibration import Calibration, fuse
+    from mulde.detector.calibration import Calibration, fuse, log_tail
     from mulde.detector.frames import max_over_objects, smooth
     from mulde.detector.mulde import MULDE
     from mulde.detector.network import EnergyNetwork
@@ -21,6 +21,7 @@ _HOME = {
     "fit_aggregation": "mulde.detector.aggregation",
     "Calibration": "mulde.detector.calibration",
     "fuse": "mulde.detector.calibration",
+    "log_tail": "mulde.detector.calibration",
     "max_over_objects": "mulde.detector.frames",
     "smooth": "mulde.detector.frames",
 }
@@ -33,6 +34,7 @@ __all__ = [
     "EnergyNetwork",
     "fit_aggregation",
     "fuse",
+    "log_tail",
     "max_over_objects",
     "smooth",
 ]

@@ -7,6 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _HIGH_QUANTILE = 0.999
+# What the energy of a single Gaussian feature spans up to that quantile at noise scale 1: x²/(2(1 + σ²)) at
+# x = 3.29, in standardised units.
+_LEAST_RANGE_NATS = 3.29**2 / 4
 
 
 @dataclass(frozen=True)
@@ -21,18 +24,17 @@ class Calibration:
     """Training minimum, in raw score units; maps to 0."""
     high: float
     """99.9 % quantile of the training scores; maps to 1. Always above `low`."""
-    log_tail: bool = True
-    """Grow only logarithmically beyond ±1, so that one extreme row cannot outshine a video once smoothed."""
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
             raise ValueError(f"calibration needs finite low < high, not low={self.low}, high={self.high}")
 
     @classmethod
-    def fit(cls, scores: ArrayLike, *, log_tail: bool = True) -> "Calibration":
-        """Learn the range from the anomaly scores (n,) of normal training rows.
+    def fit(cls, scores: ArrayLike) -> "Calibration":
+        """Learn the range from the anomaly scores (n,) of normal training rows, in nats.
 
-        Where the scores do not vary, one raw unit becomes one calibrated unit.
+        The range is at least `_LEAST_RANGE_NATS`: where normal rows hardly differ, as in a feature that is
+        nearly always zero, the least deviation would otherwise count as much as the rarest of another stream.
 
         Raises:
             ValueError: there is no score, or one is NaN or infinite.
@@ -41,11 +43,8 @@ class Calibration:
         if not values.size:
             raise ValueError("calibration needs at least one training score")
         low = float(values.min())
-        # Rarely 99.9 % of the scores are equal and only the maximum tells how far they reach.
-        for high in (float(np.quantile(values, _HIGH_QUANTILE)), float(values.max()), low + 1.0):
-            if high - low > 1e-12 * max(1.0, abs(low), abs(high)):
-                return cls(low, high, log_tail)
-        return cls(low, float(np.nextafter(low, np.inf)), log_tail)
+        high = max(float(np.quantile(values, _HIGH_QUANTILE)), low + _LEAST_RANGE_NATS)
+        return cls(low, max(high, float(np.nextafter(low, np.inf))))
 
     def __call__(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Return calibrated anomaly scores of the same shape and direction; the training minimum gives 0.
@@ -53,12 +52,19 @@ class Calibration:
         Raises:
             ValueError: a score is NaN or infinite.
         """
-        unit = (_finite_scores(scores) - self.low) / (self.high - self.low)
-        if not self.log_tail:
-            return unit
-        # 0.5 -> 0.5, 1 -> 1, 1e5 -> 12.5; slope and value are continuous at ±1
-        tail = 1 + np.log(np.maximum(np.abs(unit), 1))
-        return np.where(np.abs(unit) <= 1, unit, np.sign(unit) * tail)
+        return (_finite_scores(scores) - self.low) / (self.high - self.low)
+
+
+def log_tail(scores: ArrayLike) -> NDArray[np.float64]:
+    """Let calibrated scores grow only logarithmically beyond ±1, in the same order.
+
+    One extreme score then cannot outshine a video once it is smoothed over time. It belongs after the sum
+    over streams: before it, two slightly unusual scores would outvote a very unusual one.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    # 0.5 -> 0.5, 1 -> 1, 1e5 -> 12.5; slope and value are continuous at ±1
+    tail = 1 + np.log(np.maximum(np.abs(values), 1))
+    return np.where(np.abs(values) <= 1, values, np.sign(values) * tail)
 
 
 def fuse(streams: Sequence[ArrayLike]) -> NDArray[np.float64]:

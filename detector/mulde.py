@@ -42,6 +42,10 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         scaling: "feature" divides each feature by its own standard deviation, as published; "common" divides
             all by the largest one, for features that are components of one quantity, such as a motion vector:
             a component that hardly varies stays small, and directions are treated alike.
+        scale_floor: least divisor, for all features or for each, in their units: a difference far below it is
+            measurement noise. A feature that hardly ever varies would otherwise reach, where it does, values
+            so many standard deviations out that the network has learnt nothing there. Noise scales that are
+            below the floor of every feature are left out of scoring.
         layer_norm: normalise each hidden layer.
         dropout: share of hidden units dropped while training, in [0, 1).
         sigma_low: smallest noise scale, in units of standardised features.
@@ -82,6 +86,7 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         *,
         widths: Sequence[int] = (4096, 4096),
         scaling: Literal["feature", "common"] = "feature",
+        scale_floor: float | Sequence[float] = 0.0,
         layer_norm: bool = False,
         dropout: float = 0.0,
         sigma_low: float = 1e-3,
@@ -104,6 +109,7 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
     ) -> None:
         self.widths = widths
         self.scaling = scaling
+        self.scale_floor = scale_floor
         self.layer_norm = layer_norm
         self.dropout = dropout
         self.sigma_low = sigma_low
@@ -143,9 +149,11 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         self.n_samples_fit_ = len(values)
         self.mean_, self.scale_ = mean_and_scale(values)
+        noise = self._apply_scale_floor(values.std(axis=0))
         if self.scaling == "common":
             self.scale_ = np.full_like(self.scale_, self.scale_.max())
-        self.sigmas_ = np.linspace(self.sigma_low, self.sigma_high, self.n_scales)
+        lowest = max(self.sigma_low, min(noise, self.sigma_high))
+        self.sigmas_ = np.linspace(lowest, self.sigma_high, self.n_scales)
         x = torch.from_numpy(self._standardise(values)).to(device)
         self.network_ = self._new_network(torch.Generator().manual_seed(seed)).to(device)
         generator = torch.Generator(device).manual_seed(seed + 1)
@@ -247,6 +255,13 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         detector._restore(stored)
         return detector
 
+    def _apply_scale_floor(self, std: NDArray[np.float64]) -> float:
+        """Raise `scale_` to the floor; return the noise scale below which all features are noise."""
+        floor = np.broadcast_to(np.asarray(self.scale_floor, dtype=np.float64), self.scale_.shape)
+        is_below = (std < floor) & (floor > 0)
+        self.scale_ = np.where(is_below, floor, self.scale_)
+        return float((floor / self.scale_).min())
+
     def _check_params(self) -> None:
         checks = {
             "widths": (
@@ -254,6 +269,7 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
                 "at least one, ≥ 1 each",
             ),
             "scaling": (self.scaling in ("feature", "common"), "feature or common"),
+            "scale_floor": (bool(np.all(np.asarray(self.scale_floor) >= 0)), "at least 0"),
             "dropout": (0 <= self.dropout < 1, "in [0, 1)"),
             "sigma_low": (0 < self.sigma_low <= self.sigma_high, "in (0, sigma_high]"),
             "n_scales": (self.n_scales >= 1, "at least 1"),
@@ -337,6 +353,7 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
     def _storable_params(self) -> dict[str, Any]:
         params = {name: value for name, value in self.get_params().items() if name not in _NOT_STORED}
         params["widths"] = [int(width) for width in self.widths]
+        params["scale_floor"] = np.asarray(self.scale_floor, dtype=np.float64).tolist()
         if isinstance(self.random_state, np.random.RandomState):
             params["random_state"] = None
         return {

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from mulde.data.video import Frame
 from mulde.extractors.base import BoxFinder, Objects, Preparation
-from mulde.extractors.foreground import Foreground, ForegroundFrame
 from mulde.extractors.images import box_means, to_grey, to_pixels
-from mulde.extractors.scene import SceneModel
+from mulde.extractors.scene import SceneModel, foreground
 from mulde.extractors.settings import GradientSettings, WindowSettings
 
 
@@ -26,6 +25,21 @@ class GreyFrame(Preparation):
     def start(self) -> Callable[[Frame], NDArray[np.uint8]]:
         """Return the conversion."""
         return lambda frame: to_grey(frame.rgb)
+
+
+@dataclass(frozen=True)
+class Foreground(Preparation):
+    """Where a frame differs from the scene's background, (H, W) bool."""
+
+    scene_digest: str
+    """Stands for the scene when preparations are compared."""
+    threshold: int
+    """Grey levels by which a blurred pixel must differ."""
+    scene: SceneModel = field(compare=False)
+
+    def start(self) -> Callable[[Frame], NDArray[np.bool_]]:
+        """Return the subtraction."""
+        return lambda frame: foreground(to_grey(frame.rgb), self.scene.background, self.threshold)
 
 
 @dataclass(frozen=True)
@@ -45,7 +59,7 @@ class MotionWindows(BoxFinder):
     @property
     def preparation(self) -> Foreground:
         """Background subtraction."""
-        return Foreground.of(self.scene, self.options.threshold)
+        return Foreground(self.scene.digest, self.options.threshold, self.scene)
 
     def settings(self) -> dict[str, Any]:
         """Return the options and what the scene is."""
@@ -57,9 +71,9 @@ class MotionWindows(BoxFinder):
         boxes = [box for scale in self.options.scales for box in self._windows(scale)]
         return np.array(boxes, np.float32).reshape(-1, 4)
 
-    def find(self, around: Sequence[ForegroundFrame], centre: int) -> Objects:
+    def find(self, around: Sequence[NDArray[np.bool_]], centre: int) -> Objects:
         """Return the windows that are foreground for `min_coverage` of their area or more."""
-        mask = around[centre].mask.astype(np.uint8)
+        mask = around[centre].astype(np.uint8)
         coverage = box_means(mask, to_pixels(self.lattice, *self.scene.size))  # (n_windows, 1)
         kept = coverage[:, 0] >= self.options.min_coverage
         return Objects(self.lattice[kept], coverage[kept])

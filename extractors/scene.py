@@ -112,10 +112,14 @@ def learn_scene(images_rgb: Iterable[NDArray[np.uint8]], settings: SceneSettings
 
 
 def foreground(grey: NDArray[np.uint8], background: NDArray[np.uint8], threshold: int) -> NDArray[np.bool_]:
-    """Return where a frame differs from the background, (H, W); overall brightness does not count."""
+    """Return where a frame differs from the background by more than `threshold` grey levels, (H, W)."""
+    return np.asarray(np.abs(background_difference(grey, background)) > threshold)
+
+
+def background_difference(grey: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """Return frame minus background, (H, W), both blurred, without a change of overall brightness."""
     difference = blur(grey).astype(np.int16) - blur(background)
-    difference -= np.int16(np.median(difference[::4, ::4]))
-    return np.asarray(np.abs(difference) > threshold)
+    return np.asarray(difference - np.int16(np.median(difference[::4, ::4])))
 
 
 def _median(greys: NDArray[np.uint8], rows_at_once: int = 64) -> NDArray[np.uint8]:

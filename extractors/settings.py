@@ -88,10 +88,10 @@ class VelocitySettings:
 
 @dataclass(frozen=True)
 class StillnessSettings:
-    """Foreground that does not change."""
+    """Something that appeared and does not change any more."""
 
-    frames_unchanged: Annotated[int, Ge(2), Le(1000)] = 20
-    """Frames over which a pixel must look the same: two seconds at 10 frames a second."""
+    frames_unchanged: Annotated[int, Ge(2), Le(1000)] = 10
+    """Frames over which a pixel must look the same: a second at 10 frames a second."""
     threshold: Annotated[int, Ge(1), Le(255)] = 10
     """Grey levels by which it may differ meanwhile."""
 

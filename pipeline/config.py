@@ -93,7 +93,7 @@ class ScoreConfig(Section):
     causal: bool = False
     """Smooth over the past only, as live footage demands."""
     log_tail: bool = True
-    """Let calibrated scores beyond the training range grow only logarithmically."""
+    """Let fused scores grow only logarithmically beyond the training range, before they are smoothed."""
 
 
 class Config(Section):

@@ -9,7 +9,6 @@ from pathlib import Path
 from mulde.data.cache import StreamKey, digest_of
 from mulde.extractors.base import BoxFinder, Extractor
 from mulde.extractors.flow import DenseFlow, suitable_scale
-from mulde.extractors.foreground import Foreground
 from mulde.extractors.hog import Hog
 from mulde.extractors.motion_boxes import MotionGradient, MotionWindows
 from mulde.extractors.scene import SceneModel
@@ -49,9 +48,7 @@ def build_recipe(config: ExtractConfig, scene: SceneModel) -> Recipe:
     extractors: dict[str, Callable[[], Extractor]] = {
         "velocity": lambda: Velocity(flow, around, config.velocity),
         "direction": lambda: Direction(flow, around),
-        "stillness": lambda: Stillness(
-            Foreground.of(scene, config.boxes.windows.threshold), config.stillness
-        ),
+        "stillness": lambda: Stillness(scene, config.boxes.windows.threshold, config.stillness),
         "hog": lambda: Hog(config.hog),
     }
     return Recipe(_finder(config, scene), tuple(extractors[name]() for name in config.streams))

@@ -19,7 +19,7 @@ from mulde.data.atomic import replacing, write_text
 from mulde.data.cache import digest_of, read_frame_seconds, read_rows
 from mulde.data.errors import InputError
 from mulde.data.labels import Labels
-from mulde.detector import max_over_objects, smooth
+from mulde.detector import log_tail, max_over_objects, smooth
 from mulde.pipeline.config import Config
 from mulde.pipeline.console import Bar
 from mulde.pipeline.extract import CachedVideo, Inventory, usable
@@ -153,8 +153,9 @@ def _score_video(
     rows = {stream: read_rows(cached.entries[stream].path) for stream in model.streams}
     objects = next(iter(rows.values()))
     scores = model.score({stream: part.features for stream, part in rows.items()})
-    unsmoothed = max_over_objects(scores["total"], objects.frame, n_frames, nothing=0.0)
     settings = config.score
+    total = log_tail(scores["total"]) if settings.log_tail else scores["total"]
+    unsmoothed = max_over_objects(total, objects.frame, n_frames, nothing=0.0)
     smoothed = smooth(unsmoothed, settings.smoothing_sigma_frames, causal=settings.causal)
     seconds = read_frame_seconds(cached.entries[BOXES].path)
     frame_labels = labels.frames(name, n_frames) if labels is not None and labels.has(name) else None

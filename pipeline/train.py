@@ -56,7 +56,6 @@ def fingerprint(job: Job, inventory: Inventory) -> str:
             "streams": {name: stream_digest(job.config.extract, name) for name in job.config.extract.streams},
             "scenes": inventory.scenes.digest,
             "detector": job.config.detector.model_dump(mode="json"),
-            "log_tail": job.config.score.log_tail,
             "seed": job.config.seed,
         }
     )
@@ -89,6 +88,7 @@ def _train_stream(job: Job, extractor: Extractor, videos: Sequence[CachedVideo])
         detector = MULDE(
             **settings.model_dump(),
             scaling="common" if extractor.has_one_unit else "feature",
+            scale_floor=extractor.noise_floor,
             device=job.config.device,
             random_state=job.config.seed,
             progress=lambda step, n_steps, loss: bar.update(step, f"loss {loss:.4f}"),
@@ -98,4 +98,4 @@ def _train_stream(job: Job, extractor: Extractor, videos: Sequence[CachedVideo])
         name, *features.shape, len(detector.losses_), detector.losses_[-50:].mean(),
     )  # fmt: skip
     scores = detector.anomaly_score(features)
-    return StreamModel(detector, Calibration.fit(scores, log_tail=job.config.score.log_tail))
+    return StreamModel(detector, Calibration.fit(scores))

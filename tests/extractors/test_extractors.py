@@ -9,7 +9,6 @@ from mulde.data.features import FeatureRows, join_rows
 from mulde.data.video import Frame
 from mulde.extractors.base import Extractor, Objects
 from mulde.extractors.flow import DenseFlow
-from mulde.extractors.foreground import Foreground
 from mulde.extractors.hog import Hog
 from mulde.extractors.one_pass import OnePass
 from mulde.extractors.scene import SceneModel
@@ -20,7 +19,7 @@ from mulde.extractors.velocity import Direction, Velocity
 FLOW = DenseFlow("fast", 1.0)
 SCENE = SceneModel(np.full((48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
 EXTRACTORS: list[Extractor] = [
-    Stillness(Foreground.of(SCENE, 20), StillnessSettings(frames_unchanged=3)),
+    Stillness(SCENE, 20, StillnessSettings(frames_unchanged=3)),
     Velocity(FLOW, 2, VelocitySettings()),
     Velocity(FLOW, 0, VelocitySettings(n_bins=8, with_coverage=False)),
     Direction(FLOW, 1),

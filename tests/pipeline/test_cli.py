@@ -44,7 +44,7 @@ def test_run_writes_what_the_design_promises(cli, scene: Path) -> None:
         assert all(np.isfinite(float(row["score"])) for row in rows)
         with h5py.File(run / "scores" / f"{name}.h5") as file:
             assert file["box"].shape == (len(file["frame"]), 4)
-            total = file["object_score/velocity"][()] + file["object_score/direction"][()]
+            total = sum(file[f"object_score/{name}"][()] for name in ("velocity", "direction", "stillness"))
             np.testing.assert_allclose(file["object_score/total"][()], total)
     metrics = json.loads((run / "metrics.json").read_text())
     assert 0 <= metrics["micro_auc"] <= 1
@@ -86,7 +86,7 @@ def test_flow_setting_extracts_what_depends_on_it(cli, scene: Path) -> None:
     after = cached_files()
     assert before.items() <= after.items()
     added = {Path(path).parts[2] for path in after.keys() - before.keys()}
-    assert added == {"velocity", "direction"}
+    assert added == {"velocity", "direction"}  # not stillness, which sees no flow
     assert "up to date" in cli("extract", "--dataset", scene, *FAST).err
 
 
@@ -324,7 +324,7 @@ def test_model_of_other_streams_is_refused(cli, scene: Path) -> None:
     assert cli("extract", "--dataset", scene, *FAST, "extract.streams=[hog]").code == 0
     result = cli("score", "--dataset", scene, *FAST, "extract.streams=[hog]")
     assert result.code == 2
-    assert "made from the streams velocity, direction, but hog" in result.err
+    assert "made from the streams velocity, direction, stillness, but hog" in result.err
 
 
 def test_cache_commands(cli, scene: Path) -> None:

@@ -1,0 +1,62 @@
+"""How features are scaled before their density is learnt."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mulde.detector import MULDE
+
+TINY = {"widths": (16,), "max_steps": 20, "random_state": 0}
+
+
+def rows(*stds: float) -> np.ndarray:  # type: ignore[type-arg]
+    return np.random.default_rng(0).normal(size=(500, len(stds))) * stds
+
+
+@pytest.mark.parametrize(
+    ("stds", "options", "expected"),
+    [
+        ((2.0, 0.5), {}, (2.0, 0.5)),
+        ((2.0, 0.0), {}, (2.0, 1.0)),  # a constant feature is left as it is
+        ((2.0, 0.5), {"scaling": "common"}, (2.0, 2.0)),
+        ((2.0, 0.5), {"scale_floor": 1.0}, (2.0, 1.0)),
+        ((2.0, 0.5), {"scale_floor": [0.0, 1.0]}, (2.0, 1.0)),
+        ((0.0, 0.0), {"scale_floor": 0.05}, (0.05, 0.05)),
+    ],
+)
+def test_scale(stds: tuple[float, float], options: dict[str, object], expected: tuple[float, float]) -> None:
+    detector = MULDE(**TINY, **options).fit(rows(*stds))
+    np.testing.assert_allclose(detector.scale_, expected, rtol=0.1)
+
+
+@pytest.mark.parametrize(("std", "lowest"), [(1.0, 0.1), (0.2, 0.5), (0.01, 1.0)])
+def test_noise_scales_below_the_floor_are_left_out(std: float, lowest: float) -> None:
+    detector = MULDE(**TINY, scale_floor=0.1).fit(rows(std))
+    assert detector.sigmas_[0] == pytest.approx(lowest, rel=0.1)
+    assert detector.sigmas_[-1] == 1
+
+
+def test_what_hardly_ever_happens_scores_by_its_size() -> None:
+    # One row in a thousand is not quite 0. Scaled by its own deviation of 3e-4, 0.5 would be 1600 standard
+    # deviations out, where the network has learnt nothing.
+    x = np.zeros((3000, 1))
+    x[::1000] = 0.01
+    detector = MULDE(widths=(64, 64), max_steps=300, scale_floor=0.05, random_state=0).fit(x)
+    scores = detector.anomaly_score(np.array([[0.0], [0.01], [0.1], [0.2], [0.5]]))
+    assert (np.diff(scores) > 0).all()
+    # x²/(2σ²) at σ = 1: the density of a point, smoothed
+    assert scores[2] - scores[0] == pytest.approx((0.1 / 0.05) ** 2 / 2, rel=0.35)
+
+
+@pytest.mark.parametrize("options", [{"scaling": "both"}, {"scale_floor": -1.0}])
+def test_nonsense_is_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        MULDE(**TINY, **options).fit(rows(1.0))
+
+
+def test_scaling_is_kept_on_disk(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    x = rows(2.0, 0.5)
+    detector = MULDE(**TINY, scaling="common", scale_floor=[0.0, 0.1]).fit(x)
+    detector.save(tmp_path)
+    np.testing.assert_array_equal(MULDE.load(tmp_path).anomaly_score(x), detector.anomaly_score(x))
