@@ -6,7 +6,6 @@ from scipy.stats import norm
 
 from mulde.detector.calibration import Calibration, fuse, log_tail
 
-
 LEAST = norm.ppf(0.9995) ** 2 / 4  # two-sided 99.9 % of a Gaussian, its energy at noise scale 1
 
 
