@@ -3,9 +3,9 @@
     python benchmarks/extract.py FOLDER [--seconds 20] [--ffmpeg ffmpeg]
 
 One process and one thread for everything: the rate of the whole extraction of the motion preset, of decoding
-alone by our readers, by bare decord, and by `ffmpeg -f null` where it is installed (ten times over, so that its
-start does not count); then where the time of the extraction goes. Clips are taken in turn until `--seconds` are
-up for extraction; the others read the same clips.
+alone by our readers, by bare decord, and by `ffmpeg -f null` where it is installed (ten times over, so that
+its start does not count); then where the time of the extraction goes. Clips are taken in turn until
+`--seconds` are up for extraction; the others read the same clips.
 """
 
 from __future__ import annotations

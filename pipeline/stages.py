@@ -8,7 +8,7 @@ from rich.table import Table
 
 from mulde.data.atomic import write_text
 from mulde.pipeline.console import stdout
-from mulde.pipeline.evaluate import evaluate
+from mulde.pipeline.evaluate import describe_smoothing, evaluate
 from mulde.pipeline.extract import Inventory, extract, take_inventory
 from mulde.pipeline.job import Job
 from mulde.pipeline.metrics import Metrics
@@ -42,23 +42,32 @@ def _features(job: Job, stages: Sequence[str]) -> Inventory:
 
 
 def _print_result(job: Job, metrics: Metrics | None) -> None:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    if metrics is not None:
-        counts = metrics.counts
-        table.add_row(
-            "videos",
-            f"{counts.videos} test videos, {counts.frames} frames, {counts.abnormal_frames} abnormal",
-        )
-        for number in metrics.numbers:
-            raw = metrics.unsmoothed[number.key].value if metrics.unsmoothed else None
-            table.add_row(
-                number.title, f"{_percent(number.value)}  (unsmoothed {_percent(raw)})  {number.protocol}"
-            )
+    if metrics is None:
+        stdout.print(f"{len(job.dataset.test)} test videos, no labels: nothing was evaluated")
     else:
-        table.add_row("videos", f"{len(job.dataset.test)} test videos, no labels: nothing was evaluated")
-    table.add_row("scores", str(job.run.scores))
-    table.add_row("report", str(job.run.report / "index.html"))
-    stdout.print(table)
+        counts = metrics.counts
+        stdout.print(
+            f"{counts.videos} test videos, {counts.frames} frames, {counts.abnormal_frames} of them abnormal"
+        )
+        stdout.print(_metrics_table(metrics, describe_smoothing(job.config.score)))
+    stdout.print(f"scores  {job.run.scores}", f"report  {job.run.report / 'index.html'}", sep="\n")
+
+
+def _metrics_table(metrics: Metrics, smoothing: str) -> Table:
+    sigma = smoothing.partition("σ = ")[2].rstrip(")")
+    table = Table(
+        "",
+        f"smoothed, σ = {sigma}" if sigma else "scores",
+        "unsmoothed",
+        "protocol",
+        box=None,
+        pad_edge=False,
+    )
+    for number in metrics.numbers:
+        raw = metrics.unsmoothed[number.key].value if metrics.unsmoothed else None
+        protocol = number.protocol.partition("; scores")[0]
+        table.add_row(number.title, _percent(number.value), _percent(raw), protocol)
+    return table
 
 
 def _percent(value: float | None) -> str:
