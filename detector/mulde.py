@@ -22,6 +22,7 @@ from mulde.detector.aggregation import (
 from mulde.detector.network import EnergyNetwork
 from mulde.detector.store import Description, StoredModel, read_model, write_model
 from mulde.detector.training import Progress, TrainingSettings, train
+from mulde.detector.whitening import whitening
 
 _ROWS_PER_PASS = 4096
 _ROWS_FOR_AGGREGATION = 50_000  # of the training rows: its few numbers need no more
@@ -46,6 +47,8 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             measurement noise. A feature that hardly ever varies would otherwise reach, where it does, values
             so many standard deviations out that the network has learnt nothing there. Noise scales that are
             below the floor of every feature are left out of scoring.
+        n_whitened: learn the density of at most so many whitened principal components of the standardised
+            features in place of the features; None for the features themselves, as published.
         layer_norm: normalise each hidden layer.
         dropout: share of hidden units dropped while training, in [0, 1).
         sigma_low: smallest noise scale, in units of standardised features.
@@ -71,6 +74,7 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         n_features_in_: d.
         n_samples_fit_: rows it was fitted on.
         mean_, scale_: training mean of each feature and what it is divided by, (d,) both.
+        whitening_: from standardised features to what the network sees, (d, k); None where they are the same.
         sigmas_: noise scales of the energies, (L,), growing.
         network_: the trained `EnergyNetwork`.
         losses_: training loss of each step.
@@ -87,6 +91,7 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         widths: Sequence[int] = (4096, 4096),
         scaling: Literal["feature", "common"] = "feature",
         scale_floor: float | Sequence[float] = 0.0,
+        n_whitened: int | None = None,
         layer_norm: bool = False,
         dropout: float = 0.0,
         sigma_low: float = 1e-3,
@@ -110,6 +115,7 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         self.widths = widths
         self.scaling = scaling
         self.scale_floor = scale_floor
+        self.n_whitened = n_whitened
         self.layer_norm = layer_norm
         self.dropout = dropout
         self.sigma_low = sigma_low
@@ -154,6 +160,9 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             self.scale_ = np.full_like(self.scale_, self.scale_.max())
         lowest = max(self.sigma_low, min(noise, self.sigma_high))
         self.sigmas_ = np.linspace(lowest, self.sigma_high, self.n_scales)
+        self.whitening_ = None
+        if self.n_whitened is not None:
+            self.whitening_ = whitening((values - self.mean_) / self.scale_, self.n_whitened, seed)
         x = torch.from_numpy(self._standardise(values)).to(device)
         self.network_ = self._new_network(torch.Generator().manual_seed(seed)).to(device)
         generator = torch.Generator(device).manual_seed(seed + 1)
@@ -270,6 +279,7 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             ),
             "scaling": (self.scaling in ("feature", "common"), "feature or common"),
             "scale_floor": (bool(np.all(np.asarray(self.scale_floor) >= 0)), "at least 0"),
+            "n_whitened": (self.n_whitened is None or self.n_whitened >= 1, "None or at least 1"),
             "dropout": (0 <= self.dropout < 1, "in [0, 1)"),
             "sigma_low": (0 < self.sigma_low <= self.sigma_high, "in (0, sigma_high]"),
             "n_scales": (self.n_scales >= 1, "at least 1"),
@@ -321,11 +331,13 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
     def _standardise(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
         with np.errstate(over="ignore"):  # beyond float64 is beyond the limit too
             standardised = (values - self.mean_) / self.scale_
+            if self.whitening_ is not None:
+                standardised = standardised @ self.whitening_
         return np.clip(standardised, -_LARGEST_STANDARDISED, _LARGEST_STANDARDISED).astype(np.float32)
 
     def _new_network(self, generator: torch.Generator | None = None) -> EnergyNetwork:
         return EnergyNetwork(
-            self.n_features_in_,
+            self.n_features_in_ if self.whitening_ is None else self.whitening_.shape[1],
             self.widths,
             layer_norm=self.layer_norm,
             dropout=self.dropout,
@@ -365,6 +377,8 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             f"network.{name}": w.detach().cpu().numpy() for name, w in self.network_.state_dict().items()
         }
         tensors |= {f"aggregation.{name}": array for name, array in self.aggregation_.arrays().items()}
+        if self.whitening_ is not None:
+            tensors["whitening"] = self.whitening_
         return tensors | {
             "mean": self.mean_,
             "scale": self.scale_,
@@ -378,6 +392,7 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         self.n_features_in_ = stored.n_features
         self.n_samples_fit_ = stored.provenance["n_samples"]
         self.mean_, self.scale_ = tensors["mean"], tensors["scale"]
+        self.whitening_ = tensors.get("whitening")
         self.sigmas_, self.losses_ = tensors["sigmas"], tensors["losses"]
         self.offset_ = float(tensors["offset"])
         self.network_ = self._new_network().to(resolve_device(self.device)).eval()

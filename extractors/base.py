@@ -92,6 +92,8 @@ class Extractor(Operator):
 
     has_one_unit: ClassVar[bool] = False
     """Whether all features are components of one quantity, so that a detector must not scale them apart."""
+    n_whitened: ClassVar[int | None] = None
+    """Principal components that a detector keeps of many correlated features; None for all features."""
     noise_floor: ClassVar[float] = 0.0
     """Differences of a feature far below this are measurement noise, whatever the training rows say."""
 

@@ -25,6 +25,8 @@ class Hog(Extractor):
 
     name: ClassVar[str] = "hog"
     code_version: ClassVar[int] = 1
+    has_one_unit: ClassVar[bool] = True
+    n_whitened: ClassVar[int | None] = 32
 
     options: HogSettings
 

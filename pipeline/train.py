@@ -89,6 +89,7 @@ def _train_stream(job: Job, extractor: Extractor, videos: Sequence[CachedVideo])
             **settings.model_dump(),
             scaling="common" if extractor.has_one_unit else "feature",
             scale_floor=extractor.noise_floor,
+            n_whitened=extractor.n_whitened,
             device=job.config.device,
             random_state=job.config.seed,
             progress=lambda step, n_steps, loss: bar.update(step, f"loss {loss:.4f}"),

@@ -49,7 +49,17 @@ def test_what_hardly_ever_happens_scores_by_its_size() -> None:
     assert scores[2] - scores[0] == pytest.approx((0.1 / 0.05) ** 2 / 2, rel=0.35)
 
 
-@pytest.mark.parametrize("options", [{"scaling": "both"}, {"scale_floor": -1.0}])
+@pytest.mark.parametrize(("n_whitened", "n_kept"), [(1, 1), (2, 2), (5, 3)])
+def test_whitened_components_are_uncorrelated_and_of_unit_variance(n_whitened: int, n_kept: int) -> None:
+    mixing = np.array([[1.0, 2.0, 0.0, 1.0], [0.0, 1.0, -1.0, 2.0], [3.0, 0.0, 1.0, 0.0]])
+    x = rows(1.0, 0.5, 0.1) @ mixing  # four features that span three dimensions
+    detector = MULDE(**TINY, n_whitened=n_whitened).fit(x)
+    assert detector.whitening_.shape == (4, n_kept)
+    seen = (x - detector.mean_) / detector.scale_ @ detector.whitening_
+    np.testing.assert_allclose(np.cov(seen.T), np.eye(n_kept).squeeze(), atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"scaling": "both"}, {"scale_floor": -1.0}, {"n_whitened": 0}])
 def test_nonsense_is_refused(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="must be"):
         MULDE(**TINY, **options).fit(rows(1.0))
@@ -57,6 +67,6 @@ def test_nonsense_is_refused(options: dict[str, object]) -> None:
 
 def test_scaling_is_kept_on_disk(tmp_path) -> None:  # type: ignore[no-untyped-def]
     x = rows(2.0, 0.5)
-    detector = MULDE(**TINY, scaling="common", scale_floor=[0.0, 0.1]).fit(x)
+    detector = MULDE(**TINY, scaling="common", scale_floor=[0.0, 0.1], n_whitened=1).fit(x)
     detector.save(tmp_path)
     np.testing.assert_array_equal(MULDE.load(tmp_path).anomaly_score(x), detector.anomaly_score(x))
