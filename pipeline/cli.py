@@ -127,12 +127,13 @@ def report(**options: Any) -> int:
 @_common
 def plan(**options: Any) -> int:
     """Show what `run` would do: videos to do, cached and stale by stage; nothing is done."""
-    from mulde.pipeline.job import open_job
+    from mulde.pipeline.job import open_job, tell_notes
     from mulde.pipeline.plan import make_plan
 
-    config = _configure(options)
+    job = open_job(_configure(options))
+    tell_notes(job)
     table = Table("stage", "to do", "cached", "stale", "", box=None, pad_edge=False)
-    for row in make_plan(open_job(config)):
+    for row in make_plan(job):
         table.add_row(row.stage, str(row.todo), str(row.cached), str(row.stale), row.note)
     stdout.print(table)
     return EXIT_DONE
@@ -235,7 +236,7 @@ def _configure(options: dict[str, Any], *, file: Path | None = None) -> Config:
 
 def _with_job(options: dict[str, Any], stages: Sequence[str]) -> int:
     """Run stages in order, print what came out, and return the exit code."""
-    from mulde.pipeline.job import open_job
+    from mulde.pipeline.job import open_job, tell_notes
     from mulde.pipeline.stages import run_stages
 
     config = _configure(options)
@@ -243,6 +244,7 @@ def _with_job(options: dict[str, Any], stages: Sequence[str]) -> int:
     job.run.require_writable()
     with log_to_file(job.run.log):
         _log.debug("mulde %s", " ".join(sys.argv[1:]))
+        tell_notes(job)
         run_stages(job, stages)
     return _conclude(job.run)
 

@@ -44,10 +44,14 @@ def open_job(config: Config) -> Job:
         InputError: no data were named, or they cannot be used.
     """
     dataset = find_data(config.data)
-    for note in dataset.notes:
-        _log.warning("%s: %s", dataset.name, note)
     out = config.out or _default_out(dataset.name, config.preset)
     return Job(config.model_copy(update={"out": out}), dataset, RunFolder(out))
+
+
+def tell_notes(job: Job) -> None:
+    """Log what does not add up in the data set."""
+    for note in job.dataset.notes:
+        _log.warning("%s: %s", job.dataset.name, note)
 
 
 def find_data(data: DataConfig) -> Dataset:
