@@ -73,7 +73,7 @@ class DetectorConfig(Section):
     """
 
     widths: tuple[int, ...] = (256, 256)
-    max_steps: int | None = Field(800, ge=1)
+    max_steps: int | None = Field(500, ge=1)
     epochs: int = Field(1000, ge=1)
     batch_size: int = Field(2048, ge=1)
     learning_rate: float = Field(5e-4, gt=0)
