@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from mulde.data.errors import InputError
 
 
 @contextmanager
@@ -29,6 +32,25 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def require_writable(folder: Path, what: str, remedy: str) -> None:
+    """Make a folder if need be and check that files can be written to it.
+
+    Args:
+        what: what the folder is to the user, such as "cache folder".
+        remedy: the way out, such as "choose another with --cache DIR".
+
+    Raises:
+        InputError: nothing can be written; the text names the folder, the reason and the way out.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{what} {folder} cannot be written ({reason}): {remedy}") from None
 
 
 def _sync(path: Path) -> None:

@@ -25,7 +25,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from mulde.data.atomic import replacing, write_text
+from mulde.data.atomic import replacing, require_writable, write_text
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows
 from mulde.data.identity import SourceIdentity, is_unchanged
@@ -90,15 +90,7 @@ class FeatureCache:
 
     def require_writable(self) -> None:
         """Raise InputError, naming the folder, if nothing can be written to it."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.folder):
-                pass
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise InputError(
-                f"cache folder {self.folder} cannot be written ({reason}): choose another with --cache DIR"
-            ) from None
+        require_writable(self.folder, "cache folder", "choose another with --cache DIR")
 
     def entry_path(self, key: StreamKey, video: str) -> Path:
         """Return where the rows of a video are kept."""

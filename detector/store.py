@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as parse_tensors
 from safetensors.numpy import save as format_tensors
+
+from mulde.data.atomic import replacing, write_text
+from mulde.data.version import mulde_version
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
@@ -55,12 +57,13 @@ def write_model(folder: str | os.PathLike[str], model: StoredModel) -> None:
     payload = format_tensors({name: np.asarray(array, order="C") for name, array in model.tensors.items()})
     sha256 = hashlib.sha256(payload).hexdigest()
     content = {name: getattr(model, name) for name in _MANIFEST_FIELDS}
-    content |= {"format_version": FORMAT_VERSION, "mulde_version": _mulde_version(), "tensors_sha256": sha256}
+    content |= {"format_version": FORMAT_VERSION, "mulde_version": mulde_version(), "tensors_sha256": sha256}
     manifest = json.dumps(content | {"manifest_sha256": _digest(content)}, indent=2, ensure_ascii=False)
     target.mkdir(parents=True, exist_ok=True)
     tensor_path = target / _tensor_name(sha256)
-    _write_whole(tensor_path, payload)
-    _write_whole(target / MANIFEST_NAME, manifest.encode())
+    with replacing(tensor_path) as temporary:
+        temporary.write_bytes(payload)
+    write_text(target / MANIFEST_NAME, manifest)
     for stale in set(target.glob("tensors-*.safetensors")) - {tensor_path}:
         stale.unlink()
 
@@ -96,7 +99,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise ValueError(
             f"{path} has format version {version}, written by mulde {manifest.get('mulde_version')}, but "
-            f"this mulde ({_mulde_version()}) reads up to {FORMAT_VERSION}: upgrade mulde"
+            f"this mulde ({mulde_version()}) reads up to {FORMAT_VERSION}: upgrade mulde"
         )
     if version != FORMAT_VERSION or manifest.pop("manifest_sha256", None) != _digest(manifest):
         raise ValueError(f"{path} was changed after it was written: restore it or train again")
@@ -139,23 +142,3 @@ def _tensor_name(sha256: str) -> str:
 
 def _digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _write_whole(path: Path, payload: bytes) -> None:
-    """Write a file under a temporary name, then rename it: it is there complete or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(payload)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _mulde_version() -> str:
-    try:
-        return metadata.version("mulde")
-    except metadata.PackageNotFoundError:  # a source tree on sys.path
-        return "unknown"

@@ -254,8 +254,8 @@ def _score_footage(model: Path, options: dict[str, Any]) -> int:
     from mulde.pipeline.run_folder import RunFolder
 
     given = RunFolder(model)
-    if not given.config.exists():
-        raise InputError(f"{model} is no run: it has no config.yaml; --model takes the folder of a run")
+    if not given.model_config.exists():
+        raise InputError(f"{model} is no run with a trained model: --model takes the folder of a run")
     paths = [Path(text) for text in options["arguments"] if "=" not in text or Path(text).exists()]
     if not paths:
         raise InputError("which videos? mulde score --model RUN VIDEO...")
@@ -264,7 +264,7 @@ def _score_footage(model: Path, options: dict[str, Any]) -> int:
             "--model scores the videos that are named, without a data set: leave its options out"
         )
     overrides = tuple(text for text in options["arguments"] if Path(text) not in paths)
-    config = _configure({**options, "arguments": overrides}, file=given.config)
+    config = _configure({**options, "arguments": overrides}, file=given.model_config)
     out = RunFolder(options["out"] or model / "new")
     out.require_writable()
     with log_to_file(out.log):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import math
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from mulde.data.atomic import write_text
 from mulde.pipeline.metrics import Metric, Metrics, RocCurve, VideoScores, check_finite, roc_curve
 
 MAX_POINTS = 800
@@ -108,14 +108,8 @@ class ReportRun:
 def write_report(run: ReportRun, folder: Path) -> Path:
     """Write the page to `folder/index.html`, whole or not at all, and return its path."""
     page = render_report(run)
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "index.html"
-    temporary = folder / f".index.html.{os.getpid()}.tmp"
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(path, page)
     return path
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mulde.data.atomic import write_text
-from mulde.data.errors import InputError
+from mulde.data.atomic import require_writable, write_text
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,11 @@ class RunFolder:
     def model(self) -> Path:
         """One detector a stream, and the scenes."""
         return self.folder / "model"
+
+    @property
+    def model_config(self) -> Path:
+        """What the model was made with; `config` may have been used for other stages since."""
+        return self.model / "config.yaml"
 
     @property
     def scores(self) -> Path:
@@ -70,15 +73,7 @@ class RunFolder:
 
     def require_writable(self) -> None:
         """Raise InputError, naming the folder, if nothing can be written to it."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.folder):
-                pass
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise InputError(
-                f"run folder {self.folder} cannot be written ({reason}): choose another with --out DIR"
-            ) from None
+        require_writable(self.folder, "run folder", "choose another with --out DIR")
 
     def fingerprint(self, stage: str, video: str = "") -> str | None:
         """Return what the outputs of a stage were made from, as `remember` was told; None if never made."""

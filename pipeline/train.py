@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 
+from mulde.data.atomic import write_text
 from mulde.data.cache import digest_of, read_features
 from mulde.data.errors import InputError
 from mulde.detector import Calibration
@@ -43,6 +44,7 @@ def train(job: Job, inventory: Inventory) -> None:
         job.config.extract,
         {"dataset": job.dataset.name, "n_videos": len(videos), "seed": job.config.seed},
     )
+    write_text(job.run.model_config, job.config.to_yaml())
     job.run.remember(STAGE, {"": wanted})
     _log.info("train: %s in %.1f s", ", ".join(streams), time.monotonic() - started)
 
