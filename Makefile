@@ -20,10 +20,12 @@ check: $(VENV)/installed-dev
 
 # A normal install, as users have it: type checkers cannot follow an editable one.
 $(VENV)/installed: $(VENV)/bin/pip $(SOURCES)
+	rm -rf build
 	$(BIN)/pip install --quiet '.[all]'
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/bin/pip $(SOURCES)
+	rm -rf build
 	$(BIN)/pip install --quiet '.[all,dev]'
 	touch $@ $(VENV)/installed
 

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from mulde.data.errors import InputError
 
@@ -17,7 +18,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The folder must be there. An exception leaves what was at `path` as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")
     try:
         yield temporary
         _sync(temporary)

@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from mulde.data.atomic import replacing, require_writable, write_text
-from mulde.data.errors import InputError
+from mulde.data.errors import InputError, VideoError
 from mulde.data.features import FeatureRows
 from mulde.data.identity import SourceIdentity, is_unchanged
 from mulde.data.version import mulde_version
@@ -106,7 +106,10 @@ class FeatureCache:
         except CacheFileError as error:
             _log.warning("%s; it will be made again", error)
             return None
-        return entry if is_unchanged(video, entry.identity) else None
+        try:
+            return entry if is_unchanged(video, entry.identity) else None
+        except VideoError:  # the video is not there any more; whoever needs it will say so
+            return None
 
     def read(self, key: StreamKey, video: str) -> FeatureRows:
         """Return all rows of a video."""
@@ -127,17 +130,26 @@ class FeatureCache:
             writer.close()
 
     @contextmanager
-    def claim(self, video: Video, *, wait: bool) -> Iterator[bool]:
-        """Hold the right to extract a video; yields False if another process has it and `wait` is off."""
+    def claim(
+        self, video: Video, *, wait: bool, on_wait: Callable[[], None] = lambda: None
+    ) -> Iterator[bool]:
+        """Hold the right to extract a video; yields False if another process has it and `wait` is off.
+
+        Args:
+            on_wait: called every second while waiting.
+        """
         locks = self.folder / _LOCKS
         locks.mkdir(parents=True, exist_ok=True)
         name = digest_of([str(video.split_folder.resolve()), video.name])[:32]
-        lock = FileLock(locks / f"{name}.lock", timeout=-1 if wait else 0)
-        try:
-            lock.acquire()
-        except Timeout:
-            yield False
-            return
+        lock = FileLock(locks / f"{name}.lock", timeout=1 if wait else 0)
+        while not lock.is_locked:
+            try:
+                lock.acquire()
+            except Timeout:
+                if not wait:
+                    yield False
+                    return
+                on_wait()
         try:
             yield True
         finally:
@@ -190,13 +202,16 @@ class RowWriter:
             name: tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=str(path.parent))  # noqa: SIM115  # close() ends it
             for name in self._columns
         }
-        self._n_rows = 0
+        self._n_rows, self._last_frame = 0, -1
         self._n_features = n_features
 
     def append(self, rows: FeatureRows) -> None:
         """Add rows; their frames must not lie before those already added."""
         if rows.n_features != self._n_features:
             raise ValueError(f"rows have {rows.n_features} features, but this file holds {self._n_features}")
+        if len(rows) and rows.frame[0] < self._last_frame:
+            raise ValueError(f"rows of frame {rows.frame[0]} come after those of frame {self._last_frame}")
+        self._last_frame = int(rows.frame[-1]) if len(rows) else self._last_frame
         columns = {"features": rows.features, "frame": rows.frame, "box": rows.box_xyxy}
         for name, spool in self._spools.items():
             values = columns[name]

@@ -6,10 +6,10 @@ import difflib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mulde.data.errors import InputError
 from mulde.extractors.settings import (
@@ -64,6 +64,13 @@ class ExtractConfig(Section):
     stillness: StillnessSettings = StillnessSettings()
     hog: HogSettings = HogSettings()
 
+    @field_validator("streams")
+    @classmethod
+    def _once_each(cls, streams: tuple[StreamName, ...]) -> tuple[StreamName, ...]:
+        if len(set(streams)) < len(streams):
+            raise ValueError("a stream is named twice")
+        return streams
+
 
 class DetectorConfig(Section):
     """The density of each stream; see `mulde.detector.MULDE`.
@@ -72,7 +79,7 @@ class DetectorConfig(Section):
     for up to 1000 epochs.
     """
 
-    widths: tuple[int, ...] = (256, 256)
+    widths: tuple[Annotated[int, Field(ge=1)], ...] = Field((256, 256), min_length=1)
     max_steps: int | None = Field(500, ge=1)
     epochs: int = Field(1000, ge=1)
     batch_size: int = Field(2048, ge=1)
@@ -83,6 +90,12 @@ class DetectorConfig(Section):
     n_scales: int = Field(16, ge=1)
     aggregation: Literal["resolved", "gmm", "gmm_raw", "largest", "max", "mean", "median"] = "resolved"
     n_components: int = Field(5, ge=1)
+
+    @model_validator(mode="after")
+    def _scales_in_order(self) -> DetectorConfig:
+        if self.sigma_low > self.sigma_high:
+            raise ValueError(f"sigma_low {self.sigma_low} is above sigma_high {self.sigma_high}")
+        return self
 
 
 class ScoreConfig(Section):
@@ -139,7 +152,7 @@ def load_config(
             raise InputError(f"{override!r} is no key=value; a configuration file ends in .yaml")
         _put(given, key.strip(), _parse_value(key, text), override)
     preset = given.get("preset", Config().preset)
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise InputError(f"unknown preset {preset!r}: known are {', '.join(PRESETS)}")
     _refuse_unknown(given, Config().model_dump())
     try:
@@ -157,7 +170,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"configuration {file} cannot be read ({error.strerror}): check the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"configuration {file} is no YAML: {' '.join(str(error).split())}") from None
     if content is None:
         return {}
@@ -169,7 +182,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 def _parse_value(key: str, text: str) -> Any:
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise InputError(f"the value of {key} is no YAML: {text!r}") from None
 
 

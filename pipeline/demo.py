@@ -29,6 +29,7 @@ def render_demo(out: Path, seed: int) -> Path:
     started = time.monotonic()
     try:
         root.mkdir(parents=True, exist_ok=True)
+        stamp.unlink(missing_ok=True)
         with Bar("render", 1, "clips") as bar:
             render_scene(root, seed=seed, progress=bar.of)
         write_text(stamp, wanted)

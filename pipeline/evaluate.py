@@ -9,16 +9,18 @@ from mulde.data.atomic import write_text
 from mulde.data.cache import digest_of
 from mulde.data.errors import InputError
 from mulde.pipeline.config import ScoreConfig
+from mulde.pipeline.extract import Inventory
 from mulde.pipeline.job import Job
 from mulde.pipeline.metrics import Metrics, VideoScores, evaluate_frames
 from mulde.pipeline.score import STAGE as SCORE_STAGE
-from mulde.pipeline.score import ScoredVideo, read_scores
+from mulde.pipeline.score import ScoredVideo, current_fingerprint, is_current, read_scores
+from mulde.pipeline.train import fingerprint as train_fingerprint
 
 STAGE = "evaluate"
 _log = logging.getLogger(__name__)
 
 
-def evaluate(job: Job) -> Metrics | None:
+def evaluate(job: Job, inventory: Inventory) -> Metrics | None:
     """Write metrics.json, unless it is up to date; return what it says, or None where there are no labels.
 
     Raises:
@@ -29,7 +31,7 @@ def evaluate(job: Job) -> Metrics | None:
         _log.info("evaluate: left out, no labels were given (--labels)")
         job.run.metrics.unlink(missing_ok=True)
         return None
-    names = scored_videos(job)
+    names = scored_videos(job, inventory)
     wanted = fingerprint(job, names)
     if job.run.fingerprint(STAGE) == wanted and (known := read_metrics(job.run.metrics)):
         _log.info("evaluate: up to date, %s", job.run.metrics)
@@ -44,15 +46,30 @@ def evaluate(job: Job) -> Metrics | None:
     return metrics
 
 
-def scored_videos(job: Job) -> list[str]:
-    """Return the names of the test videos that have scores, in order.
+def scored_videos(job: Job, inventory: Inventory) -> list[str]:
+    """Return the names of the test videos that have scores, without those that can no longer be read.
 
     Raises:
-        InputError: there are none.
+        InputError: there are none, or some were made from other features, settings or labels than these.
     """
-    names = [video.name for video in job.dataset.test if job.run.csv(video.name).exists()]
+    failed = {failure.path for failure in job.run.failures()}
+    videos = [cached for cached in inventory.test if str(cached.video.path) not in failed]
+    names = [cached.video.name for cached in videos if job.run.csv(cached.video.name).exists()]
     if not names:
         raise InputError(f"there are no scores in {job.run.scores}: run `mulde score` first")
+    # Where the cache is gone, the scores are all there is: they are taken as they are.
+    known = [cached for cached in videos if cached.is_complete] if inventory.scenes else []
+    model = train_fingerprint(job, inventory) if known else ""
+    stale = [
+        c.video.name
+        for c in known
+        if not is_current(job.run, c.video.name, current_fingerprint(job, c, model))
+    ]
+    if stale:
+        raise InputError(
+            f"the scores of {len(stale)} of {len(videos)} test videos are not up to date, the first is "
+            f"{stale[0]}: run `mulde score` with the same options first"
+        )
     return names
 
 

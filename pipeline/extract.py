@@ -195,7 +195,7 @@ def extract_video(task: ExtractTask, tick: Tick) -> ExtractResult:
         VideoError: the video cannot be read, or changed meanwhile.
     """
     cache = FeatureCache(task.cache_folder)
-    with cache.claim(task.video, wait=task.wait) as is_ours:
+    with cache.claim(task.video, wait=task.wait, on_wait=lambda: tick(0)) as is_ours:
         if not is_ours:
             return ExtractResult("claimed")
         keys = build_recipe(task.config, task.scene).keys(task.video.split_folder)

@@ -33,7 +33,7 @@ def videos_at(paths: Sequence[Path]) -> list[Video]:
             videos += find_videos(path)
         elif path.exists():
             whole = path.resolve()
-            videos.append(Video(name_without_suffix(whole.name), path, whole.parent))
+            videos.append(Video(name_without_suffix(whole.name), path, whole.parent, whole.parent.name))
         else:
             raise InputError(f"{path} is not there: check the path")
     by_name: dict[str, Video] = {}

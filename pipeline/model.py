@@ -54,7 +54,8 @@ class RunModel:
         return {**scores, "total": fuse(list(scores.values()))}
 
     def save(self, folder: Path, config: ExtractConfig, provenance: Mapping[str, Any]) -> None:
-        """Write safetensors and JSON into a folder; the manifest comes last."""
+        """Write safetensors and JSON into a folder; the manifest goes first and comes last."""
+        (folder / "manifest.json").unlink(missing_ok=True)
         for name, stream in self.streams.items():
             stream.detector.save(
                 folder / name,

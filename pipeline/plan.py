@@ -41,7 +41,10 @@ def _plan_extract(inventory: Inventory) -> PlannedStage:
 
 def _must_train(job: Job, inventory: Inventory) -> PlannedStage:
     was_made = job.run.fingerprint(train.STAGE) is not None
-    complete = inventory.scenes is not None and all(cached.is_complete for cached in inventory.normal)
+    failed = {failure.path for failure in job.run.failures()}
+    complete = inventory.scenes is not None and all(
+        cached.is_complete or str(cached.video.path) in failed for cached in inventory.normal
+    )
     if complete and train.is_current(job, train.fingerprint(job, inventory)):
         return PlannedStage("train", 0, 1, 0)
     return PlannedStage("train", 1, 0, int(was_made), ", ".join(job.config.extract.streams))

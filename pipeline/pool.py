@@ -15,11 +15,11 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 T = TypeVar("T")
 R = TypeVar("R")
 Tick = Callable[[int], None]
-"""Called by a task with the number of frames it has done."""
+"""Called by a task with the number of frames it has done; every call is a sign of life."""
 
 _POLL_SECONDS = 0.05
 _progress: Any = (
-    None  # in a worker: frames done by task, shared with the parent; no lock that a kill could keep
+    None  # in a worker: frames done and signs of life by task, shared without a lock that a kill could keep
 )
 
 
@@ -51,8 +51,12 @@ class VideoPool:
         context = multiprocessing.get_context("spawn")
         self._stall_seconds = stall_seconds
         self._done = context.RawArray(ctypes.c_longlong, max(1, capacity))
+        self._beats = context.RawArray(ctypes.c_longlong, max(1, capacity))
         self._pool = ProcessPool(
-            max_workers=workers, context=context, initializer=_take_progress, initargs=[self._done]
+            max_workers=workers,
+            context=context,
+            initializer=_take_progress,
+            initargs=[(self._done, self._beats)],
         )
         self._running: list[_Running[Any, Any]] = []
         self._n_submitted = 0
@@ -93,7 +97,7 @@ class VideoPool:
 
     def _stop_stalled(self) -> None:
         for entry in self._running:
-            if entry.idle_seconds(self._done[entry.slot]) > self._stall_seconds:
+            if entry.idle_seconds(self._beats[entry.slot]) > self._stall_seconds:
                 entry.stalled = True
                 entry.future.cancel()  # pebble ends the process that runs it
 
@@ -105,16 +109,16 @@ class _Running(Generic[T, R]):
         self.task, self.future, self.slot = task, future, slot
         self.stalled = False
         self._started: float | None = None
-        self._last_done, self._last_change = -1, 0.0
+        self._last_beats, self._last_change = -1, 0.0
 
-    def idle_seconds(self, n_done: int) -> float:
+    def idle_seconds(self, n_beats: int) -> float:
         now = time.monotonic()
         if not self.future.running():
             return 0.0
         if self._started is None:
             self._started = now
-        if n_done != self._last_done:
-            self._last_done, self._last_change = n_done, now
+        if n_beats != self._last_beats:
+            self._last_beats, self._last_change = n_beats, now
         return now - self._last_change
 
     def outcome(self) -> Outcome[T, R]:
@@ -131,13 +135,15 @@ class _Running(Generic[T, R]):
             return Outcome(self.task, None, error, seconds)
 
 
-def _take_progress(done: Sequence[int]) -> None:
+def _take_progress(progress: tuple[Sequence[int], Sequence[int]]) -> None:
     global _progress
-    _progress = done
+    _progress = progress
 
 
 def _run(function: Callable[[T, Tick], R], task: T, slot: int) -> R:
     def tick(n_frames: int) -> None:
-        _progress[slot] = n_frames
+        done, beats = _progress
+        done[slot] = n_frames
+        beats[slot] += 1
 
     return function(task, tick)

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from mulde.data.cache import digest_of
 from mulde.data.version import mulde_version
+from mulde.pipeline.evaluate import STAGE as EVALUATE_STAGE
 from mulde.pipeline.evaluate import fingerprint as metrics_fingerprint
 from mulde.pipeline.evaluate import read_metrics, scored_videos
+from mulde.pipeline.extract import Inventory
 from mulde.pipeline.job import Job
 from mulde.pipeline.report import ReportFailure, ReportRun, ReportVideo, write_report
 from mulde.pipeline.score import read_scores
@@ -20,16 +22,18 @@ STAGE = "report"
 _log = logging.getLogger(__name__)
 
 
-def report(job: Job) -> Path:
+def report(job: Job, inventory: Inventory) -> Path:
     """Write report/index.html, unless it is up to date; return its path.
 
     Raises:
         InputError: scores are missing or damaged.
     """
-    names = scored_videos(job)
+    names = scored_videos(job, inventory)
     page = job.run.report / "index.html"
     failures = job.run.failures()
-    wanted = digest_of([metrics_fingerprint(job, names), [failure.reason for failure in failures]])
+    made_from = metrics_fingerprint(job, names)
+    is_evaluated = job.dataset.labels is not None and job.run.fingerprint(EVALUATE_STAGE) == made_from
+    wanted = digest_of([made_from, is_evaluated, [failure.reason for failure in failures]])
     if job.run.fingerprint(STAGE) == wanted and page.exists():
         _log.info("report: up to date, %s", page)
         return page
@@ -41,7 +45,7 @@ def report(job: Job) -> Path:
         versions={name: metadata.version(name) for name in ("torch", "numpy", "opencv-python")}
         | {"mulde": mulde_version(), "Python": platform.python_version()},
         videos=[_video(job, name) for name in names],
-        metrics=read_metrics(job.run.metrics) if job.dataset.labels else None,
+        metrics=read_metrics(job.run.metrics) if is_evaluated else None,
         failures=[ReportFailure(failure.video, failure.stage, failure.reason) for failure in failures],
     )
     write_report(content, job.run.report)

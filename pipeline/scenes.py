@@ -104,7 +104,7 @@ def _learn(
     name: str, videos: Sequence[Video], settings: SceneSettings, frames_per_second: float
 ) -> SceneModel:
     n_each = max(1, -(-settings.n_samples // len(videos)))  # rounded up
-    step = max(1, len(videos) // settings.n_samples)  # with very many videos, not every one is needed
+    step = -(-len(videos) // settings.n_samples)  # with very many videos, not every one is needed
     frames: list[Frame] = []
     chosen = videos[::step]
     with Bar(f"scene {name}".strip(), len(chosen), "videos") as bar:
@@ -137,7 +137,10 @@ def _scene_key(videos: Iterable[Video], settings: SceneSettings) -> StreamKey:
     videos = list(videos)
     sources = []
     for video in videos:
-        identity = identify(video, with_digest=False)
+        try:
+            identity = identify(video, with_digest=False)
+        except VideoError:  # extraction reports it
+            continue
         sources.append([video.name, identity.size_bytes, identity.mtime_ns, identity.n_files])
     return StreamKey(
         SCENES,

@@ -32,6 +32,8 @@ from mulde.pipeline.train import is_current as is_trained
 from mulde.pipeline.train import source_of
 
 STAGE = "score"
+CODE_VERSION = 1
+"""Raise it when the same features and model give other scores than before."""
 _log = logging.getLogger(__name__)
 
 
@@ -138,6 +140,7 @@ def _fingerprint(cached: CachedVideo, config: Config, model_fingerprint: str, la
     label_frames = labels.frames(name, cached.report.n_frames) if labels is not None and has_labels else None
     return digest_of(
         {
+            "code_version": CODE_VERSION,
             "model": model_fingerprint,
             "features": source_of(cached),
             "settings": config.score.model_dump(mode="json"),

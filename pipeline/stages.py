@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from mulde.data.atomic import write_text
+from mulde.data.errors import InputError
 from mulde.pipeline.console import stdout
 from mulde.pipeline.evaluate import describe_smoothing, evaluate
 from mulde.pipeline.extract import Inventory, extract, take_inventory
@@ -22,35 +23,49 @@ def run_stages(job: Job, stages: Sequence[str]) -> None:
     Raises:
         InputError: something that a stage needs is missing or cannot be used.
     """
-    write_text(job.run.config, job.config.to_yaml())
+    _check_device(job)
     inventory = _features(job, stages)
     if "train" in stages:
         train(job, inventory)
     if "score" in stages:
         score(job, inventory)
-    metrics = evaluate(job) if "evaluate" in stages else None
+    if {"extract", "train", "score"} & set(stages):  # the others use what these have made
+        write_text(job.run.config, job.config.to_yaml())
+    if "evaluate" in stages:
+        metrics = evaluate(job, inventory)
+        if metrics is not None:
+            _print_metrics(metrics, describe_smoothing(job.config.score))
+        elif "score" in stages:
+            stdout.print(f"{len(job.dataset.test)} test videos, no labels: nothing was evaluated")
+    if {"score", "evaluate"} & set(stages):
+        stdout.print(f"scores  {job.run.scores}", markup=False)
     if "report" in stages:
         from mulde.pipeline.report_stage import report  # only here, for it imports matplotlib
 
-        report(job)
-    if "evaluate" in stages or "report" in stages:
-        _print_result(job, metrics)
+        stdout.print(f"report  {report(job, inventory)}", markup=False)
+
+
+def _check_device(job: Job) -> None:
+    """Raise InputError for a GPU that is not there, before hours of extraction."""
+    if job.config.device.startswith("cuda"):
+        from mulde.detector.mulde import resolve_device  # only here, for it imports torch
+
+        try:
+            resolve_device(job.config.device)
+        except ValueError as error:
+            raise InputError(str(error)) from None
 
 
 def _features(job: Job, stages: Sequence[str]) -> Inventory:
     return extract(job) if "extract" in stages else take_inventory(job)
 
 
-def _print_result(job: Job, metrics: Metrics | None) -> None:
-    if metrics is None:
-        stdout.print(f"{len(job.dataset.test)} test videos, no labels: nothing was evaluated")
-    else:
-        counts = metrics.counts
-        stdout.print(
-            f"{counts.videos} test videos, {counts.frames} frames, {counts.abnormal_frames} of them abnormal"
-        )
-        stdout.print(_metrics_table(metrics, describe_smoothing(job.config.score)))
-    stdout.print(f"scores  {job.run.scores}", f"report  {job.run.report / 'index.html'}", sep="\n")
+def _print_metrics(metrics: Metrics, smoothing: str) -> None:
+    counts = metrics.counts
+    stdout.print(
+        f"{counts.videos} test videos, {counts.frames} frames, {counts.abnormal_frames} of them abnormal"
+    )
+    stdout.print(_metrics_table(metrics, smoothing))
 
 
 def _metrics_table(metrics: Metrics, smoothing: str) -> Table:

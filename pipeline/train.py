@@ -18,6 +18,8 @@ from mulde.pipeline.model import RunModel, StreamModel
 from mulde.pipeline.recipe import build_recipe, stream_digest
 
 STAGE = "train"
+CODE_VERSION = 1
+"""Raise it when the same features and settings give another model than before."""
 _MIN_ROWS = 2
 _log = logging.getLogger(__name__)
 
@@ -57,6 +59,7 @@ def fingerprint(job: Job, inventory: Inventory) -> str:
             "features": sorted(source_of(cached) for cached in inventory.normal if cached.is_complete),
             "streams": {name: stream_digest(job.config.extract, name) for name in job.config.extract.streams},
             "scenes": inventory.scenes.digest,
+            "code_version": CODE_VERSION,
             "detector": job.config.detector.model_dump(mode="json"),
             "seed": job.config.seed,
         }
@@ -85,8 +88,8 @@ def _train_stream(job: Job, extractor: Extractor, videos: Sequence[CachedVideo])
     from mulde.detector import MULDE  # only here, for it imports torch
 
     settings = job.config.detector
-    n_epochs = settings.epochs * -(-len(features) // settings.batch_size)
-    with Bar(f"train {name}", min(settings.max_steps or n_epochs, n_epochs), "steps") as bar:
+    n_steps = settings.epochs * -(-len(features) // settings.batch_size)
+    with Bar(f"train {name}", min(settings.max_steps or n_steps, n_steps), "steps") as bar:
         detector = MULDE(
             **settings.model_dump(),
             scaling="common" if extractor.has_one_unit else "feature",
@@ -95,7 +98,11 @@ def _train_stream(job: Job, extractor: Extractor, videos: Sequence[CachedVideo])
             device=job.config.device,
             random_state=job.config.seed,
             progress=lambda step, n_steps, loss: bar.update(step, f"loss {loss:.4f}"),
-        ).fit(features)
+        )
+        try:
+            detector.fit(features)
+        except ValueError as error:
+            raise InputError(f"{name} cannot be learnt: {error}") from None
     _log.info(
         "train %s: %d rows of %d features, %d steps, loss %.4f",
         name, *features.shape, len(detector.losses_), detector.losses_[-50:].mean(),
