@@ -88,6 +88,12 @@ def test_rows_beyond_memory_wait_on_disk(
     np.testing.assert_array_equal(read_rows(write(cache, video, *parts)).features, join_rows(parts).features)
 
 
+def test_rows_out_of_order_are_refused(cache: FeatureCache, video: Video) -> None:
+    with pytest.raises(ValueError, match="come after those of frame"):
+        write(cache, video, make_rows(5, first_frame=20), make_rows(5))
+    assert cache.find(KEY, video) is None
+
+
 def test_found_only_while_the_source_is_the_same(cache: FeatureCache, video: Video) -> None:
     assert cache.find(KEY, video) is None
     write(cache, video, make_rows(3))

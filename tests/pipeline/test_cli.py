@@ -148,6 +148,35 @@ def test_score_says_that_training_is_missing(cli, scene: Path) -> None:
     assert (result.code, "run `mulde train`" in result.err) == (2, True)
 
 
+@pytest.mark.parametrize("stage", ["evaluate", "report"])
+def test_stale_scores_are_not_believed(cli, scene: Path, stage: str) -> None:
+    assert cli("run", "--dataset", scene, *FAST).code == 0
+    before = Path("runs/scene-motion/config.yaml").read_text()
+    result = cli(stage, "--dataset", scene, *FAST, "score.smoothing_sigma_frames=0")
+    assert (result.code, "run `mulde score`" in result.err) == (2, True)
+    assert Path("runs/scene-motion/config.yaml").read_text() == before
+    assert cli("score", "--dataset", scene, *FAST, "score.smoothing_sigma_frames=0").code == 0
+    assert cli("evaluate", "--dataset", scene, *FAST, "score.smoothing_sigma_frames=0").code == 0
+    assert "not smoothed" in Path("runs/scene-motion/metrics.json").read_text()
+
+
+def test_report_shows_metrics_once_they_are_there(cli, scene: Path) -> None:
+    for stage in ("extract", "train", "score", "report"):
+        assert cli(stage, "--dataset", scene, *FAST).code == 0
+    page = Path("runs/scene-motion/report/index.html")
+    without = page.read_text()
+    for stage in ("evaluate", "report"):
+        assert cli(stage, "--dataset", scene, *FAST).code == 0
+    assert "Micro AUC" not in without
+    assert "Micro AUC" in page.read_text()
+
+
+def test_a_gpu_that_is_not_there_stops_the_run_at_once(cli, scene: Path) -> None:
+    result = cli("run", "--dataset", scene, *FAST, "--device", "cuda:99")
+    assert (result.code, "cuda:99" in result.err) == (2, True)
+    assert not Path(".cache").exists()
+
+
 def test_without_labels_evaluation_is_left_out(cli, scene: Path) -> None:
     result = cli("run", "--normal", scene / "normal", "--test", scene / "test", *FAST)
     assert result.code == 0, result.err
