@@ -60,8 +60,8 @@ def stream_digest(config: ExtractConfig, stream: str) -> str:
     A detector keeps it: features from other settings are then refused.
     """
     settings = config.model_dump(mode="json")
-    shared = ("scene", "boxes", "flow") if stream in ("velocity", "direction") else ("scene", "boxes")
-    return digest_of({"stream": stream, **{name: settings.get(name) for name in (*shared, stream)}})[:12]
+    relevant = {name: settings.get(name) for name in ("scene", "boxes", "flow", stream)}
+    return digest_of({"stream": stream, **relevant})[:12]
 
 
 def _finder(config: ExtractConfig, scene: SceneModel) -> BoxFinder:
