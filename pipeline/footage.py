@@ -9,6 +9,7 @@ from mulde.data.cache import FeatureCache
 from mulde.data.errors import InputError
 from mulde.data.files import name_without_suffix
 from mulde.data.find_videos import find_videos
+from mulde.data.readers import FRAMES_PER_SECOND
 from mulde.data.video import Video
 from mulde.pipeline.config import Config
 from mulde.pipeline.extract import STAGE, CachedVideo, ExtractTask, look_up, run_tasks
@@ -17,8 +18,6 @@ from mulde.pipeline.recipe import build_recipe
 from mulde.pipeline.run_folder import RunFolder
 from mulde.pipeline.score import score_videos
 from mulde.pipeline.train import STAGE as TRAIN_STAGE
-
-_DEFAULT_FRAMES_PER_SECOND = 25.0
 
 
 def videos_at(paths: Sequence[Path]) -> list[Video]:
@@ -65,9 +64,7 @@ def score_footage(model_run: RunFolder, out: RunFolder, config: Config, paths: S
         ]
 
     tasks = [
-        ExtractTask(
-            cached.video, scenes.of(cached.video), config.extract, config.cache, _DEFAULT_FRAMES_PER_SECOND
-        )
+        ExtractTask(cached.video, scenes.of(cached.video), config.extract, config.cache, FRAMES_PER_SECOND)
         for cached in look()
         if not cached.is_complete
     ]

@@ -11,11 +11,11 @@ from mulde.data.cache import FeatureCache
 from mulde.data.dataset import Dataset
 from mulde.data.errors import InputError
 from mulde.data.layouts import open_dataset, open_folders
+from mulde.data.readers import FRAMES_PER_SECOND
 from mulde.pipeline.config import Config, DataConfig
 from mulde.pipeline.run_folder import RunFolder
 
 _log = logging.getLogger(__name__)
-_DEFAULT_FRAMES_PER_SECOND = 25.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Job:
     @property
     def frames_per_second(self) -> float:
         """Rate of folders of images, which do not say it themselves."""
-        return self.dataset.frames_per_second or _DEFAULT_FRAMES_PER_SECOND
+        return self.dataset.frames_per_second or FRAMES_PER_SECOND
 
 
 def open_job(config: Config) -> Job:

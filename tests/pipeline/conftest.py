@@ -13,8 +13,6 @@ import pytest
 from mulde.data.surveillance import render_scene
 from mulde.pipeline.cli import main
 
-FAST = ["detector.widths=[32]", "detector.max_steps=60", "extract.flow.preset=ultrafast", "--workers", "2"]
-
 
 @dataclass(frozen=True)
 class Result:
