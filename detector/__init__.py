@@ -8,19 +8,40 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mulde.detector.aggregation import AGGREGATIONS, Aggregation, fit_aggregation
+    from mulde.detector.base import Detector
     from mulde.detector.calibration import Calibration, fuse, log_tail
-    from mulde.detector.frames import max_over_objects, smooth
+    from mulde.detector.frames import interpolate_frames, max_over_objects, smooth
+    from mulde.detector.gaussian import GaussianMixtureDensity, Mahalanobis
+    from mulde.detector.kinds import DETECTORS, load_detector
     from mulde.detector.mulde import MULDE
+    from mulde.detector.nearest import NearestNeighbours
     from mulde.detector.network import EnergyNetwork
+    from mulde.detector.rows import RowSource
+    from mulde.detector.score_norms import MSMA
+    from mulde.detector.settings import PAPER
+    from mulde.detector.single_scale import SingleScale
+    from mulde.detector.training import Look
 
 _HOME = {
+    "Detector": "mulde.detector.base",
     "MULDE": "mulde.detector.mulde",
+    "MSMA": "mulde.detector.score_norms",
+    "SingleScale": "mulde.detector.single_scale",
+    "NearestNeighbours": "mulde.detector.nearest",
+    "GaussianMixtureDensity": "mulde.detector.gaussian",
+    "Mahalanobis": "mulde.detector.gaussian",
+    "DETECTORS": "mulde.detector.kinds",
+    "load_detector": "mulde.detector.kinds",
+    "PAPER": "mulde.detector.settings",
+    "RowSource": "mulde.detector.rows",
+    "Look": "mulde.detector.training",
     "EnergyNetwork": "mulde.detector.network",
     "AGGREGATIONS": "mulde.detector.aggregation",
     "Aggregation": "mulde.detector.aggregation",
     "fit_aggregation": "mulde.detector.aggregation",
     "Calibration": "mulde.detector.calibration",
     "fuse": "mulde.detector.calibration",
+    "interpolate_frames": "mulde.detector.frames",
     "log_tail": "mulde.detector.calibration",
     "max_over_objects": "mulde.detector.frames",
     "smooth": "mulde.detector.frames",
@@ -28,12 +49,24 @@ _HOME = {
 
 __all__ = [
     "AGGREGATIONS",
+    "DETECTORS",
+    "MSMA",
     "MULDE",
+    "PAPER",
     "Aggregation",
     "Calibration",
+    "Detector",
     "EnergyNetwork",
+    "GaussianMixtureDensity",
+    "Look",
+    "Mahalanobis",
+    "NearestNeighbours",
+    "RowSource",
+    "SingleScale",
     "fit_aggregation",
     "fuse",
+    "interpolate_frames",
+    "load_detector",
     "log_tail",
     "max_over_objects",
     "smooth",

@@ -6,7 +6,7 @@ negative log-densities up to a constant a scale, in nats; higher = more anomalou
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,9 @@ from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 from sklearn.mixture import GaussianMixture
 
+from mulde.detector.standardisation import scale_of
+
 Array = NDArray[np.float64]
-AggregationKind = Literal["resolved", "gmm", "gmm_raw", "largest", "max", "mean", "median"]
 
 _RESOLVED_SHARE = 0.95
 _SMALLEST_COMPONENT_SHARE = 0.1
@@ -90,7 +91,10 @@ class Largest(Aggregation):
 
 @dataclass(frozen=True)
 class _Standardised(Aggregation):
-    """A statistic over scales, each standardised with its training mean and standard deviation."""
+    """A statistic over scales, each standardised with its training mean and standard deviation.
+
+    The result is brought back to nats by the middle one of the standard deviations.
+    """
 
     mean: Array
     """(L,)"""
@@ -99,31 +103,43 @@ class _Standardised(Aggregation):
 
     @classmethod
     def fit(cls, energies: Array, n_components: int, seed: int) -> "_Standardised":
-        return cls(*mean_and_scale(energies))
+        mean = energies.mean(axis=0)
+        return cls(mean, scale_of(mean, energies.std(axis=0)))
 
     def standardise(self, energies: Array) -> Array:
         return np.asarray((energies - self.mean) / self.scale)
+
+    @property
+    def unit_nats(self) -> float:
+        """What one standard deviation counts."""
+        return float(np.median(self.scale))
 
 
 class MaxOverScales(_Standardised):
     """The highest standardised energy."""
 
     def anomaly_score(self, energies: Array) -> Array:
-        return np.asarray(self.standardise(energies).max(axis=1))
+        return np.asarray(self.unit_nats * self.standardise(energies).max(axis=1))
 
 
 class MeanOverScales(_Standardised):
     """The mean of the standardised energies."""
 
     def anomaly_score(self, energies: Array) -> Array:
-        return np.asarray(self.standardise(energies).mean(axis=1))
+        return np.asarray(self.unit_nats * self.standardise(energies).mean(axis=1))
 
 
 class MedianOverScales(_Standardised):
-    """The median of the standardised energies."""
+    """The median of the standardised energies: the default.
+
+    Which scale separates best depends on data that training does not have. The median over all of them needs
+    no
+    choice: scales too coarse to see the modes and scales too fine to have been learnt are outvoted by those
+    between, and where all agree it is any one of them.
+    """
 
     def anomaly_score(self, energies: Array) -> Array:
-        return np.asarray(np.median(self.standardise(energies), axis=1))
+        return np.asarray(self.unit_nats * np.median(self.standardise(energies), axis=1))
 
 
 @dataclass(frozen=True)
@@ -217,13 +233,6 @@ def explained_variance(energies: Array) -> Array:
         return np.ones(len(variance))
     explained = np.square(covariance).sum(axis=0) / np.where(varies, variance, 1) / variance.sum()
     return np.where(varies, explained, 0)
-
-
-def mean_and_scale(values: Array) -> tuple[Array, Array]:
-    """Return mean and standard deviation of each column, (D,) both; a constant column has scale 1."""
-    mean, std = values.mean(axis=0), values.std(axis=0)
-    is_constant = std <= 1e-12 * np.maximum(1, np.abs(mean))
-    return mean, np.where(is_constant, 1.0, std)
 
 
 def _whitening(energies: Array) -> Array:

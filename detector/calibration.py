@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 _HIGH_QUANTILE = 0.999
 # What the energy of a single Gaussian feature spans up to that quantile at noise scale 1: x²/(2(1 + σ²)) at
 # x = 3.29, in standardised units.
-_LEAST_RANGE_NATS = 3.29**2 / 4
+LEAST_RANGE_NATS = 3.29**2 / 4
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,13 @@ class Calibration:
             raise ValueError(f"calibration needs finite low < high, not low={self.low}, high={self.high}")
 
     @classmethod
-    def fit(cls, scores: ArrayLike) -> "Calibration":
-        """Learn the range from the anomaly scores (n,) of normal training rows, in nats.
+    def fit(cls, scores: ArrayLike, *, least_range: float = LEAST_RANGE_NATS) -> "Calibration":
+        """Learn the range from the anomaly scores (n,) of normal training rows.
 
-        The range is at least `_LEAST_RANGE_NATS`: where normal rows hardly differ, as in a feature that is
-        nearly always zero, the least deviation would otherwise count as much as the rarest of another stream.
+        Args:
+            least_range: the range is at least this, in units of the scores; the default is for nats. Where
+                normal rows hardly differ, as in a feature that is nearly always zero, the least deviation
+                would otherwise count as much as the rarest of another stream.
 
         Raises:
             ValueError: there is no score, or one is NaN or infinite.
@@ -43,7 +45,7 @@ class Calibration:
         if not values.size:
             raise ValueError("calibration needs at least one training score")
         low = float(values.min())
-        high = max(float(np.quantile(values, _HIGH_QUANTILE)), low + _LEAST_RANGE_NATS)
+        high = max(float(np.quantile(values, _HIGH_QUANTILE)), low + least_range)
         return cls(low, max(high, float(np.nextafter(low, np.inf))))
 
     def __call__(self, scores: ArrayLike) -> NDArray[np.float64]:

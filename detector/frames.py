@@ -46,6 +46,38 @@ def max_over_objects(
     return result
 
 
+def interpolate_frames(
+    scores: ArrayLike, frame: ArrayLike, at: ArrayLike, *, nothing: float
+) -> NDArray[np.float64]:
+    """Spread the scores of rows over frames: linear in between, constant before the first and after the last.
+
+    Args:
+        scores: anomaly scores of frames or clips, (n_rows,), higher = more anomalous.
+        frame: the frame that each row is about, (n_rows,), in any order; of several the highest score counts.
+        at: the frames that get a score, (n_frames,).
+        nothing: what they get if there is no row at all.
+
+    Returns:
+        Anomaly scores, (n_frames,), in the same direction.
+
+    Raises:
+        ValueError: lengths differ, or a score is NaN.
+    """
+    values, index = np.asarray(scores, dtype=np.float64), np.asarray(frame)
+    if values.ndim != 1 or values.shape != index.shape:
+        raise ValueError(
+            f"scores {values.shape} and frame {index.shape} must be one-dimensional and equally long"
+        )
+    if np.isnan(values).any():
+        raise ValueError(f"the score of row {int(np.isnan(values).argmax())} is NaN")
+    if not values.size:
+        return np.full(np.shape(at), nothing, dtype=np.float64)
+    known, place = np.unique(index, return_inverse=True)
+    highest = np.full(len(known), -np.inf)
+    np.maximum.at(highest, place, values)
+    return np.asarray(np.interp(np.asarray(at), known, highest), dtype=np.float64)
+
+
 def smooth(scores: ArrayLike, sigma_frames: float, *, causal: bool = False) -> NDArray[np.float64]:
     """Smooth the scores of one video over time with a Gaussian.
 

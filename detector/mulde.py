@@ -1,45 +1,50 @@
 """MULDE as a scikit-learn outlier detector on feature vectors."""
 
+from __future__ import annotations
+
+import hashlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch.nn.functional import pad
 
-from mulde.detector.aggregation import (
-    AGGREGATIONS,
-    AggregationKind,
-    fit_aggregation,
-    mean_and_scale,
-)
+from mulde.data.version import mulde_version
+from mulde.detector.aggregation import AGGREGATIONS, fit_aggregation
+from mulde.detector.base import Check, Detector, RowsOfArray, arrays_below, resolve_device
+from mulde.detector.batches import Batches, RowsInMemory, RowsStreamed
+from mulde.detector.checkpoint import Checkpoint
 from mulde.detector.network import EnergyNetwork
-from mulde.detector.store import Description, StoredModel, read_model, write_model
-from mulde.detector.training import Progress, TrainingSettings, train
-from mulde.detector.whitening import whitening
+from mulde.detector.rows import RowSource, sample
+from mulde.detector.settings import AggregationKind, MuldeSettings, Precision, Schedule
+from mulde.detector.split import Split, split_rows
+from mulde.detector.training import Progress, Trainer, TrainingSettings
 
 _ROWS_PER_PASS = 4096
 _ROWS_FOR_AGGREGATION = 50_000  # of the training rows: its few numbers need no more
 _ROWS_PER_TILE = 16
-_LARGEST_FEATURE = 1e150  # its square is finite
-_LARGEST_STANDARDISED = 1e12  # keeps float32 finite; nothing normal is a trillion standard deviations away
-_NOT_STORED = ("progress", "device")
+SECONDS_BETWEEN_CHECKPOINTS = 30.0
+_NARROWEST, _WIDEST_ON_CPU, _WIDTH_ON_GPU = 256, 1024, 4096
+_DEFAULTS = MuldeSettings()
 
 
-class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class MULDE(Detector):
     """Score feature vectors by a log-density that is learnt at many noise scales.
 
     A network f(x, σ) ≈ −log q_σ(x) is trained by denoising score matching on normal rows; a row's energies at
-    `n_scales` noise scales become one anomaly score.
+    `n_scales` noise scales become one anomaly score. The defaults are for a quick and sound detector on the
+    machine at hand; `MULDE(**PAPER)` is what the paper does.
 
     Args:
-        widths: units of each hidden layer.
+        widths: units of each hidden layer; "auto" chooses two layers by the number of features and the
+            device.
         scaling: "feature" divides each feature by its own standard deviation, as published; "common" divides
             all by the largest one, for features that are components of one quantity, such as a motion vector:
             a component that hardly varies stays small, and directions are treated alike.
@@ -57,27 +62,44 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         beta: weight of the regulariser β/2 · f(x, σ)².
         learning_rate: of Adam with betas (0.5, 0.9).
         batch_size: rows a step; an epoch's batches are equally large up to one row.
-        epochs: passes over the training rows.
-        max_steps: bound on optimiser steps, for machines without a GPU; None for no bound.
-        lr_decay: factor on the learning rate after every `lr_decay_epochs`.
-        lr_decay_epochs: None keeps the learning rate constant; the paper's code has 50 as an option.
+        epochs: most passes over the training rows.
+        max_steps: bound on optimiser steps; None for no bound.
+        minutes: bound on the time of training; None for no bound. With one, two fits are not the same bit for
+            bit.
+        schedule: of the learning rate: "constant", "step" (times lr_decay after every lr_decay_epochs; an
+            option of the paper's code), or "cosine", down to a hundredth over the steps, or minutes, that are
+            allowed.
+        lr_decay, lr_decay_epochs: of the schedule "step".
         ema_decay: decay a step of a running mean of the weights that replaces them; None for none.
+        held_out: share of the rows, in [0, 1), kept from training to judge it by: whole groups where `fit` is
+            given groups. The weights with their lowest loss are kept. 0 for none, as with fewer than 100
+            rows.
+        patience: end training after so many looks at the held-out rows without a new lowest loss; None to go
+            on.
+        steps_between_looks: steps from one look at the held-out rows, and call of `progress`, to the next.
+        precision: of the matrix products of hidden layers: "float32", or "bfloat16", about twice as fast
+            where the processor has it. All else is float32.
         aggregation: how energies become one score, a key of `mulde.detector.AGGREGATIONS`.
         n_components: most components of the mixture over energies.
         contamination: share of the training rows that `predict` calls outliers, in (0, 0.5].
         device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N".
         random_state: seed; with the same one a CPU gives the same detector, bit for bit. The global random
             state of torch and numpy is neither read nor changed (numpy's is read if this is None).
-        progress: called as progress(step, n_steps, loss) every few steps.
+        progress: called with a `mulde.detector.Look` at every look.
+        checkpoint: file that keeps the state of an unfinished training; the same `fit` goes on from there, to
+            the same weights, bit for bit on a CPU. It is deleted at the end.
 
     Attributes:
         n_features_in_: d.
-        n_samples_fit_: rows it was fitted on.
-        mean_, scale_: training mean of each feature and what it is divided by, (d,) both.
-        whitening_: from standardised features to what the network sees, (d, k); None where they are the same.
+        n_samples_fit_: rows it was fitted on, held-out ones included.
+        standardisation_: training mean and scale of each feature, and whitening; `mean_`, `scale_`,
+            `whitening_`.
         sigmas_: noise scales of the energies, (L,), growing.
+        widths_: units of each hidden layer.
         network_: the trained `EnergyNetwork`.
         losses_: training loss of each step.
+        held_out_losses_: (n_looks, 2), steps done and loss of the held-out rows.
+        best_step_: steps after which the weights that were kept were reached.
         aggregation_: the fitted `Aggregation`.
         offset_: threshold on `score_samples` below which `predict` says −1.
 
@@ -85,32 +107,41 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
     Anomaly Detection", CVPR 2024 (arXiv 2403.14497).
     """
 
+    can_stream: ClassVar[bool] = True
+
     def __init__(
         self,
         *,
-        widths: Sequence[int] = (4096, 4096),
+        widths: Sequence[int] | Literal["auto"] = _DEFAULTS.widths,
         scaling: Literal["feature", "common"] = "feature",
         scale_floor: float | Sequence[float] = 0.0,
         n_whitened: int | None = None,
-        layer_norm: bool = False,
-        dropout: float = 0.0,
-        sigma_low: float = 1e-3,
-        sigma_high: float = 1.0,
-        n_scales: int = 16,
-        beta: float = 0.1,
-        learning_rate: float = 5e-4,
-        batch_size: int = 2048,
-        epochs: int = 1000,
-        max_steps: int | None = None,
-        lr_decay: float = 0.9,
-        lr_decay_epochs: int | None = None,
-        ema_decay: float | None = None,
-        aggregation: AggregationKind = "resolved",
-        n_components: int = 5,
+        layer_norm: bool = _DEFAULTS.layer_norm,
+        dropout: float = _DEFAULTS.dropout,
+        sigma_low: float = _DEFAULTS.sigma_low,
+        sigma_high: float = _DEFAULTS.sigma_high,
+        n_scales: int = _DEFAULTS.n_scales,
+        beta: float = _DEFAULTS.beta,
+        learning_rate: float = _DEFAULTS.learning_rate,
+        batch_size: int = _DEFAULTS.batch_size,
+        epochs: int = _DEFAULTS.epochs,
+        max_steps: int | None = _DEFAULTS.max_steps,
+        minutes: float | None = _DEFAULTS.minutes,
+        schedule: Schedule = _DEFAULTS.schedule,
+        lr_decay: float = _DEFAULTS.lr_decay,
+        lr_decay_epochs: int = _DEFAULTS.lr_decay_epochs,
+        ema_decay: float | None = _DEFAULTS.ema_decay,
+        held_out: float = _DEFAULTS.held_out,
+        patience: int | None = _DEFAULTS.patience,
+        steps_between_looks: int = _DEFAULTS.steps_between_looks,
+        precision: Precision = _DEFAULTS.precision,
+        aggregation: AggregationKind = _DEFAULTS.aggregation,
+        n_components: int = _DEFAULTS.n_components,
         contamination: float = 0.01,
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
         progress: Progress | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
         self.widths = widths
         self.scaling = scaling
@@ -126,160 +157,110 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         self.batch_size = batch_size
         self.epochs = epochs
         self.max_steps = max_steps
+        self.minutes = minutes
+        self.schedule = schedule
         self.lr_decay = lr_decay
         self.lr_decay_epochs = lr_decay_epochs
         self.ema_decay = ema_decay
+        self.held_out = held_out
+        self.patience = patience
+        self.steps_between_looks = steps_between_looks
+        self.precision = precision
         self.aggregation = aggregation
         self.n_components = n_components
         self.contamination = contamination
         self.device = device
         self.random_state = random_state
         self.progress = progress
-
-    def fit(self, X: ArrayLike, y: object = None) -> "MULDE":
-        """Learn the density of normal rows.
-
-        Args:
-            X: features, (n_samples, n_features), at least two rows, finite.
-            y: ignored.
-
-        Raises:
-            ValueError: X is no finite matrix, an argument of the constructor is out of range, or training
-                diverged.
-        """
-        self._check_params()
-        device = resolve_device(self.device)
-        values = self._validated(X, reset=True)
-        if (largest := np.abs(values).max()) > _LARGEST_FEATURE:
-            raise ValueError(f"features reach {largest:.3g}, too large to standardise")
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.n_samples_fit_ = len(values)
-        self.mean_, self.scale_ = mean_and_scale(values)
-        noise = self._apply_scale_floor(values.std(axis=0))
-        if self.scaling == "common":
-            self.scale_ = np.full_like(self.scale_, self.scale_.max())
-        lowest = max(self.sigma_low, min(noise, self.sigma_high))
-        self.sigmas_ = np.linspace(lowest, self.sigma_high, self.n_scales)
-        self.whitening_ = None
-        if self.n_whitened is not None:
-            self.whitening_ = whitening((values - self.mean_) / self.scale_, self.n_whitened, seed)
-        x = torch.from_numpy(self._standardise(values)).to(device)
-        self.network_ = self._new_network(torch.Generator().manual_seed(seed)).to(device)
-        generator = torch.Generator(device).manual_seed(seed + 1)
-        self.losses_ = train(self.network_, x, self._training_settings(), generator, self.progress).numpy()
-        energies = self._energies_of(_some_rows(x, generator))
-        self.aggregation_ = fit_aggregation(
-            self.aggregation, energies, n_components=self.n_components, seed=seed
-        )
-        scores = -self.aggregation_.anomaly_score(energies)
-        self.offset_ = float(np.percentile(scores, 100 * self.contamination))
-        return self
+        self.checkpoint = checkpoint
 
     def energies(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the energies (n_samples, L) at the noise scales `sigmas_`; higher = more anomalous."""
-        check_is_fitted(self)
-        values = self._validated(X, reset=False)
-        return self._energies_of(torch.from_numpy(self._standardise(values)))
+        return self._energies_of(torch.from_numpy(self._standardised(X)))
 
-    def anomaly_score(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return anomaly scores (n_samples,); higher = more anomalous.
-
-        Raises:
-            ValueError: X is no finite matrix or has other columns than the training features.
-        """
-        check_is_fitted(self)
-        values = self._validated(X, reset=False)
-        needed = self.aggregation_.scales(len(self.sigmas_))
-        energies = np.full((len(values), len(self.sigmas_)), np.nan)  # NaN: whoever needs more would notice
-        energies[:, needed] = self._energies_of(torch.from_numpy(self._standardise(values)), needed)
-        return self.aggregation_.anomaly_score(energies)
-
-    def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return log-likelihoods (n_samples,) up to a constant; higher = more normal."""
-        return -self.anomaly_score(X)
-
-    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return `score_samples` above the threshold, (n_samples,); negative = outlier."""
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
-        """Return −1 for outliers and 1 for inliers, (n_samples,)."""
-        return np.where(self.decision_function(X) < 0, -1, 1)
-
-    def save(
-        self,
-        folder: str | os.PathLike[str],
-        *,
-        description: Description | None = None,
-        provenance: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Write the fitted detector to a folder: safetensors and a JSON manifest.
-
-        Args:
-            folder: made if need be; a detector that is there is replaced.
-            description: what the features are, such as {"stream": "velocity", "key": "3f2a…"}; `load`
-                can compare it with the features to score.
-            provenance: more to remember about the training, anything that JSON holds; n_samples, n_steps,
-                final_loss and torch are there already.
-        """
-        check_is_fitted(self)
-        trained = {
-            "n_samples": self.n_samples_fit_,
-            "n_steps": len(self.losses_),
-            "final_loss": float(self.losses_[-1]),
-            "torch": torch.__version__,
-        }
-        write_model(
-            folder,
-            StoredModel(
-                kind=type(self).__name__,
-                params=self._storable_params(),
-                n_features=self.n_features_in_,
-                description=dict(description or {}),
-                provenance={**(provenance or {}), **trained},
-                tensors=self._tensors(),
-            ),
+    def _learn(self, source: RowSource, groups: NDArray[np.int64] | None, seed: int) -> None:
+        device = resolve_device(self.device)
+        lowest = max(self.sigma_low, min(self.standardisation_.noise_sigma, self.sigma_high))
+        self.sigmas_ = np.linspace(lowest, self.sigma_high, self.n_scales)
+        self.widths_ = suitable_widths(self.standardisation_.n_outputs, device)
+        if self.widths != "auto":
+            self.widths_ = tuple(self.widths)
+        self.network_ = self._new_network(torch.Generator().manual_seed(seed)).to(device)
+        batches, held_out = self._prepare_rows(source, groups, seed, device)
+        trainer = Trainer(
+            self.network_,
+            batches,
+            held_out,
+            self._training_settings(),
+            seed + 1,
+            progress=self.progress,
+            checkpoint=self._open_checkpoint(source, groups, seed, device),
+        )
+        history = trainer.run()
+        self.losses_, self.held_out_losses_ = history.losses, history.held_out
+        self.best_step_ = history.best_step
+        some = self.standardisation_(sample(source, _ROWS_FOR_AGGREGATION, seed + 2))
+        self.aggregation_ = fit_aggregation(
+            self.aggregation,
+            self._measure(torch.from_numpy(some)),
+            n_components=self.n_components,
+            seed=seed,
         )
 
-    @classmethod
-    def load(
-        cls, folder: str | os.PathLike[str], *, expect: Description | None = None, device: str = "auto"
-    ) -> "MULDE":
-        """Read a detector that `save` wrote; its scores on the same device are the same, bit for bit.
+    def _score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        needed = self.aggregation_.scales(len(self.sigmas_))
+        energies = np.full((len(x), len(self.sigmas_)), np.nan)  # NaN: whoever needs more would notice
+        energies[:, needed] = self._measure(torch.from_numpy(x), needed)
+        return self.aggregation_.anomaly_score(energies)
 
-        Args:
-            folder: where it is.
-            expect: description of the features that will be scored, compared with the one given to `save`.
-            device: where to score, whatever it was trained on.
+    def _measure(self, x: torch.Tensor, scales: Sequence[int] | None = None) -> NDArray[np.float64]:
+        """Return what is aggregated of standardised rows (N, k), at all or at the given scales."""
+        return self._energies_of(x, scales)
 
-        Raises:
-            ValueError: it is missing, damaged, changed, from a later version, of another kind, or was fitted
-                on other features than expected.
-        """
-        stored = read_model(folder, expect)
-        if stored.kind != cls.__name__:
-            raise ValueError(f"{os.fspath(folder)} holds a {stored.kind}, not a {cls.__name__}")
-        params = {**stored.params, "widths": tuple(stored.params["widths"])}
-        detector = cls(**params, device=device)
-        detector._restore(stored)
-        return detector
+    def _prepare_rows(
+        self, source: RowSource, groups: NDArray[np.int64] | None, seed: int, device: torch.device
+    ) -> tuple[Batches, torch.Tensor | None]:
+        """Return the batches to learn from and the rows to judge by, the latter on the device."""
+        split = split_rows(source, groups, self.held_out, seed)
+        held_out = None
+        if split.held_out is not None:
+            held_out = torch.from_numpy(self.standardisation_(split.held_out)).to(device)
+        if isinstance(source, RowsOfArray):
+            rows = source.read(0, source.shape[0])
+            x = torch.from_numpy(self.standardisation_(rows if split.is_whole else rows[split.indices()]))
+            return RowsInMemory(x.to(device), self.batch_size, seed + 1), held_out
+        return self._stream(source, split, seed, device), held_out
 
-    def _apply_scale_floor(self, std: NDArray[np.float64]) -> float:
-        """Raise `scale_` to the floor; return the noise scale below which all features are noise."""
-        floor = np.broadcast_to(np.asarray(self.scale_floor, dtype=np.float64), self.scale_.shape)
-        is_below = (std < floor) & (floor > 0)
-        self.scale_ = np.where(is_below, floor, self.scale_)
-        return float((floor / self.scale_).min())
+    def _stream(self, source: RowSource, split: Split, seed: int, device: torch.device) -> RowsStreamed:
+        return RowsStreamed(source, split.ranges, self.standardisation_, self.batch_size, seed + 1, device)
 
-    def _check_params(self) -> None:
-        checks = {
-            "widths": (
-                all(width >= 1 for width in self.widths) and len(self.widths) > 0,
-                "at least one, ≥ 1 each",
-            ),
-            "scaling": (self.scaling in ("feature", "common"), "feature or common"),
-            "scale_floor": (bool(np.all(np.asarray(self.scale_floor) >= 0)), "at least 0"),
-            "n_whitened": (self.n_whitened is None or self.n_whitened >= 1, "None or at least 1"),
+    def _open_checkpoint(
+        self, source: RowSource, groups: NDArray[np.int64] | None, seed: int, device: torch.device
+    ) -> Checkpoint | None:
+        if self.checkpoint is None:
+            return None
+        digest = hashlib.sha256(json.dumps([mulde_version(), torch.__version__, seed, str(device)]).encode())
+        digest.update(json.dumps(self._storable_params(), sort_keys=True).encode())
+        rows = sample(source, _ROWS_PER_PASS, seed)
+        for array in (np.array(source.shape), self.mean_, self.scale_, rows, groups):
+            digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
+        return Checkpoint(
+            Path(self.checkpoint),
+            digest.hexdigest(),
+            device,
+            seconds_between=SECONDS_BETWEEN_CHECKPOINTS,
+        )
+
+    def _param_checks(self) -> dict[str, Check]:
+        resolve_device(self.device)
+        widths_allowed = self.widths == "auto" or (
+            not isinstance(self.widths, str)
+            and len(self.widths) > 0
+            and all(width >= 1 for width in self.widths)
+        )
+        return {
+            **super()._param_checks(),
+            "widths": (widths_allowed, '"auto", or at least one, ≥ 1 each'),
             "dropout": (0 <= self.dropout < 1, "in [0, 1)"),
             "sigma_low": (0 < self.sigma_low <= self.sigma_high, "in (0, sigma_high]"),
             "n_scales": (self.n_scales >= 1, "at least 1"),
@@ -288,57 +269,23 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             "batch_size": (self.batch_size >= 1, "at least 1"),
             "epochs": (self.epochs >= 1, "at least 1"),
             "max_steps": (self.max_steps is None or self.max_steps >= 1, "None or at least 1"),
+            "minutes": (self.minutes is None or self.minutes > 0, "None or above 0"),
+            "schedule": (self.schedule in ("constant", "step", "cosine"), "constant, step or cosine"),
             "lr_decay": (0 < self.lr_decay <= 1, "in (0, 1]"),
-            "lr_decay_epochs": (
-                self.lr_decay_epochs is None or self.lr_decay_epochs >= 1,
-                "None or at least 1",
-            ),
+            "lr_decay_epochs": (self.lr_decay_epochs >= 1, "at least 1"),
             "ema_decay": (self.ema_decay is None or 0 <= self.ema_decay < 1, "None or in [0, 1)"),
+            "held_out": (0 <= self.held_out < 1, "in [0, 1)"),
+            "patience": (self.patience is None or self.patience >= 1, "None or at least 1"),
+            "steps_between_looks": (self.steps_between_looks >= 1, "at least 1"),
+            "precision": (self.precision in ("float32", "bfloat16"), "float32 or bfloat16"),
             "aggregation": (self.aggregation in AGGREGATIONS, f"one of {', '.join(AGGREGATIONS)}"),
             "n_components": (self.n_components >= 1, "at least 1"),
-            "contamination": (0 < self.contamination <= 0.5, "in (0, 0.5]"),
         }
-        for name, (is_valid, allowed) in checks.items():
-            if not is_valid:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, but must be {allowed}")
-
-    def _validated(self, X: ArrayLike, *, reset: bool) -> NDArray[np.float64]:
-        try:
-            values: NDArray[np.float64] = validate_data(
-                self,
-                X,
-                reset=reset,
-                dtype=np.float64,
-                ensure_all_finite=False,
-                ensure_min_samples=2 if reset else 1,
-            )
-        except ValueError as error:
-            if reset or "features as input" not in str(error):
-                raise
-            raise ValueError(
-                f"{error} The features have {np.shape(X)[1]} columns, but this detector was fitted on "
-                f"{self.n_features_in_}: was another extractor used?"
-            ) from None
-        is_bad = ~np.isfinite(values)
-        if is_bad.any():
-            row, column = np.argwhere(is_bad)[0]
-            name = "NaN" if np.isnan(values[row, column]) else "infinity (inf)"
-            raise ValueError(
-                f"features hold {name} in row {row}, column {column} ({is_bad.sum()} such values)"
-            )
-        return values
-
-    def _standardise(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
-        with np.errstate(over="ignore"):  # beyond float64 is beyond the limit too
-            standardised = (values - self.mean_) / self.scale_
-            if self.whitening_ is not None:
-                standardised = standardised @ self.whitening_
-        return np.clip(standardised, -_LARGEST_STANDARDISED, _LARGEST_STANDARDISED).astype(np.float32)
 
     def _new_network(self, generator: torch.Generator | None = None) -> EnergyNetwork:
         return EnergyNetwork(
-            self.n_features_in_ if self.whitening_ is None else self.whitening_.shape[1],
-            self.widths,
+            self.standardisation_.n_outputs,
+            self.widths_,
             layer_norm=self.layer_norm,
             dropout=self.dropout,
             generator=generator,
@@ -351,7 +298,7 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
 
     @torch.inference_mode()
     def _energies_of(self, x: torch.Tensor, scales: Sequence[int] | None = None) -> NDArray[np.float64]:
-        """Return the energies of standardised rows (N, d) on any device, at all or at the given scales."""
+        """Return the energies of standardised rows (N, k) on any device, at all or at the given scales."""
         device = self.network_.out.weight.device
         chosen = self.sigmas_ if scales is None else self.sigmas_[list(scales)]
         sigmas = torch.from_numpy(chosen.astype(np.float32)).to(device)
@@ -359,73 +306,51 @@ class MULDE(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         # whichever rows it is scored with.
         padded = pad(x, (0, 0, 0, -len(x) % _ROWS_PER_TILE))
         passes = torch.split(padded, _ROWS_PER_PASS)
-        energies = torch.cat([self.network_.energies(rows.to(device), sigmas).cpu() for rows in passes])
+        dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+        parts = [self.network_.energies(rows.to(device), sigmas, dtype=dtype).cpu() for rows in passes]
+        energies = torch.cat(parts)
         return energies[: len(x)].numpy().astype(np.float64)
 
-    def _storable_params(self) -> dict[str, Any]:
-        params = {name: value for name, value in self.get_params().items() if name not in _NOT_STORED}
-        params["widths"] = [int(width) for width in self.widths]
-        params["scale_floor"] = np.asarray(self.scale_floor, dtype=np.float64).tolist()
-        if isinstance(self.random_state, np.random.RandomState):
-            params["random_state"] = None
+    def _provenance(self) -> dict[str, Any]:
         return {
-            name: value.item() if isinstance(value, np.generic) else value for name, value in params.items()
+            "n_steps": len(self.losses_),
+            "best_step": self.best_step_,
+            "final_loss": float(self.losses_[-1]),
+            "held_out_loss": float(self.held_out_losses_[:, 1].min()) if len(self.held_out_losses_) else None,
+            "torch": torch.__version__,
         }
 
-    def _tensors(self) -> dict[str, NDArray[Any]]:
-        tensors = {
-            f"network.{name}": w.detach().cpu().numpy() for name, w in self.network_.state_dict().items()
-        }
-        tensors |= {f"aggregation.{name}": array for name, array in self.aggregation_.arrays().items()}
-        if self.whitening_ is not None:
-            tensors["whitening"] = self.whitening_
-        return tensors | {
-            "mean": self.mean_,
-            "scale": self.scale_,
+    def _learnt_arrays(self) -> dict[str, NDArray[Any]]:
+        check_is_fitted(self)
+        network = {f"network.{k}": w.detach().cpu().numpy() for k, w in self.network_.state_dict().items()}
+        aggregation = {f"aggregation.{name}": array for name, array in self.aggregation_.arrays().items()}
+        return {
+            **network,
+            **aggregation,
+            "widths": np.array(self.widths_),
             "sigmas": self.sigmas_,
             "losses": self.losses_,
-            "offset": np.array(self.offset_),
+            "held_out_losses": self.held_out_losses_,
+            "best_step": np.array(self.best_step_),
         }
 
-    def _restore(self, stored: StoredModel) -> None:
-        tensors = stored.tensors
-        self.n_features_in_ = stored.n_features
-        self.n_samples_fit_ = stored.provenance["n_samples"]
-        self.mean_, self.scale_ = tensors["mean"], tensors["scale"]
-        self.whitening_ = tensors.get("whitening")
-        self.sigmas_, self.losses_ = tensors["sigmas"], tensors["losses"]
-        self.offset_ = float(tensors["offset"])
+    def _restore_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self.widths_ = tuple(int(width) for width in arrays["widths"])
+        self.sigmas_, self.losses_ = arrays["sigmas"], arrays["losses"]
+        self.held_out_losses_, self.best_step_ = arrays["held_out_losses"], int(arrays["best_step"])
         self.network_ = self._new_network().to(resolve_device(self.device)).eval()
-        weights = {name: torch.from_numpy(array) for name, array in _below("network.", tensors).items()}
+        weights = {name: torch.from_numpy(array) for name, array in arrays_below("network.", arrays).items()}
         self.network_.load_state_dict(weights)
-        self.aggregation_ = AGGREGATIONS[self.aggregation](**_below("aggregation.", tensors))
+        self.aggregation_ = AGGREGATIONS[self.aggregation](**arrays_below("aggregation.", arrays))
 
 
-def resolve_device(name: str) -> torch.device:
-    """Return the torch device of "auto", "cpu", "cuda" or "cuda:N".
+def suitable_widths(n_inputs: int, device: torch.device) -> tuple[int, int]:
+    """Return units of two hidden layers for rows of n_inputs columns: few on a CPU, the paper's on a GPU.
 
-    Raises:
-        ValueError: the name is none of these, or there is no such GPU.
+    On a CPU that is 256 up to 64 columns, then four times the columns in powers of two, at most 1024.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, _, index = name.partition(":")
-    if name != "cpu" and (kind != "cuda" or (index and not index.isdecimal())):
-        raise ValueError(f"device is {name!r}, but must be auto, cpu, cuda or cuda:N")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"device is {name!r}, but torch sees {torch.cuda.device_count()} GPUs here: use cpu or auto"
-        )
-    return torch.device(name)
-
-
-def _below(prefix: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Return the tensors whose name starts with the prefix, without it."""
-    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
-
-
-def _some_rows(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Return at most `_ROWS_FOR_AGGREGATION` rows, drawn without replacement."""
-    if len(x) <= _ROWS_FOR_AGGREGATION:
-        return x
-    return x[torch.randperm(len(x), generator=generator, device=x.device)[:_ROWS_FOR_AGGREGATION]]
+    if device.type != "cpu":
+        return _WIDTH_ON_GPU, _WIDTH_ON_GPU
+    width = 2 ** int(np.ceil(np.log2(4 * n_inputs)))
+    width = min(max(width, _NARROWEST), _WIDEST_ON_CPU)
+    return width, width

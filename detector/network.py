@@ -1,7 +1,7 @@
-"""The energy f(x, σ) ≈ −log q_σ(x) as an MLP, its gradient with respect to x, and the training objective."""
+"""The energy f(x, σ) ≈ −log q_σ(x) as an MLP, and its gradient with respect to x."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
+_BYTES_A_TILE = 2**20
+"""What element-wise work takes at a time on a CPU, so that its intermediate results stay in the cache."""
 _INVERSE_SQRT_TWO = 1 / math.sqrt(2)
 _INVERSE_SQRT_TWO_PI = 1 / math.sqrt(2 * math.pi)
 
@@ -56,15 +58,38 @@ class EnergyNetwork(nn.Module):
             (gradient,) = torch.autograd.grad(self(x, sigma).sum(), x, create_graph=True)
         return gradient
 
-    def energies(self, x: Tensor, sigmas: Tensor) -> Tensor:
+    def energies(self, x: Tensor, sigmas: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return the energies (N, L) of x (N, d) at each of the noise scales sigmas (L,).
 
-        What the first layer makes of x is computed once for all scales.
+        What the first layer makes of x is computed once for all scales, and nothing but the energy is
+        computed.
+
+        Args:
+            dtype: of the products of hidden layers, where no gradient is wanted of a plain network.
         """
         weight = self.first.weight
         shared = linear(x, weight[:, :-1], self.first.bias)  # (N, width)
-        columns = [self._above_first(shared + sigma * weight[:, -1]) for sigma in sigmas]
+        if torch.is_grad_enabled() or not self.is_plain:
+            columns = [self._above_first(shared + sigma * weight[:, -1]) for sigma in sigmas]
+        else:
+            dtype = shared.dtype if dtype == torch.float32 else dtype
+            room = [shared.new_empty(len(x), layer.out_features, dtype=dtype) for layer in self.hidden]
+            layers = [(layer.weight.T.to(dtype), layer.bias.to(dtype)) for layer in self.hidden]
+            columns = [self._energy(shared, sigma * weight[:, -1], layers, room) for sigma in sigmas]
         return torch.stack(columns, dim=1)  # (N, L)
+
+    def _energy(
+        self, shared: Tensor, shift: Tensor, layers: list[tuple[Tensor, Tensor]], room: list[Tensor]
+    ) -> Tensor:
+        """Return what `_above_first` of shared + shift does, (N,); `room` takes what each layer gives."""
+        h = torch.empty_like(shared, dtype=room[0].dtype if room else shared.dtype)
+        for rows in tiles(h):
+            h[rows] = gelu(shared[rows] + shift)
+        for (weight, bias), out in zip(layers, room, strict=True):
+            h = torch.addmm(bias, h, weight, out=out)
+            for rows in tiles(h):
+                h[rows] = gelu(h[rows])
+        return torch.mv(h, self.out.weight[0].to(h.dtype)).to(shared.dtype) + self.out.bias
 
     def _above_first(self, a: Tensor) -> Tensor:
         h = self._activate(0, a)
@@ -107,23 +132,12 @@ class _GeluAndSlope(torch.autograd.Function):
         return curvature.mul_(slope_grad).addcmul_(value_grad, slope)
 
 
-def objective(network: EnergyNetwork, x: Tensor, sigma: Tensor, noise: Tensor, beta: float) -> Tensor:
-    """Return the training loss E[½‖σ∇f(x + σε, σ) − ε‖² + β/2 · f(x, σ)²], a scalar.
-
-    Args:
-        network: f.
-        x: clean standardised features, (N, d).
-        sigma: a noise scale for each row, (N, 1).
-        noise: ε, standard normal, (N, d).
-        beta: weight of the regulariser, which sees the clean rows at the same noise scales.
-
-    Source: MULDE (arXiv 2403.14497), denoising score matching weighted by σ², plus the regulariser.
-    """
-    residual = sigma * network.gradient(x + sigma * noise, sigma) - noise  # (N, d)
-    loss = residual.square().sum(dim=1).mean() / 2
-    if beta:
-        loss = loss + beta / 2 * network(x, sigma).square().mean()
-    return loss
+def tiles(a: Tensor) -> Iterator[slice]:
+    """Yield the rows of a (M, width) in pieces that fit a CPU's cache; on a GPU, all at once."""
+    n_rows = len(a)
+    step = max(1, _BYTES_A_TILE // (4 * a.shape[1])) if a.device.type == "cpu" else max(1, n_rows)
+    for start in range(0, n_rows, step):
+        yield slice(start, min(start + step, n_rows))
 
 
 def _normal_density(a: Tensor) -> Tensor:

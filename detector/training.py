@@ -1,18 +1,30 @@
-"""Train an energy network on standardised features that stay on the device."""
+"""Train an energy network: when to stop, at which rate, and how to go on after an interruption."""
 
+from __future__ import annotations
+
+import copy
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import Tensor
 
-from mulde.detector.network import EnergyNetwork, objective
+from mulde.detector.batches import Batches, derived_seed
+from mulde.detector.checkpoint import Checkpoint, TrainingState
+from mulde.detector.network import EnergyNetwork
+from mulde.detector.objective import PlainObjective, objective
+from mulde.detector.settings import Precision, Schedule
 
-Progress = Callable[[int, int, float], None]
-
-_STEPS_BETWEEN_REPORTS = 20
+_NOISE, _DROPOUT, _HELD_OUT = 1, 2, 3
+"""Kinds of `derived_seed`."""
+_ROWS_A_PASS = 2048
+_LEAST_DRAWS = 4096  # about
+_LEAST_RATE = 0.01  # of the learning rate, where a cosine ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,143 +38,321 @@ class TrainingSettings:
     batch_size: int
     epochs: int
     max_steps: int | None
+    minutes: float | None
+    schedule: Schedule
     lr_decay: float
-    lr_decay_epochs: int | None
+    lr_decay_epochs: int
     ema_decay: float | None
+    patience: int | None
+    steps_between_looks: int
+    precision: Precision
 
-    def n_batches(self, n_samples: int) -> int:
-        """Return the steps of one epoch."""
-        return math.ceil(n_samples / self.batch_size)
-
-    def n_steps(self, n_samples: int) -> int:
-        """Return the steps of the whole training."""
-        n_steps = self.epochs * self.n_batches(n_samples)
+    def n_steps(self, n_batches: int) -> int:
+        """Return the steps of the whole training, of n_batches an epoch."""
+        n_steps = self.epochs * n_batches
         return n_steps if self.max_steps is None else min(n_steps, self.max_steps)
 
-    def learning_rate_in(self, epoch: int) -> float:
-        """Return the learning rate of an epoch, counted from 0."""
-        if self.lr_decay_epochs is None:
-            return self.learning_rate
-        return self.learning_rate * self.lr_decay ** (epoch // self.lr_decay_epochs)
+    def learning_rate_at(self, epoch: int, share_done: float) -> float:
+        """Return the learning rate of an epoch, counted from 0, when a share of the training is done."""
+        if self.schedule == "step":
+            return self.learning_rate * self.lr_decay ** (epoch // self.lr_decay_epochs)
+        if self.schedule == "cosine":
+            factor = 0.5 * (1 + math.cos(math.pi * min(1.0, share_done)))
+            return self.learning_rate * (_LEAST_RATE + (1 - _LEAST_RATE) * factor)
+        return self.learning_rate
 
 
-def train(
-    network: EnergyNetwork,
-    x: Tensor,
-    settings: TrainingSettings,
-    generator: torch.Generator,
-    progress: Progress | None = None,
-) -> Tensor:
-    """Train a network in place and leave it in evaluation mode.
+@dataclass(frozen=True)
+class Look:
+    """How training stands; what a `progress` callback is given."""
+
+    step: int
+    """Steps done."""
+    n_steps: int
+    """Steps that there will be at most."""
+    loss: float
+    """Mean training loss since the look before."""
+    held_out_loss: float | None
+    """Loss of the held-out rows, always with the same noise; None where no rows are held out."""
+    learning_rate: float
+    rows_per_second: float
+    seconds_left: float
+    """At most; training may stop earlier."""
+
+
+Progress = Callable[[Look], None]
+
+
+@dataclass(frozen=True)
+class History:
+    """What a training went through."""
+
+    losses: NDArray[np.float32]
+    """(n_steps,) training loss of every step."""
+    held_out: NDArray[np.float64]
+    """(n_looks, 2): steps done and held-out loss; (0, 2) where no rows were held out."""
+    best_step: int
+    """Steps after which the weights that were kept were reached."""
+
+
+@dataclass
+class _Progression:
+    """What changes while training goes on, besides weights and optimiser."""
+
+    losses: list[Tensor] = field(default_factory=list)
+    held_out: list[tuple[int, float]] = field(default_factory=list)
+    best_loss: float = math.inf
+    best_step: int = 0
+    step: int = 0
+    seconds: float = 0.0
+
+
+class Trainer:
+    """Trains a network in place and leaves it in evaluation mode, with the best weights that were seen.
 
     Args:
-        network: on the device of x.
-        x: standardised features, (N, d), N ≥ 1.
+        network: on the device of the rows.
+        batches: training rows.
+        held_out: standardised rows that decide when to stop, (n, k) on the device; None for none.
         settings: the recipe.
-        generator: on the device of x; decides the order of the rows, the noise scales and the noise.
-        progress: called as progress(step, n_steps, loss) every few steps and after the last one.
-
-    Returns:
-        The loss of every step, (n_steps,), on the CPU.
-
-    Raises:
-        ValueError: the loss stopped being finite.
+        seed: of the order of rows, the noise scales and the noise.
+        progress: called with a `Look` every `steps_between_looks` steps and after the last one.
+        checkpoint: where to keep the state; training goes on from what is there.
     """
-    n_steps = settings.n_steps(len(x))
-    losses = torch.zeros(n_steps, device=x.device)  # read at the end: no host sync a step
-    optimiser = torch.optim.Adam(
-        network.parameters(), lr=settings.learning_rate, betas=(0.5, 0.9), fused=True
-    )
-    average = None if settings.ema_decay is None else WeightAverage(network, settings.ema_decay)
-    batches = _endless_batches(len(x), settings, generator)
-    network.train()
-    with _global_random_state_of(generator):
-        for step in range(n_steps):
-            epoch, rows = next(batches)
-            optimiser.param_groups[0]["lr"] = settings.learning_rate_in(epoch)
-            losses[step] = _step(network, optimiser, x[rows], settings, generator)
-            if average is not None:
-                average.update(network)
-            if progress is not None and ((step + 1) % _STEPS_BETWEEN_REPORTS == 0 or step + 1 == n_steps):
-                progress(step + 1, n_steps, float(losses[step]))
-    if average is not None:
-        average.copy_to(network)
-    network.eval()
-    return _finite(losses.cpu())
+
+    def __init__(
+        self,
+        network: EnergyNetwork,
+        batches: Batches,
+        held_out: Tensor | None,
+        settings: TrainingSettings,
+        seed: int,
+        *,
+        progress: Progress | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        self._network, self._batches, self._settings, self._seed = network, batches, settings, seed
+        self._progress, self._checkpoint = progress, checkpoint
+        self._device = network.out.weight.device
+        self._optimiser = torch.optim.Adam(
+            network.parameters(), lr=settings.learning_rate, betas=(0.5, 0.9), fused=True
+        )
+        self._plain = PlainObjective(network, settings.beta, settings.precision) if network.is_plain else None
+        self._average = None if settings.ema_decay is None else copy.deepcopy(network).eval()
+        self._best: dict[str, Tensor] | None = None
+        self._judge = None if held_out is None else HeldOutLoss(held_out, settings, seed)
+        self._state = _Progression()
+        self._n_steps = settings.n_steps(batches.n_batches)
+
+    def run(self) -> History:
+        """Train until the last step, the end of the time, or no more gain on held-out rows.
+
+        Raises:
+            ValueError: the loss stopped being finite.
+        """
+        self._resume()
+        self._network.train()
+        with _forked_random_state(self._device):
+            while not self._is_over():
+                self._train_until_look()
+                self._look()
+        self._keep_best()
+        self._network.eval()
+        if self._checkpoint is not None:
+            self._checkpoint.remove()
+        state = self._state
+        return History(
+            torch.cat(state.losses).numpy() if state.losses else np.zeros(0, np.float32),
+            np.array(state.held_out, dtype=np.float64).reshape(-1, 2),
+            state.best_step if self._best is not None else state.step,
+        )
+
+    def _is_over(self) -> bool:
+        state, settings = self._state, self._settings
+        if state.step >= self._n_steps:
+            return True
+        if settings.minutes is not None and state.seconds >= 60 * settings.minutes:
+            return True
+        if settings.patience is None or self._judge is None:
+            return False
+        return state.step - state.best_step >= settings.patience * settings.steps_between_looks
+
+    def _train_until_look(self) -> None:
+        state = self._state
+        n = min(self._settings.steps_between_looks, self._n_steps - state.step)
+        losses = torch.empty(n, device=self._device)  # read together: no host sync a step
+        started, first, before = time.monotonic(), state.step, state.seconds
+        batches = self._batches_from(first)
+        for i in range(n):
+            epoch, batch = next(batches)
+            self._optimiser.param_groups[0]["lr"] = self._rate(epoch)
+            losses[i] = self._step(batch)
+            state.step += 1
+            state.seconds = before + time.monotonic() - started
+            if self._settings.minutes is not None and state.seconds >= 60 * self._settings.minutes:
+                losses = losses[: i + 1]
+                break
+        state.losses.append(losses.cpu())
+        state.seconds = before + time.monotonic() - started
+        self._rows_per_second = (state.step - first) * self._batches.n_rows / self._batches.n_batches
+        self._rows_per_second /= max(1e-9, state.seconds - before)
+        _check_finite(state.losses[-1], first, self._n_steps)
+
+    def _batches_from(self, step: int) -> Iterator[tuple[int, Tensor]]:
+        if not hasattr(self, "_stream"):
+            self._stream = self._batches.starting_at(step)
+        return self._stream
+
+    def _rate(self, epoch: int) -> float:
+        done = self._state.step / self._n_steps
+        if self._settings.minutes is not None:
+            done = max(done, self._state.seconds / (60 * self._settings.minutes))
+        return self._settings.learning_rate_at(epoch, done)
+
+    def _step(self, x: Tensor) -> Tensor:
+        """Take one optimiser step on the rows x (n, k) and return their loss, a detached scalar."""
+        settings, step = self._settings, self._state.step
+        generator = torch.Generator(x.device).manual_seed(derived_seed(self._seed, _NOISE, step))
+        sigma, noise = draw_noise(x.shape, settings, generator)
+        if self._plain is not None:
+            loss = self._plain(x, sigma, noise)
+        else:
+            torch.manual_seed(derived_seed(self._seed, _DROPOUT, step))  # dropout takes no generator
+            loss = objective(self._network, x, sigma, noise, settings.beta)
+            self._optimiser.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+        self._optimiser.step()
+        if self._average is not None:
+            assert settings.ema_decay is not None
+            update_average(self._average, self._network, settings.ema_decay, step + 1)
+        return loss.detach()
+
+    def _look(self) -> None:
+        """Judge the weights by held-out rows, tell how it stands, and keep the state."""
+        state = self._state
+        judged = self._average or self._network
+        held_out = None
+        if self._judge is not None:
+            judged.eval()
+            held_out = self._judge(judged)
+            self._network.train()
+            state.held_out.append((state.step, held_out))
+            if held_out < state.best_loss:
+                state.best_loss, state.best_step = held_out, state.step
+                self._best = _copy_of_weights(judged)
+        if self._progress is not None:
+            self._progress(self._describe(held_out))
+        if self._checkpoint is not None:
+            self._checkpoint.save_sometimes(self._to_state)
+
+    def _describe(self, held_out: float | None) -> Look:
+        state = self._state
+        left = (self._n_steps - state.step) * state.seconds / max(1, state.step)
+        if self._settings.minutes is not None:
+            left = min(left, max(0.0, 60 * self._settings.minutes - state.seconds))
+        return Look(
+            state.step,
+            self._n_steps,
+            float(state.losses[-1].mean()),
+            held_out,
+            self._optimiser.param_groups[0]["lr"],
+            self._rows_per_second,
+            left,
+        )
+
+    def _keep_best(self) -> None:
+        kept = self._best or (None if self._average is None else _copy_of_weights(self._average))
+        if kept is not None:
+            self._network.load_state_dict(kept)
+
+    def _resume(self) -> None:
+        found = self._checkpoint.load() if self._checkpoint is not None else None
+        if found is None:
+            return
+        found.put_into(self._network, self._optimiser, self._average)
+        self._best = found.best
+        self._state = _Progression(
+            [found.losses],
+            [(int(step), float(loss)) for step, loss in found.held_out],
+            found.best_loss,
+            found.best_step,
+            found.step,
+            found.seconds,
+        )
+
+    def _to_state(self) -> TrainingState:
+        state = self._state
+        return TrainingState.take(
+            self._network,
+            self._optimiser,
+            self._average,
+            best=self._best,
+            losses=torch.cat(state.losses),
+            held_out=torch.tensor(state.held_out, dtype=torch.float64).reshape(-1, 2),
+            best_loss=state.best_loss,
+            best_step=state.best_step,
+            step=state.step,
+            seconds=state.seconds,
+        )
+
+
+class HeldOutLoss:
+    """The objective on rows that training does not see, always with the same noise, so that losses
+    compare.
+    """
+
+    def __init__(self, x: Tensor, settings: TrainingSettings, seed: int) -> None:
+        generator = torch.Generator(x.device).manual_seed(derived_seed(seed, _HELD_OUT, 0))
+        # Few rows are judged with many draws of noise, or the noise would decide
+        self._x, self._beta = x.repeat(max(1, _LEAST_DRAWS // len(x)), 1), settings.beta
+        self._sigma, self._noise = draw_noise(self._x.shape, settings, generator)
+
+    @torch.no_grad()
+    def __call__(self, network: EnergyNetwork) -> float:
+        """Return the mean loss of all rows."""
+        total = 0.0
+        for start in range(0, len(self._x), _ROWS_A_PASS):
+            part = slice(start, start + _ROWS_A_PASS)
+            x = self._x[part]
+            loss = objective(network, x, self._sigma[part], self._noise[part], self._beta)
+            total += float(loss) * len(x)
+        return total / len(self._x)
+
+
+def draw_noise(
+    shape: torch.Size, settings: TrainingSettings, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return a noise scale a row, (n, 1), log-uniform on [sigma_low, sigma_high], and noise (n, k)."""
+    low, high = math.log(settings.sigma_low), math.log(settings.sigma_high)
+    u = torch.rand((shape[0], 1), generator=generator, device=generator.device)
+    noise = torch.randn(shape, generator=generator, device=generator.device)
+    return torch.exp(low + (high - low) * u), noise
+
+
+@torch.no_grad()
+def update_average(average: EnergyNetwork, network: EnergyNetwork, decay: float, n_updates: int) -> None:
+    """Move a running average of the weights on by the n-th update."""
+    # As in TensorFlow's ExponentialMovingAverage: short memory first, or the random start would stay.
+    decay = min(decay, (1 + n_updates) / (10 + n_updates))
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
 
 
 @contextmanager
-def _global_random_state_of(generator: torch.Generator) -> Iterator[None]:
-    """Seed torch's global state for dropout, which takes no generator, and restore it afterwards."""
-    devices = [generator.device] if generator.device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(generator.initial_seed())
+def _forked_random_state(device: torch.device) -> Iterator[None]:
+    """Leave torch's global random state, which dropout reads, as it was."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         yield
 
 
-def _endless_batches(
-    n_samples: int, settings: TrainingSettings, generator: torch.Generator
-) -> Iterator[tuple[int, Tensor]]:
-    """Yield (epoch, row numbers); an epoch's batches differ by at most one row, so none is tiny and noisy."""
-    epoch = 0
-    while True:
-        order = torch.randperm(n_samples, generator=generator, device=generator.device)
-        for rows in order.tensor_split(settings.n_batches(n_samples)):
-            yield epoch, rows
-        epoch += 1
+def _copy_of_weights(network: EnergyNetwork) -> dict[str, Tensor]:
+    return {name: weight.detach().clone() for name, weight in network.state_dict().items()}
 
 
-def _step(
-    network: EnergyNetwork,
-    optimiser: torch.optim.Optimizer,
-    x: Tensor,
-    settings: TrainingSettings,
-    generator: torch.Generator,
-) -> Tensor:
-    """Take one optimiser step on the rows x (n, d) and return their loss, a detached scalar."""
-    sigma = _log_uniform(len(x), settings, generator)
-    noise = torch.randn(x.shape, generator=generator, device=x.device)
-    loss = objective(network, x, sigma, noise, settings.beta)
-    optimiser.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    optimiser.step()
-    return loss.detach()
-
-
-def _log_uniform(n: int, settings: TrainingSettings, generator: torch.Generator) -> Tensor:
-    """Return n noise scales, (n, 1), log-uniform on [sigma_low, sigma_high]."""
-    low, high = math.log(settings.sigma_low), math.log(settings.sigma_high)
-    u = torch.rand((n, 1), generator=generator, device=generator.device)
-    return torch.exp(low + (high - low) * u)
-
-
-def _finite(losses: Tensor) -> Tensor:
+def _check_finite(losses: Tensor, first_step: int, n_steps: int) -> None:
     bad = (~losses.isfinite()).nonzero()
     if len(bad):
         step = int(bad[0, 0])
         raise ValueError(
-            f"training diverged: the loss is {losses[step]} at step {step + 1} of {len(losses)}; "
+            f"training diverged: the loss is {losses[step]} at step {first_step + step + 1} of {n_steps}; "
             "lower learning_rate"
         )
-    return losses
-
-
-class WeightAverage:
-    """An exponential moving average of a network's weights, without the bias to its first ones."""
-
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.n_updates = 0
-        self.weights = [weight.detach().clone() for weight in network.parameters()]
-
-    @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
-        self.n_updates += 1
-        # As in TensorFlow's ExponentialMovingAverage: short memory first, or the random start would stay.
-        decay = min(self.decay, (1 + self.n_updates) / (10 + self.n_updates))
-        torch._foreach_lerp_(self.weights, [w.detach() for w in network.parameters()], 1 - decay)
-
-    @torch.no_grad()
-    def copy_to(self, network: nn.Module) -> None:
-        for weight, average in zip(network.parameters(), self.weights, strict=True):
-            weight.copy_(average)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 
-from mulde.detector.frames import max_over_objects, smooth
+from mulde.detector.frames import interpolate_frames, max_over_objects, smooth
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,32 @@ def test_smoothing_stays_within_range(scores: list[float], sigma: float, causal:
 def test_smooth_refuses(scores: list[float], sigma: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         smooth(scores, sigma)
+
+
+@pytest.mark.parametrize(
+    ("scores", "frame", "wanted"),
+    [
+        ([], [], [9, 9, 9, 9, 9]),
+        ([3], [2], [3, 3, 3, 3, 3]),
+        ([0, 4], [0, 4], [0, 1, 2, 3, 4]),
+        ([4, 0], [4, 0], [0, 1, 2, 3, 4]),
+        ([1, 5], [1, 3], [1, 1, 3, 5, 5]),
+        ([1, 7, 3], [0, 2, 2], [1, 4, 7, 7, 7]),
+    ],
+)
+def test_interpolation(scores: list[float], frame: list[int], wanted: list[float]) -> None:
+    got = interpolate_frames(scores, np.array(frame, np.int64), np.arange(5), nothing=9.0)
+    np.testing.assert_allclose(got, wanted)
+
+
+def test_every_frame_has_a_row_and_keeps_its_score() -> None:
+    scores = np.random.default_rng(0).normal(size=20)
+    np.testing.assert_array_equal(
+        interpolate_frames(scores, np.arange(20), np.arange(20), nothing=0.0), scores
+    )
+
+
+@pytest.mark.parametrize(("scores", "frame"), [([1.0, np.nan], [0, 1]), ([1.0], [0, 1]), ([[1.0]], [[0]])])
+def test_interpolation_refuses(scores: object, frame: object) -> None:
+    with pytest.raises(ValueError, match=r"NaN|equally long"):
+        interpolate_frames(scores, frame, np.arange(3), nothing=0.0)  # type: ignore[arg-type]

@@ -11,8 +11,9 @@ from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from mulde.detector import MULDE
+from mulde.detector import MULDE, Look
 from mulde.detector.aggregation import AGGREGATIONS
+from mulde.detector.mulde import suitable_widths
 
 Small = Callable[..., MULDE]
 
@@ -228,6 +229,79 @@ def test_clone_and_pickle(fitted: MULDE, rows: np.ndarray) -> None:
 
 
 def test_progress_survives_clone_and_is_called(small: Small, rows: np.ndarray) -> None:
-    calls: list[tuple[int, int, float]] = []
-    clone(small(progress=lambda *call: calls.append(call))).fit(rows)
-    assert calls[-1][:2] == (30, 30)
+    looks: list[Look] = []
+    clone(small(progress=looks.append)).fit(rows)
+    assert (looks[-1].step, looks[-1].n_steps) == (30, 30)
+
+
+class Pieces:
+    """Rows that can only be read piece by piece."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._values = values
+        self.largest_read = 0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._values.shape  # type: ignore[return-value]
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        self.largest_read = max(self.largest_read, stop - start)
+        return self._values[start:stop].astype(np.float32)
+
+
+def test_rows_that_are_streamed_teach_the_same() -> None:
+    rng = np.random.default_rng(0)
+    x = (rng.choice([-2, 2], (80_000, 1)) + 0.5 * rng.normal(size=(80_000, 2))) * [1, 100]
+    groups = np.repeat(np.arange(16), 5000)
+    settings = {"widths": (64, 64), "max_steps": 150, "device": "cpu", "random_state": 0}
+    pieces = Pieces(x)
+    streamed = MULDE(**settings).fit(pieces, groups=groups)
+    whole = MULDE(**settings).fit(x.astype(np.float32), groups=groups)
+    assert pieces.largest_read <= 65_536
+    np.testing.assert_allclose(streamed.mean_, whole.mean_, rtol=1e-5)
+    assert streamed.held_out_losses_[-1, 1] == pytest.approx(whole.held_out_losses_[-1, 1], rel=0.02)
+    points = rng.uniform(-4, 4, (500, 2)) * [1, 100]
+    correlation = np.corrcoef(streamed.anomaly_score(points), whole.anomaly_score(points))[0, 1]
+    assert correlation > 0.98
+
+
+def test_streamed_rows_must_be_finite() -> None:
+    x = np.zeros((70_000, 2))
+    x[69_999, 1] = np.nan
+    with pytest.raises(ValueError, match="row 69999, column 1"):
+        MULDE(widths=(8,), max_steps=2).fit(Pieces(x))
+
+
+@pytest.mark.parametrize("groups", [[0, 1], np.zeros((300, 1)), np.zeros(299)])
+def test_groups_must_fit_the_rows(small: Small, rows: np.ndarray, groups: object) -> None:
+    with pytest.raises(ValueError, match=r"groups have shape .* but there are 300 rows"):
+        small().fit(rows, groups=groups)
+
+
+def test_held_out_groups_are_not_learnt_from(small: Small) -> None:
+    # Whatever group is held out, its rows lie where no other has any: what is learnt differs by the draw
+    x = np.repeat(np.arange(10.0)[:, None], 30, axis=0) + 0.01 * np.random.default_rng(0).normal(
+        size=(300, 1)
+    )
+    losses = {
+        float(small(random_state=seed).fit(x, groups=np.repeat(np.arange(10), 30)).held_out_losses_[-1, 1])
+        for seed in range(3)
+    }
+    assert len(losses) == 3
+
+
+@pytest.mark.parametrize(
+    ("n_features", "device", "expected"),
+    [(1, "cpu", 256), (64, "cpu", 256), (65, "cpu", 512), (4096, "cpu", 1024), (2, "cuda", 4096)],
+)
+def test_suitable_widths(n_features: int, device: str, expected: int) -> None:
+    assert suitable_widths(n_features, torch.device(device)) == (expected, expected)
+
+
+@pytest.mark.parametrize("n_features", [1, 34, 4096])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int16])
+def test_any_width_and_number_type(n_features: int, dtype: type) -> None:
+    x = (10 * np.random.default_rng(0).normal(size=(60, n_features))).astype(dtype)
+    scores = MULDE(max_steps=3, widths=(32,), random_state=0, device="cpu").fit(x).anomaly_score(x)
+    assert np.isfinite(scores).all()

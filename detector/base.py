@@ -1,0 +1,342 @@
+"""What every density here is: a scikit-learn outlier detector that standardises, scores, saves and loads."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from typing_extensions import Self
+
+from mulde.detector.calibration import LEAST_RANGE_NATS
+from mulde.detector.rows import RowSource, check_finite, iterate, measure, sample
+from mulde.detector.standardisation import ROWS_FOR_FIT, Standardisation
+from mulde.detector.store import Description, StoredModel, read_model, write_model
+
+Check = tuple[bool, str]
+"""Whether a parameter is valid, and what is allowed."""
+_LARGEST_FEATURE = 1e150  # its square is finite
+_NOT_STORED = ("progress", "device", "checkpoint")
+
+
+class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn has no types
+    """A density of normal feature vectors.
+
+    Sub-classes have the parameters below beside their own, and write `_learn`, `_score`, `_learnt_arrays` and
+    `_restore_arrays`; rows reach them standardised.
+
+    Args:
+        scaling, scale_floor, n_whitened: how features are standardised, see `mulde.detector.MULDE`.
+        contamination: share of the training rows that `predict` calls outliers, in (0, 0.5].
+        random_state: seed.
+
+    Attributes:
+        n_features_in_: d.
+        n_samples_fit_: rows it was fitted on.
+        standardisation_: what is done to features first.
+        offset_: threshold on `score_samples` below which `predict` says −1.
+    """
+
+    can_stream: ClassVar[bool] = False
+    """Whether `fit` takes a `RowSource` that does not fit into memory as it is; others read all of it."""
+    least_range: ClassVar[float] = LEAST_RANGE_NATS
+    """See `mulde.detector.Calibration.fit`."""
+
+    scaling: Any
+    scale_floor: Any
+    n_whitened: int | None
+    contamination: float
+    random_state: int | np.random.RandomState | None
+
+    def fit(self, X: ArrayLike | RowSource, y: object = None, *, groups: ArrayLike | None = None) -> Self:
+        """Learn the density of normal rows.
+
+        Args:
+            X: features, (n_samples, n_features), at least two rows, finite; or a `RowSource` of them.
+            y: ignored.
+            groups: (n_samples,) which rows belong together, such as the number of the video that a row is
+                from; what is held out is held out by whole groups. None: every row stands for itself.
+
+        Raises:
+            ValueError: X is no finite matrix, groups do not fit it, an argument of the constructor is out of
+                range, or the density cannot be learnt.
+        """
+        self._check_params()
+        source = self._open(X)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        numbered = None if groups is None else number_groups(groups, source.shape[0])
+        moments = measure(source)
+        if moments.largest > _LARGEST_FEATURE:
+            raise ValueError(f"features reach {moments.largest:.3g}, too large to standardise")
+        self.n_samples_fit_ = moments.n_rows
+        some = sample(source, ROWS_FOR_FIT, seed).astype(np.float64)
+        self.standardisation_ = Standardisation.fit(
+            moments.mean,
+            moments.std,
+            some,
+            scaling=self.scaling,
+            scale_floor=self.scale_floor,
+            n_whitened=self.n_whitened,
+        )
+        self._learn(source, numbered, seed)
+        scores = -self._score(self.standardisation_(some))
+        self.offset_ = float(np.percentile(scores, 100 * self.contamination))
+        return self
+
+    def anomaly_score(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return anomaly scores (n_samples,); higher = more anomalous.
+
+        Raises:
+            ValueError: X is no finite matrix or has other columns than the training features.
+        """
+        return self._score(self._standardised(X))
+
+    def training_scores(
+        self, X: ArrayLike | RowSource, *, groups: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
+        """Return anomaly scores (n_samples,) of the rows that `fit` was given, as new rows would have them.
+
+        Args:
+            X: the same rows in the same order.
+            groups: as for `fit`. A density that keeps its rows judges each by those of other groups; for all
+                others these scores are `anomaly_score`.
+        """
+        if not isinstance(X, RowSource):
+            return self.anomaly_score(X)
+        return np.concatenate([np.empty(0), *(self.anomaly_score(rows) for _, rows in iterate(X))])
+
+    def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return log-likelihoods (n_samples,) up to a constant; higher = more normal."""
+        return -self.anomaly_score(X)
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return `score_samples` above the threshold, (n_samples,); negative = outlier."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return −1 for outliers and 1 for inliers, (n_samples,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    @property
+    def mean_(self) -> NDArray[np.float64]:
+        """Training mean of each feature, (d,)."""
+        return self.standardisation_.mean
+
+    @property
+    def scale_(self) -> NDArray[np.float64]:
+        """What each feature is divided by, (d,)."""
+        return self.standardisation_.scale
+
+    @property
+    def whitening_(self) -> NDArray[np.float64] | None:
+        """From standardised features to whitened components, (d, k); None where there are none."""
+        return self.standardisation_.whitening
+
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        description: Description | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write the fitted detector to a folder: safetensors and a JSON manifest.
+
+        Args:
+            folder: made if need be; a detector that is there is replaced.
+            description: what the features are, such as {"stream": "velocity", "key": "3f2a…"}; `load`
+                can compare it with the features to score.
+            provenance: more to remember about the training, anything that JSON holds; the number of rows and
+                the like are there already.
+        """
+        check_is_fitted(self)
+        standardisation = {f"standardisation.{k}": v for k, v in self.standardisation_.arrays().items()}
+        write_model(
+            folder,
+            StoredModel(
+                kind=type(self).__name__,
+                params=self._storable_params(),
+                n_features=self.n_features_in_,
+                description=dict(description or {}),
+                provenance={**(provenance or {}), "n_samples": self.n_samples_fit_, **self._provenance()},
+                tensors={"offset": np.array(self.offset_), **standardisation, **self._learnt_arrays()},
+            ),
+        )
+
+    @classmethod
+    def load(
+        cls, folder: str | os.PathLike[str], *, expect: Description | None = None, device: str = "auto"
+    ) -> Self:
+        """Read a detector that `save` wrote; its scores on the same device are the same, bit for bit.
+
+        Args:
+            folder: where it is.
+            expect: description of the features that will be scored, compared with the one given to `save`.
+            device: where to score, whatever it was trained on; for detectors that use one.
+
+        Raises:
+            ValueError: it is missing, damaged, changed, from a later version, of another kind, or was fitted
+                on other features than expected.
+        """
+        stored = read_model(folder, expect)
+        if stored.kind != cls.__name__:
+            raise ValueError(f"{os.fspath(folder)} holds a {stored.kind}, not a {cls.__name__}")
+        return cls._from_stored(stored, device)
+
+    @classmethod
+    def _from_stored(cls, stored: StoredModel, device: str) -> Self:
+        with_device = {"device": device} if "device" in cls._get_param_names() else {}
+        params = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.params.items()}
+        detector = cls(**params, **with_device)
+        detector.n_features_in_ = stored.n_features
+        detector.n_samples_fit_ = stored.provenance["n_samples"]
+        detector.standardisation_ = Standardisation.from_arrays(
+            arrays_below("standardisation.", stored.tensors)
+        )
+        detector.offset_ = float(stored.tensors["offset"])
+        detector._restore_arrays(stored.tensors)
+        return detector
+
+    @abstractmethod
+    def _learn(self, source: RowSource, groups: NDArray[np.int64] | None, seed: int) -> None:
+        """Learn from raw rows; `standardisation_` is there, and `standardise_all` gives them standardised."""
+
+    @abstractmethod
+    def _score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return anomaly scores (n,) of standardised rows (n, k)."""
+
+    @abstractmethod
+    def _learnt_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all that `_restore_arrays` needs."""
+
+    @abstractmethod
+    def _restore_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Set the learnt attributes from what `_learnt_arrays` returned."""
+
+    def _provenance(self) -> dict[str, Any]:
+        """Return more about the training."""
+        return {}
+
+    def _param_checks(self) -> dict[str, Check]:
+        """Return for each parameter whether it is valid, and what is allowed."""
+        return {
+            "scaling": (self.scaling in ("feature", "common"), "feature or common"),
+            "scale_floor": (bool(np.all(np.asarray(self.scale_floor) >= 0)), "at least 0"),
+            "n_whitened": (self.n_whitened is None or self.n_whitened >= 1, "None or at least 1"),
+            "contamination": (0 < self.contamination <= 0.5, "in (0, 0.5]"),
+        }
+
+    def _check_params(self) -> None:
+        for name, (is_valid, allowed) in self._param_checks().items():
+            if not is_valid:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, but must be {allowed}")
+
+    def _open(self, X: ArrayLike | RowSource) -> RowSource:
+        if not isinstance(X, RowSource):
+            return RowsOfArray(self._validated(X, reset=True))
+        if X.shape[0] < 2 or X.shape[1] < 1:
+            raise ValueError(f"features of shape {X.shape} are too few to learn from")
+        self.n_features_in_ = X.shape[1]
+        return X if self.can_stream else RowsOfArray(X.read(0, X.shape[0]))
+
+    def standardise_all(self, source: RowSource) -> NDArray[np.float32]:
+        """Return all rows of a source as the density sees them, (n, k)."""
+        return self.standardisation_(source.read(0, source.shape[0]))
+
+    def _standardised(self, X: ArrayLike) -> NDArray[np.float32]:
+        check_is_fitted(self)
+        values = self._validated(X, reset=False)
+        check_finite(values)
+        return self.standardisation_(values)
+
+    def _validated(self, X: ArrayLike, *, reset: bool) -> NDArray[Any]:
+        try:
+            values: NDArray[Any] = validate_data(
+                self,
+                X,
+                reset=reset,
+                dtype=[np.float64, np.float32],
+                ensure_all_finite=False,
+                ensure_min_samples=2 if reset else 1,
+            )
+        except ValueError as error:
+            if reset or "features as input" not in str(error):
+                raise
+            raise ValueError(
+                f"{error} The features have {np.shape(X)[1]} columns, but this detector was fitted on "
+                f"{self.n_features_in_}: was another extractor used?"
+            ) from None
+        return values
+
+    def _storable_params(self) -> dict[str, Any]:
+        params = {name: value for name, value in self.get_params().items() if name not in _NOT_STORED}
+        params["scale_floor"] = np.asarray(self.scale_floor, dtype=np.float64).tolist()
+        if isinstance(self.random_state, np.random.RandomState):
+            params["random_state"] = None
+        return {name: _plain(value) for name, value in params.items()}
+
+
+class RowsOfArray:
+    """An array as a `RowSource`."""
+
+    def __init__(self, values: NDArray[Any]) -> None:
+        self._values = values
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_samples, n_features)."""
+        return self._values.shape[0], self._values.shape[1]
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Return the rows start to stop, half-open."""
+        return self._values[start:stop]
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the torch device of "auto", "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        ValueError: the name is none of these, or there is no such GPU.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, index = name.partition(":")
+    if name != "cpu" and (kind != "cuda" or (index and not index.isdecimal())):
+        raise ValueError(f"device is {name!r}, but must be auto, cpu, cuda or cuda:N")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device is {name!r}, but torch sees {torch.cuda.device_count()} GPUs here: use cpu or auto"
+        )
+    return torch.device(name)
+
+
+def arrays_below(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return the arrays whose name starts with the prefix, without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def number_groups(groups: ArrayLike, n_rows: int) -> NDArray[np.int64]:
+    """Return the groups as numbers from 0 on, (n_rows,).
+
+    Raises:
+        ValueError: there is not one a row.
+    """
+    values = np.asarray(groups)
+    if values.shape != (n_rows,):
+        raise ValueError(f"groups have shape {values.shape}, but there are {n_rows} rows: give one a row")
+    return np.unique(values, return_inverse=True)[1].astype(np.int64)
+
+
+def _plain(value: Any) -> Any:
+    """Return a parameter as JSON holds it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (tuple, list, np.ndarray)):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,52 @@
+"""What is held out: whole groups, about the share that was asked for, never what is learnt from."""
+
+import numpy as np
+import pytest
+
+from mulde.detector.base import RowsOfArray
+from mulde.detector.split import Split, split_rows
+
+
+def split(n_rows: int, groups: np.ndarray | None = None, share: float = 0.1, seed: int = 0) -> Split:
+    return split_rows(RowsOfArray(np.arange(n_rows, dtype=np.float32)[:, None]), groups, share, seed)
+
+
+@pytest.mark.parametrize(("n_rows", "share"), [(2, 0.5), (99, 0.5), (1000, 0.0)])
+def test_nothing_is_held_out(n_rows: int, share: float) -> None:
+    found = split(n_rows, share=share)
+    assert found.is_whole
+    np.testing.assert_array_equal(found.indices(), np.arange(n_rows))
+
+
+@pytest.mark.parametrize("n_rows", [100, 1000, 30_000])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_rows_are_learnt_from_or_held_out(n_rows: int, share: float) -> None:
+    found = split(n_rows, share=share)
+    assert found.held_out is not None
+    learnt, held = found.indices(), found.held_out[:, 0].astype(int)
+    assert not set(learnt) & set(held)
+    n_held = n_rows - len(learnt)
+    assert n_held == pytest.approx(share * n_rows, abs=257)
+    assert len(held) == min(n_held, 8192)
+    assert len(learnt) > 0
+
+
+def test_groups_stay_together() -> None:
+    groups = np.repeat(np.arange(20), np.arange(5, 105, 5))
+    found = split(len(groups), groups)
+    learnt = set(groups[found.indices()])
+    assert found.held_out is not None
+    held = set(groups[found.held_out[:, 0].astype(int)])
+    assert not learnt & held
+    assert learnt | held == set(range(20))
+
+
+def test_too_few_groups_are_not_held_out_as_a_whole() -> None:
+    groups = np.repeat(np.arange(3), 100)
+    assert set(groups[split(300, groups).indices()]) == {0, 1, 2}
+
+
+def test_the_seed_decides() -> None:
+    one, same, other = (split(1000, seed=seed).indices() for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, same)
+    assert set(one) != set(other)
