@@ -1,17 +1,22 @@
-"""Stage evaluate: frame-level metrics of the scores against the labels."""
+"""Stage evaluate: metrics of the scores against the labels."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mulde.data.atomic import write_text
 from mulde.data.cache import digest_of
 from mulde.data.errors import InputError
-from mulde.pipeline.config import ScoreConfig
+from mulde.data.labels import Labels
+from mulde.pipeline.config import EvaluateConfig, ScoreConfig
 from mulde.pipeline.extract import Inventory
 from mulde.pipeline.job import Job
-from mulde.pipeline.metrics import Metrics, VideoScores, evaluate_frames
+from mulde.pipeline.metrics import CODE_VERSION, Metrics, VideoScores, evaluate_frames
+from mulde.pipeline.protocols import Smoothing, find_protocol
+from mulde.pipeline.region_labels import read_region_videos
 from mulde.pipeline.score import STAGE as SCORE_STAGE
 from mulde.pipeline.score import ScoredVideo, current_fingerprint, is_current, read_scores
 from mulde.pipeline.train import fingerprint as train_fingerprint
@@ -39,8 +44,8 @@ def evaluate(job: Job, inventory: Inventory) -> Metrics | None:
     scored = [read_scores(job.run, name) for name in names if labels.has(name)]
     if not scored:
         raise InputError("none of the scored videos has labels: nothing can be evaluated")
-    metrics = _measure(job, scored)
-    write_text(job.run.metrics, metrics.to_json() + "\n")
+    metrics = _measure(job, scored, labels)
+    write_text(job.run.metrics, metrics.to_json())
     job.run.remember(STAGE, {"": wanted})
     _log.info("evaluate: %d videos, %s", len(scored), job.run.metrics)
     return metrics
@@ -75,33 +80,72 @@ def scored_videos(job: Job, inventory: Inventory) -> list[str]:
 
 def fingerprint(job: Job, names: list[str]) -> str:
     """Return a hash of all that the metrics are made from."""
-    labels = job.dataset.labels
-    scores = [[name, job.run.fingerprint(SCORE_STAGE, name)] for name in names]
-    return digest_of({"scores": scores, "labels": labels.digest if labels else None})
+    labels, scenes = job.dataset.labels, scenes_of(job)
+    return digest_of(
+        {
+            "code_version": CODE_VERSION,
+            "scores": [
+                [name, job.run.fingerprint(SCORE_STAGE, name), scenes.get(name, "")] for name in names
+            ],
+            "labels": labels.digest if labels else None,
+            "settings": job.config.evaluate.model_dump(mode="json"),
+            "seed": job.config.seed,
+        }
+    )
 
 
 def read_metrics(path: Path) -> Metrics | None:
-    """Read metrics back; None if they are missing or damaged."""
+    """Read metrics back; None if they are missing, damaged or of another version."""
     try:
         return Metrics.from_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _measure(job: Job, scored: list[ScoredVideo]) -> Metrics:
-    labels = job.dataset.labels
-    assert labels is not None
-    frames = {video.name: labels.frames(video.name, len(video.scores)) for video in scored}
-    return evaluate_frames(
-        [VideoScores(video.name, video.scores, frames[video.name]) for video in scored],
-        treatment=describe_smoothing(job.config.score),
-        unsmoothed=[VideoScores(video.name, video.unsmoothed, frames[video.name]) for video in scored],
+def scenes_of(job: Job) -> Mapping[str, str]:
+    """Return the scene of each test video by name."""
+    return {video.name: video.scene for video in job.dataset.test}
+
+
+def configured_smoothing(settings: ScoreConfig) -> Smoothing:
+    """Return how the scores of a run are smoothed."""
+    return Smoothing(settings.smoothing_sigma_frames, settings.causal)
+
+
+def apply_protocol(
+    settings: EvaluateConfig, smoothed: Sequence[VideoScores], unsmoothed: Sequence[VideoScores]
+) -> list[VideoScores]:
+    """Return the scores that the protocol measures, from the same videos with and without smoothing."""
+    protocol = find_protocol(settings.protocol)
+    return [
+        replace(video, scores=protocol.apply(video.scores, raw.scores))
+        for video, raw in zip(smoothed, unsmoothed, strict=True)
+    ]
+
+
+def _measure(job: Job, scored: Sequence[ScoredVideo], labels: Labels) -> Metrics:
+    scenes, settings = scenes_of(job), job.config.evaluate
+    smoothed, raw = (
+        [
+            VideoScores(
+                video.name,
+                video.unsmoothed if is_raw else video.scores,
+                labels.frames(video.name, len(video.scores)),
+                scenes.get(video.name, ""),
+                video.fps,
+            )
+            for video in scored
+        ]
+        for is_raw in (False, True)
     )
-
-
-def describe_smoothing(settings: ScoreConfig) -> str:
-    """Return how the scores were treated in time, in words."""
-    if settings.smoothing_sigma_frames == 0:
-        return "scores not smoothed"
-    kind = "Gaussian over past frames" if settings.causal else "Gaussian"
-    return f"scores smoothed over time ({kind}, σ = {settings.smoothing_sigma_frames:g} frames)"
+    regions, no_regions_reason = read_region_videos(job.run, labels, raw)
+    protocol = find_protocol(settings.protocol)
+    return evaluate_frames(
+        apply_protocol(settings, smoothed, raw),
+        treatment=protocol.describe(settings.protocol, configured_smoothing(job.config.score)),
+        unsmoothed=raw,
+        regions=regions,
+        no_regions_reason=no_regions_reason,
+        settings=settings,
+        seed=job.config.seed,
+    )

@@ -1,218 +1,65 @@
-"""Frame-level metrics of a test set, each number beside the protocol that it follows."""
+"""Measure a test set: frames, scenes, regions and events, each number with its protocol and its interval."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
+
+from mulde.pipeline.bootstrap import FEW_VIDEOS, LEVEL, Statistic, Weights, bootstrap
+from mulde.pipeline.config import EvaluateConfig
+from mulde.pipeline.events import EventTable, event_curve
+from mulde.pipeline.frame_metrics import FrameStatistics, by_scene, roc_curve, video_auc
+from mulde.pipeline.metric_records import TEXTS, Counts, Metric, Metrics, SceneMetrics, VideoMetrics
+from mulde.pipeline.protocols import UNSMOOTHED, Treatment
+from mulde.pipeline.region_metrics import RegionVideo, has_tracks, rbdc, tbdc
+from mulde.pipeline.video_scores import VideoScores
+
+__all__ = [
+    "CODE_VERSION",
+    "Metrics",
+    "VideoScores",
+    "evaluate_frames",
+    "roc_curve",
+    "video_auc",
+]
+
+CODE_VERSION = 2
+"""Raise it when the same scores and labels give other metrics, or other fields, than before."""
+
+_REGION_KEYS = ("rbdc", "tbdc")
+_REGION_TREATMENT = "scores of boxes, not smoothed, whatever the protocol does to frames"
 
 
 @dataclass(frozen=True)
-class VideoScores:
-    """The scores of one video beside its labels; raises ValueError where they cannot be evaluated."""
-
-    name: str
-    """Unique within the test set."""
-    scores: NDArray[np.float64]
-    """(T,), one score a decoded frame, finite, higher = more anomalous."""
-    labels: NDArray[np.uint8]
-    """(T,), 1 = abnormal, 0 = normal."""
-
-    def __post_init__(self) -> None:
-        if self.scores.ndim != 1 or self.scores.shape != self.labels.shape:
-            raise ValueError(
-                f"{self.name}: scores {self.scores.shape} and labels {self.labels.shape} differ in shape: "
-                "give one score and one label for every decoded frame"
-            )
-        check_finite(self.name, self.scores)
-        if not np.isin(self.labels, (0, 1)).all():
-            raise ValueError(f"{self.name}: labels must be 0 (normal) or 1 (abnormal)")
-
-    @property
-    def n_frames(self) -> int:
-        return len(self.scores)
-
-    @property
-    def n_abnormal(self) -> int:
-        return int(np.count_nonzero(self.labels))
-
-    @property
-    def has_both_classes(self) -> bool:
-        return 0 < self.n_abnormal < self.n_frames
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One number and how it came about."""
-
-    key: str
-    value: float | None
-    """In [0, 1]; None where the metric is not defined on this set."""
-    protocol: str
-    """What was compared with what, in a sentence."""
-    reason: str = ""
-    """Why there is no value; empty where there is one."""
-
-    def __post_init__(self) -> None:
-        assert (self.value is None) == bool(self.reason)
-
-    @property
-    def title(self) -> str:
-        """Return the name for people, such as "Micro AUC"."""
-        return _TITLES.get(self.key, self.key)
-
-
-@dataclass(frozen=True)
-class VideoMetrics:
-    """What was measured on one video alone."""
-
-    name: str
-    n_frames: int
-    n_abnormal: int
-    auc: float | None
-    """In [0, 1], higher = better; None for a video of one class."""
-
-
-@dataclass(frozen=True)
-class Counts:
-    """The size of a test set."""
-
-    videos: int
-    frames: int
-    abnormal_frames: int
-    one_class_videos: int
-    """Videos without a normal or without an abnormal frame."""
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """All frame-level metrics of one test set; `metrics["micro_auc"]` is a `Metric`."""
-
-    numbers: tuple[Metric, ...]
-    per_video: tuple[VideoMetrics, ...]
-    per_video_protocol: str
-    counts: Counts
-    unsmoothed: Metrics | None = None
-    """The same metrics of the scores before smoothing, where the caller gave them."""
-
-    def __getitem__(self, key: str) -> Metric:
-        for number in self.numbers:
-            if number.key == key:
-                return number
-        raise KeyError(f"no metric {key!r}: known are {', '.join(number.key for number in self.numbers)}")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON types: numbers at the top, `protocols` and `reasons` (for null) beside them."""
-        protocols = {number.key: number.protocol for number in self.numbers}
-        return {
-            **{number.key: number.value for number in self.numbers},
-            "protocols": {**protocols, "per_video": self.per_video_protocol},
-            "reasons": {number.key: number.reason for number in self.numbers if number.reason},
-            "counts": asdict(self.counts),
-            "per_video": {
-                video.name: {"auc": video.auc, "frames": video.n_frames, "abnormal_frames": video.n_abnormal}
-                for video in self.per_video
-            },
-            "unsmoothed": None if self.unsmoothed is None else self.unsmoothed.as_dict(),
-        }
-
-    def to_json(self) -> str:
-        """Return the text of `metrics.json`; `from_json` is its inverse."""
-        return json.dumps(self.as_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Metrics:
-        """Read what `to_json` wrote."""
-        return cls._from_dict(json.loads(text))
-
-    @classmethod
-    def _from_dict(cls, block: Mapping[str, Any]) -> Metrics:
-        protocols = dict(block["protocols"])
-        per_video_protocol = protocols.pop("per_video")
-        return cls(
-            numbers=tuple(
-                Metric(key, block[key], protocol, block["reasons"].get(key, ""))
-                for key, protocol in protocols.items()
-            ),
-            per_video=tuple(
-                VideoMetrics(name, row["frames"], row["abnormal_frames"], row["auc"])
-                for name, row in block["per_video"].items()
-            ),
-            per_video_protocol=per_video_protocol,
-            counts=Counts(**block["counts"]),
-            unsmoothed=None if block["unsmoothed"] is None else cls._from_dict(block["unsmoothed"]),
-        )
-
-
-@dataclass(frozen=True)
-class RocCurve:
-    """What each threshold flags, from one above all scores (nothing) down to the lowest score (all)."""
-
-    false_positives: NDArray[np.int64]
-    """(K,), normal frames at or above each distinct score, beginning with 0."""
-    true_positives: NDArray[np.int64]
-    """(K,), abnormal frames at or above each distinct score, beginning with 0."""
-
-    @classmethod
-    def from_scores(cls, labels: NDArray[np.uint8], scores: NDArray[np.float64]) -> RocCurve:
-        """Rank frames that hold both classes, labels (N,) and scores (N,), higher = more anomalous."""
-        order = np.argsort(scores)[::-1]
-        ranked = scores[order]
-        # Tied frames are flagged together: [5, 3, 3, 1]  ->  steps after ranks 0, 2 and 3.
-        last_of_tie = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-        true_positives = np.cumsum(labels[order], dtype=np.int64)[last_of_tie]  # (K - 1,)
-        return cls(np.append(0, last_of_tie + 1 - true_positives), np.append(0, true_positives))
-
-    @property
-    def false_positive_rate(self) -> NDArray[np.float64]:
-        """Return (K,), the part of the normal frames that is flagged, from 0 to 1."""
-        return _shares(self.false_positives)
-
-    @property
-    def true_positive_rate(self) -> NDArray[np.float64]:
-        """Return (K,), the part of the abnormal frames that is flagged, from 0 to 1."""
-        return _shares(self.true_positives)
-
-    @property
-    def auc(self) -> float:
-        """Return the area under the curve, higher = better, 0.5 = chance."""
-        # Twice the trapezoids in whole numbers, so that a perfect ranking gives 1.0 and not nearly 1.
-        twice = np.sum(np.diff(self.false_positives) * (self.true_positives[1:] + self.true_positives[:-1]))
-        return float(twice / (2 * self.false_positives[-1] * self.true_positives[-1]))
-
-    @property
-    def average_precision(self) -> float:
-        """Return the precision summed over the steps of recall, higher = better."""
-        precision = self.true_positives[1:] / (self.true_positives + self.false_positives)[1:]
-        return float(np.sum(np.diff(self.true_positives) * precision) / self.true_positives[-1])
-
-    @property
-    def equal_error_rate(self) -> float:
-        """Return the false positive rate where it equals the miss rate, lower = better."""
-        # Their difference climbs strictly from -1 to 1, so it has one zero on the interpolated curve.
-        difference = self.false_positive_rate + self.true_positive_rate - 1
-        return float(np.interp(0.0, difference, self.false_positive_rate))
+class _Resampling:
+    n_resamples: int
+    seed: int
 
 
 def evaluate_frames(
     videos: Sequence[VideoScores],
     *,
-    treatment: str = "scores as given",
+    treatment: Treatment | None = None,
     unsmoothed: Sequence[VideoScores] | None = None,
+    regions: Sequence[RegionVideo] = (),
+    no_regions_reason: str = "no region labels",
+    settings: EvaluateConfig | None = None,
+    seed: int = 0,
 ) -> Metrics:
-    """Measure how well frame scores tell abnormal frames from normal ones.
+    """Measure how well scores tell abnormal frames from normal ones, and abnormal regions from others.
 
     Args:
         videos: scores of the main protocol, one entry a test video; their order does not matter.
-        treatment: what was done to these scores, in the words that shall end each protocol sentence,
-            such as "scores smoothed over time (Gaussian, σ = 3 frames)".
+        treatment: what was done to these scores; "scores as given" if None.
         unsmoothed: the same videos and labels with the scores before smoothing.
+        regions: scored boxes and labelled regions of the same videos or some of them; empty leaves RBDC and
+            TBDC without a value, for the reason in `no_regions_reason`.
+        settings: of intervals and events; the defaults if None. Its protocol has been applied by the caller.
+        seed: of the bootstrap.
 
     Returns:
         The metrics; one that a set does not define (no abnormal frame, say) has no value but a reason.
@@ -220,141 +67,131 @@ def evaluate_frames(
     Raises:
         ValueError: two videos share a name, or `unsmoothed` holds other videos or labels.
     """
-    _check_unique(videos)
-    if unsmoothed is not None:
-        _check_unique(unsmoothed)
-        _check_same_labels(videos, unsmoothed)
+    _check_unique([video.name for video in videos])
+    settings, treatment = settings or EvaluateConfig(), treatment or Treatment()
+    resampling = _Resampling(settings.n_resamples, seed)
+    # In one order sums round alike and one seed draws the same videos, whatever order they came in.
+    ordered = sorted(videos, key=lambda video: video.name)
+    frames = FrameStatistics(ordered)
+    events, no_events_reason = _events(ordered, settings)
     return Metrics(
-        numbers=tuple(_measure(definition, videos, treatment) for definition in _DEFINITIONS),
+        treatment=treatment,
+        numbers=(
+            *_numbers(frames, len(videos), frames.why_undefined, treatment.text, resampling),
+            *_region_numbers(regions, len(videos), no_regions_reason, resampling),
+        ),
         per_video=tuple(
             VideoMetrics(video.name, video.n_frames, video.n_abnormal, video_auc(video)) for video in videos
         ),
-        per_video_protocol=f"One ROC curve a video, no value for a video of one class; {treatment}.",
+        per_video_protocol=f"One ROC curve a video, no value for a video of one class; {treatment.text}.",
+        per_scene=_per_scene(ordered),
+        per_scene_protocol=f"One ROC curve a scene, no value for a scene of one class; {treatment.text}.",
         counts=_count(videos),
-        unsmoothed=None
-        if unsmoothed is None
-        else evaluate_frames(unsmoothed, treatment="scores not smoothed"),
+        interval_protocol=_describe_intervals(len(videos), resampling),
+        events=events,
+        no_events_reason=no_events_reason,
+        unsmoothed=None if unsmoothed is None else _evaluate_unsmoothed(videos, unsmoothed, settings, seed),
     )
 
 
-def video_auc(video: VideoScores) -> float | None:
-    """Return the area under the ROC curve of one video (higher = better), None for a video of one class."""
-    return RocCurve.from_scores(video.labels, video.scores).auc if video.has_both_classes else None
+def _numbers(
+    statistics: Callable[[Weights], Mapping[str, float]],
+    n_videos: int,
+    why_undefined: Callable[[str], str],
+    treatment: str,
+    resampling: _Resampling,
+) -> list[Metric]:
+    values = statistics(np.ones(n_videos, dtype=np.int64))
+    intervals = {}
+    if resampling.n_resamples and not all(map(math.isnan, values.values())):
+        intervals = bootstrap(n_videos, statistics, n_resamples=resampling.n_resamples, seed=resampling.seed)
+    numbers = []
+    for key in (key for key in TEXTS if key in values):
+        protocol = f"{TEXTS[key].definition}; {treatment}."
+        if math.isnan(values[key]):
+            numbers.append(Metric(key, None, protocol, why_undefined(key)))
+        else:
+            numbers.append(Metric(key, values[key], protocol, interval=intervals.get(key)))
+    return numbers
 
 
-def roc_curve(videos: Sequence[VideoScores]) -> RocCurve | None:
-    """Return the ROC curve over all frames of all videos, None where the set lacks a class."""
-    try:
-        _require_both_classes(videos)
-    except _UndefinedError:
-        return None
-    return _micro_curve(videos)
+def _region_numbers(
+    regions: Sequence[RegionVideo], n_videos: int, no_regions_reason: str, resampling: _Resampling
+) -> list[Metric]:
+    _check_unique([video.name for video in regions])
+    ordered = sorted(regions, key=lambda video: video.name)
+    criteria: dict[str, Statistic] = dict.fromkeys(_REGION_KEYS, lambda weights: math.nan)
+    reason = no_regions_reason
+    if any(len(video.regions) for video in ordered):
+        criteria["rbdc"], reason = rbdc(ordered), "the region labels hold no tracks"
+        if has_tracks(ordered):
+            criteria["tbdc"] = tbdc(ordered)
+
+    def measure(weights: Weights) -> dict[str, float]:
+        return {key: criterion(weights) for key, criterion in criteria.items()}
+
+    treatment = f"{_REGION_TREATMENT}, on the {len(ordered)} of {n_videos} videos whose regions are known"
+    return _numbers(measure, len(ordered), lambda key: reason, treatment, resampling)
 
 
-def check_finite(name: str, scores: NDArray[np.float64]) -> None:
-    """Raise ValueError that names the video and the first frame whose score is NaN or infinite."""
-    broken = np.flatnonzero(~np.isfinite(scores))
-    if broken.size:
-        raise ValueError(
-            f"{name}: {broken.size} of {scores.size} scores are NaN or infinite, the first at frame "
-            f"{broken[0]}: score this video again"
-        )
-
-
-class _UndefinedError(Exception):
-    """A metric has no value on this set; the message is the reason that users read."""
-
-
-@dataclass(frozen=True)
-class _Definition:
-    key: str
-    title: str
-    protocol: str
-    compute: Callable[[Sequence[VideoScores]], float]
-    """Called with sets that hold both classes; may raise _UndefinedError."""
-
-
-def _micro_curve(videos: Sequence[VideoScores]) -> RocCurve:
-    labels = np.concatenate([video.labels for video in videos])
-    return RocCurve.from_scores(labels, np.concatenate([video.scores for video in videos]))
-
-
-def _macro_auc(videos: Sequence[VideoScores]) -> float:
-    aucs = [auc for auc in map(video_auc, videos) if auc is not None]
-    if not aucs:
-        raise _UndefinedError("every video is of one class")
-    return _mean(aucs)
-
-
-def _macro_auc_padded(videos: Sequence[VideoScores]) -> float:
-    filled = [video for video in videos if video.n_frames]  # an empty one would score 1 by padding alone
-    lowest = min(video.scores.min() for video in filled)
-    highest = max(video.scores.max() for video in filled)
-    padded = (
-        RocCurve.from_scores(
-            np.append(video.labels, np.array([0, 1], dtype=np.uint8)),
-            np.append(video.scores, [lowest, highest]),
-        )
-        for video in filled
+def _evaluate_unsmoothed(
+    videos: Sequence[VideoScores], unsmoothed: Sequence[VideoScores], settings: EvaluateConfig, seed: int
+) -> Metrics:
+    _check_unique([video.name for video in unsmoothed])
+    _check_same_labels(videos, unsmoothed)
+    metrics = evaluate_frames(unsmoothed, treatment=UNSMOOTHED, settings=settings, seed=seed)
+    # Boxes are never smoothed: their numbers stand in the block above.
+    return replace(
+        metrics, numbers=tuple(number for number in metrics.numbers if number.key not in _REGION_KEYS)
     )
-    return _mean([curve.auc for curve in padded])
 
 
-_DEFINITIONS = (
-    _Definition(
-        "micro_auc",
-        "Micro AUC",
-        "All test frames of all videos in one ROC curve",
-        lambda videos: _micro_curve(videos).auc,
-    ),
-    _Definition(
-        "macro_auc",
-        "Macro AUC",
-        "Mean of the AUCs of the single videos, videos of one class left out",
-        _macro_auc,
-    ),
-    _Definition(
-        "macro_auc_padded",
-        "Macro AUC, padded",
-        "Mean of the AUCs of all videos, each padded with one normal frame of the lowest and one abnormal "
-        "frame of the highest score of the whole set (Georgescu et al., AI-VAD)",
-        _macro_auc_padded,
-    ),
-    _Definition(
-        "average_precision",
-        "Average precision",
-        "All test frames of all videos in one ranking, abnormal = positive, precision summed over the steps "
-        "of recall without interpolation",
-        lambda videos: _micro_curve(videos).average_precision,
-    ),
-    _Definition(
-        "eer",
-        "Equal error rate",
-        "Lower is better: the point of the micro ROC curve, linearly interpolated, where as large a part of "
-        "the normal frames is flagged as of the abnormal frames is missed",
-        lambda videos: _micro_curve(videos).equal_error_rate,
-    ),
-)
-_TITLES = {definition.key: definition.title for definition in _DEFINITIONS}
+def _per_scene(videos: Sequence[VideoScores]) -> tuple[SceneMetrics, ...]:
+    scenes = by_scene(videos)
+    if len(scenes) < 2:
+        return ()
+    rows = []
+    for scene, index in scenes.items():
+        inside = [videos[i] for i in index]
+        counts, curve = _count(inside), roc_curve(inside)
+        rows.append(
+            SceneMetrics(
+                scene, counts.videos, counts.frames, counts.abnormal_frames, curve.auc if curve else None
+            )
+        )
+    return tuple(rows)
 
 
-def _measure(definition: _Definition, videos: Sequence[VideoScores], treatment: str) -> Metric:
-    protocol = f"{definition.protocol}; {treatment}."
-    try:
-        _require_both_classes(videos)
-        return Metric(definition.key, definition.compute(videos), protocol)
-    except _UndefinedError as undefined:
-        return Metric(definition.key, None, protocol, str(undefined))
+def _events(videos: Sequence[VideoScores], settings: EvaluateConfig) -> tuple[EventTable | None, str]:
+    """Return the table of events, or None and the reason why there is none."""
+    without_fps = [video.name for video in videos if video.fps is None]
+    if without_fps:
+        return (
+            None,
+            f"the frame rate of {len(without_fps)} videos is not known, the first is {without_fps[0]}",
+        )
+    if not any(video.n_abnormal for video in videos):
+        return None, "no test frame is labelled abnormal"
+    seconds = math.fsum(video.n_frames / video.fps for video in videos if video.fps)
+    curve = event_curve(
+        [(video.scores, video.labels) for video in videos], min_share=settings.event_min_share
+    )
+    return curve.table(
+        seconds / 3600, min_share=settings.event_min_share, rates=settings.false_alarms_per_hour
+    ), ""
 
 
-def _require_both_classes(videos: Sequence[VideoScores]) -> None:
-    counts = _count(videos)
-    if counts.frames == 0:
-        raise _UndefinedError("there are no labelled test frames")
-    if counts.abnormal_frames == 0:
-        raise _UndefinedError("no test frame is labelled abnormal")
-    if counts.abnormal_frames == counts.frames:
-        raise _UndefinedError("every test frame is labelled abnormal")
+def _describe_intervals(n_videos: int, resampling: _Resampling) -> str:
+    if not resampling.n_resamples:
+        return "No intervals were asked for."
+    if n_videos < 2:
+        return "There are no intervals: they need two videos or more."
+    rough = "; with so few videos a rough guide, mostly too narrow" if n_videos < FEW_VIDEOS else ""
+    return (
+        f"{100 * LEVEL:g} % percentile intervals from {resampling.n_resamples} bootstrap resamples of the "
+        f"{n_videos} videos, seed {resampling.seed}; resamples that do not define a metric are left out of "
+        f"its interval{rough}."
+    )
 
 
 def _count(videos: Sequence[VideoScores]) -> Counts:
@@ -366,18 +203,8 @@ def _count(videos: Sequence[VideoScores]) -> Counts:
     )
 
 
-def _shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    shares: NDArray[np.float64] = counts / counts[-1]
-    return shares
-
-
-def _mean(values: Sequence[float]) -> float:
-    # fsum rounds once, so that the order of the videos cannot change the last digit.
-    return math.fsum(values) / len(values)
-
-
-def _check_unique(videos: Sequence[VideoScores]) -> None:
-    repeated = [name for name, n in Counter(video.name for video in videos).items() if n > 1]
+def _check_unique(names: Sequence[str]) -> None:
+    repeated = [name for name, n in Counter(names).items() if n > 1]
     if repeated:
         raise ValueError(f"videos share a name: {', '.join(repeated)}: give every video a name of its own")
 

@@ -20,7 +20,11 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from mulde.data.atomic import write_text
-from mulde.pipeline.metrics import Metric, Metrics, RocCurve, VideoScores, check_finite, roc_curve
+from mulde.pipeline.events import EventTable, event_curve, runs
+from mulde.pipeline.frame_metrics import roc_curve
+from mulde.pipeline.metric_records import Metric, Metrics
+from mulde.pipeline.roc import RocCurve
+from mulde.pipeline.video_scores import VideoScores, check_finite
 
 MAX_POINTS = 800
 """Points a drawn curve has at most: about one a pixel of the page's width."""
@@ -48,7 +52,7 @@ class ReportVideo:
 
     name: str
     scores: NDArray[np.float64]
-    """(T,), one score a decoded frame after smoothing, finite, higher = more anomalous."""
+    """(T,), one score a decoded frame as it was measured, finite, higher = more anomalous."""
     unsmoothed: NDArray[np.float64] | None = None
     """(T,), the same before smoothing; None draws the smoothed curve alone."""
     labels: NDArray[np.uint8] | None = None
@@ -56,9 +60,13 @@ class ReportVideo:
     fps: float | None = None
     """Frames a second, for times beside frame numbers."""
     warnings: tuple[str, ...] = ()
-    """What the decoder had to say, a sentence each."""
+    """What decoding and scoring had to say, a sentence each."""
+    note: str = ""
+    """How the scores were made, where that is not plain: interpolated between clips, for instance."""
     thumbnail_jpeg: bytes | None = None
     """The frame of the highest score as a JPEG file, boxes already drawn."""
+    picture_note: str = ""
+    """Why there is no such picture although one was wanted."""
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 1:
@@ -74,7 +82,7 @@ class ReportVideo:
 
     @property
     def peak_frame(self) -> int | None:
-        """Return the first frame with the highest smoothed score, None for a video without frames."""
+        """Return the first frame with the highest score, None for a video without frames."""
         return int(self.scores.argmax()) if self.scores.size else None
 
 
@@ -101,7 +109,8 @@ class ReportRun:
     """Version of each package that takes part."""
     videos: Sequence[ReportVideo] = ()
     metrics: Metrics | None = None
-    """None where there are no labels to evaluate against."""
+    """None where there is nothing to evaluate against, or nothing was evaluated."""
+    no_metrics_reason: str = "There are no labels for these videos, so there is nothing to measure against"
     failures: Sequence[ReportFailure] = ()
 
 
@@ -133,6 +142,7 @@ def render_report(run: ReportRun) -> str:
         has_unsmoothed=any(video.unsmoothed is not None for video in run.videos),
         is_compressed=axis.linear_width is not None,
         roc_svg=_draw_roc(run.videos),
+        events_svg=_draw_events(run.videos, None if run.metrics is None else run.metrics.events),
         max_points=MAX_POINTS,
     )
 
@@ -163,7 +173,8 @@ def _tiles(metrics: Metrics | None) -> list[_Tile]:
     if metrics is None:
         return []
     raw = metrics.unsmoothed
-    return [_Tile(metric, None if raw is None else raw[metric.key].value) for metric in metrics.numbers]
+    others = {} if raw is None else {number.key: number.value for number in raw.numbers}
+    return [_Tile(metric, others.get(metric.key)) for metric in metrics.numbers]
 
 
 def _video_views(run: ReportRun, axis: _ScoreAxis) -> list[_VideoView]:
@@ -323,8 +334,8 @@ def _draw_scores(video: ReportVideo, axis: _ScoreAxis, *, salt: str) -> str:
 
 def _shade_labels(axes: Axes, labels: NDArray[np.uint8], starts: NDArray[np.int64]) -> None:
     edges = np.append(starts, labels.size) - 0.5
-    runs = _intervals(np.maximum.reduceat(labels, starts) > 0)
-    spans = [(edges[start], edges[stop] - edges[start]) for start, stop in runs]
+    shaded = runs(np.maximum.reduceat(labels, starts) > 0)
+    spans = [(edges[start], edges[stop] - edges[start]) for start, stop in shaded]
     axes.broken_barh(
         spans, (0, 1), transform=axes.get_xaxis_transform(), facecolors=_LABEL, linewidth=0, gid="labels"
     )
@@ -355,6 +366,29 @@ def _draw_roc(videos: Sequence[ReportVideo]) -> str:
         return _to_svg(figure)
 
 
+def _draw_events(videos: Sequence[ReportVideo], table: EventTable | None) -> str:
+    """Return the part of the events found over false alarms an hour as an SVG element, "" without a table."""
+    if table is None:
+        return ""
+    curve = event_curve(
+        [(video.scores, video.labels) for video in videos if video.labels is not None],
+        min_share=table.min_share,
+    )
+    allowed, found = curve.share_found()
+    most = max(point.allowed_per_hour for point in table.points) or 1.0
+    is_inside = allowed <= most * table.hours
+    per_hour, found = allowed[is_inside] / table.hours, found[is_inside]
+    with _drawing_style("events"):
+        figure = Figure(figsize=(6, 2.6))
+        axes = figure.add_axes((0.09, 0.19, 0.89, 0.77))
+        axes.set(xlim=(0, most), ylim=(0, 1.02), xlabel="false alarms an hour", ylabel="events found")
+        axes.grid()
+        # The last step goes on to the edge: more false alarms find no less.
+        x, y = np.append(per_hour, most), np.append(found, found[-1])
+        axes.step(x, y, where="post", color=_CURVE, linewidth=1.6, clip_on=False, gid="smoothed")
+        return _to_svg(figure)
+
+
 def _bin_starts(n_frames: int) -> NDArray[np.int64]:
     """Return the first frame of each of at most MAX_POINTS bins of about equal length."""
     n_bins = min(n_frames, MAX_POINTS)
@@ -369,13 +403,6 @@ def _max_pool(
         [start + part.argmax() for start, part in zip(starts, np.split(scores, starts[1:]), strict=True)]
     )
     return frames, scores[frames]
-
-
-def _intervals(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return the runs of true values as half-open index pairs: [0, 1, 1, 0, 1]  ->  (1, 3), (4, 5)."""
-    steps = np.diff(flags.astype(np.int8), prepend=0, append=0)
-    starts, stops = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
-    return list(zip(starts.tolist(), stops.tolist(), strict=True))
 
 
 def _thin(curve: RocCurve) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,13 +13,25 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from mulde.pipeline.metrics import Metrics, VideoScores, evaluate_frames, roc_curve, video_auc
+from mulde.data.regions import Regions
+from mulde.pipeline.config import EvaluateConfig
+from mulde.pipeline.metric_records import Metrics
+from mulde.pipeline.metrics import VideoScores, evaluate_frames, roc_curve, video_auc
+from mulde.pipeline.protocols import PROTOCOLS, Smoothing, Treatment
+from mulde.pipeline.region_metrics import RegionVideo
 
 KEYS = ("micro_auc", "macro_auc", "macro_auc_padded", "average_precision", "eer")
+ALL_KEYS = (*KEYS[:3], "scene_auc", *KEYS[3:], "rbdc", "tbdc")
+POINT_ONLY = EvaluateConfig(n_resamples=0)
 
 
 def video(name: str, scores: Sequence[float], labels: Sequence[int]) -> VideoScores:
     return VideoScores(name, np.array(scores, dtype=np.float64), np.array(labels, dtype=np.uint8))
+
+
+def evaluate(videos: Sequence[VideoScores], **options: Any) -> Metrics:
+    """Measure without intervals, which take most of the time."""
+    return evaluate_frames(videos, settings=POINT_ONLY, **options)
 
 
 def values(metrics: Metrics) -> dict[str, float | None]:
@@ -76,7 +90,7 @@ def video_sets(draw: st.DrawFn) -> list[VideoScores]:
 def test_a_set_without_both_classes_has_reasons_instead_of_values(
     videos: list[VideoScores], reason: str
 ) -> None:
-    metrics = evaluate_frames(videos, unsmoothed=videos)
+    metrics = evaluate(videos, unsmoothed=videos)
     document = json.loads(metrics.to_json())
     for key in KEYS:
         assert document[key] is None
@@ -87,7 +101,7 @@ def test_a_set_without_both_classes_has_reasons_instead_of_values(
 
 
 def test_macro_auc_is_undefined_where_every_video_is_of_one_class() -> None:
-    metrics = evaluate_frames([video("a", [1, 2], [0, 0]), video("b", [3, 4], [1, 1])])
+    metrics = evaluate([video("a", [1, 2], [0, 0]), video("b", [3, 4], [1, 1])])
     assert metrics["macro_auc"].value is None
     assert "every video is of one class" in metrics["macro_auc"].reason
     assert metrics["micro_auc"].value == 1
@@ -114,7 +128,7 @@ AWKWARD = {
 def test_micro_auc_and_average_precision_equal_scikit_learn(videos: list[VideoScores]) -> None:
     scores = np.concatenate([v.scores for v in videos])
     labels = np.concatenate([v.labels for v in videos])
-    metrics = evaluate_frames(videos)
+    metrics = evaluate(videos)
     np.testing.assert_allclose(metrics["micro_auc"].value, roc_auc_score(labels, scores), atol=1e-12)
     np.testing.assert_allclose(
         metrics["average_precision"].value, average_precision_score(labels, scores), atol=1e-12
@@ -122,7 +136,7 @@ def test_micro_auc_and_average_precision_equal_scikit_learn(videos: list[VideoSc
 
 
 def test_one_class_videos_are_left_out_or_padded() -> None:
-    metrics = evaluate_frames(AWKWARD["one-class videos"])
+    metrics = evaluate(AWKWARD["one-class videos"])
     assert metrics["macro_auc"].value == 1  # only video a has both classes
     # Padded with normal 1 and abnormal 9: a is perfect; b has normal 2, 2, 1 below 9; c has abnormal 4, 1, 9
     # against normal 1: two pairs right and one tied, (1 + 1 + 0.5) / 3.
@@ -136,8 +150,8 @@ def test_one_class_videos_are_left_out_or_padded() -> None:
 
 def test_a_video_without_frames_does_not_lift_the_padded_auc() -> None:
     wrong = video("a", [2, 1], [0, 1])
-    with_empty = evaluate_frames([wrong, video("empty", [], [])])
-    assert with_empty["macro_auc_padded"].value == evaluate_frames([wrong])["macro_auc_padded"].value
+    with_empty = evaluate([wrong, video("empty", [], [])])
+    assert with_empty["macro_auc_padded"].value == evaluate([wrong])["macro_auc_padded"].value
 
 
 @pytest.mark.parametrize(
@@ -151,25 +165,30 @@ def test_a_video_without_frames_does_not_lift_the_padded_auc() -> None:
     ids=["perfect", "always wrong", "constant", "one swap of four"],
 )
 def test_equal_error_rate(scores: list[float], labels: list[int], expected: float) -> None:
-    np.testing.assert_allclose(
-        evaluate_frames([video("a", scores, labels)])["eer"].value, expected, atol=1e-12
-    )
+    np.testing.assert_allclose(evaluate([video("a", scores, labels)])["eer"].value, expected, atol=1e-12)
 
 
 @given(video_sets())
 def test_micro_auc_counts_pairs_in_the_right_order(videos: list[VideoScores]) -> None:
-    np.testing.assert_allclose(evaluate_frames(videos)["micro_auc"].value, naive_auc(videos), atol=1e-12)
+    np.testing.assert_allclose(evaluate(videos)["micro_auc"].value, naive_auc(videos), atol=1e-12)
+
+
+@given(video_sets())
+def test_average_precision_equals_scikit_learn(videos: list[VideoScores]) -> None:
+    scores, labels = (np.concatenate([getattr(v, what) for v in videos]) for what in ("scores", "labels"))
+    expected = average_precision_score(labels, scores)
+    np.testing.assert_allclose(evaluate(videos)["average_precision"].value, expected, atol=1e-12)
 
 
 @given(video_sets())
 def test_equal_error_rate_equals_a_walk_over_thresholds(videos: list[VideoScores]) -> None:
-    np.testing.assert_allclose(evaluate_frames(videos)["eer"].value, naive_eer(videos), atol=1e-12)
+    np.testing.assert_allclose(evaluate(videos)["eer"].value, naive_eer(videos), atol=1e-12)
 
 
 @given(video_sets())
 def test_macro_auc_is_the_mean_over_naive_aucs(videos: list[VideoScores]) -> None:
     aucs = [naive_auc([v]) for v in videos if v.has_both_classes]
-    macro = evaluate_frames(videos)["macro_auc"].value
+    macro = evaluate(videos)["macro_auc"].value
     if aucs:
         np.testing.assert_allclose(macro, np.mean(aucs), atol=1e-12)
     else:
@@ -183,7 +202,7 @@ def test_area_under_the_roc_curve_is_the_micro_auc(videos: list[VideoScores]) ->
     x, y = curve.false_positive_rate, curve.true_positive_rate
     assert (x[0], y[0], x[-1], y[-1]) == (0, 0, 1, 1)
     area = np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2)
-    np.testing.assert_allclose(area, evaluate_frames(videos)["micro_auc"].value, atol=1e-12)
+    np.testing.assert_allclose(area, evaluate(videos)["micro_auc"].value, atol=1e-12)
 
 
 # --- Invariances ---
@@ -204,54 +223,160 @@ def test_strictly_monotone_transforms_change_nothing(
     transform: Callable[[np.ndarray], np.ndarray], videos: list[VideoScores]
 ) -> None:
     transformed = [VideoScores(v.name, transform(v.scores), v.labels) for v in videos]
-    assert values(evaluate_frames(transformed)) == values(evaluate_frames(videos))
+    assert values(evaluate(transformed)) == values(evaluate(videos))
 
 
 @given(st.data(), video_sets())
 def test_the_order_of_videos_does_not_matter(data: st.DataObject, videos: list[VideoScores]) -> None:
     shuffled = data.draw(st.permutations(videos))
-    assert values(evaluate_frames(shuffled)) == values(evaluate_frames(videos))
-    assert evaluate_frames(shuffled, unsmoothed=videos)["micro_auc"].value is not None
+    assert values(evaluate(shuffled)) == values(evaluate(videos))
+    assert evaluate(shuffled, unsmoothed=videos)["micro_auc"].value is not None
+
+
+@given(video_sets())
+def test_doubling_every_video_changes_no_metric(videos: list[VideoScores]) -> None:
+    twins = [VideoScores(f"{v.name} again", v.scores, v.labels) for v in videos]
+    before, after = values(evaluate(videos)), values(evaluate([*videos, *twins]))
+    for key in KEYS:
+        if before[key] is None:
+            assert after[key] is None
+        else:
+            np.testing.assert_allclose(after[key], before[key], atol=1e-12)
 
 
 @given(video_sets())
 def test_negated_scores_mirror_the_auc(videos: list[VideoScores]) -> None:
     negated = [VideoScores(v.name, -v.scores, v.labels) for v in videos]
-    auc, mirrored = evaluate_frames(videos)["micro_auc"].value, evaluate_frames(negated)["micro_auc"].value
+    auc, mirrored = evaluate(videos)["micro_auc"].value, evaluate(negated)["micro_auc"].value
     assert auc is not None
     np.testing.assert_allclose(mirrored, 1 - auc, atol=1e-12)
 
 
+# --- Scenes, events, intervals, regions ---
+
+
+def test_scene_auc_is_the_mean_of_the_micro_aucs_within_scenes() -> None:
+    cameras = {"a": [1, 2, 3, 4], "b": [4, 3, 2, 1]}
+    videos = [
+        dataclasses.replace(video(f"{scene}/{n}", scores[n : n + 2], [0, 1]), scene=scene)
+        for scene, scores in cameras.items()
+        for n in (0, 2)
+    ]
+    one_class = dataclasses.replace(video("c/0", [9], [0]), scene="c")
+    metrics = evaluate([*videos, one_class])
+    # a: normal 1, 3, abnormal 2, 4: three of four pairs; b is its mirror image
+    assert [(row.scene, row.auc) for row in metrics.per_scene] == [("a", 0.75), ("b", 0.25), ("c", None)]
+    assert metrics["scene_auc"].value == 0.5
+    alone = evaluate([v for v in videos if v.scene == "a"])
+    assert alone["scene_auc"].reason == "the videos are of one scene"
+    assert alone.per_scene == ()
+
+
+def test_events_need_a_frame_rate_and_an_event() -> None:
+    a = video("a", [1, 9, 2], [0, 1, 0])
+    metrics = evaluate([a])
+    assert metrics.events is None
+    assert "frame rate of 1 videos is not known, the first is a" in metrics.no_events_reason
+    known = dataclasses.replace(a, fps=1.0)
+    table = evaluate([known]).events
+    assert table is not None
+    assert (table.n_events, table.hours) == (1, 3 / 3600)
+    assert [(point.found, point.false_alarms) for point in table.points] == [(1, 0)] * 4
+    assert (
+        "no test frame is labelled abnormal"
+        in evaluate([dataclasses.replace(known, labels=np.zeros(3, dtype=np.uint8))]).no_events_reason
+    )
+
+
+def test_every_number_has_an_interval_that_holds_it() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 0], 20)
+    videos = [
+        dataclasses.replace(video(f"v{n}", rng.normal(size=60) + 2 * labels, labels), scene=f"cam{n % 2}")
+        for n in range(8)
+    ]
+    metrics = evaluate_frames(videos, unsmoothed=videos, settings=EvaluateConfig(n_resamples=200), seed=3)
+    for key in ("micro_auc", "macro_auc", "macro_auc_padded", "scene_auc", "average_precision", "eer"):
+        interval, value = metrics[key].interval, metrics[key].value
+        assert interval is not None
+        assert value is not None
+        assert interval.low <= value <= interval.high
+        assert interval.n_resamples == 200
+    assert "200 bootstrap resamples of the 8 videos, seed 3" in metrics.interval_protocol
+    assert "rough guide" in metrics.interval_protocol
+    assert metrics.unsmoothed is not None
+    assert metrics.unsmoothed["eer"].interval == metrics["eer"].interval
+    shuffled = evaluate_frames(videos[::-1], settings=EvaluateConfig(n_resamples=200), seed=3)
+    assert shuffled.numbers == metrics.numbers
+    assert evaluate_frames(videos[:1], settings=EvaluateConfig(n_resamples=9))["eer"].interval is None
+
+
+def region_video(track: int) -> RegionVideo:
+    one = np.array([[0, 0, 10, 10]], dtype=np.float32)
+    regions = Regions(np.array([1]), one, np.array([track]))
+    return RegionVideo("a", 3, np.array([1]), one, np.array([2.0]), regions)
+
+
+def test_rbdc_and_tbdc_say_why_they_are_missing() -> None:
+    a = [video("a", [1, 9, 2], [0, 1, 0])]
+    assert evaluate(a)["rbdc"].reason == "no region labels"
+    assert evaluate(a, no_regions_reason="no boxes")["tbdc"].reason == "no boxes"
+    metrics = evaluate(a, regions=[region_video(track=-1)])
+    assert metrics["rbdc"].value == 1
+    assert "no tracks" in metrics["tbdc"].reason
+    assert evaluate(a, regions=[region_video(track=5)])["tbdc"].value == 1
+    assert "scores of boxes, not smoothed" in metrics["rbdc"].protocol
+    assert "on the 1 of 1 videos whose regions are known" in metrics["rbdc"].protocol
+
+
 # --- The file ---
+
+SMOOTHED = Treatment("mulde", "scores smoothed over time", Smoothing(3))
 
 
 def test_json_holds_numbers_protocols_counts_and_the_unsmoothed_block() -> None:
     smoothed = [video("cam/a", [1, 2, 3, 4], [0, 1, 0, 1]), video("b", [1, 2], [0, 0])]
     raw = [video("cam/a", [4, 3, 2, 1], [0, 1, 0, 1]), video("b", [1, 2], [0, 0])]
-    metrics = evaluate_frames(smoothed, treatment="scores smoothed over time", unsmoothed=raw)
+    metrics = evaluate(smoothed, treatment=SMOOTHED, unsmoothed=raw)
     document = json.loads(metrics.to_json())
     assert document["micro_auc"] == metrics["micro_auc"].value
     assert document["per_video"]["cam/a"] == {"auc": 0.75, "frames": 4, "abnormal_frames": 2}
     assert document["per_video"]["b"]["auc"] is None
     assert document["counts"] == {"videos": 2, "frames": 6, "abnormal_frames": 2, "one_class_videos": 1}
-    assert document["protocols"].keys() == {*KEYS, "per_video"}
-    assert all(
-        sentence.endswith("; scores smoothed over time.") for sentence in document["protocols"].values()
-    )
+    assert document["protocol"]["smoothing"] == {"sigma_frames": 3, "causal": False}
+    assert document["protocols"].keys() == {*ALL_KEYS, "intervals", "per_video", "per_scene"}
+    assert all(document["protocols"][key].endswith("; scores smoothed over time.") for key in KEYS)
     assert document["unsmoothed"]["macro_auc"] == 0.25
-    assert all("not smoothed" in sentence for sentence in document["unsmoothed"]["protocols"].values())
+    assert all("not smoothed" in document["unsmoothed"]["protocols"][key] for key in KEYS)
+    assert "rbdc" not in document["unsmoothed"]
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_what_uses_the_test_set_says_so_beside_every_number(name: str) -> None:
+    protocol = PROTOCOLS[name]
+    metrics = evaluate(AWKWARD["one-class videos"], treatment=protocol.describe(name, Smoothing(3)))
+    document = json.loads(metrics.to_json())
+    is_marked = ["uses the test scores" in document["protocols"][key] for key in KEYS]
+    assert is_marked == [bool(protocol.uses_test_data)] * len(KEYS)
+    assert ("uses the test" in document["protocol"]["uses_test_data"]) == bool(protocol.uses_test_data)
 
 
 @pytest.mark.parametrize("videos", [[], *AWKWARD.values()], ids=["no video", *AWKWARD.keys()])
 def test_json_round_trip(videos: list[VideoScores]) -> None:
-    metrics = evaluate_frames(videos, unsmoothed=videos)
-    assert Metrics.from_json(metrics.to_json()) == metrics
-    assert Metrics.from_json(evaluate_frames(videos).to_json()).unsmoothed is None
+    few = EvaluateConfig(n_resamples=20)
+    with_scenes = [dataclasses.replace(v, scene=v.name, fps=25.0) for v in videos]
+    for some in (videos, with_scenes):
+        metrics = evaluate_frames(
+            some, treatment=SMOOTHED, unsmoothed=some, regions=[region_video(0)], settings=few
+        )
+        assert Metrics.from_json(metrics.to_json()) == metrics
+    assert Metrics.from_json(evaluate(videos).to_json()).unsmoothed is None
 
 
 def test_metrics_know_their_titles_and_name_what_is_known() -> None:
-    metrics = evaluate_frames([])
+    metrics = evaluate([])
     assert metrics["eer"].title == "Equal error rate"
+    assert metrics.get("auc") is None
     with pytest.raises(KeyError, match=r"no metric 'auc': known are micro_auc, macro_auc"):
         metrics["auc"]
 
@@ -284,11 +409,11 @@ def test_arrays_that_do_not_fit_are_refused(scores: list[float], labels: list[in
 def test_videos_that_do_not_belong_together_are_refused() -> None:
     a, b = video("a", [1, 2], [0, 1]), video("b", [1, 2], [0, 1])
     with pytest.raises(ValueError, match="share a name: a:"):
-        evaluate_frames([a, a])
+        evaluate([a, a])
     with pytest.raises(ValueError, match="differ in videos: b"):
-        evaluate_frames([a, b], unsmoothed=[a])
+        evaluate([a, b], unsmoothed=[a])
     with pytest.raises(ValueError, match="a: smoothed and unsmoothed scores come with different labels"):
-        evaluate_frames([a], unsmoothed=[video("a", [1, 2], [1, 1])])
+        evaluate([a], unsmoothed=[video("a", [1, 2], [1, 1])])
 
 
 def test_video_auc_alone() -> None:

@@ -14,10 +14,13 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
+from mulde.pipeline.config import EvaluateConfig
 from mulde.pipeline.metrics import VideoScores, evaluate_frames
+from mulde.pipeline.protocols import PROTOCOLS, Smoothing
 from mulde.pipeline.report import ReportFailure, ReportRun, ReportVideo, render_report, write_report
 
 JPEG = b"\xff\xd8\xff\xe0 not a picture, but the page does not look inside \xff\xd9"
+FEW = EvaluateConfig(n_resamples=20)
 HOSTILE = "<script>alert(1)</script>\"'&"
 
 
@@ -64,14 +67,19 @@ def make_video(name: str = "Test001", n_frames: int = 60, **changes: Any) -> Rep
 
 def make_run(videos: Sequence[ReportVideo] = (), **changes: Any) -> ReportRun:
     """Return a run of the videos, measured where all of them are labelled."""
-    labelled = [VideoScores(v.name, v.scores, v.labels) for v in videos if v.labels is not None]
+    labelled = [
+        VideoScores(v.name, v.scores, v.labels, v.name.rpartition("/")[0], v.fps)
+        for v in videos
+        if v.labels is not None
+    ]
     raw = [
-        VideoScores(v.name, v.unsmoothed, v.labels)
+        VideoScores(v.name, v.unsmoothed, v.labels, v.name.rpartition("/")[0], v.fps)
         for v in videos
         if v.labels is not None
         if v.unsmoothed is not None
     ]
-    metrics = evaluate_frames(labelled, unsmoothed=raw) if labelled and len(raw) == len(labelled) else None
+    is_measured = labelled and len(raw) == len(labelled)
+    metrics = evaluate_frames(labelled, unsmoothed=raw, settings=FEW) if is_measured else None
     run = ReportRun("night-shift", "motion", "two folders", "2026-03-04", {"mulde": "0.1.0"}, videos, metrics)
     return dataclasses.replace(run, **changes)
 
@@ -129,10 +137,57 @@ def test_header_metrics_and_protocols() -> None:
     for words in ("night-shift", "motion", "two folders", "2026-03-04", "mulde 0.1.0"):
         assert words in text
     for number in run.metrics.numbers:
-        assert number.value is not None
         assert number.title in text
-        assert f"{100 * number.value:.1f}\u202f%" in text
         assert number.protocol in text
+        if number.value is None:
+            assert f"not defined: {number.reason}" in text
+        else:
+            assert f"{100 * number.value:.1f}\u202f%" in text
+
+
+def test_intervals_and_how_they_were_made() -> None:
+    run = make_run([make_video("a"), make_video("b", n_frames=90)])
+    assert run.metrics is not None
+    interval = run.metrics["micro_auc"].interval
+    assert interval is not None
+    text = Page(render_report(run)).text
+    assert f"95 %: {100 * interval.low:.1f}\u202f% to {100 * interval.high:.1f}\u202f%" in text
+    assert "20 bootstrap resamples of the 2 videos" in text
+
+
+def test_events_with_their_curve() -> None:
+    page = Page(render_report(make_run([make_video()])))
+    assert "Events found" in page.text
+    assert "1 of 1" in page.text
+    assert "events" in page.classes
+    without = Page(render_report(make_run([make_video(fps=None)])))
+    assert "No events were counted: the frame rate of 1 videos is not known" in without.text
+
+
+def test_several_scenes_have_a_table() -> None:
+    several = Page(
+        render_report(make_run([make_video("door/1"), make_video("yard/1"), make_video("yard/2")]))
+    )
+    assert "scenes" in several.ids
+    assert "door" in several.text
+    assert "scenes" not in Page(render_report(make_run([make_video("door/1")]))).ids
+
+
+def test_a_protocol_that_uses_the_test_set_is_marked() -> None:
+    video = make_video()
+    assert video.labels is not None
+    treatment = PROTOCOLS["per-video-minmax"].describe("per-video-minmax", Smoothing(3))
+    scores = [VideoScores(video.name, video.scores, video.labels)]
+    text = Page(
+        render_report(make_run([video], metrics=evaluate_frames(scores, treatment=treatment, settings=FEW)))
+    ).text
+    assert "This protocol uses the test scores" in text
+    assert text.count("(uses the test scores") > 5
+
+
+def test_scores_that_were_not_evaluated_say_so() -> None:
+    run = make_run([make_video()], metrics=None, no_metrics_reason="These were not evaluated")
+    assert "These were not evaluated: scores only." in Page(render_report(run)).text
 
 
 def test_every_video_has_a_row_that_leads_to_its_curve() -> None:
@@ -180,6 +235,12 @@ def test_warnings_failures_and_times_are_shown() -> None:
     assert "shorter than its header says" in text
     assert "no video stream" in text
     assert "frame 45 (0:04)" in text
+
+
+def test_a_missing_picture_has_its_reason() -> None:
+    page = Page(render_report(make_run([make_video(picture_note="no picture: the video is gone")])))
+    assert "no picture: the video is gone" in page.text
+    assert "img" not in page.tags
 
 
 def test_a_thumbnail_is_embedded() -> None:
