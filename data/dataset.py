@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mulde.data.labels import Labels
+from mulde.data.published import Published
 from mulde.data.video import Video
 
 
@@ -23,6 +24,15 @@ class Dataset:
     """Of folders of images; None where the layout does not say. Files have their own."""
     notes: tuple[str, ...] = ()
     """What does not add up, a sentence each."""
+    protocol: str = ""
+    """How the split was made from what is there, where that is a choice; "" where nothing was left out."""
+    published: Published | None = None
+    """What the complete set holds, as published."""
+
+    @property
+    def scenes(self) -> tuple[str, ...]:
+        """The cameras, in order; () where the layout knows of only one."""
+        return tuple(sorted({video.scene for video in (*self.normal, *self.test)} - {""}))
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,21 @@
-"""Which frames of which video are abnormal."""
+"""Which frames of which video are abnormal, and where in the frame."""
 
 from __future__ import annotations
 
-import csv
 import difflib
 import hashlib
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mulde.data.deferred import Deferred
 from mulde.data.errors import InputError
-from mulde.data.files import is_hidden, name_without_suffix, natural_key
+from mulde.data.files import name_without_suffix, natural_key
+from mulde.data.regions import Regions
 from mulde.data.video import Video
 
 logger = logging.getLogger(__name__)
@@ -23,14 +23,13 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Interval = tuple[int, int]
 """The first abnormal frame and the one after the last: 0-based, half-open."""
-
-CSV_HEADER = ["video", "start", "end"]
-ARRAY_SUFFIXES = frozenset({".npy", ".txt"})
+FrameArray = NDArray[np.uint8]
+"""(n_frames,) uint8: 1 = abnormal, 0 = normal."""
 
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """The abnormal frames of some videos, as intervals or frame by frame.
+    """The abnormal frames of some videos, as intervals or frame by frame, and the regions where known.
 
     A video that is not in here is unlabelled, which is not the same as normal throughout. Names are found
     with or without the suffix of a video file.
@@ -38,12 +37,19 @@ class Labels:
 
     intervals: Mapping[str, tuple[Interval, ...]] = field(default_factory=dict)
     """By video name; () says that the whole video is normal. Intervals may overlap."""
-    arrays: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
-    """By video name: (n_frames,) uint8, 1 = abnormal, 0 = normal."""
+    arrays: Mapping[str, FrameArray | Deferred[FrameArray]] = field(default_factory=dict)
+    """By video name: one label a frame, perhaps read when it is asked for."""
+    region_sources: Mapping[str, Deferred[Regions]] = field(default_factory=dict)
+    """By video name: where the abnormal regions come from; `regions` reads them."""
+    clip_intervals: bool = False
+    """Whether intervals may reach beyond the last frame, as some sources count other frames; they then end
+    there, and a warning is logged. Otherwise more than one frame too many is an error."""
+    _told: set[str] = field(default_factory=set, init=False, repr=False)
+    """Warnings that were logged already: every stage asks for the same frames."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "intervals", _by_plain_name(self.intervals))
-        object.__setattr__(self, "arrays", _by_plain_name(self.arrays))
+        for name in ("intervals", "arrays", "region_sources"):
+            object.__setattr__(self, name, _by_plain_name(getattr(self, name)))
         for name in self.intervals.keys() & self.arrays.keys():
             raise InputError(f"video {name} is labelled by intervals and frame by frame: keep one")
         for name, intervals in self.intervals.items():
@@ -53,8 +59,8 @@ class Labels:
                         f"labels for {name}: frames {start} to {end} (exclusive) are no interval"
                     )
         for name, array in self.arrays.items():
-            if array.ndim != 1 or array.dtype != np.uint8 or np.any(array > 1):
-                raise InputError(f"labels for {name}: expected one uint8, 0 or 1, a frame")
+            if not isinstance(array, Deferred):
+                _check_array(name, array)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -63,22 +69,29 @@ class Labels:
 
     @property
     def digest(self) -> str:
-        """Short hash of the content, the same whatever order or kind of file it was read from."""
+        """Short hash of the content, the same whatever order or kind of file it was read from.
+
+        Of labels that are read when asked for, it is a hash of the files' names, sizes and times.
+        """
         total = hashlib.blake2b(digest_size=8)
-        for name in sorted(self.names):
-            if name in self.intervals:
-                content = f"intervals {sorted(set(self.intervals[name]))}".encode()
-            else:
-                content = b"frames " + self.arrays[name].tobytes()
-            total.update(f"{name}\0{len(content)}\0".encode() + content)
+        for name in sorted({*self.names, *self.region_sources}):
+            for content in self._contents(name):
+                total.update(f"{name}\0{len(content)}\0".encode() + content)
+        if self.clip_intervals:
+            total.update(b"clipped")
         return total.hexdigest()
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether abnormal regions are known of any video."""
+        return bool(self.region_sources)
 
     def has(self, name: str) -> bool:
         """Whether the video is labelled."""
         name = name_without_suffix(name)
         return name in self.intervals or name in self.arrays
 
-    def frames(self, name: str, n_frames: int) -> NDArray[np.uint8]:
+    def frames(self, name: str, n_frames: int) -> FrameArray:
         """Give the label of every frame of a video.
 
         Args:
@@ -87,17 +100,40 @@ class Labels:
 
         Returns:
             (n_frames,) uint8, 1 = abnormal. Frame-by-frame labels that are one longer lose the last, those
-            that are one shorter repeat it (decoders differ by one frame at the end); a warning is logged.
+            that are one shorter repeat it, and intervals may end one frame too late (decoders differ by one
+            frame at the end); a warning is logged.
 
         Raises:
             InputError: The video is not labelled, or its labels do not fit `n_frames`.
         """
+        frames, misfit = self._fit(name, n_frames)
+        if misfit and misfit not in self._told:
+            self._told.add(misfit)
+            logger.warning("%s", misfit)
+        return frames
+
+    def misfit(self, name: str, n_frames: int) -> str:
+        """Say how the labels of a video differ from its `n_frames` frames in length; "" where they fit.
+
+        Raises:
+            InputError: The video is not labelled, or the labels differ by more than `frames` can mend.
+        """
+        return self._fit(name, n_frames)[1]
+
+    def regions(self, name: str) -> Regions | None:
+        """Give the abnormal regions of a video; None where they are not known.
+
+        A video that is normal throughout has none of them, which is known, where other videos have some.
+
+        Raises:
+            InputError: They cannot be read.
+        """
         plain_name = name_without_suffix(name)
-        if plain_name in self.intervals:
-            return _frames_from_intervals(plain_name, self.intervals[plain_name], n_frames)
-        if plain_name in self.arrays:
-            return _frames_from_array(plain_name, self.arrays[plain_name], n_frames)
-        raise InputError(f"no labels for video {name}{_nearest(name, self.names)}")
+        if plain_name in self.region_sources:
+            return self.region_sources[plain_name].value
+        if self.has_regions and self._is_normal(plain_name):
+            return Regions.from_rows([])
+        return None
 
     def check_against(self, videos: Iterable[Video]) -> tuple[Video, ...]:
         """Check that all labels are for these videos, and give the videos without labels.
@@ -107,7 +143,8 @@ class Labels:
         """
         videos = tuple(videos)
         known = {name_without_suffix(video.name) for video in videos}
-        unknown = [name for name in self.names if name not in known]
+        names = sorted({*self.names, *self.region_sources}, key=natural_key)
+        unknown = [name for name in names if name not in known]
         if unknown:
             more = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
             raise InputError(
@@ -116,28 +153,60 @@ class Labels:
             )
         return tuple(video for video in videos if not self.has(video.name))
 
+    def _contents(self, name: str) -> list[bytes]:
+        contents = []
+        if name in self.intervals:
+            contents.append(f"intervals {sorted(set(self.intervals[name]))}".encode())
+        array = self.arrays.get(name)
+        if isinstance(array, Deferred):
+            contents.append(b"files " + array.digest.encode())
+        elif array is not None:
+            contents.append(b"frames " + array.tobytes())
+        if name in self.region_sources:
+            contents.append(b"regions " + self.region_sources[name].digest.encode())
+        return contents
 
-def read_labels(path: Path) -> Labels:
-    """Read labels from a CSV file of intervals, or from 0/1 a frame in .npy or .txt files.
+    def _fit(self, name: str, n_frames: int) -> tuple[FrameArray, str]:
+        plain_name = name_without_suffix(name)
+        if plain_name in self.intervals:
+            return self._fit_intervals(plain_name, n_frames)
+        if plain_name in self.arrays:
+            return _fit_array(plain_name, self._array(plain_name), n_frames)
+        raise InputError(f"no labels for video {name}{_nearest(name, self.names)}")
 
-    - CSV: header `video,start,end`, a row an interval, 0-based, end exclusive; empty start and end for a
-      video that is normal throughout.
-    - .npy or .txt: one value a frame, the file is named as the video. A folder is searched with its
-      sub-folders.
+    def _fit_intervals(self, name: str, n_frames: int) -> tuple[FrameArray, str]:
+        intervals = self.intervals[name]
+        last = max((end for _, end in intervals), default=0)
+        latest_start = max((start for start, _ in intervals), default=-1)
+        n_too_many = last - n_frames
+        if n_too_many > 1 and (not self.clip_intervals or latest_start >= n_frames):
+            raise InputError(
+                f"labels for {name} reach frame {last}, but it has {n_frames} decoded frames: "
+                "are they for another version of the video, or in other units?"
+            )
+        frames = np.zeros(n_frames, dtype=np.uint8)
+        for start, end in intervals:
+            frames[start:end] = 1
+        if n_too_many <= 0:
+            return frames, ""
+        return frames, f"labels for {name} reach frame {last}, {n_frames} are decoded: they end there"
 
-    Raises:
-        InputError: What was read is not that; the text names the file and the line.
-    """
-    path = Path(path)
-    if path.is_dir():
-        return Labels(arrays=_read_array_folder(path))
-    if not path.is_file():
-        raise InputError(f"labels {path} are not there: check the path")
-    if path.suffix.lower() == ".csv":
-        return Labels(intervals=_read_csv(path))
-    if path.suffix.lower() in ARRAY_SUFFIXES:
-        return Labels(arrays={path.stem: _read_array(path)})
-    raise InputError(f"labels {path} are not .csv (video,start,end), .npy or .txt (0/1 a frame), or a folder")
+    def _array(self, name: str) -> FrameArray:
+        array = self.arrays[name]
+        if isinstance(array, Deferred):
+            array = array.value
+            _check_array(name, array)
+        return array
+
+    def _is_normal(self, name: str) -> bool:
+        if name in self.intervals:
+            return not self.intervals[name]
+        return name in self.arrays and not self._array(name).any()
+
+
+def _check_array(name: str, array: FrameArray) -> None:
+    if array.ndim != 1 or array.dtype != np.uint8 or np.any(array > 1):
+        raise InputError(f"labels for {name}: expected one uint8, 0 or 1, a frame")
 
 
 def _by_plain_name(by_name: Mapping[str, T]) -> dict[str, T]:
@@ -157,100 +226,13 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"; the nearest are {', '.join(near)}" if near else ""
 
 
-def _frames_from_intervals(name: str, intervals: tuple[Interval, ...], n_frames: int) -> NDArray[np.uint8]:
-    last = max((end for _, end in intervals), default=0)
-    if last > n_frames:
-        raise InputError(
-            f"labels for {name} reach frame {last}, but it has {n_frames} decoded frames: "
-            "are they for another version of the video, or in other units?"
-        )
-    frames = np.zeros(n_frames, dtype=np.uint8)
-    for start, end in intervals:
-        frames[start:end] = 1
-    return frames
-
-
-def _frames_from_array(name: str, array: NDArray[np.uint8], n_frames: int) -> NDArray[np.uint8]:
+def _fit_array(name: str, array: FrameArray, n_frames: int) -> tuple[FrameArray, str]:
     if abs(len(array) - n_frames) > 1 or len(array) == 0:
         raise InputError(
             f"labels for {name} are for {len(array)} frames, but it has {n_frames} decoded frames: "
             "are they for another version of the video?"
         )
-    if len(array) != n_frames:
-        logger.warning("labels for %s are for %d frames, %d are decoded", name, len(array), n_frames)
-    fitted: NDArray[np.uint8] = np.pad(array, (0, 1), mode="edge")[:n_frames]
-    return fitted
-
-
-def _read_csv(path: Path) -> dict[str, tuple[Interval, ...]]:
-    try:
-        with path.open(
-            encoding="utf-8-sig", newline=""
-        ) as stream:  # -sig: spreadsheets write a byte-order mark
-            reader = csv.reader(stream)
-            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} is no CSV text in UTF-8 ({error}): save it as CSV UTF-8") from error
-    rows = [(line, row) for line, row in rows if any(row)]
-    if not rows or [cell.lower() for cell in rows[0][1]] != CSV_HEADER:
-        found = ",".join(rows[0][1])[:80] if rows else "nothing"
-        raise InputError(f"{path}:1: the first line must be {','.join(CSV_HEADER)}, found {found!r}")
-    intervals: dict[str, list[Interval]] = {}
-    for line, row in rows[1:]:
-        name, found_interval = _parse_row(f"{path}:{line}", row)
-        intervals.setdefault(name, []).extend(found_interval)
-    return {name: tuple(found) for name, found in intervals.items()}
-
-
-def _parse_row(where: str, row: list[str]) -> tuple[str, list[Interval]]:
-    if len(row) != len(CSV_HEADER) or not row[0]:
-        raise InputError(f"{where}: expected video,start,end, found {','.join(row)!r}")
-    name = name_without_suffix(row[0])
-    if row[1] == row[2] == "":
-        return name, []
-    try:
-        start, end = int(row[1]), int(row[2])
-    except ValueError as error:
-        raise InputError(
-            f"{where}: start and end must be whole frame numbers (or both empty), found {row[1]!r},{row[2]!r}"
-        ) from error
-    if not 0 <= start < end:
-        raise InputError(
-            f"{where}: frames {start} to {end} are no interval: start counts from 0, end is the frame after "
-            "the last abnormal one"
-        )
-    return name, [(start, end)]
-
-
-def _read_array_folder(folder: Path) -> dict[str, NDArray[np.uint8]]:
-    files: dict[str, Path] = {}
-    for file in sorted(folder.rglob("*")):
-        relative = file.relative_to(folder)
-        if file.suffix.lower() not in ARRAY_SUFFIXES or any(is_hidden(part) for part in relative.parts):
-            continue
-        name = name_without_suffix(relative.with_suffix("").as_posix())
-        if name in files:
-            raise InputError(f"{files[name]} and {file} both label video {name}: keep one")
-        files[name] = file
-    if not files:
-        raise InputError(
-            f"labels folder {folder} holds no .npy or .txt file (0/1 a frame, named as the video)"
-        )
-    return {name: _read_array(file) for name, file in files.items()}
-
-
-def _read_array(path: Path) -> NDArray[np.uint8]:
-    try:
-        if path.suffix.lower() == ".npy":
-            values = np.asarray(np.load(path, allow_pickle=False))
-        else:
-            text = path.read_text(encoding="utf-8-sig").replace(",", " ")
-            values = np.array([float(word) for word in text.split()])
-        is_0_or_1 = bool(np.isin(values, (0, 1)).all())
-    except (ValueError, EOFError, TypeError) as error:
-        raise InputError(f"{path} is not 0/1 a frame ({error})") from error
-    if not is_0_or_1 or values.size == 0 or values.size != max(values.shape, default=0):
-        raise InputError(
-            f"{path} must hold one 0 (normal) or 1 (abnormal) a frame, found shape {values.shape}"
-        )
-    return values.reshape(-1).astype(np.uint8)
+    fitted: FrameArray = np.pad(array, (0, 1), mode="edge")[:n_frames]
+    if len(array) == n_frames:
+        return fitted, ""
+    return fitted, f"labels for {name} are for {len(array)} frames, {n_frames} are decoded"

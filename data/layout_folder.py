@@ -8,7 +8,8 @@ from mulde.data.dataset import Dataset, Layout
 from mulde.data.errors import InputError
 from mulde.data.files import is_hidden
 from mulde.data.find_videos import find_videos
-from mulde.data.labels import read_labels
+from mulde.data.label_files import read_labels
+from mulde.data.layout_common import name_some
 from mulde.data.video import Video
 
 NORMAL_NAMES = ("normal", "training", "train")
@@ -46,19 +47,17 @@ def _name(normal: Path, test: Path) -> str:
 
 def _note_overlap(normal: tuple[Video, ...], test: tuple[Video, ...]) -> list[str]:
     test_paths = {video.path.resolve() for video in test}
-    both = [video for video in normal if video.path.resolve() in test_paths]
-    return [f"{len(both)} of {len(normal)} normal videos are test videos too: {_list(both)}"] if both else []
+    both = [video.name for video in normal if video.path.resolve() in test_paths]
+    if not both:
+        return []
+    return [f"{len(both)} of {len(normal)} normal videos are test videos too: {name_some(both)}"]
 
 
 def _note_unlabelled(unlabelled: tuple[Video, ...], n_videos: int) -> list[str]:
     if not unlabelled:
         return []
-    return [f"{len(unlabelled)} of {n_videos} test videos have no labels: {_list(unlabelled)}"]
-
-
-def _list(videos: list[Video] | tuple[Video, ...], n_at_most: int = 5) -> str:
-    names = [video.name for video in videos[:n_at_most]]
-    return ", ".join(names) + (" …" if len(videos) > n_at_most else "")
+    names = name_some([video.name for video in unlabelled])
+    return [f"{len(unlabelled)} of {n_videos} test videos have no labels: {names}"]
 
 
 def _find_one(root: Path, names: tuple[str, ...]) -> Path | None:

@@ -1,20 +1,34 @@
-"""Layout `ucsd_ped`: the UCSD pedestrian data as published, UCSDped{1,2}/{Train,Test}/…NNN/001.tif."""
+"""Layout `ucsd_ped`: the UCSD pedestrian data as published, UCSDped{1,2}/{Train,Test}/…NNN/001.tif.
+
+`Test/UCSDpedK.m` labels frames, the folders `TestNNN_gt` hold a mask a frame for some of the clips.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mulde.data.dataset import Dataset, Layout
+from mulde.data.deferred import Deferred
 from mulde.data.errors import InputError
 from mulde.data.files import list_images
 from mulde.data.labels import Interval, Labels
+from mulde.data.layout_common import (
+    find_root,
+    find_roots,
+    has_frame_gaps,
+    list_folder,
+    name_numbers,
+)
+from mulde.data.masks import load_mask_images, regions_of_masks
+from mulde.data.published import PUBLISHED
+from mulde.data.regions import Regions
 from mulde.data.video import Video
 
 FRAMES_PER_SECOND = 10.0
-N_TRAINING_CLIPS = {"UCSDped1": 34, "UCSDped2": 16}
+_LOOKS_FOR = "Train/Train001/001.tif and Test/Test001/001.tif"
 
 
 @dataclass(frozen=True)
@@ -67,13 +81,6 @@ def _parse_range(text: str) -> Interval:
     return interval
 
 
-def _find_roots(root: Path) -> list[Path]:
-    """Give `root` itself, or those of its sub-folders that have the layout."""
-    if _has_clips(root):
-        return [root]
-    return sorted(child for child in root.iterdir() if child.is_dir() and _has_clips(child))
-
-
 def _has_clips(folder: Path) -> bool:
     return all((folder / split).is_dir() and _clip_folders(folder / split) for split in ("Train", "Test"))
 
@@ -81,7 +88,7 @@ def _has_clips(folder: Path) -> bool:
 def _clip_folders(split_folder: Path) -> dict[int, Path]:
     """Find the clips by number; Test001_gt holds masks and is none."""
     found: dict[int, Path] = {}
-    for folder in sorted(split_folder.iterdir()):
+    for folder in list_folder(split_folder):
         match = re.fullmatch(rf"{split_folder.name}(\d+)", folder.name)
         if match and folder.is_dir():
             found[int(match[1])] = folder
@@ -89,27 +96,18 @@ def _clip_folders(split_folder: Path) -> dict[int, Path]:
 
 
 def _recognise(root: Path) -> bool:
-    return bool(_find_roots(root))
+    return bool(find_roots(root, _has_clips))
 
 
 def _read(root: Path) -> Dataset:
-    roots = _find_roots(root)
-    if not roots:
-        raise InputError(f"{root} does not have layout ucsd_ped: {LAYOUT.looks_for}")
-    if len(roots) > 1:
-        raise InputError(
-            f"{root} holds {' and '.join(p.name for p in roots)}: give one of them, such as {roots[0]}"
-        )
-    return _read_one(roots[0])
-
-
-def _read_one(root: Path) -> Dataset:
+    root = find_root(root, _has_clips, "ucsd_ped", _LOOKS_FOR)
     notes: list[str] = []
     normal = _open_clips(root / "Train", notes)
     test = _open_clips(root / "Test", notes)
     ground_truth = _find_ground_truth(root)
     name = root.resolve().name if ground_truth is None else ground_truth.stem
-    notes += _note_missing_training(normal, N_TRAINING_CLIPS.get(name, 0))
+    published = PUBLISHED.get(name)
+    notes += _note_missing_training(normal, (published and published.normal_videos) or 0)
     labels = None
     if ground_truth is None:
         notes.append("Test/UCSDpedK.m is not there, so there are no labels")
@@ -122,6 +120,7 @@ def _read_one(root: Path) -> Dataset:
         labels=labels,
         frames_per_second=FRAMES_PER_SECOND,
         notes=tuple(notes),
+        published=published,
     )
 
 
@@ -129,7 +128,7 @@ def _open_clips(split_folder: Path, notes: list[str]) -> _Clips:
     folders = _clip_folders(split_folder)
     empty = [number for number, folder in folders.items() if not list_images(folder)]
     if empty:
-        notes.append(f"folders without images are left out: {_name_clips(split_folder.name, empty)}")
+        notes.append(f"folders without images are left out: {name_numbers(split_folder.name, empty, 3)}")
     with_images = {number: folder for number, folder in folders.items() if number not in empty}
     if not with_images:
         raise InputError(f"{split_folder} holds no clip with images: unpack the data set again")
@@ -153,29 +152,40 @@ def _label(test: _Clips, ground_truth: Path, notes: list[str]) -> Labels:
     if missing:
         notes.append(
             f"{len(missing)} of {len(lines)} test clips that {ground_truth.name} labels are missing: "
-            f"{_name_clips('Test', missing)}"
+            f"{name_numbers('Test', missing, 3)}"
         )
     beyond = [number for number in test.folders if number not in lines]
     if beyond:
-        notes.append(f"{ground_truth.name} has no labels for {_name_clips('Test', beyond)}")
-    gaps = [number for number, folder in test.folders.items() if number in lines and _has_frame_gaps(folder)]
+        notes.append(f"{ground_truth.name} has no labels for {name_numbers('Test', beyond, 3)}")
+    gaps = [n for n, folder in test.folders.items() if n in lines and has_frame_gaps(folder, first=1)]
     if gaps:
         notes.append(
-            f"frames are missing from {_name_clips('Test', gaps)}: their labels would not fit, left out"
+            f"frames are missing from {name_numbers('Test', gaps, 3)}: their labels would not fit, left out"
         )
+    usable = {n: folder for n, folder in test.folders.items() if n in lines and n not in gaps}
     return Labels(
-        intervals={
-            folder.name: lines[number]
-            for number, folder in test.folders.items()
-            if number in lines and number not in gaps
-        }
+        intervals={folder.name: lines[number] for number, folder in usable.items()},
+        region_sources=_find_masks(list(usable.values()), notes),
     )
 
 
-def _has_frame_gaps(folder: Path) -> bool:
-    """Whether the frames are not 001, 002, 003 …: a label counts frame numbers, a reader counts frames."""
-    numbers = [int(p.stem) if p.stem.isdecimal() else -1 for p in list_images(folder)]
-    return numbers != list(range(1, len(numbers) + 1))
+def _find_masks(clips: list[Path], notes: list[str]) -> dict[str, Deferred[Regions]]:
+    """Find the clips' folders of masks; a number of masks that differs from that of the frames is noted."""
+    sources = {}
+    for clip in clips:
+        folder = clip.with_name(f"{clip.name}_gt")
+        masks = tuple(list_images(folder)) if folder.is_dir() else ()
+        if masks and len(masks) != len(list_images(clip)):
+            notes.append(
+                f"{folder.name} holds {len(masks)} masks for {len(list_images(clip))} frames: left out"
+            )
+        elif masks:
+            sources[clip.name] = Deferred(masks, partial(_read_masks, masks))
+    return sources
+
+
+def _read_masks(files: tuple[Path, ...]) -> Regions:
+    return regions_of_masks(load_mask_images(files))
 
 
 def _note_missing_training(normal: _Clips, n_published: int) -> list[str]:
@@ -183,26 +193,9 @@ def _note_missing_training(normal: _Clips, n_published: int) -> list[str]:
     missing = [number for number in range(1, n_expected + 1) if number not in normal.folders]
     if not missing:
         return []
-    return [f"{len(missing)} of {n_expected} training clips are missing: {_name_clips('Train', missing)}"]
-
-
-def _name_clips(prefix: str, numbers: Sequence[int]) -> str:
-    """Name clips, runs shortened: 1, 3, 4, 5 -> "Test001, Test003 … Test005"."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    texts = []
-    for run in runs:
-        names = [f"{prefix}{number:03d}" for number in run]
-        texts.append(f"{names[0]} … {names[-1]}" if len(run) > 2 else ", ".join(names))
-    return ", ".join(texts)
+    return [f"{len(missing)} of {n_expected} training clips are missing: {name_numbers('Train', missing, 3)}"]
 
 
 LAYOUT = Layout(
-    looks_for="Train/Train001/001.tif and Test/Test001/001.tif, in the folder or in a UCSDpedK folder in it",
-    recognise=_recognise,
-    read=_read,
+    looks_for=f"{_LOOKS_FOR}, in the folder or in a UCSDpedK folder in it", recognise=_recognise, read=_read
 )

@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mulde.data import layout_folder, layout_ucsd
+from mulde.data import (
+    layout_avenue,
+    layout_folder,
+    layout_nwpu_campus,
+    layout_repack,
+    layout_shanghaitech,
+    layout_ubnormal,
+    layout_ucf_crime,
+    layout_ucsd,
+    layout_xd_violence,
+)
 from mulde.data.dataset import Dataset, Layout
 from mulde.data.errors import InputError
 from mulde.data.find_videos import check_folder, find_videos
@@ -16,10 +26,18 @@ from mulde.data.layout_folder import open_folders
 __all__ = ["LAYOUTS", "Dataset", "Layout", "find_videos", "open_dataset", "open_folders", "recognise_layout"]
 
 LAYOUTS: dict[str, Layout] = {
-    # in the order in which "auto" tries them: the special before the general
     "ucsd_ped": layout_ucsd.LAYOUT,
+    "repack": layout_repack.LAYOUT,
+    "avenue": layout_avenue.LAYOUT,
+    "shanghaitech": layout_shanghaitech.LAYOUT,
+    "ubnormal": layout_ubnormal.LAYOUT,
+    "ucf_crime": layout_ucf_crime.LAYOUT,
+    "xd_violence": layout_xd_violence.LAYOUT,
+    "nwpu_campus": layout_nwpu_campus.LAYOUT,
     "folder": layout_folder.LAYOUT,
 }
+GENERAL = "folder"
+"""The layout that is tried last: it also fits some of the others."""
 
 
 def open_dataset(root: Path, layout: str = "auto") -> Dataset:
@@ -27,10 +45,10 @@ def open_dataset(root: Path, layout: str = "auto") -> Dataset:
 
     Args:
         root: The data set's folder.
-        layout: A name in `LAYOUTS`, or "auto" for the first that recognises the folder.
+        layout: A name in `LAYOUTS`, or "auto" for the one that recognises the folder.
 
     Raises:
-        InputError: The layout is unknown, nothing recognises the folder, or it cannot be used as it is.
+        InputError: The layout is unknown, none or several fit the folder, or it cannot be used as it is.
     """
     root = Path(root)
     check_folder(root)
@@ -44,10 +62,17 @@ def recognise_layout(root: Path) -> str:
     """Give the name of the layout of a folder.
 
     Raises:
-        InputError: None recognises it; the text says what was looked for.
+        InputError: None recognises it, and the text says what was looked for; or several do.
     """
-    for name, layout in LAYOUTS.items():
-        if layout.recognise(root):
-            return name
+    found = [name for name, layout in LAYOUTS.items() if name != GENERAL and layout.recognise(root)]
+    if len(found) > 1:
+        raise InputError(
+            f"{root} fits the layouts {' and '.join(found)}: give the folder of one data set, or "
+            "--layout NAME"
+        )
+    if found:
+        return found[0]
+    if LAYOUTS[GENERAL].recognise(root):
+        return GENERAL
     looked_for = "; ".join(f"{name}: {layout.looks_for}" for name, layout in LAYOUTS.items())
     raise InputError(f"{root} has no known layout. Looked for {looked_for}")

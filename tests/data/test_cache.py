@@ -21,11 +21,11 @@ from mulde.data.cache import (
     StreamKey,
     list_streams,
     read_entry,
-    read_features,
     read_frame_seconds,
     read_rows,
     verify_entry,
 )
+from mulde.data.cache_rows import CachedRows
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows, join_rows
 from mulde.data.identity import identify
@@ -43,6 +43,15 @@ def make_rows(n: int, n_features: int = 3, first_frame: int = 0) -> FeatureRows:
         (first_frame + np.sort(rng.integers(0, 10, n))).astype(np.int64),
         rng.uniform(0, 40, (n, 4)).astype(np.float32),
     )
+
+
+def read_features(paths: list[Path]) -> np.ndarray:  # type: ignore[type-arg]
+    """Read all that a detector learns from."""
+    rows = CachedRows(paths)
+    try:
+        return rows.read(0, rows.shape[0])
+    finally:
+        rows.close()
 
 
 @pytest.fixture
@@ -104,6 +113,17 @@ def test_found_only_while_the_source_is_the_same(cache: FeatureCache, video: Vid
     assert cache.find(KEY, video) is None
 
 
+def test_images_are_made_again_for_another_frame_rate(cache: FeatureCache, tmp_path: Path) -> None:
+    folder = tmp_path / "frames" / "a"
+    folder.mkdir(parents=True)
+    (folder / "1.jpg").write_bytes(b"not decoded here")
+    video = Video("a", folder, folder.parent)
+    write(cache, video, make_rows(3))
+    assert cache.find(KEY, video) is not None
+    assert cache.find(KEY, video, REPORT.fps) is not None
+    assert cache.find(KEY, video, REPORT.fps + 1) is None
+
+
 def test_other_settings_are_another_place(cache: FeatureCache, video: Video) -> None:
     other = StreamKey("velocity", {"n_bins": 1, "folder": "/videos"})
     write(cache, video, make_rows(3))
@@ -162,10 +182,55 @@ def test_damaged_files_are_named_and_made_again(cache: FeatureCache, video: Vide
         read_features([path])
 
 
-@pytest.mark.parametrize(("value", "frame"), [(np.nan, 0), (0.0, 10), (0.0, -1)])
-def test_verify_looks_at_the_values(cache: FeatureCache, video: Video, value: float, frame: int) -> None:
-    rows = FeatureRows(np.full((1, 2), value, np.float32), np.array([frame]), np.zeros((1, 4), np.float32))
-    assert verify_entry(write(cache, video, rows)) is not None
+@pytest.mark.parametrize(
+    ("values", "frame", "is_fine"),
+    [
+        ((1.0, np.nan), 0, False),
+        ((np.nan, 1.0), 0, False),
+        ((np.inf, np.inf), 0, False),
+        ((0.0, 0.0), 10, False),
+        ((0.0, 0.0), -1, False),
+        ((np.nan, np.nan), 0, True),  # an object without a measurement of this kind
+    ],
+)
+def test_verify_looks_at_the_values(
+    cache: FeatureCache, video: Video, values: tuple[float, float], frame: int, is_fine: bool
+) -> None:
+    rows = FeatureRows(np.array([values], np.float32), np.array([frame]), np.zeros((1, 4), np.float32))
+    assert (verify_entry(write(cache, video, rows)) is None) == is_fine
+
+
+def test_measures_of_boxes_can_be_missing_one_by_one(cache: FeatureCache, video: Video) -> None:
+    rows = FeatureRows(np.array([[1, np.nan]], np.float32), np.array([0]), np.zeros((1, 4), np.float32))
+    assert verify_entry(write(cache, video, rows, key=StreamKey("boxes", {}))) is None
+
+
+@pytest.mark.parametrize("missing", [[], [0], [3, 4], [0, 1, 2, 3, 4]])
+def test_rows_without_a_measurement_are_not_learnt_from(
+    cache: FeatureCache, video: Video, missing: list[int]
+) -> None:
+    rows = make_rows(5)
+    rows.features[missing] = np.nan
+    path = write(cache, video, rows)
+    found = read_features([path, path])
+    there = np.delete(rows.features, missing, axis=0)
+    np.testing.assert_array_equal(found, np.concatenate([there, there]))
+
+
+def test_clips_keep_the_frames_that_they_cover(cache: FeatureCache, video: Video) -> None:
+    frame = np.arange(4)
+    rows = FeatureRows(np.zeros((4, 2), np.float32), frame, start=frame - 8, stop=frame + 8)
+    with cache.writer(KEY, video, 2, has_boxes=False, has_spans=True) as writer:
+        writer.append(join_rows([rows.in_frame(0), rows.in_frame(1)]))
+        writer.append(rows.in_frame(3))
+        writer.commit(identify(video, with_digest=True), REPORT, SECONDS)
+    found = read_rows(cache.entry_path(KEY, video.name))
+    assert found.box_xyxy is None
+    assert found.start is not None
+    assert found.stop is not None
+    assert (found.frame.tolist(), found.start.tolist(), found.stop.tolist()) == (
+        [0, 1, 3], [-8, -7, -5], [8, 9, 11],
+    )  # fmt: skip
 
 
 def test_verify_finds_nothing_wrong(cache: FeatureCache, video: Video) -> None:
@@ -254,3 +319,23 @@ def test_rows_of_a_frame() -> None:
     rows = FeatureRows(np.arange(4, dtype=np.float32)[:, None], np.array([0, 2, 2, 5]))
     assert rows.in_frame(2).features.ravel().tolist() == [1, 2]
     assert len(rows.in_frame(1)) == 0
+
+
+@pytest.mark.parametrize(
+    ("start", "stop"),
+    [
+        (np.zeros(2, np.int64), None),
+        (np.zeros(3, np.int64), np.ones(3, np.int64)),
+        (np.zeros(2), np.ones(2)),
+        (np.zeros(2, np.int64), np.zeros(2, np.int64)),
+    ],
+)
+def test_clips_check_themselves(start: np.ndarray, stop: np.ndarray | None) -> None:  # type: ignore[type-arg]
+    with pytest.raises(ValueError):
+        FeatureRows(np.zeros((2, 3), np.float32), np.zeros(2, np.int64), start=start, stop=stop)
+
+
+def test_rows_with_and_without_boxes_are_not_joined() -> None:
+    rows = make_rows(2)
+    with pytest.raises(ValueError, match="boxes"):
+        join_rows([rows, FeatureRows(rows.features, rows.frame)])

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mulde.data.deferred import Deferred
 from mulde.data.errors import InputError
-from mulde.data.labels import Labels, read_labels
+from mulde.data.label_files import read_labels
+from mulde.data.labels import Labels
+from mulde.data.regions import NO_TRACK, Regions
 from mulde.data.video import Video
 
 
@@ -38,6 +41,26 @@ class TestFrames:
         frames = Labels(intervals={"a": intervals}).frames("a", n_frames)
         assert frames.dtype == np.uint8
         assert frames.tolist() == expected
+
+    def test_intervals_may_end_one_frame_too_late(self, caplog):
+        labels = Labels(intervals={"a": ((1, 4),)})
+        assert labels.frames("a", 3).tolist() == [0, 1, 1]
+        labels.frames("a", 3)
+        assert caplog.text.count("reach frame 4, 3 are decoded") == 1  # every stage asks, one is enough
+        assert labels.misfit("a", 4) == ""
+
+    @pytest.mark.parametrize(
+        ("intervals", "expected"),
+        [(((1, 90),), [0, 1, 1]), (((0, 1), (2, 9)), [1, 0, 1]), (((1, 2),), [0, 1, 0])],
+    )
+    def test_intervals_that_are_clipped(self, caplog, intervals, expected):
+        labels = Labels(intervals={"a": intervals}, clip_intervals=True)
+        assert labels.frames("a", 3).tolist() == expected
+        assert ("they end there" in caplog.text) == (intervals[-1][1] > 3)
+
+    def test_clipping_leaves_no_interval_out(self):
+        with pytest.raises(InputError, match="labels for a reach frame 9"):
+            Labels(intervals={"a": ((0, 1), (5, 9))}, clip_intervals=True).frames("a", 3)
 
     def test_intervals_beyond_the_last_frame(self):
         with pytest.raises(InputError, match="labels for a reach frame 200, but it has 180 decoded frames"):
@@ -99,8 +122,58 @@ class TestRecord:
             Labels(intervals={"a": ((0, 2), (4, 6)), "b": ()}),
             Labels(arrays={"a": array(0, 1)}),
             Labels(arrays={"a": array(1, 0)}),
+            Labels(intervals={"a": ((0, 2), (4, 5)), "b": ()}, clip_intervals=True),
         ]
-        assert len({one.digest, *(other.digest for other in others)}) == 6
+        assert len({one.digest, *(other.digest for other in others)}) == 7
+
+    def test_digest_of_what_is_not_read_yet_is_of_its_files(self, tmp_path):
+        file = tmp_path / "masks.mat"
+
+        def labels() -> Labels:
+            def fail():
+                raise AssertionError("read")
+
+            return Labels(
+                arrays={"a": Deferred((file,), fail)}, region_sources={"a": Deferred((file,), fail)}
+            )
+
+        digests = [labels().digest]
+        file.write_text("one")
+        digests += [labels().digest, labels().digest]
+        file.write_text("other")
+        digests.append(labels().digest)
+        assert digests[1] == digests[2]
+        assert len(set(digests)) == 3
+
+    def test_what_is_read_later_is_read_once_and_checked(self):
+        calls = []
+
+        def read():
+            calls.append(1)
+            return array(0, 1)
+
+        labels = Labels(arrays={"a": Deferred((), read), "b": Deferred((), lambda: array(2))})
+        assert not calls
+        assert labels.frames("a", 2).tolist() == labels.frames("a", 2).tolist() == [0, 1]
+        assert len(calls) == 1
+        with pytest.raises(InputError, match="labels for b: expected one uint8"):
+            labels.frames("b", 1)
+
+
+class TestRegionsOfLabels:
+    def test_known_unknown_and_none(self):
+        some = Regions.from_rows([(3, 0, 0, 4, 4, 7)])
+        labels = Labels(
+            intervals={"normal": (), "abnormal": ((0, 1),)},
+            arrays={"quiet": array(0, 0), "loud": array(0, 1)},
+            region_sources={"a.mp4": Deferred((), lambda: some)},
+        )
+        assert labels.regions("a") is some
+        assert [len(labels.regions(name)) for name in ("normal", "quiet")] == [0, 0]
+        assert [labels.regions(name) for name in ("abnormal", "loud", "unlabelled")] == [None] * 3
+
+    def test_without_any_regions_nothing_is_known(self):
+        assert Labels(intervals={"normal": ()}).regions("normal") is None
 
 
 class TestCheckAgainst:
@@ -165,6 +238,65 @@ class TestCsv:
         path.write_bytes(b"video,start,end\n\xff\xfe,0,1\n")
         with pytest.raises(InputError, match="UTF-8"):
             read_labels(path)
+
+
+class TestRegionCsv:
+    def test_reads_regions_and_the_frames_that_have_one(self, tmp_path):
+        path = tmp_path / "regions.csv"
+        path.write_text(
+            "video,frame,x1,y1,x2,y2,track\na.mp4,4,1,2,3,4,0\na,3,0,0,9.5,9,1\na,4,5,5,6,6,\nb,,,,,,\n\n"
+        )
+        labels = read_labels(path)
+        assert labels.intervals == {"a": ((3, 5),), "b": ()}
+        regions = labels.regions("a")
+        assert regions.frame.tolist() == [3, 4, 4]
+        assert regions.box_xyxy.tolist() == [[0, 0, 9.5, 9], [1, 2, 3, 4], [5, 5, 6, 6]]
+        assert regions.track.tolist() == [1, 0, NO_TRACK]
+        assert len(labels.regions("b")) == 0
+
+    @pytest.mark.parametrize("frames", ["labels.csv", "a.npy", None])
+    def test_folder_with_labels_of_frames_and_of_regions(self, tmp_path, frames):
+        (tmp_path / "regions.csv").write_text("video,frame,x1,y1,x2,y2\na,1,0,0,2,2\n")
+        if frames == "labels.csv":
+            (tmp_path / frames).write_text("video,start,end\na,1,3\n")
+        elif frames:
+            np.save(tmp_path / frames, np.array([0, 1, 1]))
+        labels = read_labels(tmp_path)
+        assert labels.frames("a", 3).tolist() == ([0, 1, 1] if frames else [0, 1, 0])
+        assert labels.regions("a").track.tolist() == [NO_TRACK]
+
+    @pytest.mark.parametrize(
+        ("row", "message"),
+        [
+            ("a,1,0,0,2", ":2: expected video,frame,x1"),
+            (",1,0,0,2,2", ":2: expected video,frame,x1"),
+            ("a,1.5,0,0,2,2", ":2: expected numbers"),
+            ("a,1,0,0,two,2", ":2: expected numbers"),
+            ("a,,0,0,2,2", ":2: expected numbers"),
+            ("a,-1,0,0,2,2", ":2: frame and track count from 0"),
+            ("a,1,2,0,2,2", ":2: .* is no box"),
+            ("a,1,0,0,nan,2", ":2: .* is no box"),
+            ("a,1,-1,0,2,2", ":2: .* is no box"),
+        ],
+    )
+    def test_bad_row_is_named(self, tmp_path, row, message):
+        path = tmp_path / "regions.csv"
+        path.write_text("video,frame,x1,y1,x2,y2\n" + row)
+        with pytest.raises(InputError, match=f"regions.csv{message}"):
+            read_labels(path)
+
+    @pytest.mark.parametrize(
+        ("files", "message"),
+        [
+            ({"labels.csv": "video,start,end\n", "a.txt": "0"}, "keep one kind"),
+            ({"regions.csv": "video,frame,x1,y1,x2,y2\n"}, "holds no row"),
+        ],
+    )
+    def test_unusable_folder(self, tmp_path, files, message):
+        for name, content in files.items():
+            (tmp_path / name).write_text(content)
+        with pytest.raises(InputError, match=message):
+            read_labels(tmp_path)
 
 
 class TestArrays:

@@ -9,6 +9,7 @@ from mulde.data.errors import InputError
 from mulde.data.files import natural_key
 from mulde.data.layout_ucsd import read_ground_truth
 from mulde.data.layouts import LAYOUTS, find_videos, open_dataset, open_folders, recognise_layout
+from mulde.data.published import PUBLISHED
 from mulde.data.readers import open_frames
 
 
@@ -157,7 +158,9 @@ class TestOpenFolders:
 
 class TestOpenDataset:
     def test_unknown_layout(self, tmp_path):
-        with pytest.raises(InputError, match="unknown layout 'ped2': it is auto, folder, ucsd_ped"):
+        with pytest.raises(
+            InputError, match=r"unknown layout 'ped2': it is auto, avenue, folder, .*ucsd_ped"
+        ):
             open_dataset(tmp_path, "ped2")
 
     def test_nothing_recognised(self, tmp_path):
@@ -183,8 +186,9 @@ def ped1(tmp_path) -> Path:
     make(root, *(f"Train/Train{n:03d}/{f:03d}.tif" for n in range(1, 35) if n != 7 for f in (1, 2)))
     make(root, *(f"Test/Test{n:03d}/{f:03d}.tif" for n in (2, 4) for f in range(1, 9)))
     make(
-        root, "Test/Test002/._001.tif", "Test/Test002/.DS_Store", "Test/Test002_gt/001.bmp", "Test/._Test001"
-    )
+        root, "Test/Test002/._001.tif", "Test/Test002/.DS_Store", "Test/._Test001",
+        *(f"Test/Test002_gt/{f:03d}.bmp" for f in range(1, 9)),
+    )  # fmt: skip
     (root / "Test" / "UCSDped1.m").write_text(
         "TestVideoFile = {};\n"
         "TestVideoFile{end+1}.gt_frame = [1:2];\n"
@@ -222,6 +226,14 @@ class TestUcsd:
         make(ped1.parent, "UCSDped2/Train/Train001/001.tif", "UCSDped2/Test/Test001/001.tif")
         with pytest.raises(InputError, match="holds UCSDped1 and UCSDped2: give one"):
             open_dataset(ped1.parent)
+
+    @pytest.mark.parametrize("n_masks", [0, 7])
+    def test_masks_that_are_not_one_a_frame(self, ped1, n_masks):
+        for mask in sorted((ped1 / "Test" / "Test002_gt").iterdir())[n_masks:]:
+            mask.unlink()
+        dataset = open_dataset(ped1)
+        assert not dataset.labels.has_regions
+        assert ("Test002_gt holds 7 masks for 8 frames" in dataset.notes[-1]) == (n_masks == 7)
 
     def test_frames_missing_from_a_clip(self, ped1):
         (ped1 / "Test" / "Test004" / "003.tif").unlink()
@@ -286,3 +298,10 @@ def test_official_ped2_as_videos(shared_folder):
     with open_frames(dataset.test[0]) as frames:
         assert frames.info.n_frames_claimed == 180
     assert int(dataset.labels.frames("Test001", 180).sum()) == 120
+
+
+def test_official_ucsd_ground_truth(shared_folder):
+    clips = read_ground_truth(shared_folder / "ucsd_layout" / "UCSDped2" / "Test" / "UCSDped2.m")
+    assert len(clips) == 12
+    assert sum(end - start for clip in clips for start, end in clip) == PUBLISHED["UCSDped2"].abnormal_frames
+    assert [clip[0][0] for clip in clips[7:11]] == [0, 0, 0, 0]  # Test008 … Test011: from the first frame on

@@ -1,0 +1,70 @@
+"""Read what label files of MATLAB hold: matrices and cells, of version 7.3 (which is HDF5) or older."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mulde.data.errors import InputError
+
+
+def read_variables(path: Path) -> dict[str, NDArray[np.generic]]:
+    """Read all variables: a matrix as (rows, columns), a cell array as object array of its cells.
+
+    Raises:
+        InputError: the file is missing, or no .mat file; the text says so.
+    """
+    from scipy.io import loadmat
+
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+        if start.startswith(b"MATLAB 7.3 MAT-f") or start.startswith(b"\x89HDF"):
+            return _read_hdf5(path)
+        found = loadmat(path)
+    # loadmat lets nearly anything through for a damaged file
+    except Exception as error:
+        raise InputError(f"{path} cannot be read as a .mat file ({error}): copy it again") from error
+    return {name: value for name, value in found.items() if not name.startswith("__")}
+
+
+def read_cells(path: Path, name: str) -> list[NDArray[np.generic]]:
+    """Read one variable that is a row or column of cells, each a matrix.
+
+    Raises:
+        InputError: the file cannot be read, or the variable is missing or something else.
+    """
+    variables = read_variables(path)
+    if name not in variables:
+        raise InputError(f"{path} has no variable {name}, but {', '.join(sorted(variables)) or 'none'}")
+    cells = variables[name]
+    if cells.dtype != object:
+        raise InputError(f"{path}: {name} is no cell array")
+    return [np.asarray(cell) for cell in cells.ravel()]
+
+
+def _read_hdf5(path: Path) -> dict[str, NDArray[np.generic]]:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return {
+            name: _read_dataset(file, value)
+            for name, value in file.items()
+            if isinstance(value, h5py.Dataset)  # the group #refs# is what cells point to
+        }
+
+
+def _read_dataset(file: Any, dataset: Any) -> NDArray[np.generic]:
+    """Read a dataset; MATLAB counts by columns, so that rows and columns come swapped."""
+    if dataset.attrs.get("MATLAB_empty", 0):
+        return np.zeros((0, 0))
+    content = dataset[()].T
+    if content.dtype != object:
+        return np.asarray(content)
+    cells = np.empty(content.shape, dtype=object)
+    for index in np.ndindex(content.shape):
+        cells[index] = _read_dataset(file, file[content[index]])
+    return cells
