@@ -1,7 +1,7 @@
 """The feature cache: one HDF5 file a video and stream, complete or not there.
 
     CACHE/<stream>/<key>/stream.json     what the key stands for, in plain words
-    CACHE/<stream>/<key>/<video>.h5      features, frame and box, with their provenance
+    CACHE/<stream>/<key>/<video>.h5      features and frame, box of objects, start and stop of clips
 
 A key is a hash of everything that decides the features but the video's content; that is checked against the
 identity kept in the file. A file is written under a temporary name, fsynced and renamed.
@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -26,17 +26,47 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from mulde.data.atomic import replacing, require_writable, write_text
-from mulde.data.errors import InputError, VideoError
+from mulde.data.cache_read import (
+    COLUMNS,
+    DESCRIPTION,
+    SCHEMA_VERSION,
+    CacheFileError,
+    Entry,
+    StreamFolder,
+    list_streams,
+    open_hdf5,
+    read_entry,
+    read_frame_seconds,
+    read_rows,
+    verify_entry,
+)
+from mulde.data.errors import VideoError
 from mulde.data.features import FeatureRows
 from mulde.data.identity import SourceIdentity, is_unchanged
 from mulde.data.version import mulde_version
 from mulde.data.video import DecodeReport, Video
 
-SCHEMA_VERSION = 1
+__all__ = [
+    "CacheFileError",
+    "Entry",
+    "FeatureCache",
+    "RowWriter",
+    "StreamFolder",
+    "StreamKey",
+    "digest_of",
+    "list_streams",
+    "open_hdf5",
+    "read_entry",
+    "read_frame_seconds",
+    "read_rows",
+    "verify_entry",
+]
+
 _KEY_CHARACTERS = 12
 _SPOOL_BYTES = 64 * 2**20  # rows beyond this wait on disk, so that memory stays bounded on a ten-hour video
 _COPY_ROWS = 65_536
-_LOCKS = ".locks"
+LOCKS = ".locks"
+"""Folder of the cache for the locks of videos that are being extracted."""
 
 _log = logging.getLogger(__name__)
 
@@ -61,27 +91,6 @@ class StreamKey:
         return digest_of({"schema": SCHEMA_VERSION, **self.settings})[:_KEY_CHARACTERS]
 
 
-@dataclass(frozen=True)
-class Entry:
-    """What a cached file says about itself, without its rows."""
-
-    path: Path
-    video: str
-    n_rows: int
-    n_features: int
-    identity: SourceIdentity
-    report: DecodeReport
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes on disk."""
-        return self.path.stat().st_size
-
-
-class CacheFileError(InputError):
-    """A cached file is damaged or is not one of ours."""
-
-
 class FeatureCache:
     """Features on disk, shared by runs and by processes."""
 
@@ -96,8 +105,12 @@ class FeatureCache:
         """Return where the rows of a video are kept."""
         return self.folder / key.stream / key.key / f"{video}.h5"
 
-    def find(self, key: StreamKey, video: Video) -> Entry | None:
-        """Return the entry of a video if it is there, readable, and made from the file as it is now."""
+    def find(self, key: StreamKey, video: Video, frames_per_second: float | None = None) -> Entry | None:
+        """Return the entry of a video if it is there, readable, and made from the file as it is now.
+
+        Args:
+            frames_per_second: of folders of images, whose files do not say it; None for any.
+        """
         path = self.entry_path(key, video.name)
         if not path.exists():
             return None
@@ -105,6 +118,8 @@ class FeatureCache:
             entry = read_entry(path)
         except CacheFileError as error:
             _log.warning("%s; it will be made again", error)
+            return None
+        if video.is_frame_folder and frames_per_second not in (None, entry.report.fps):
             return None
         try:
             return entry if is_unchanged(video, entry.identity) else None
@@ -117,17 +132,20 @@ class FeatureCache:
 
     @contextmanager
     def writer(
-        self, key: StreamKey, video: Video, n_features: int, *, has_boxes: bool
+        self, key: StreamKey, video: Video, n_features: int, *, has_boxes: bool, has_spans: bool = False
     ) -> Iterator[RowWriter]:
-        """Collect rows in bounded memory; only `commit` puts the file in place."""
+        """Collect rows in bounded memory; only `commit` puts the file in place.
+
+        Args:
+            has_boxes: whether the rows are about boxes.
+            has_spans: whether they are about clips, with `start` and `stop`.
+        """
         self._describe(key)
-        path = self.entry_path(key, video.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        writer = RowWriter(path, video.name, n_features, has_boxes)
-        try:
+        path, source = self.entry_path(key, video.name), str(video.path.resolve())
+        with write_rows(
+            path, video.name, n_features, has_boxes=has_boxes, has_spans=has_spans, source=source
+        ) as writer:
             yield writer
-        finally:
-            writer.close()
 
     @contextmanager
     def claim(
@@ -138,9 +156,19 @@ class FeatureCache:
         Args:
             on_wait: called every second while waiting.
         """
-        locks = self.folder / _LOCKS
+        with self.claim_name(
+            str(video.split_folder.resolve()), video.name, wait=wait, on_wait=on_wait
+        ) as is_ours:
+            yield is_ours
+
+    @contextmanager
+    def claim_name(
+        self, split_folder: str, name: str, *, wait: bool, on_wait: Callable[[], None] = lambda: None
+    ) -> Iterator[bool]:
+        """Do as `claim` for a video that may not be there any more: its split's whole path, and its name."""
+        locks = self.folder / LOCKS
         locks.mkdir(parents=True, exist_ok=True)
-        name = digest_of([str(video.split_folder.resolve()), video.name])[:32]
+        name = digest_of([split_folder, name])[:32]
         lock = FileLock(locks / f"{name}.lock", timeout=1 if wait else 0)
         while not lock.is_locked:
             try:
@@ -180,24 +208,64 @@ class FeatureCache:
             return None
 
     def _describe(self, key: StreamKey) -> None:
-        path = self.folder / key.stream / key.key / "stream.json"
-        if path.exists():
-            return
-        content = {"stream": key.stream, "key": key.key, "schema_version": SCHEMA_VERSION, **key.settings}
-        write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        path = self.folder / key.stream / key.key / DESCRIPTION
+        if not path.exists():
+            write_description(path, key, {})
+
+
+def write_description(path: Path, key: StreamKey, notes: Mapping[str, Any]) -> None:
+    """Write a stream.json: what a key stands for, and notes that do not enter the key."""
+    content = {
+        "stream": key.stream,
+        "key": key.key,
+        "schema_version": SCHEMA_VERSION,
+        **key.settings,
+        **notes,
+    }
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def write_rows(
+    path: Path, video: str, n_features: int, *, has_boxes: bool, has_spans: bool, source: str
+) -> Iterator[RowWriter]:
+    """Collect the rows of one file in bounded memory; only `commit` puts it in place.
+
+    Args:
+        source: where the video, or the file that is imported, lies.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = RowWriter(path, video, n_features, has_boxes, has_spans, source)
+    try:
+        yield writer
+    finally:
+        writer.close()
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of this file."""
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 class RowWriter:
     """Rows on their way into one file of the cache."""
 
-    def __init__(self, path: Path, video: str, n_features: int, has_boxes: bool) -> None:
-        self._path, self._video = path, video
+    def __init__(
+        self, path: Path, video: str, n_features: int, has_boxes: bool, has_spans: bool, source: str
+    ) -> None:
+        self._path, self._video, self._source = path, video, source
         self._columns: dict[str, tuple[type, tuple[int, ...]]] = {
             "features": (np.float32, (n_features,)),
             "frame": (np.int64, ()),
         }
         if has_boxes:
             self._columns["box"] = (np.float32, (4,))
+        if has_spans:
+            self._columns |= {"start": (np.int64, ()), "stop": (np.int64, ())}
         self._spools: dict[str, IO[bytes]] = {
             name: tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=str(path.parent))  # noqa: SIM115  # close() ends it
             for name in self._columns
@@ -212,9 +280,8 @@ class RowWriter:
         if len(rows) and rows.frame[0] < self._last_frame:
             raise ValueError(f"rows of frame {rows.frame[0]} come after those of frame {self._last_frame}")
         self._last_frame = int(rows.frame[-1]) if len(rows) else self._last_frame
-        columns = {"features": rows.features, "frame": rows.frame, "box": rows.box_xyxy}
         for name, spool in self._spools.items():
-            values = columns[name]
+            values = getattr(rows, COLUMNS[name])
             assert values is not None
             spool.write(np.ascontiguousarray(values).tobytes())
         self._n_rows += len(rows)
@@ -230,6 +297,7 @@ class RowWriter:
         with _whole_file(self._path) as file:
             file.attrs["schema_version"] = SCHEMA_VERSION
             file.attrs["video"] = self._video
+            file.attrs["source_path"] = self._source
             file.attrs["source"] = json.dumps(identity.to_dict())
             file.attrs["n_frames"] = report.n_frames
             file.attrs["fps"] = report.fps
@@ -254,135 +322,6 @@ class RowWriter:
         """Let go of what was collected."""
         for spool in self._spools.values():
             spool.close()
-
-
-def read_entry(path: Path) -> Entry:
-    """Read what a cached file says about itself.
-
-    Raises:
-        CacheFileError: the file is damaged, incomplete or of another schema.
-    """
-    with open_hdf5(path) as file:
-        n_rows, n_features = file["features"].shape
-        report = json.loads(file.attrs["decode_report"])
-        report["warnings"] = tuple(report["warnings"])
-        return Entry(
-            path=path,
-            video=str(file.attrs["video"]),
-            n_rows=n_rows,
-            n_features=n_features,
-            identity=SourceIdentity.from_dict(json.loads(file.attrs["source"])),
-            report=DecodeReport(**report),
-        )
-
-
-def read_rows(path: Path) -> FeatureRows:
-    """Read all rows of a cached file.
-
-    Raises:
-        CacheFileError: the file is damaged, incomplete or of another schema.
-    """
-    with open_hdf5(path) as file:
-        box = file["box"][()] if "box" in file else None
-        return FeatureRows(file["features"][()], file["frame"][()], box)
-
-
-def read_frame_seconds(path: Path) -> NDArray[np.float64]:
-    """Read when each frame is shown, (n_frames,) seconds from the first on.
-
-    Raises:
-        CacheFileError: the file is damaged, incomplete or of another schema.
-    """
-    with open_hdf5(path) as file:
-        seconds: NDArray[np.float64] = file["frame_seconds"][()]
-        return seconds
-
-
-def read_features(paths: Sequence[Path]) -> NDArray[np.float32]:
-    """Read the feature matrices of many videos into one array (N, D), without a second copy.
-
-    Raises:
-        CacheFileError: a file is damaged, or the files differ in D.
-    """
-    shapes = []
-    for path in paths:
-        with open_hdf5(path) as file:
-            shapes.append(file["features"].shape)
-    widths = {shape[1] for shape in shapes}
-    if len(widths) > 1:
-        raise CacheFileError(f"cached features differ in length ({sorted(widths)}) below {paths[0].parent}")
-    matrix = np.empty((sum(shape[0] for shape in shapes), widths.pop() if widths else 0), np.float32)
-    start = 0
-    for path, (n_rows, _) in zip(paths, shapes, strict=True):
-        with open_hdf5(path) as file:
-            if n_rows:
-                file["features"].read_direct(matrix, dest_sel=np.s_[start : start + n_rows])
-        start += n_rows
-    return matrix
-
-
-@contextmanager
-def open_hdf5(path: Path) -> Iterator[h5py.File]:
-    """Open a cached file for reading; whatever is wrong inside becomes a CacheFileError that names it."""
-    try:
-        with h5py.File(path, "r") as file:
-            version = int(file.attrs["schema_version"])
-            if version != SCHEMA_VERSION:
-                raise CacheFileError(
-                    f"{path} has schema version {version}, this mulde reads {SCHEMA_VERSION}: delete it"
-                )
-            yield file
-    except CacheFileError:
-        raise
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise CacheFileError(f"{path} is damaged ({error}): delete it and run extract again") from None
-
-
-@dataclass(frozen=True)
-class StreamFolder:
-    """One key of one stream, as `cache list` shows it."""
-
-    stream: str
-    key: str
-    description: Mapping[str, Any]
-    entries: tuple[Path, ...]
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of all entries."""
-        return sum(path.stat().st_size for path in self.entries)
-
-
-def list_streams(folder: Path) -> list[StreamFolder]:
-    """Return what a cache holds, by stream and key."""
-    found = []
-    for description_path in sorted(folder.glob("*/*/stream.json")):
-        try:
-            description = json.loads(description_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            description = {}
-        home = description_path.parent
-        entries = tuple(sorted(path for path in home.rglob("*.h5") if not path.name.startswith(".")))
-        found.append(StreamFolder(home.parent.name, home.name, description, entries))
-    return found
-
-
-def verify_entry(path: Path) -> str | None:
-    """Read a cached file in full; return what is wrong with it, or None."""
-    try:
-        with open_hdf5(path) as file:
-            if "video" not in file.attrs:  # a product of several videos
-                for name in file:
-                    _ = file[name][()]
-                return None
-        rows, entry = read_rows(path), read_entry(path)
-    except ValueError as error:
-        return str(error)
-    if not np.isfinite(rows.features).all():
-        return f"{path} holds features that are not finite"
-    if len(rows) and (rows.frame[0] < 0 or rows.frame[-1] >= entry.report.n_frames):
-        return f"{path} has rows of frames outside the {entry.report.n_frames} decoded ones"
-    return None
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from mulde.data.errors import VideoError
+from mulde.data.errors import InputError, VideoError
 from mulde.data.files import list_images
 from mulde.data.video import Video
 
@@ -60,18 +60,36 @@ def identify(video: Video, *, with_digest: bool) -> SourceIdentity:
     """
     try:
         files = list_images(video.path) if video.is_frame_folder else [video.path]
-        stats = [file.stat() for file in files]
-        times = [stat.st_mtime_ns for stat in stats]
-        if video.is_frame_folder:
-            times.append(video.path.stat().st_mtime_ns)  # a renamed image changes no other time
-        return SourceIdentity(
-            size_bytes=sum(stat.st_size for stat in stats),
-            mtime_ns=max(times),
-            n_files=len(files),
-            digest=_digest(files, with_names=video.is_frame_folder) if with_digest else "",
-        )
+        # a renamed image changes no time but the folder's
+        folder = video.path if video.is_frame_folder else None
+        return _identify(files, folder, with_digest=with_digest)
     except OSError as error:
         raise VideoError(f"{video.path} cannot be read ({error.strerror}): check the path") from error
+
+
+def identify_file(path: Path) -> SourceIdentity:
+    """Describe what a file that is no video is like now, with its digest.
+
+    Raises:
+        InputError: The file is not there or cannot be read.
+    """
+    try:
+        return _identify([path], None, with_digest=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check the path") from error
+
+
+def _identify(files: list[Path], folder: Path | None, *, with_digest: bool) -> SourceIdentity:
+    stats = [file.stat() for file in files]
+    times = [stat.st_mtime_ns for stat in stats]
+    if folder is not None:
+        times.append(folder.stat().st_mtime_ns)
+    return SourceIdentity(
+        size_bytes=sum(stat.st_size for stat in stats),
+        mtime_ns=max(times),
+        n_files=len(files),
+        digest=_digest(files, with_names=folder is not None) if with_digest else "",
+    )
 
 
 def is_unchanged(video: Video, known: SourceIdentity) -> bool:

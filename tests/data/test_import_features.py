@@ -153,6 +153,13 @@ def test_one_file_with_an_array_a_video(tmp_path: Path, cache: Path) -> None:
     assert found == {"9": (4, 4), "cam1/10": (10, 10), "cam1/11": (10, 3)}
 
 
+def test_objects_in_an_archive_are_refused(tmp_path: Path, cache: Path) -> None:
+    for arrays in ({"a": objects([1, 2])}, {"a": objects([1, 2]), "b": DENSE}):
+        np.savez(tmp_path / "a.npz", **arrays)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=r"a\.npz cannot be read .*Object arrays"):
+            take(tmp_path / "a.npz", cache)
+
+
 def test_rows_without_a_measurement_are_kept(tmp_path: Path, cache: Path) -> None:
     values = DENSE.copy()
     values[3] = np.nan

@@ -1,0 +1,179 @@
+"""Read what the feature cache holds: entries, rows, and what is wrong with a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from mulde.data.errors import InputError
+from mulde.data.features import FeatureRows, is_without_measurement
+from mulde.data.identity import SourceIdentity
+from mulde.data.video import DecodeReport
+
+SCHEMA_VERSION = 1
+DESCRIPTION = "stream.json"
+"""What a key stands for, in plain words; its place makes a folder a stream's."""
+COLUMNS = {"features": "features", "frame": "frame", "box": "box_xyxy", "start": "start", "stop": "stop"}
+"""The datasets of a file, and the fields of `FeatureRows` that they hold."""
+BOXES_STREAM = "boxes"
+"""The stream of the boxes themselves: a measure of a box can be NaN alone, where nothing has measured it."""
+IMPORTED = "imported"
+"""Stands in the place of a decoder in the report of features that were made elsewhere."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a cached file says about itself, without its rows."""
+
+    path: Path
+    video: str
+    n_rows: int
+    n_features: int
+    identity: SourceIdentity
+    report: DecodeReport
+    source: str | None = None
+    """Where the video, or the file that was imported, was; None in files that do not say."""
+    is_imported: bool = False
+    """Whether the features were made elsewhere: the cache can then not make them again."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes on disk."""
+        return self.path.stat().st_size
+
+
+class CacheFileError(InputError):
+    """A cached file is damaged or is not one of ours."""
+
+
+def read_entry(path: Path) -> Entry:
+    """Read what a cached file says about itself.
+
+    Raises:
+        CacheFileError: the file is damaged, incomplete or of another schema.
+    """
+    with open_hdf5(path) as file:
+        n_rows, n_features = file["features"].shape
+        report = json.loads(file.attrs["decode_report"])
+        report["warnings"] = tuple(report["warnings"])
+        return Entry(
+            path=path,
+            video=str(file.attrs["video"]),
+            n_rows=n_rows,
+            n_features=n_features,
+            identity=SourceIdentity.from_dict(json.loads(file.attrs["source"])),
+            report=DecodeReport(**report),
+            source=str(file.attrs["source_path"]) if "source_path" in file.attrs else None,
+            is_imported=report["backend"] == IMPORTED,
+        )
+
+
+def read_rows(path: Path) -> FeatureRows:
+    """Read all rows of a cached file.
+
+    Raises:
+        CacheFileError: the file is damaged, incomplete or of another schema.
+    """
+    with open_hdf5(path) as file:
+        return FeatureRows(**{field: file[name][()] for name, field in COLUMNS.items() if name in file})
+
+
+def read_frame_seconds(path: Path) -> NDArray[np.float64]:
+    """Read when each frame is shown, (n_frames,) seconds from the first on.
+
+    Raises:
+        CacheFileError: the file is damaged, incomplete or of another schema.
+    """
+    with open_hdf5(path) as file:
+        seconds: NDArray[np.float64] = file["frame_seconds"][()]
+        return seconds
+
+
+@contextmanager
+def open_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Open a cached file for reading; whatever is wrong inside becomes a CacheFileError that names it."""
+    try:
+        with h5py.File(path, "r") as file:
+            version = int(file.attrs["schema_version"])
+            if version != SCHEMA_VERSION:
+                raise CacheFileError(
+                    f"{path} has schema version {version}, this mulde reads {SCHEMA_VERSION}: delete it"
+                )
+            yield file
+    except CacheFileError:
+        raise
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise CacheFileError(f"{path} is damaged ({error}): delete it and run extract again") from None
+
+
+@dataclass(frozen=True)
+class StreamFolder:
+    """One key of one stream, as `cache list` shows it."""
+
+    stream: str
+    key: str
+    home: Path
+    """The folder itself."""
+    description: Mapping[str, Any]
+    """What `stream.json` says; {} where it cannot be read."""
+    entries: tuple[Path, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all entries."""
+        return sum(path.stat().st_size for path in self.entries)
+
+
+def list_streams(folder: Path) -> list[StreamFolder]:
+    """Return what a cache holds, by stream and key."""
+    found = []
+    for description_path in sorted(folder.glob(f"*/*/{DESCRIPTION}")):
+        try:
+            description = json.loads(description_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            description = None
+        if not isinstance(description, dict):
+            description = {}
+        home = description_path.parent
+        entries = tuple(sorted(path for path in home.rglob("*.h5") if not path.name.startswith(".")))
+        found.append(StreamFolder(home.parent.name, home.name, home, description, entries))
+    return found
+
+
+def holds_rows(path: Path) -> bool:
+    """Whether a cached file is of one video; a product of several, such as a background, has no rows.
+
+    Raises:
+        CacheFileError: the file is damaged, incomplete or of another schema.
+    """
+    with open_hdf5(path) as file:
+        return "video" in file.attrs
+
+
+def verify_entry(path: Path) -> str | None:
+    """Read a cached file in full; return what is wrong with it, or None."""
+    try:
+        if not holds_rows(path):
+            with open_hdf5(path) as file:
+                for name in file:
+                    _ = file[name][()]
+            return None
+        rows, entry = read_rows(path), read_entry(path)
+    except ValueError as error:
+        return str(error)
+    # CACHE/<stream>/<key>/a/b.h5: the video's name a/b says how far up the stream's folder is
+    is_of_boxes = path.parents[entry.video.count("/") + 1].name == BOXES_STREAM
+    measured = rows.features[~is_without_measurement(rows.features)]
+    if np.isinf(measured).any() or (np.isnan(measured).any() and not is_of_boxes):
+        return f"{path} holds features that are not finite"
+    if len(rows) and (rows.frame[0] < 0 or rows.frame[-1] >= entry.report.n_frames):
+        return f"{path} has rows of frames outside the {entry.report.n_frames} decoded ones"
+    return None

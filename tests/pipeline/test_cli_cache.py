@@ -1,0 +1,112 @@
+"""The cache commands: what they say, what they ask, and their exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+RunCli = Callable[..., Any]
+
+
+@pytest.fixture
+def cache(cli: RunCli, tmp_path: Path) -> Path:
+    """A cache with an imported stream of one video, called [a]."""
+    folder = tmp_path / "cache"
+    np.save(tmp_path / "[a].npy", np.zeros((4, 3)))
+    result = cli(
+        "cache", "import", tmp_path / "[a].npy", "--stream", "pose", "--as", "x/y", "--cache", folder
+    )
+    assert result.code == 0, result.err
+    assert "1 videos, 4 frames, 4 rows of 3 features, 25 frames/s (assumed, see --fps)" in result.out
+    return folder
+
+
+@pytest.mark.parametrize("command", ["list", "verify", "repair", "prune"])
+def test_no_cache(cli: RunCli, command: str) -> None:
+    result = cli("cache", command, "--cache", "nowhere")
+    assert result.code == 2
+    assert "there is no cache at nowhere: give --cache DIR" in result.err
+
+
+def test_list_and_verify(cli: RunCli, cache: Path) -> None:
+    assert "[a].npy" in cli("cache", "list", "--cache", cache).out
+    result = cli("cache", "verify", "--cache", cache)
+    assert (result.code, result.out) == (0, "1 files, 0 damaged\n")
+
+
+def test_importing_twice_says_so(cli: RunCli, cache: Path, tmp_path: Path) -> None:
+    again = cli("cache", "import", tmp_path / "[a].npy", "--stream", "pose", "--as", "x/y", "--cache", cache)
+    assert again.code == 0
+    assert "up to date" in again.out
+
+
+def test_export_and_import(cli: RunCli, cache: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pose.h5"
+    result = cli("cache", "export", "--stream", "pose", out, "--cache", cache)
+    assert result.code == 0
+    assert "1 videos" in result.out
+    assert cli("cache", "import", out, "--stream", "pose", "--as", "again", "--cache", cache).code == 0
+    result = cli("cache", "export", "--stream", "pose", out, "--cache", cache)
+    assert result.code == 2
+    assert "2 kinds of pose" in result.err
+
+
+def test_repair_leaves_imported_features(cli: RunCli, cache: Path) -> None:
+    (path,) = cache.rglob("*.h5")
+    path.write_bytes(b"damaged")
+    result = cli("cache", "repair", "--cache", cache)
+    assert result.code == 2
+    assert "imported as x/y: import that again with --replace" in result.err
+    assert "1 files checked, 0 files (0.0 MB) deleted; 1 left alone" in result.out
+
+
+def test_repair_deletes_damaged_files(cli: RunCli, cache: Path) -> None:
+    home = cache / "velocity" / "0123"
+    home.mkdir(parents=True)
+    (home / "stream.json").write_text("{}")
+    (home / "a.h5").write_bytes(b"damaged")
+    result = cli("cache", "repair", "--dry-run", "--cache", cache)
+    assert "velocity/0123/a.h5: " in result.out
+    assert "would be deleted" in result.out
+    assert (home / "a.h5").exists()
+    assert cli("cache", "repair", "--cache", cache).code == 0
+    assert not home.exists()
+
+
+def test_prune_lists_and_asks(cli: RunCli, cache: Path) -> None:
+    result = cli("cache", "prune", "--cache", cache)
+    assert (result.code, result.out) == (0, "0 files (0.0 MB) would be deleted\n")
+    (path,) = cache.rglob("*.h5")
+    chosen = ("--stream", "pose", "--cache", cache)
+    result = cli("cache", "prune", "--dry-run", *chosen)
+    assert result.code == 0
+    assert "[a].h5: made 20" in result.out
+    result = cli("cache", "prune", *chosen)
+    assert result.code == 2
+    assert "nothing was deleted: 1 files would go, give --yes" in result.err
+    assert path.exists()
+    result = cli("cache", "prune", "--yes", *chosen)
+    assert result.code == 0
+    assert "1 files" in result.out
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--lengths", "a"), "must be whole numbers with commas"),
+        (("--fps", "0"), "fps is 0.0"),
+        (("--whiten", "0"), "at least 1 component"),
+        (("--videos", "nothere.txt"), "nothere.txt cannot be read"),
+        (("--clip-lengths", "nothere.txt"), "nothere.txt cannot be read"),
+    ],
+)
+def test_mistakes_are_named(cli: RunCli, tmp_path: Path, options: tuple[str, str], message: str) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((4, 3)))
+    result = cli("cache", "import", tmp_path / "a.npy", "--stream", "pose", "--as", "x", *options)
+    assert result.code == 2
+    assert message in result.err
