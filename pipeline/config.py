@@ -2,29 +2,56 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
+import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mulde.data.errors import InputError
+from mulde.detector.settings import (
+    PAPER,
+    SETTINGS,
+    AggregationKind,
+    EnergySettings,
+    Precision,
+    Schedule,
+)
 from mulde.extractors.settings import (
+    AppearanceSettings,
     BoxSettings,
+    ClipSettings,
     FlowSettings,
+    FrameSettings,
     HogSettings,
+    PoseSettings,
     SceneSettings,
     StillnessSettings,
     VelocitySettings,
 )
 
-StreamName = Literal["velocity", "direction", "stillness", "hog"]
+_Width = Annotated[int, Field(ge=1)]
+_MAY_BE_NONE = ("max_steps", "minutes", "ema_decay", "patience")
+"""Settings of the detector for which null is a value, and not the default."""
+StreamName = Literal["velocity", "direction", "stillness", "hog", "pose", "appearance", "clip", "frame"]
 PRESETS: dict[str, dict[str, Any]] = {
     # boxes and features from motion alone: no weights, no GPU, no network
     "motion": {},
+    # the paper's object-centric setup: a detector's boxes joined with motion boxes, described in three ways
+    "object": {
+        "extract": {
+            "streams": ["velocity", "pose", "appearance"],
+            "boxes": {"finder": "yolo", "join": "gradient"},
+        }
+    },
+    # the paper's frame-centric setup: clips of whole frames, described by a video network
+    "frame": {"extract": {"streams": ["clip"]}},
 }
 
 
@@ -47,14 +74,28 @@ class DataConfig(Section):
     """Root of a data set in place of the three."""
     layout: str = "auto"
     """Layout of `dataset`; see `mulde.data.layouts.LAYOUTS`."""
+    normal_features: str | None = None
+    """In place of videos: the name under which features of normal videos were imported into the cache."""
+    test_features: str | None = None
+    """The name under which features of the test videos were imported."""
 
 
 class ExtractConfig(Section):
     """From frames to features."""
 
-    streams: tuple[StreamName, ...] = Field(("velocity", "direction", "stillness"), min_length=1)
-    """Kinds of features; `hog` is there to be asked for."""
+    plugins: tuple[Path, ...] = ()
+    """Python files that define extractors of your own; see docs/extractors.md."""
+    plugin_settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Settings of plugins by the name of their stream."""
+    streams: tuple[str, ...] = Field(("velocity", "direction", "stillness"), min_length=1)
+    """Kinds of features, each a `StreamName` or, of imported features, as they were called then."""
+    are_imported: bool = False
+    """Whether they were imported; follows from `data.normal_features`, whatever is given here."""
     decoder: Literal["auto", "decord", "pyav"] = "auto"
+    threads: int = Field(1, ge=1)
+    """Threads of a network in each worker process: more than one pay only where there are idle cores."""
+    weights_folder: Path = Path(".cache/mulde/weights")
+    """Where fetched weights are kept; if not given, `weights/` in the cache."""
     stall_seconds: float = Field(120.0, gt=0)
     """A worker that gives no frame for so long is stopped, and the video tried once more with PyAV."""
     scene: SceneSettings = SceneSettings()
@@ -63,39 +104,103 @@ class ExtractConfig(Section):
     velocity: VelocitySettings = VelocitySettings()
     stillness: StillnessSettings = StillnessSettings()
     hog: HogSettings = HogSettings()
+    pose: PoseSettings = PoseSettings()
+    appearance: AppearanceSettings = AppearanceSettings()
+    clip: ClipSettings = ClipSettings()
+    frame: FrameSettings = FrameSettings()
 
     @field_validator("streams")
     @classmethod
-    def _once_each(cls, streams: tuple[StreamName, ...]) -> tuple[StreamName, ...]:
+    def _once_each(cls, streams: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(streams)) < len(streams):
             raise ValueError("a stream is named twice")
         return streams
 
 
 class DetectorConfig(Section):
-    """The density of each stream; see `mulde.detector.MULDE`.
+    """The density of each stream; see `mulde.detector` for what each setting does.
 
-    `widths` and `max_steps` suit features of a few dimensions and a CPU; the paper trains (4096, 4096) units
-    for up to 1000 epochs.
+    A setting that is not given has the value of the preset, or the default in `mulde.detector.settings`.
     """
 
-    widths: tuple[Annotated[int, Field(ge=1)], ...] = Field((256, 256), min_length=1)
-    max_steps: int | None = Field(500, ge=1)
-    epochs: int = Field(1000, ge=1)
-    batch_size: int = Field(2048, ge=1)
-    learning_rate: float = Field(5e-4, gt=0)
-    beta: float = Field(0.1, ge=0)
-    sigma_low: float = Field(1e-3, gt=0)
-    sigma_high: float = Field(1.0, gt=0)
-    n_scales: int = Field(16, ge=1)
-    aggregation: Literal["resolved", "gmm", "gmm_raw", "largest", "max", "mean", "median"] = "resolved"
-    n_components: int = Field(5, ge=1)
+    kind: Literal["mulde", "msma", "single_scale", "knn", "gmm", "mahalanobis"] = "mulde"
+    preset: Literal["default", "paper"] = "default"
+    """Of kinds that train a network; "paper" is what the paper does, for a GPU."""
+    tensorboard: bool = False
+    """Write losses to RUN/tensorboard while training."""
+    widths: Annotated[tuple[_Width, ...], Field(min_length=1)] | Literal["auto"] | None = None
+    layer_norm: bool | None = None
+    dropout: float | None = Field(None, ge=0, lt=1)
+    beta: float | None = Field(None, ge=0)
+    learning_rate: float | None = Field(None, gt=0)
+    batch_size: int | None = Field(None, ge=1)
+    epochs: int | None = Field(None, ge=1)
+    max_steps: int | None = Field(None, ge=1)
+    minutes: float | None = Field(None, gt=0)
+    """Of the whole stage, shared equally by all networks that are trained."""
+    schedule: Schedule | None = None
+    lr_decay: float | None = Field(None, gt=0, le=1)
+    lr_decay_epochs: int | None = Field(None, ge=1)
+    ema_decay: float | None = Field(None, ge=0, lt=1)
+    held_out: float | None = Field(None, ge=0, lt=1)
+    patience: int | None = Field(None, ge=1)
+    steps_between_looks: int | None = Field(None, ge=1)
+    precision: Precision | None = None
+    sigma_low: float | None = Field(None, gt=0)
+    sigma_high: float | None = Field(None, gt=0)
+    n_scales: int | None = Field(None, ge=1)
+    aggregation: AggregationKind | None = None
+    n_components: int | None = Field(None, ge=1)
+    sigma: float | None = Field(None, gt=0)
+    """Of single_scale."""
+    k: int | None = Field(None, ge=1)
+    """Of knn."""
+    covariance_floor: float | None = Field(None, ge=0)
+    """Of gmm and mahalanobis."""
 
     @model_validator(mode="after")
-    def _scales_in_order(self) -> DetectorConfig:
-        if self.sigma_low > self.sigma_high:
-            raise ValueError(f"sigma_low {self.sigma_low} is above sigma_high {self.sigma_high}")
+    def _fits_the_kind(self) -> DetectorConfig:
+        known = SETTINGS[self.kind].__dataclass_fields__.keys()
+        given = {name for name in self.model_fields_set if getattr(self, name) is not None}
+        for name in sorted(given - known - {"kind", "preset", "tensorboard"}):
+            raise ValueError(
+                f"{name} is no setting of detector.kind={self.kind}, which has {', '.join(sorted(known))}"
+            )
+        if not issubclass(SETTINGS[self.kind], EnergySettings):
+            for name in ("preset", "tensorboard"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"detector.kind={self.kind} trains no network: leave {name} out")
+        settings = self.settings()
+        if settings.get("sigma_low", 0) > settings.get("sigma_high", 0):
+            raise ValueError(
+                f"sigma_low {settings['sigma_low']} is above sigma_high {settings['sigma_high']}"
+            )
         return self
+
+    def settings(self) -> dict[str, Any]:
+        """Return every setting of the kind: as given, else of the preset, else the default."""
+        defaults = asdict(SETTINGS[self.kind]())
+        if self.preset == "paper":
+            defaults |= {name: value for name, value in PAPER.items() if name in defaults}
+        given = {
+            name: getattr(self, name)
+            for name in self.model_fields_set & defaults.keys()
+            if getattr(self, name) is not None or name in _MAY_BE_NONE
+        }
+        return {**defaults, **given}
+
+    def resolved(self) -> dict[str, Any]:
+        """Return all that decides about the density, without what is left open."""
+        return {"kind": self.kind, "preset": self.preset, **self.settings()}
+
+
+class TrainConfig(Section):
+    """From features to detectors."""
+
+    by: Literal["all", "scene"] = "all"
+    """One detector a stream for all videos, or one for those of each scene."""
+    memory_gb: float | None = Field(None, gt=0)
+    """Features that take more are read while training; a quarter of the machine's memory if not given."""
 
 
 class ScoreConfig(Section):
@@ -109,6 +214,34 @@ class ScoreConfig(Section):
     """Let fused scores grow only logarithmically beyond the training range, before they are smoothed."""
 
 
+class EvaluateConfig(Section):
+    """From scores and labels to metrics."""
+
+    protocol: str = "mulde"
+    """What is done to the scores before they are measured; see `mulde.pipeline.protocols.PROTOCOLS`."""
+    n_resamples: int = Field(1000, ge=0)
+    """Of the bootstrap over videos behind the intervals; 0 leaves them out."""
+    event_min_share: float = Field(0.0, ge=0, le=1)
+    """Part of an event's frames that must be flagged for it to be found; at least one frame must be."""
+    false_alarms_per_hour: tuple[Annotated[float, Field(ge=0)], ...] = Field((1, 5, 20, 60), min_length=1)
+    """Rates at which the table of events is read."""
+
+    @field_validator("protocol")
+    @classmethod
+    def _known_protocol(cls, name: str) -> str:
+        from mulde.pipeline.protocols import find_protocol  # only here, for it imports numpy
+
+        find_protocol(name)
+        return name
+
+
+class ReportConfig(Section):
+    """The HTML page."""
+
+    n_pictures: int = Field(6, ge=0)
+    """Videos of which the frame of the highest score is shown; the only thing that `report` decodes."""
+
+
 class Config(Section):
     """A run."""
 
@@ -116,7 +249,10 @@ class Config(Section):
     data: DataConfig = DataConfig()
     extract: ExtractConfig = ExtractConfig()
     detector: DetectorConfig = DetectorConfig()
+    train: TrainConfig = TrainConfig()
     score: ScoreConfig = ScoreConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    report: ReportConfig = ReportConfig()
     out: Path | None = None
     """Folder of the run; runs/<dataset>-<preset> if not given."""
     cache: Path = Path(".cache/mulde")
@@ -124,10 +260,23 @@ class Config(Section):
     workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     """Videos that are extracted at the same time."""
     seed: int = 0
+    offline: bool = False
+    """Fetch nothing: missing weights end the run at once. MULDE_OFFLINE=1 in the environment does it too."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_weights_in_the_cache(cls, values: Any) -> Any:
+        extract = values.get("extract", {})
+        if isinstance(values.get("cache"), str | Path) and isinstance(extract, Mapping):
+            return {**values, "extract": {"weights_folder": Path(values["cache"]) / "weights", **extract}}
+        return values
 
     def to_yaml(self) -> str:
         """Return everything, defaults included."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        values = self.model_dump(mode="json")
+        values["detector"] = {"tensorboard": self.detector.tensorboard, **self.detector.resolved()}
+        values["detector"] = json.loads(json.dumps(values["detector"]))  # tuples become lists
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
 def load_config(
@@ -143,6 +292,7 @@ def load_config(
         InputError: a key is unknown (the text names the nearest), or a value is not allowed.
     """
     given: dict[str, Any] = _read_yaml(file) if file else {}
+    from_file = copy.deepcopy(given)
     where = str(file) if file else "the options"
     for key, value in (options or {}).items():
         _put(given, key, value, where)
@@ -151,18 +301,34 @@ def load_config(
         if not separator:
             raise InputError(f"{override!r} is no key=value; a configuration file ends in .yaml")
         _put(given, key.strip(), _parse_value(key, text), override)
+    _refuse_idle_preset(file, from_file, given)
     preset = given.get("preset", Config().preset)
     if not isinstance(preset, str) or preset not in PRESETS:
         raise InputError(f"unknown preset {preset!r}: known are {', '.join(PRESETS)}")
     _refuse_unknown(given, Config().model_dump())
     try:
-        return Config.model_validate(_merge(PRESETS[preset], given))
+        config = Config.model_validate(_merge(PRESETS[preset], given))
+        return _settle_streams(config)
     except ValidationError as error:
         first = error.errors()[0]
         # a value that fits no member of a union is reported below the key, with the member's name
         path = [str(part) for part in first["loc"]]
         name = ".".join(path[: _depth(Config().model_dump(), path)])
         raise InputError(f"{name} = {first['input']!r} is not allowed: {first['msg']}") from None
+
+
+def _refuse_idle_preset(file: Path | None, from_file: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raise InputError where a file, such as that of a run, gives what another preset is asked to set."""
+    before, now = from_file.get("detector"), given.get("detector")
+    if not isinstance(before, Mapping) or not isinstance(now, Mapping):
+        return
+    if now.get("preset", "default") != before.get("preset", "default"):
+        fixed = sorted(before.keys() & PAPER.keys())
+        if fixed:
+            raise InputError(
+                f"detector.preset={now['preset']} would not change detector.{', detector.'.join(fixed)}, "
+                f"which {file} gives: take them out of it"
+            )
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
@@ -208,10 +374,26 @@ def _refuse_unknown(given: Mapping[str, Any], known: Mapping[str, Any], prefix: 
         name = f"{prefix}{key}"
         if key not in known:
             raise InputError(f"unknown configuration key {name}{_nearest(name)}")
-        if isinstance(known[key], Mapping):
+        if isinstance(known[key], Mapping) and name != "extract.plugin_settings":
             if not isinstance(value, Mapping):
                 raise InputError(f"{name} is a group of settings: give {name}.<key>=value")
             _refuse_unknown(value, known[key], f"{name}.")
+
+
+def _settle_streams(config: Config) -> Config:
+    """Note whether features are imported; if not, check the names of streams against those that are known."""
+    are_imported = config.data.normal_features is not None or config.data.test_features is not None
+    extract = config.extract.model_copy(update={"are_imported": are_imported})
+    config = config.model_copy(update={"extract": extract})
+    if are_imported or extract.plugins:
+        return config  # any name may do; it is looked for when data or plugins are opened
+    known = get_args(StreamName)
+    for name in extract.streams:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise InputError(f"extract.streams = {name!r} is not allowed: {hint}known are {', '.join(known)}")
+    return config
 
 
 def _depth(known: Any, path: Sequence[str]) -> int:
