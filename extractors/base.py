@@ -1,20 +1,26 @@
-"""What every extractor is: per-frame preparation that is shared, and one method that describes objects.
+"""What every extractor is: per-frame preparation that is shared, and one method that describes.
 
 A pass over a video (`mulde.extractors.one_pass`) owns the loop: it decodes once, prepares each frame once for
-all that ask for the same preparation, and hands each operator the frames around the one it is about.
+all that ask for the same preparation, and hands each operator the frames around the ones it is about, as many
+at a time as the operator likes.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.video import Frame
+
+NO_CLASS = -1
+"""Class of a box that no detector has named."""
+PERSON = 0
+"""COCO's number of a person, among its 80 classes."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,49 @@ class Objects:
     def __len__(self) -> int:
         return len(self.box_xyxy)
 
+    @property
+    def coverage(self) -> NDArray[np.float32]:
+        """(n_objects,) float32 in [0, 1]: the share of the box that is foreground or moves."""
+        return self.measures[:, 0]
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """(n_objects,) float32 in [0, 1]: how sure a detector is; NaN where none has found the box."""
+        if self.measures.shape[1] < len(DETECTOR_MEASURES):
+            return np.full(len(self), np.nan, np.float32)
+        return self.measures[:, 1]
+
+    @property
+    def class_id(self) -> NDArray[np.int64]:
+        """(n_objects,) int64: the detector's number of the class; `NO_CLASS` where none has found the box."""
+        if self.measures.shape[1] < len(DETECTOR_MEASURES):
+            return np.full(len(self), NO_CLASS, np.int64)
+        return self.measures[:, 2].astype(np.int64)
+
+    @property
+    def may_be_person(self) -> NDArray[np.bool_]:
+        """(n_objects,) bool: a detector says so, or no detector was asked."""
+        if self.measures.shape[1] < len(DETECTOR_MEASURES):
+            return np.ones(len(self), bool)
+        return np.asarray(self.class_id == PERSON)
+
+
+MOTION_MEASURES = ("coverage",)
+DETECTOR_MEASURES = ("coverage", "confidence", "class_id")
+"""All that a finder may measure; one without a detector leaves out the last two."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A frame whose surroundings are complete."""
+
+    index: int
+    """Of the frame, 0-based."""
+    around: Sequence[Any]
+    """Prepared frames in order; fewer at a video's ends."""
+    centre: int
+    """Position of the frame itself in `around`."""
+
 
 @dataclass(frozen=True)
 class Preparation(ABC):
@@ -45,6 +94,28 @@ class Preparation(ABC):
     @abstractmethod
     def start(self) -> Callable[[Frame], Any]:
         """Return a function for the frames of one video, called in order; it may keep the frame before."""
+
+
+@dataclass(frozen=True)
+class RgbFrame(Preparation):
+    """The frame as it is, (H, W, 3) uint8 RGB."""
+
+    def start(self) -> Callable[[Frame], NDArray[np.uint8]]:
+        """Return the function that takes the picture out of a frame."""
+        return lambda frame: frame.rgb
+
+
+@dataclass(frozen=True)
+class Together(Preparation):
+    """Two preparations for one operator: a pair of what they give."""
+
+    first: Preparation
+    second: Preparation
+
+    def start(self) -> Callable[[Frame], tuple[Any, Any]]:
+        """Return both functions in one."""
+        first, second = self.first.start(), self.second.start()
+        return lambda frame: (first(frame), second(frame))
 
 
 @dataclass(frozen=True)
@@ -70,9 +141,27 @@ class Operator(ABC):
         """Prepared frames wanted after the one in question; fewer come at a video's end."""
         return 0
 
+    @property
+    def batch_size(self) -> int:
+        """Frames or clips that are gathered before the operator is asked; it must not change the values."""
+        return 1
+
     def settings(self) -> dict[str, Any]:
-        """Return all that decides the values, as JSON holds it: it enters the cache key."""
-        return {"code_version": self.code_version, **asdict(self)}
+        """Return all that decides the values, as JSON holds it: it enters the cache key.
+
+        These are all fields but those that are not compared.
+        """
+        compared = [field.name for field in fields(self) if field.compare]
+        values = {name: getattr(self, name) for name in compared}
+        plain = {
+            name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+            for name, value in values.items()
+        }
+        return {"code_version": self.code_version, **plain}
+
+    def check(self) -> None:
+        """Raise InputError if a package or a file that the operator needs is not there."""
+        return
 
 
 @dataclass(frozen=True)
@@ -80,15 +169,20 @@ class BoxFinder(Operator):
     """Finds the objects of a frame."""
 
     measure_names: ClassVar[tuple[str, ...]]
+    """`MOTION_MEASURES` or `DETECTOR_MEASURES`."""
 
     @abstractmethod
     def find(self, around: Sequence[Any], centre: int) -> Objects:
         """Return the objects of the frame whose preparation is around[centre]."""
 
+    def find_batch(self, moments: Sequence[Moment]) -> list[Objects]:
+        """Return the objects of each of several frames; networks do it all at once."""
+        return [self.find(moment.around, moment.centre) for moment in moments]
+
 
 @dataclass(frozen=True)
-class Extractor(Operator):
-    """Describes each object of a frame by a vector."""
+class FeatureOperator(Operator):
+    """What extractors of objects and of frames share: the length of a vector, and hints for the detector."""
 
     has_one_unit: ClassVar[bool] = False
     """Whether all features are components of one quantity, so that a detector must not scale them apart."""
@@ -102,6 +196,46 @@ class Extractor(Operator):
     def n_features(self) -> int:
         """D, the length of a vector."""
 
+
+@dataclass(frozen=True)
+class Extractor(FeatureOperator):
+    """Describes each object of a frame by a vector.
+
+    A vector that is NaN throughout says that this object has no measurement of this kind.
+    """
+
     @abstractmethod
     def describe(self, around: Sequence[Any], centre: int, objects: Objects) -> NDArray[np.float32]:
         """Return one vector an object, (n_objects, D) float32, for the frame of around[centre]."""
+
+    def describe_batch(
+        self, moments: Sequence[Moment], objects: Sequence[Objects]
+    ) -> list[NDArray[np.float32]]:
+        """Return the vectors of the objects of each of several frames; networks do it all at once."""
+        return [
+            self.describe(moment.around, moment.centre, of_frame)
+            for moment, of_frame in zip(moments, objects, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class FrameExtractor(FeatureOperator):
+    """Describes whole frames, or clips around them, by one vector each."""
+
+    @property
+    def every_frames(self) -> int:
+        """Distance k of the frames that get a row: 0, k, 2k, … and the last one."""
+        return 1
+
+    @abstractmethod
+    def describe_batch(self, moments: Sequence[Moment]) -> NDArray[np.float32]:
+        """Return one vector a moment, (len(moments), D) float32."""
+
+    def clip_bounds(self, index: int, n_frames: int) -> tuple[int, int]:
+        """Return the half-open range of frames that the row of frame `index` covers.
+
+        Args:
+            n_frames: frames of the video, or as many of them as are known so far: no row is asked for
+                before the frames after it are there.
+        """
+        return max(0, index - self.n_frames_before), min(n_frames, index + self.n_frames_after + 1)

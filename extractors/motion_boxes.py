@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.video import Frame
-from mulde.extractors.base import BoxFinder, Objects, Preparation
+from mulde.extractors.base import MOTION_MEASURES, BoxFinder, Objects, Preparation
 from mulde.extractors.images import box_means, to_grey, to_pixels
 from mulde.extractors.scene import SceneModel, foreground
 from mulde.extractors.settings import GradientSettings, WindowSettings
@@ -43,7 +44,26 @@ class Foreground(Preparation):
 
 
 @dataclass(frozen=True)
-class MotionWindows(BoxFinder):
+class MotionFinder(BoxFinder):
+    """Finds boxes in a mask of what moves or is not background; detectors are joined with such a one."""
+
+    measure_names: ClassVar[tuple[str, ...]] = MOTION_MEASURES
+
+    @abstractmethod
+    def mask(self, around: Sequence[Any], centre: int) -> NDArray[np.uint8]:
+        """Return the mask of a frame, (H, W) of 0 and 1."""
+
+    @abstractmethod
+    def boxes_of(self, mask: NDArray[np.uint8]) -> Objects:
+        """Return the boxes in a mask, and which share of each it fills."""
+
+    def find(self, around: Sequence[Any], centre: int) -> Objects:
+        """Return the boxes in the frame's mask."""
+        return self.boxes_of(self.mask(around, centre))
+
+
+@dataclass(frozen=True)
+class MotionWindows(MotionFinder):
     """Windows of about an object's size that hold foreground.
 
     Unlike connected regions they do not merge neighbours, and a fast part is not diluted by a slow crowd.
@@ -51,7 +71,6 @@ class MotionWindows(BoxFinder):
 
     name: ClassVar[str] = "windows"
     code_version: ClassVar[int] = 1
-    measure_names: ClassVar[tuple[str, ...]] = ("coverage",)
 
     scene: SceneModel = field(compare=False)
     options: WindowSettings
@@ -71,9 +90,12 @@ class MotionWindows(BoxFinder):
         boxes = [box for scale in self.options.scales for box in self._windows(scale)]
         return np.array(boxes, np.float32).reshape(-1, 4)
 
-    def find(self, around: Sequence[NDArray[np.bool_]], centre: int) -> Objects:
+    def mask(self, around: Sequence[NDArray[np.bool_]], centre: int) -> NDArray[np.uint8]:
+        """Return where the frame is foreground, (H, W) of 0 and 1."""
+        return around[centre].astype(np.uint8)
+
+    def boxes_of(self, mask: NDArray[np.uint8]) -> Objects:
         """Return the windows that are foreground for `min_coverage` of their area or more."""
-        mask = around[centre].astype(np.uint8)
         coverage = box_means(mask, to_pixels(self.lattice, *self.scene.size))  # (n_windows, 1)
         kept = coverage[:, 0] >= self.options.min_coverage
         return Objects(self.lattice[kept], coverage[kept])
@@ -94,7 +116,7 @@ class MotionWindows(BoxFinder):
 
 
 @dataclass(frozen=True)
-class MotionGradient(BoxFinder):
+class MotionGradient(MotionFinder):
     """Boxes around connected regions that change between two frames.
 
     Source: AI-VAD (arXiv 2212.00789), which uses them for what its object detector does not know.
@@ -102,7 +124,6 @@ class MotionGradient(BoxFinder):
 
     name: ClassVar[str] = "gradient"
     code_version: ClassVar[int] = 1
-    measure_names: ClassVar[tuple[str, ...]] = ("coverage",)
 
     options: GradientSettings
 
@@ -120,19 +141,22 @@ class MotionGradient(BoxFinder):
         """Return the options."""
         return {"code_version": self.code_version, **asdict(self.options)}
 
-    def find(self, around: Sequence[NDArray[np.uint8]], centre: int) -> Objects:
-        """Return boxes around what changed since the frame before; none in the first frame."""
+    def mask(self, around: Sequence[NDArray[np.uint8]], centre: int) -> NDArray[np.uint8]:
+        """Return what changed since the frame before, (H, W) of 0 and 1; nothing in the first frame."""
         if centre == 0:
-            return Objects(np.empty((0, 4), np.float32), np.empty((0, 1), np.float32))
+            return np.zeros_like(around[centre])
         before, now = (cv2.GaussianBlur(grey, (5, 5), 0) for grey in around[centre - 1 : centre + 1])
-        changed = (cv2.absdiff(before, now) > self.options.threshold).astype(np.uint8)
-        contours, _ = cv2.findContours(changed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        return np.asarray(cv2.absdiff(before, now) > self.options.threshold).astype(np.uint8)
+
+    def boxes_of(self, mask: NDArray[np.uint8]) -> Objects:
+        """Return boxes around connected regions."""
+        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         sizes = [cv2.boundingRect(contour) for contour in contours if self._is_object(contour)]
         x, y, width, height = np.array(sizes, np.float32).reshape(-1, 4).T
         grow = self.options.grow_px
         boxes = np.stack([x - grow, y - grow, x + width + grow, y + height + grow], axis=1)  # (n, 4)
-        pixels = to_pixels(boxes, now.shape[1], now.shape[0])
-        return Objects(pixels.astype(np.float32), box_means(changed, pixels))
+        pixels = to_pixels(boxes, mask.shape[1], mask.shape[0])
+        return Objects(pixels.astype(np.float32), box_means(mask, pixels))
 
     def _is_object(self, contour: NDArray[np.int32]) -> bool:
         _, _, width, height = cv2.boundingRect(contour)

@@ -3,163 +3,243 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mulde.data.features import FeatureRows, join_rows
 from mulde.data.video import Frame
-from mulde.extractors.base import BoxFinder, Extractor, Objects, Operator, Preparation
+from mulde.extractors.base import (
+    BoxFinder,
+    Extractor,
+    FrameExtractor,
+    Moment,
+    Objects,
+    Operator,
+    Preparation,
+)
 
 Emit = Callable[[FeatureRows], None]
 _ROWS_A_BLOCK = 4096
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A frame whose surroundings are complete."""
-
-    index: int
-    around: Sequence[Any]
-    """Prepared frames in order; fewer at a video's ends."""
-    centre: int
-    """Position of the frame itself in `around`."""
 
 
 class OnePass:
     """Push frames in order, then finish: each stream's rows are emitted in blocks, in order of frames.
 
     Args:
-        extractors: what describes the objects, and where each one's rows go.
+        extractors: what describes the objects or the frames, and where each one's rows go.
         finder: finds the objects in this pass.
         emit_boxes: where its boxes go, with what it measured of each as features.
         known_objects: the objects found in an earlier pass, in place of a finder.
+
+    Objects must come from somewhere if an extractor describes them; extractors of whole frames need none.
     """
 
     def __init__(
         self,
-        extractors: Sequence[tuple[Extractor, Emit]],
+        extractors: Sequence[tuple[Extractor | FrameExtractor, Emit]],
         *,
         finder: BoxFinder | None = None,
         emit_boxes: Emit | None = None,
         known_objects: FeatureRows | None = None,
     ) -> None:
-        if (finder is None) == (known_objects is None):
+        needs_objects = any(isinstance(extractor, Extractor) for extractor, _ in extractors)
+        if finder is not None and known_objects is not None:
             raise ValueError("either a finder or known objects are needed, not both")
+        if needs_objects and finder is None and known_objects is None:
+            raise ValueError("a finder or known objects are needed to describe objects")
         self._known = known_objects
-        self._finder = _Lane(finder) if finder else None
-        self._boxes_out = _Blocks(emit_boxes) if emit_boxes else None
-        self._lanes = [(_Lane(extractor), extractor, _Blocks(emit)) for extractor, emit in extractors]
+        self._finder = _FinderLane(finder, emit_boxes) if finder else None
+        self._lanes: list[_ObjectLane | _FrameLane] = [
+            _ObjectLane(extractor, emit) if isinstance(extractor, Extractor) else _FrameLane(extractor, emit)
+            for extractor, emit in extractors
+        ]
         self._objects: dict[int, Objects] = {}
-        operators = [extractor for extractor, _ in extractors] + ([finder] if finder else [])
-        self._prepare = {operator.preparation: operator.preparation.start() for operator in operators}
+        self._all = [*([self._finder] if self._finder else []), *self._lanes]
+        self._prepare = {lane.preparation: lane.preparation.start() for lane in self._all}
 
     def push(self, frame: Frame) -> None:
         """Take the next frame."""
         prepared = {preparation: run(frame) for preparation, run in self._prepare.items()}
-        if self._finder:
-            self._finder.push(frame.index, prepared)
-        else:
-            self._objects[frame.index] = self._recall(frame.index)
-        for lane, _, _ in self._lanes:
+        if self._known is not None:
+            self._objects[frame.index] = _recall(self._known, frame.index)
+        for lane in self._all:
             lane.push(frame.index, prepared)
         self._advance()
 
     def finish(self) -> None:
         """Take it that no frame follows, and emit what is left."""
-        for lane in ([self._finder] if self._finder else []) + [lane for lane, _, _ in self._lanes]:
+        for lane in self._all:
             lane.finish()
         self._advance()
-        for blocks in ([self._boxes_out] if self._boxes_out else []) + [out for _, _, out in self._lanes]:
-            blocks.flush()
+        for lane in self._all:
+            lane.out.flush()
 
     def _advance(self) -> None:
-        if self._finder:
-            finder = self._finder.operator
-            assert isinstance(finder, BoxFinder)
-            for moment in self._finder.take_ready():
-                objects = finder.find(moment.around, moment.centre)
-                self._objects[moment.index] = objects
-                if self._boxes_out:
-                    self._boxes_out.add(_rows(objects.measures, moment.index, objects))
-        for lane, extractor, out in self._lanes:
-            for moment in lane.take_ready(self._objects):
-                objects = self._objects[moment.index]
-                features = extractor.describe(moment.around, moment.centre, objects)
-                out.add(_rows(features, moment.index, objects))
+        for lane in self._all:  # the finder comes first: the others wait for its objects
+            lane.advance(self._objects)
         self._forget()
 
     def _forget(self) -> None:
         """Drop the objects of frames that every extractor has described."""
         done = min(
-            (lane.next_index for lane, _, _ in self._lanes), default=max(self._objects, default=-1) + 1
+            (lane.next_index for lane in self._lanes if isinstance(lane, _ObjectLane)),
+            default=max(self._objects, default=-1) + 1,
         )
         for index in [index for index in self._objects if index < done]:
             del self._objects[index]
-
-    def _recall(self, index: int) -> Objects:
-        assert self._known is not None
-        rows = self._known.in_frame(index)
-        assert rows.box_xyxy is not None
-        return Objects(rows.box_xyxy, rows.features)
-
-
-class _Lane:
-    """The prepared frames of one operator, until those around a frame are complete."""
-
-    def __init__(self, operator: Operator) -> None:
-        self.operator = operator
-        self._before, self._after = operator.n_frames_before, operator.n_frames_after
-        self._preparation: Preparation = operator.preparation
-        self._items: deque[Any] = deque()
-        self._first = 0  # index of the frame that _items[0] belongs to
-        self._n_pushed = 0
-        self._finished = False
-        self.next_index = 0
-
-    def push(self, index: int, prepared: dict[Preparation, Any]) -> None:
-        assert index == self._n_pushed
-        self._items.append(prepared[self._preparation])
-        self._n_pushed += 1
-
-    def finish(self) -> None:
-        self._finished = True
-
-    def take_ready(self, known: dict[int, Objects] | None = None) -> Iterable[Moment]:
-        """Yield the frames whose surroundings are complete and, if `known` is given, whose objects are."""
-        while self.next_index < self._n_pushed:
-            index = self.next_index
-            if index + self._after >= self._n_pushed and not self._finished:
-                return
-            if known is not None and index not in known:
-                return
-            while self._first < index - self._before:
-                self._items.popleft()
-                self._first += 1
-            around = list(self._items)[: index + self._after + 1 - self._first]
-            self.next_index += 1
-            yield Moment(index, around, index - self._first)
 
 
 class _Blocks:
     """Gathers the rows of many frames before they are emitted."""
 
-    def __init__(self, emit: Emit) -> None:
+    def __init__(self, emit: Emit | None) -> None:
         self._emit, self._parts, self._n_rows = emit, list[FeatureRows](), 0
 
     def add(self, rows: FeatureRows) -> None:
+        if self._emit is None:
+            return
         self._parts.append(rows)
         self._n_rows += len(rows)
         if self._n_rows >= _ROWS_A_BLOCK or len(self._parts) >= _ROWS_A_BLOCK:
             self.flush()
 
     def flush(self) -> None:
-        if self._parts:
+        if self._parts and self._emit is not None:
             self._emit(join_rows(self._parts))
         self._parts, self._n_rows = [], 0
 
 
-def _rows(features: np.ndarray[Any, np.dtype[np.float32]], index: int, objects: Objects) -> FeatureRows:
+class _Lane:
+    """The prepared frames of one operator, until those around a frame, and a batch of such, are complete."""
+
+    def __init__(self, operator: Operator, emit: Emit | None, every: int = 1) -> None:
+        self.preparation: Preparation = operator.preparation
+        self.out = _Blocks(emit)
+        self._before, self._after = operator.n_frames_before, operator.n_frames_after
+        self._batch_size, self._every = operator.batch_size, every
+        self._items: deque[Any] = deque()
+        self._first = 0  # index of the frame that _items[0] belongs to
+        self._finished = False
+        self.n_pushed = 0
+        self.next_index = 0
+
+    def push(self, index: int, prepared: dict[Preparation, Any]) -> None:
+        assert index == self.n_pushed
+        self._items.append(prepared[self.preparation])
+        self.n_pushed += 1
+        self._drop_old()
+
+    def finish(self) -> None:
+        self._finished = True
+        last, last_taken = self.n_pushed - 1, self.next_index - self._every
+        if last >= 0 and last_taken < last < self.next_index:
+            self.next_index = last  # the last frame has its turn, whatever the distance
+
+    def advance(self, objects: dict[int, Objects]) -> None:
+        raise NotImplementedError
+
+    def batches(self, known: dict[int, Objects] | None = None) -> Iterator[list[Moment]]:
+        """Yield full batches of moments; at the end of the video, also what is left.
+
+        A moment waits for the frames after it and, if `known` is given, for its objects.
+        """
+        while batch := self._next_batch(known):
+            moments = [self._moment(index) for index in batch]
+            self.next_index = self._following(batch[-1])
+            yield moments
+            self._drop_old()
+
+    def _next_batch(self, known: dict[int, Objects] | None) -> list[int]:
+        indices: list[int] = []
+        index = self.next_index
+        while len(indices) < self._batch_size and index < self.n_pushed:
+            if not self._finished and index + self._after >= self.n_pushed:
+                break
+            if known is not None and index not in known:
+                break
+            indices.append(index)
+            index = self._following(index)
+        return indices if self._finished or len(indices) == self._batch_size else []
+
+    def _following(self, index: int) -> int:
+        following = index + self._every
+        last = self.n_pushed - 1
+        return last if self._finished and index < last < following else following
+
+    def _moment(self, index: int) -> Moment:
+        start = max(index - self._before, self._first) - self._first
+        around = [
+            self._items[k] for k in range(start, min(index + self._after + 1, self.n_pushed) - self._first)
+        ]
+        return Moment(index, around, index - self._first - start)
+
+    def _drop_old(self) -> None:
+        # the last frame so far may turn out to be the last of all, which has a row
+        needed = min(self.next_index, self.n_pushed - 1) - self._before
+        while self._first < needed:
+            self._items.popleft()
+            self._first += 1
+
+
+class _FinderLane(_Lane):
+    """Finds the objects."""
+
+    def __init__(self, finder: BoxFinder, emit: Emit | None) -> None:
+        super().__init__(finder, emit)
+        self._finder = finder
+
+    def advance(self, objects: dict[int, Objects]) -> None:
+        for moments in self.batches():
+            for moment, found in zip(moments, self._finder.find_batch(moments), strict=True):
+                objects[moment.index] = found
+                self.out.add(_rows(found.measures, moment.index, found))
+
+
+class _ObjectLane(_Lane):
+    """Describes the objects."""
+
+    def __init__(self, extractor: Extractor, emit: Emit) -> None:
+        super().__init__(extractor, emit)
+        self._extractor = extractor
+
+    def advance(self, objects: dict[int, Objects]) -> None:
+        for moments in self.batches(objects):
+            of_frames = [objects[moment.index] for moment in moments]
+            described = self._extractor.describe_batch(moments, of_frames)
+            for moment, found, features in zip(moments, of_frames, described, strict=True):
+                self.out.add(_rows(features, moment.index, found))
+
+
+class _FrameLane(_Lane):
+    """Describes frames or clips."""
+
+    def __init__(self, extractor: FrameExtractor, emit: Emit) -> None:
+        super().__init__(extractor, emit, extractor.every_frames)
+        self._extractor = extractor
+
+    def advance(self, objects: dict[int, Objects]) -> None:
+        for moments in self.batches():
+            features = self._extractor.describe_batch(moments)
+            indices = [moment.index for moment in moments]
+            bounds = np.array([self._extractor.clip_bounds(index, self.n_pushed) for index in indices])
+            self.out.add(
+                FeatureRows(
+                    features,
+                    np.array(indices, np.int64),
+                    start=bounds[:, 0].astype(np.int64),
+                    stop=bounds[:, 1].astype(np.int64),
+                )
+            )
+
+
+def _rows(features: NDArray[np.float32], index: int, objects: Objects) -> FeatureRows:
     return FeatureRows(features, np.full(len(objects), index, np.int64), objects.box_xyxy)
+
+
+def _recall(known: FeatureRows, index: int) -> Objects:
+    rows = known.in_frame(index)
+    assert rows.box_xyxy is not None
+    return Objects(rows.box_xyxy, rows.features)

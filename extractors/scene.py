@@ -12,7 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import QuantileRegressor
 
 from mulde.extractors.images import blur, to_grey
 from mulde.extractors.settings import SceneSettings
@@ -103,6 +102,8 @@ def learn_scene(images_rgb: Iterable[NDArray[np.uint8]], settings: SceneSettings
         )
         return SceneModel(background, height, 0.0, (height, height), aspect=0.6)
     bottoms, heights, widths = blobs[:, 1] + blobs[:, 3], blobs[:, 3], blobs[:, 2]
+    from sklearn.linear_model import QuantileRegressor  # only here, for its import takes a second
+
     line = QuantileRegressor(quantile=settings.height_quantile, alpha=0).fit(bottoms[:, None], heights)
     slope = max(0.0, float(line.coef_[0]))  # what stands further down is nearer, never smaller
     at_top = float(line.intercept_) if slope else float(np.quantile(heights, settings.height_quantile))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,64 @@ class GradientSettings:
 
 
 @dataclass(frozen=True)
+class YoloSettings:
+    """A detection network of ultralytics (AGPL-3.0)."""
+
+    weights: str = "yolo11s"
+    """A name of `mulde weights list`, or a file: .pt, or an exported format such as .onnx or .tflite."""
+    image_size_px: Annotated[int, Ge(32)] = 640
+    """Frames are scaled so that their longer side has so many pixels; more finds smaller objects."""
+    confidence: Annotated[float, Gt(0), Lt(1)] = 0.5
+    """Boxes of which the network is less sure are left out."""
+    nms_iou: Annotated[float, Gt(0), Lt(1)] = 0.7
+    """Of two boxes of a class that overlap by more than this, the surer one stays."""
+    classes: tuple[str, ...] = ()
+    """Names of the network's classes that count, such as person; all if empty."""
+    half: bool = False
+    """Compute in float16 on a GPU: about twice as fast, with slightly other boxes."""
+    batch_size: Annotated[int, Ge(1)] = 8
+    """Frames at a time; exported formats take one."""
+
+
+@dataclass(frozen=True)
+class TorchvisionBoxSettings:
+    """A detection network of torchvision (BSD-3-Clause)."""
+
+    network: str = "fasterrcnn_resnet50_fpn_v2"
+    """Any detection model of torchvision."""
+    weights: str = ""
+    """A file with a state dict; the published COCO weights of `network` if empty."""
+    confidence: Annotated[float, Gt(0), Lt(1)] = 0.5
+    """Boxes of which the network is less sure are left out."""
+    classes: tuple[str, ...] = ()
+    """Names of COCO classes that count, such as person; all if empty."""
+    batch_size: Annotated[int, Ge(1)] = 4
+    """Frames at a time."""
+
+
+@dataclass(frozen=True)
 class BoxSettings:
     """Which finder looks for objects, and how."""
 
-    finder: Literal["windows", "gradient"] = "windows"
+    finder: Literal["windows", "gradient", "yolo", "torchvision"] = "windows"
+    join: Literal["none", "gradient", "windows"] = "none"
+    """Motion boxes in addition to those of a detector, for what it does not know."""
     windows: WindowSettings = WindowSettings()
     gradient: GradientSettings = GradientSettings()
+    yolo: YoloSettings = YoloSettings()
+    torchvision: TorchvisionBoxSettings = TorchvisionBoxSettings()
+    min_area_px: Annotated[float, Ge(0)] = 100.0
+    """Detected boxes of a smaller area are left out; AI-VAD: 10² on Ped2, 20² on Avenue, 8² elsewhere."""
+    max_covered: Annotated[float, Gt(0), Le(1)] = 0.65
+    """A detected box of which a larger one covers more than this share is left out."""
+    whole_frame_if_empty: bool = False
+    """Whether a frame without any box counts as one object, the whole frame (AI-VAD)."""
+
+    def __post_init__(self) -> None:
+        if self.join != "none" and self.finder not in ("yolo", "torchvision"):
+            raise ValueError(
+                f"join={self.join} adds motion boxes to a detector's, but finder is {self.finder}"
+            )
 
 
 @dataclass(frozen=True)
@@ -84,6 +136,9 @@ class VelocitySettings:
     """Sectors of direction."""
     with_coverage: bool = True
     """Whether the share of the box that is foreground is a feature as well."""
+    per_height: Literal["no", "persons", "all"] = "no"
+    """Whose speed is divided by the height of the box: near people seem faster than far ones. "persons"
+    takes those that the detector calls so, or all boxes where there is none (AI-VAD on ShanghaiTech)."""
 
 
 @dataclass(frozen=True)
@@ -109,3 +164,87 @@ class HogSettings:
         if self.patch_height_px % self.cell_px or self.patch_width_px % self.cell_px:
             size = f"{self.patch_height_px}x{self.patch_width_px}"
             raise ValueError(f"a patch of {size} px does not divide into cells of {self.cell_px} px")
+
+
+@dataclass(frozen=True)
+class PoseSettings:
+    """Key points of persons."""
+
+    network: Literal["yolo", "torchvision"] = "yolo"
+    """A pose network of ultralytics (AGPL-3.0), or torchvision's key-point R-CNN (BSD-3-Clause)."""
+    weights: str = ""
+    """A name of `mulde weights list`, or a file; yolo11s-pose or keypointrcnn_resnet50_fpn if empty."""
+    run_on: Literal["crops", "frames"] = "crops"
+    """Whether the network sees each box enlarged, or whole frames, whose poses are matched to the boxes."""
+    crop_size_px: Annotated[int, Ge(64), MultipleOf(32)] = 192
+    """Side of the square that a crop is scaled to."""
+    image_size_px: Annotated[int, Ge(32)] = 1280
+    """On whole frames: they are scaled so that the longer side has so many pixels."""
+    confidence: Annotated[float, Gt(0), Lt(1)] = 0.25
+    """Persons of which the network is less sure have no pose."""
+    min_overlap: Annotated[float, Gt(0), Le(1)] = 0.3
+    """Intersection over union that the network's person must have with the box."""
+    with_confidence: bool = False
+    """Whether the network's confidence in each of the 17 points is a feature as well."""
+    batch_size: Annotated[int, Ge(1)] = 32
+    """Crops at a time; of whole frames a quarter."""
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """A network that turns a picture or a clip into a vector."""
+
+    encoder: str = "open_clip/ViT-B-16-quickgelu"
+    """LIBRARY/NAME: open_clip/… or torchvision/… for pictures, torchvision/… or hiera/… for clips."""
+    weights: str = "default"
+    """A tag under which weights were published, such as openai or IMAGENET1K_V1, or a file (.pt, .pth,
+    .safetensors); "default" for the best known, "random" for none."""
+    fit: Literal["squash", "pad", "crop"] = "squash"
+    """How a picture gets the network's size: "squash" shows all and gives up the aspect, "pad" shows all and
+    fills up, "crop" cuts the centre out, which takes head and feet off a standing person."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Other than float32: mixed precision, faster on a GPU and, as bfloat16, on recent CPUs."""
+    batch_size: Annotated[int, Ge(1)] = 32
+    """Pictures or clips at a time."""
+    seed: int = 0
+    """Of random weights."""
+
+
+@dataclass(frozen=True)
+class AppearanceSettings(EncoderSettings):
+    """What an object looks like: the embedding of its crop."""
+
+
+@dataclass(frozen=True)
+class FrameSettings(EncoderSettings):
+    """What a whole frame looks like."""
+
+    batch_size: Annotated[int, Ge(1)] = 16
+    """Pictures at a time; each tile is one."""
+    rows: Annotated[int, Ge(1), Le(32)] = 1
+    """Tiles from top to bottom, each given to the network by itself: small objects stay visible."""
+    columns: Annotated[int, Ge(1), Le(32)] = 1
+    """Tiles from left to right."""
+    join: Literal["concatenate", "mean", "max"] = "concatenate"
+    """How the vectors of the tiles become one: put one after the other, which keeps where something is, or
+    reduced feature by feature."""
+    every_frames: Annotated[int, Ge(1)] = 1
+    """Distance of the frames that are looked at; scores are interpolated in between."""
+
+
+@dataclass(frozen=True)
+class ClipSettings(EncoderSettings):
+    """What happens in a clip of whole frames."""
+
+    encoder: str = "hiera/hiera_large_16x224"
+    """LIBRARY/NAME: hiera/… or torchvision/…"""
+    batch_size: Annotated[int, Ge(1)] = 4
+    """Clips at a time."""
+    length_frames: Annotated[int, Ge(1), Le(512)] = 16
+    """Frames that the network sees of a clip."""
+    stride_frames: Annotated[int, Ge(1), Le(128)] = 4
+    """Distance of these frames; 16 frames at a distance of 4 span 61."""
+    place: Literal["first", "centre", "last"] = "centre"
+    """Where in its clip the frame stands that the row is about; "last" looks at the past alone."""
+    every_frames: Annotated[int, Ge(1)] = 1
+    """Distance of the frames that have a clip; scores are interpolated in between."""

@@ -43,7 +43,8 @@ class Velocity(_FlowExtractor):
     """Orientation histogram of the flow's magnitude in the box, and the share of the box that is foreground.
 
     Bin b holds the mean over the box of |flow|, in pixels a frame, where its direction falls into the b-th of
-    `n_bins` equal sectors, the first centred on +x. The sum of the bins is the mean speed.
+    `n_bins` equal sectors, the first centred on +x. The sum of the bins is the mean speed. With `per_height`
+    it is in heights of the object a frame.
 
     Source: AI-VAD (arXiv 2212.00789), §3.2; the foreground share is ours: a slow full box and a half-empty
     fast one have the same mean speed, but only the latter is unusual.
@@ -68,7 +69,16 @@ class Velocity(_FlowExtractor):
             histogram = np.zeros((len(objects), self.options.n_bins), np.float32)
         else:
             histogram = flow.box_means(self._magnitude_by_direction(flow.vectors_px), objects.box_xyxy)
-        return np.hstack([histogram, objects.measures]) if self.options.with_coverage else histogram
+        histogram = histogram / self._unit(objects)[:, None]
+        return np.column_stack([histogram, objects.coverage]) if self.options.with_coverage else histogram
+
+    def _unit(self, objects: Objects) -> NDArray[np.float32]:
+        """Return what each object's speed is divided by, (n_objects,), against perspective."""
+        height = np.asarray(np.maximum(objects.box_xyxy[:, 3] - objects.box_xyxy[:, 1], np.float32(1)))
+        if self.options.per_height == "all":
+            return height
+        is_scaled = objects.may_be_person if self.options.per_height == "persons" else False
+        return np.asarray(np.where(is_scaled, height, np.float32(1)))
 
     def _magnitude_by_direction(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         magnitude = np.hypot(vectors[..., 0], vectors[..., 1])  # (h, w)

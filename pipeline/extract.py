@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from mulde.data.cache import Entry, FeatureCache, StreamKey
+from mulde.data.atomic import write_text
+from mulde.data.cache import Entry, FeatureCache, RowWriter, StreamKey
 from mulde.data.errors import InputError, VideoError
 from mulde.data.identity import identify
 from mulde.data.readers import FrameReader, open_frames, sample_frames
 from mulde.data.video import DecodeReport, Video
 from mulde.extractors.one_pass import OnePass
 from mulde.extractors.scene import SceneModel, learn_scene
+from mulde.extractors.weights import Weights
 from mulde.pipeline.config import ExtractConfig
 from mulde.pipeline.console import Bar
 from mulde.pipeline.job import Job
 from mulde.pipeline.pool import Outcome, Tick, VideoPool, WorkerDiedError, WorkerStalledError
-from mulde.pipeline.recipe import BOXES, build_recipe
-from mulde.pipeline.run_folder import Failure
+from mulde.pipeline.prefetch import prefetched
+from mulde.pipeline.recipe import BOXES, Recipe, build_recipe, require_all
+from mulde.pipeline.run_folder import Failure, RunFolder
 from mulde.pipeline.scenes import Scenes, find_scenes, group_by_scene, learn_scenes
 
 STAGE = "extract"
@@ -51,7 +56,7 @@ class CachedVideo:
     @property
     def report(self) -> DecodeReport:
         """What decoding found; only of a complete video."""
-        return self.entries[BOXES].report
+        return next(iter(self.entries.values())).report  # one pass wrote them all, so they agree
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,10 @@ class ExtractTask:
     wait: bool = False
     """Whether to wait for another process that is extracting this video."""
     n_tries: int = 1
+    device: str = "auto"
+    """What networks run on."""
+    decodes_ahead: bool = False
+    """Whether a thread decodes while the other computes; of use where a core, or a GPU, would be idle."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +121,11 @@ def extract(job: Job) -> Inventory:
         InputError: the cache cannot be written, or no normal video can be read.
     """
     job.cache.require_writable()
+    weights = require_all(job.config.extract, offline=job.config.offline)
     groups = group_by_scene(job.dataset.normal, job.dataset.test)
     scenes = learn_scenes(job.cache, groups, job.config.extract.scene, job.frames_per_second)
     inventory = _look_up(job, scenes)
+    record_weights(job.run, weights)
     if not inventory.missing:
         n_videos = len(inventory.normal) + len(inventory.test)
         _log.info("extract: up to date, all %d videos are in the cache", n_videos)
@@ -122,11 +133,16 @@ def extract(job: Job) -> Inventory:
         return inventory
     tasks = [
         ExtractTask(
-            cached.video, scenes.of(cached.video), job.config.extract, job.config.cache, job.frames_per_second
+            cached.video,
+            scenes.of(cached.video),
+            job.config.extract,
+            job.config.cache,
+            job.frames_per_second,
+            device=job.config.device,
         )
         for cached in inventory.missing
     ]
-    job.run.record_failures(STAGE, run_tasks(tasks, job.config.workers))
+    run_tasks(tasks, job.config.workers, job.run)
     return _look_up(job, scenes)
 
 
@@ -149,17 +165,20 @@ def usable(job: Job, videos: Sequence[CachedVideo], split: str) -> tuple[CachedV
     return complete
 
 
-def run_tasks(tasks: Sequence[ExtractTask], workers: int) -> list[Failure]:
-    """Extract videos in worker processes; return what failed.
+def run_tasks(tasks: Sequence[ExtractTask], workers: int, run: RunFolder) -> list[Failure]:
+    """Extract videos in worker processes; record in the run what failed, and return it.
 
-    A worker that stalls or dies has its video tried once more, with PyAV.
+    A worker that stalls or dies has its video tried once more, with PyAV. An error that is nobody's video's
+    is raised: a user's mistake at once, any other after the other videos are done.
     """
     failures: list[Failure] = []
+    unexpected: list[BaseException] = []
     started = time.monotonic()
     stall_seconds = tasks[0].config.stall_seconds
+    workers = min(workers, len(tasks))
     n_done = n_frames = 0
     with (
-        VideoPool(min(workers, len(tasks)), stall_seconds, capacity=3 * len(tasks)) as pool,
+        VideoPool(workers, stall_seconds, capacity=3 * len(tasks)) as pool,
         Bar("extract", len(tasks), "videos") as bar,
     ):
 
@@ -168,7 +187,7 @@ def run_tasks(tasks: Sequence[ExtractTask], workers: int) -> list[Failure]:
             bar.update(n_done, f"{rate:.0f} frames/s")
 
         for task in tasks:
-            pool.submit(extract_video, task)
+            pool.submit(extract_video, replace(task, decodes_ahead=_decodes_ahead(task, workers)))
         for outcome in pool.outcomes(show_rate):
             again = _try_again(outcome)
             if again:
@@ -177,6 +196,8 @@ def run_tasks(tasks: Sequence[ExtractTask], workers: int) -> list[Failure]:
             n_done += 1
             if outcome.error is not None:
                 failures.append(_failure(outcome))
+                if not isinstance(outcome.error, _OF_ONE_VIDEO):
+                    unexpected.append(outcome.error)
             elif outcome.result is not None and outcome.result.report is not None:
                 n_frames += outcome.result.report.n_frames
                 _tell(outcome, n_done, len(tasks))
@@ -185,7 +206,23 @@ def run_tasks(tasks: Sequence[ExtractTask], workers: int) -> list[Failure]:
         "extract: %d videos, %d frames in %.1f s (%.0f frames/s), %d failed",
         len(tasks) - len(failures), n_frames, seconds, n_frames / seconds, len(failures),
     )  # fmt: skip
+    run.record_failures(STAGE, failures)
+    if unexpected:
+        raise unexpected[0]
     return failures
+
+
+def record_weights(run: RunFolder, weights: Sequence[Weights]) -> None:
+    """Write down which weights were used, and under which licence they are."""
+    if not weights:
+        return
+    content = [
+        {"name": each.name, "file": str(each.path), "sha256": each.digest, "licence": each.licence}
+        for each in weights
+    ]
+    for each in weights:
+        _log.info("weights %s: licence %s", each.name, each.licence)
+    write_text(run.folder / "weights.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def extract_video(task: ExtractTask, tick: Tick) -> ExtractResult:
@@ -198,16 +235,24 @@ def extract_video(task: ExtractTask, tick: Tick) -> ExtractResult:
     with cache.claim(task.video, wait=task.wait, on_wait=lambda: tick(0)) as is_ours:
         if not is_ours:
             return ExtractResult("claimed")
-        keys = build_recipe(task.config, task.scene).keys(task.video.split_folder)
-        cached = look_up(cache, task.video, keys)
+        recipe = build_recipe(task.config, task.scene)
+        keys = recipe.keys(task.video.split_folder)
+        cached = look_up(cache, task.video, keys, task.frames_per_second)
         if cached.is_complete:
             return ExtractResult("cached", cached.report)
+        if recipe.may_run_networks:
+            # Before decord is: in a process that has decord, importing torch with CUDA brings in libnvblas,
+            # which takes over matrix products and crashes the first convolution.
+            import torch  # noqa: F401
         return ExtractResult("done", _extract_missing(task, cache, cached, tick))
 
 
-def look_up(cache: FeatureCache, video: Video, keys: dict[str, StreamKey]) -> CachedVideo:
+def look_up(
+    cache: FeatureCache, video: Video, keys: dict[str, StreamKey], frames_per_second: float
+) -> CachedVideo:
     """Return what the cache has of a video."""
-    entries = {name: entry for name, key in keys.items() if (entry := cache.find(key, video))}
+    found = {name: cache.find(key, video, frames_per_second) for name, key in keys.items()}
+    entries = {name: entry for name, entry in found.items() if entry}
     is_stale = any(
         name not in entries and cache.entry_path(key, video.name).exists() for name, key in keys.items()
     )
@@ -225,26 +270,25 @@ def _extract_missing(task: ExtractTask, cache: FeatureCache, cached: CachedVideo
         ) as reader,
         ExitStack() as stack,
     ):
-        recipe = build_recipe(task.config, _fitting_scene(task, reader))
-        widths = {extractor.name: extractor.n_features for extractor in recipe.extractors}
-        widths[BOXES] = len(recipe.finder.measure_names)
+        recipe = build_recipe(task.config, _fitting_scene(task, reader), device=task.device)
         writers = {
             name: stack.enter_context(
-                cache.writer(cached.keys[name], task.video, widths[name], has_boxes=True)
+                cache.writer(
+                    cached.keys[name],
+                    task.video,
+                    recipe.width_of(name),
+                    has_boxes=recipe.finder is not None,
+                    has_spans=recipe.finder is None,
+                )
             )
             for name in missing
         }
-        known = None if BOXES in writers else cache.read(cached.keys[BOXES], task.video.name)
-        one_pass = OnePass(
-            [(e, writers[e.name].append) for e in recipe.extractors if e.name in writers],
-            finder=recipe.finder if known is None else None,
-            emit_boxes=writers[BOXES].append if known is None else None,
-            known_objects=known,
-        )
-        for frame in reader:
-            one_pass.push(frame)
-            seconds.append(frame.seconds)
-            tick(frame.index + 1)
+        one_pass = _one_pass(recipe, writers, cache, cached)
+        with prefetched(reader) if task.decodes_ahead else nullcontext(reader) as frames:
+            for frame in frames:
+                one_pass.push(frame)
+                seconds.append(frame.seconds)
+                tick(frame.index + 1)
         one_pass.finish()
         report = reader.report
         if identify(task.video, with_digest=False) != replace(before, digest=""):
@@ -252,6 +296,25 @@ def _extract_missing(task: ExtractTask, cache: FeatureCache, cached: CachedVideo
         for writer in writers.values():
             writer.commit(before, report, np.array(seconds))
     return report
+
+
+def _one_pass(
+    recipe: Recipe, writers: Mapping[str, RowWriter], cache: FeatureCache, cached: CachedVideo
+) -> OnePass:
+    """Set up the pass for what is missing; boxes that are cached are not looked for again."""
+    extractors = [(e, writers[e.name].append) for e in recipe.extractors if e.name in writers]
+    if recipe.finder is None:
+        return OnePass(extractors)
+    if BOXES in writers:
+        return OnePass(extractors, finder=recipe.finder, emit_boxes=writers[BOXES].append)
+    return OnePass(extractors, known_objects=cache.read(cached.keys[BOXES], cached.video.name))
+
+
+def _decodes_ahead(task: ExtractTask, workers: int) -> bool:
+    """Whether a thread that decodes would find a core that is idle."""
+    if (os.cpu_count() or 1) == 1:
+        return False
+    return workers == 1 or task.device.startswith("cuda")
 
 
 def _fitting_scene(task: ExtractTask, reader: FrameReader) -> SceneModel:
@@ -272,6 +335,7 @@ def _look_up(job: Job, scenes: Scenes | None) -> Inventory:
                 job.cache,
                 video,
                 build_recipe(job.config.extract, scenes.of(video)).keys(video.split_folder),
+                job.frames_per_second,
             )
             for video in videos
         )
@@ -279,6 +343,7 @@ def _look_up(job: Job, scenes: Scenes | None) -> Inventory:
     return Inventory(scenes, all_of(job.dataset.normal), all_of(job.dataset.test))
 
 
+_OF_ONE_VIDEO = (VideoError, WorkerStalledError, WorkerDiedError)
 _UNKNOWN = StreamKey(BOXES, {})  # before its scene is learnt, a video's keys are not known
 
 
@@ -298,7 +363,10 @@ def _failure(outcome: Outcome[ExtractTask, ExtractResult]) -> Failure:
     reason = str(error)
     if not isinstance(error, VideoError):
         reason = f"{video.path}: {type(error).__name__}: {error}"
-        _log.debug("%s", reason, exc_info=error)
+    if isinstance(error, InputError) and not isinstance(error, VideoError):
+        raise error  # a mistake in the configuration, which the other videos would meet too
+    if not isinstance(error, _OF_ONE_VIDEO):
+        _log.error("unexpected error in a worker", exc_info=error)
     _log.error("failed: %s", reason)
     return Failure(video.name, STAGE, reason, str(video.path))
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mulde.data.features import FeatureRows, join_rows
 from mulde.data.video import Frame
-from mulde.extractors.base import BoxFinder, Extractor, Objects, Preparation
+from mulde.extractors.base import BoxFinder, Extractor, FrameExtractor, Moment, Objects, Preparation
 from mulde.extractors.one_pass import OnePass
 
 BLACK = np.zeros((4, 4, 3), np.uint8)
@@ -147,4 +147,129 @@ def test_what_is_held_does_not_grow_with_the_video(n_frames: int) -> None:
 
 def test_objects_must_come_from_somewhere() -> None:
     with pytest.raises(ValueError, match="finder or known objects"):
-        OnePass([])
+        OnePass([(Around(), lambda rows: None)])
+
+
+@dataclass(frozen=True)
+class ManyAround(Around):
+    """Describes several frames at a time, and remembers how many."""
+
+    sizes: ClassVar[list[int]] = []
+    n_at_once: int = 1
+
+    @property
+    def batch_size(self) -> int:
+        return self.n_at_once
+
+    def describe_batch(
+        self, moments: Sequence[Moment], objects: Sequence[Objects]
+    ) -> list[NDArray[np.float32]]:
+        ManyAround.sizes.append(len(moments))
+        return super().describe_batch(moments, objects)
+
+
+@dataclass(frozen=True)
+class ManyThirds(EveryThird):
+    """Finds in several frames at a time."""
+
+    n_at_once: int = 1
+
+    @property
+    def batch_size(self) -> int:
+        return self.n_at_once
+
+
+@given(st.integers(0, 20), st.integers(1, 7), st.integers(1, 7), st.integers(0, 3))
+def test_batch_sizes_do_not_matter(n_frames: int, n_found: int, n_described: int, radius: int) -> None:
+    results = []
+    for finder, extractor in [
+        (EveryThird(1), Around(radius)),
+        (ManyThirds(1, n_found), ManyAround(radius, n_described)),
+    ]:
+        rows: list[FeatureRows] = []
+        boxes: list[FeatureRows] = []
+        ManyAround.sizes.clear()
+        push_all(OnePass([(extractor, rows.append)], finder=finder, emit_boxes=boxes.append), n_frames)
+        results.append((join_rows(rows), join_rows(boxes)) if rows else None)
+    assert sum(ManyAround.sizes) == n_frames
+    assert all(size == n_described for size in ManyAround.sizes[:-1])
+    if results[0] is None or results[1] is None:
+        assert results == [None, None]
+        return
+    for first, second in zip(*results, strict=True):
+        np.testing.assert_array_equal(first.features, second.features)
+        np.testing.assert_array_equal(first.frame, second.frame)
+
+
+@dataclass(frozen=True)
+class Clip(FrameExtractor):
+    """Describes a clip by its first, middle and last index."""
+
+    name: ClassVar[str] = "clip"
+    code_version: ClassVar[int] = 1
+    before: int = 0
+    after: int = 0
+    every: int = 1
+    n_at_once: int = 1
+
+    @property
+    def preparation(self) -> Index:
+        return Index()
+
+    @property
+    def n_frames_before(self) -> int:
+        return self.before
+
+    @property
+    def n_frames_after(self) -> int:
+        return self.after
+
+    @property
+    def every_frames(self) -> int:
+        return self.every
+
+    @property
+    def batch_size(self) -> int:
+        return self.n_at_once
+
+    @property
+    def n_features(self) -> int:
+        return 3
+
+    def describe_batch(self, moments: Sequence[Moment]) -> NDArray[np.float32]:
+        return np.array([[m.around[0], m.around[m.centre], m.around[-1]] for m in moments], np.float32)
+
+
+@given(
+    st.integers(0, 20), st.integers(0, 4), st.integers(0, 4), st.integers(1, 9), st.integers(1, 5)
+)  # fmt: skip
+def test_clips_are_every_so_many_frames_and_the_last(
+    n_frames: int, before: int, after: int, every: int, n_at_once: int
+) -> None:
+    rows: list[FeatureRows] = []
+    push_all(OnePass([(Clip(before, after, every, n_at_once), rows.append)]), n_frames)
+    if n_frames == 0:
+        assert rows == []
+        return
+    joined = join_rows(rows)
+    expected = sorted({*range(0, n_frames, every), n_frames - 1})
+    np.testing.assert_array_equal(joined.frame, expected)
+    first = np.maximum(joined.frame - before, 0)
+    last = np.minimum(joined.frame + after, n_frames - 1)
+    np.testing.assert_array_equal(joined.features, np.stack([first, joined.frame, last], axis=1))
+    assert joined.box_xyxy is None and joined.start is not None and joined.stop is not None
+    np.testing.assert_array_equal(joined.start, first)
+    np.testing.assert_array_equal(joined.stop, last + 1)
+
+
+def test_what_is_held_of_a_sparse_clip_does_not_grow() -> None:
+    one_pass = OnePass([(Clip(3, 2, every=100), lambda rows: None)])
+    for t in range(1000):
+        one_pass.push(Frame(t, float(t), BLACK))
+        assert len(one_pass._lanes[0]._items) <= 6
+
+
+def push_all(one_pass: OnePass, n_frames: int) -> None:
+    for t in range(n_frames):
+        one_pass.push(Frame(t, float(t), BLACK))
+    one_pass.finish()

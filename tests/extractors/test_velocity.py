@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 import pytest
@@ -94,3 +96,17 @@ def test_direction_cancels_and_speed_does_not() -> None:
 @pytest.mark.parametrize(("height", "scale"), [(10, 2.0), (30, 2.0), (60, 1.0), (75, 0.75), (1000, 0.25)])
 def test_suitable_scale(height: float, scale: float) -> None:
     assert suitable_scale(height) == scale
+
+
+@pytest.mark.parametrize(
+    ("per_height", "speeds"), [("no", [4, 4, 4]), ("persons", [0.1, 4, 4]), ("all", [0.1, 0.2, 0.4])]
+)
+def test_speed_in_heights_of_persons_or_of_all(
+    per_height: Literal["no", "persons", "all"], speeds: list[float]
+) -> None:
+    field = FlowField(np.full((100, 120, 2), (4, 0), np.float32), (1.0, 1.0))
+    boxes = np.array([[10, 10, 30, 50], [40, 10, 60, 30], [80, 10, 90, 20]], np.float32)
+    measures = np.array([[0.5, 0.9, 0], [0.5, 0.9, 1], [0.5, np.nan, -1]], np.float32)  # a person, a bicycle
+    velocity = Velocity(DenseFlow(), 0, VelocitySettings(with_coverage=False, per_height=per_height))
+    rows = velocity.describe([field], 0, Objects(boxes, measures))
+    np.testing.assert_allclose(rows[:, 0], speeds, rtol=1e-6)

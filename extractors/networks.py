@@ -1,0 +1,69 @@
+"""Where and how networks run: device, threads, batches that fit into memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
+R = TypeVar("R")
+_log = logging.getLogger(__name__)
+_fitting: dict[str, int] = {}  # by network: the largest batch that has fitted after one did not
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What networks run on; it decides no values, so it enters no cache key."""
+
+    device: str = "auto"
+    """"cpu", "cuda", "cuda:N", or "auto": a GPU if there is one."""
+    n_threads: int = 1
+    """Of each process; worker processes have one each, for more would only fight over the cores."""
+    weights_folder: Path = Path(".cache/mulde/weights")
+    """Where fetched weights are kept."""
+
+    def torch_device(self) -> torch.device:
+        """Set the threads of this process, and return the device."""
+        import torch
+
+        if torch.get_num_threads() != self.n_threads:
+            torch.set_num_threads(self.n_threads)
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+
+def in_batches(run: Callable[[Sequence[T]], R], items: Sequence[T], batch_size: int, network: str) -> list[R]:
+    """Run a network over items, so many at a time, and return what it gives for each batch.
+
+    A batch that does not fit into the GPU's memory is halved, which is remembered for as long as the process
+    lives.
+
+    Args:
+        network: under what name the size that fits is remembered.
+    """
+    import torch
+
+    results: list[R] = []
+    start = 0
+    while start < len(items):
+        size = min(batch_size, _fitting.get(network, batch_size))
+        try:
+            results.append(run(items[start : start + size]))
+        except torch.cuda.OutOfMemoryError:
+            if size == 1:
+                raise
+            _fitting[network] = size // 2
+            _log.warning(
+                "%s: a batch of %d does not fit into GPU memory, going on with %d", network, size, size // 2
+            )
+            torch.cuda.empty_cache()
+            continue
+        start += size
+    return results

@@ -1,0 +1,198 @@
+"""Networks of ultralytics (AGPL-3.0): loaded once a process, kept from the network and the home folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mulde.data.errors import InputError, require_package
+from mulde.extractors.detected_boxes import Detections, Detector
+from mulde.extractors.networks import Machine, in_batches
+from mulde.extractors.settings import YoloSettings
+from mulde.extractors.weights import Weights
+
+_RUNTIMES = {
+    ".onnx": ("onnxruntime", "onnxruntime"),
+    ".tflite": ("ai_edge_litert", "ai-edge-litert"),
+    ".engine": ("tensorrt", "tensorrt"),
+}
+"""By suffix of exported weights: the module that runs them, and the package that has it."""
+
+
+@dataclass(frozen=True)
+class YoloDetector(Detector):
+    """Objects found by a YOLO network."""
+
+    name: ClassVar[str] = "yolo"
+    code_version: ClassVar[int] = 1
+
+    weights: Weights
+    options: YoloSettings
+    machine: Machine = field(default_factory=Machine, compare=False)
+
+    @property
+    def batch_size(self) -> int:
+        """Frames at a time."""
+        return self.options.batch_size if is_native(self.weights) else 1
+
+    def settings(self) -> dict[str, Any]:
+        """Return the options, and the content of the weights."""
+        return {
+            "code_version": self.code_version,
+            "weights": self.weights.digest,
+            "image_size_px": self.options.image_size_px,
+            "confidence": self.options.confidence,
+            "nms_iou": self.options.nms_iou,
+            "classes": list(self.options.classes),
+            "half": self.options.half,
+        }
+
+    def check(self) -> None:
+        """Raise InputError if ultralytics, or the file, is not there."""
+        check_yolo(self.weights)
+
+    def detect(self, images_rgb: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        """Return what is in each image, the surest first.
+
+        On a processor images go one by one, which costs nothing and gives the same bits whatever the batch.
+        """
+        on_processor = self.machine.torch_device().type == "cpu"
+        model = load_yolo(self.weights, self.machine, "detect")
+        classes = self._class_ids(model.names)
+        results = predict(
+            model,
+            images_rgb,
+            self.machine,
+            1 if on_processor else self.batch_size,
+            imgsz=self.options.image_size_px,
+            conf=self.options.confidence,
+            iou=self.options.nms_iou,
+            classes=classes,
+            **self._precision(),
+        )
+        return [self._detections(result.boxes) for result in results]
+
+    def _precision(self) -> dict[str, bool]:
+        on_gpu = self.machine.torch_device().type == "cuda"
+        return {"half": True} if self.options.half and on_gpu else {}
+
+    def _class_ids(self, names: dict[int, str]) -> list[int] | None:
+        unknown = set(self.options.classes) - set(names.values())
+        if unknown:
+            raise InputError(
+                f"extract.boxes.yolo.classes has {', '.join(sorted(unknown))}, but the classes that "
+                f"{self.weights.name} knows are {', '.join(names.values())}"
+            )
+        return [index for index, name in names.items() if name in self.options.classes] or None
+
+    def _detections(self, boxes: Any) -> Detections:
+        data = boxes.data.cpu().numpy()  # (n, 6): x1, y1, x2, y2, confidence, class
+        return Detections(
+            np.ascontiguousarray(data[:, :4], np.float32),
+            data[:, 4].astype(np.float32),
+            data[:, 5].astype(np.int64),
+        )
+
+
+def is_native(weights: Weights) -> bool:
+    """Whether the weights are in ultralytics' own format; exported ones take a fixed batch, mostly of one."""
+    return weights.path is not None and weights.path.suffix == ".pt"
+
+
+def check_yolo(weights: Weights) -> None:
+    """Raise InputError if ultralytics, the weights, or what runs their format is not there."""
+    path = weights.require()
+    import_ultralytics(weights.folder)
+    if path.suffix in _RUNTIMES:
+        module, package = _RUNTIMES[path.suffix]
+        if find_spec(module) is None:
+            raise InputError(f"{path} needs {package}, which is not installed: pip install {package}")
+
+
+def import_ultralytics(folder: Path) -> Any:
+    """Import ultralytics such that it reports nothing, fetches nothing, and writes only below `folder`.
+
+    Checkpoints are pickles: only classes of ultralytics and torch are let in, unless the user has set
+    ULTRALYTICS_SAFE_LOAD to something else.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    os.environ["YOLO_OFFLINE"] = "true"
+    os.environ["YOLO_AUTOINSTALL"] = "false"
+    os.environ["YOLO_CONFIG_DIR"] = str(folder.resolve())
+    os.environ.setdefault("YOLO_VERBOSE", "false")
+    os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "true")
+    folder.mkdir(parents=True, exist_ok=True)
+    ultralytics = require_package("ultralytics", "yolo")
+    if ultralytics.settings["sync"]:
+        ultralytics.settings.update(sync=False)
+    return ultralytics
+
+
+def load_yolo(weights: Weights, machine: Machine, task: str) -> Any:
+    """Return an `ultralytics.YOLO` on the machine's device; the same one for the same file.
+
+    Raises:
+        InputError: the file is not there, or holds no network for the task.
+    """
+    path = weights.require()
+    stat = path.stat()
+    return _load(str(path), stat.st_size, stat.st_mtime_ns, machine, task)
+
+
+@lru_cache(maxsize=8)
+def _load(path: str, size_bytes: int, mtime_ns: int, machine: Machine, task: str) -> Any:
+    ultralytics = import_ultralytics(machine.weights_folder)
+    try:
+        model = ultralytics.YOLO(path, task=task)
+        found, _ = model.task, model.names
+    except Exception as error:  # whatever a file that is no network leads to
+        text = " ".join(str(error).split())
+        raise InputError(f"{path} cannot be loaded as a YOLO network ({text}): give another file") from error
+    if found != task:
+        raise InputError(f"{path} is a network for {found}, but one for {task} is needed")
+    return model
+
+
+def predict(
+    model: Any,
+    images_rgb: Sequence[NDArray[np.uint8]],
+    machine: Machine,
+    batch_size: int,
+    **options: Any,
+) -> list[Any]:
+    """Run a network on images of one size; return ultralytics' results in pixels of the images.
+
+    One call a batch: an abandoned generator would lock the next call, and sizes that are mixed would be
+    letterboxed otherwise.
+    """
+    device = machine.torch_device()
+    # ultralytics takes arrays as OpenCV reads them: blue first
+    images = [np.ascontiguousarray(image[..., ::-1]) for image in images_rgb]
+
+    def run(batch: Sequence[NDArray[np.uint8]]) -> list[Any]:
+        with _threads_kept():
+            return list(model.predict(list(batch), device=device, verbose=False, save=False, **options))
+
+    return [result for batch in in_batches(run, images, batch_size, str(id(model))) for result in batch]
+
+
+@contextlib.contextmanager
+def _threads_kept() -> Iterator[None]:
+    """Undo what ultralytics does to the number of torch's threads when it sets up a device."""
+    import torch
+
+    n_threads = torch.get_num_threads()
+    yield
+    if torch.get_num_threads() != n_threads:
+        torch.set_num_threads(n_threads)
