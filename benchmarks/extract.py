@@ -1,30 +1,40 @@
-"""Print how fast features are extracted beside how fast the same clips decode, in one run.
+"""Print how fast features are extracted beside the bound: decoding and the networks alone, in one run.
 
-    python benchmarks/extract.py FOLDER [--seconds 20] [--ffmpeg ffmpeg]
+    python benchmarks/extract.py FOLDER [--preset motion] [--seconds 20] [--cpu-time] [key=value ...]
 
-One process and one thread for everything: the rate of the whole extraction of the motion preset, of decoding
-alone by our readers, by bare decord, and by `ffmpeg -f null` where it is installed (ten times over, so that
-its start does not count); then where the time of the extraction goes. Clips are taken in turn until
-`--seconds` are up for extraction; the others read the same clips.
+One process and one thread for everything, but the thread that decodes ahead with --ahead. First the whole
+extraction, clip by clip until `--seconds` are up; then the same clips decoded alone by our readers, by bare
+decord, and by `ffmpeg -f null` where it is installed (ten times over, so that its start does not count);
+then every network alone, on batches as it met them during extraction. The bound is the time of decoding
+plus that of the networks; optical flow and background are above it. On a GPU its utilisation during
+extraction is printed too. With --profile, where the time goes.
+
+    python benchmarks/extract.py ped2/testing --preset object extract.streams=[velocity,pose] \\
+        extract.boxes.yolo.weights=yolov8n.pt extract.pose.weights=yolo11n-pose.pt
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import cProfile
 import pstats
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mulde.data.find_videos import find_videos
 from mulde.data.readers import open_frames, sample_frames
 from mulde.data.video import Video
 from mulde.extractors.scene import SceneModel, learn_scene
-from mulde.pipeline.config import ExtractConfig
+from mulde.pipeline.config import Config, load_config
 from mulde.pipeline.extract import ExtractTask, extract_video
 
 PARTS = {
@@ -38,57 +48,191 @@ PARTS = {
 }
 """The file and the functions whose time, with all that they call, makes a part."""
 _FFMPEG_LOOPS = 10
+_BATCHES_KEPT = 6
+Clock = Callable[[], float]
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("settings", nargs="*", metavar="key=value")
+    parser.add_argument("--preset", default="motion")
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--ahead", action="store_true", help="decode ahead in a thread")
+    parser.add_argument("--profile", action="store_true", help="print where the time goes; slows it down")
+    parser.add_argument("--cpu-time", action="store_true", help="processor seconds, for a busy machine")
     parser.add_argument("--ffmpeg", default="ffmpeg")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
+    clock = time.process_time if options.cpu_time else time.perf_counter
+    config = load_config(options={"preset": options.preset}, overrides=options.settings)
     videos = find_videos(options.folder)
     images = [frame.rgb for video in videos[:8] for frame in sample_frames(video, 12)]
-    scene = learn_scene(images, ExtractConfig().scene)
-    decode_ours(videos[0])  # imports and the first page faults are nobody's
+    scene = learn_scene(images, config.extract.scene)
+    networks = Networks(clock)
+    profile = cProfile.Profile() if options.profile else None
     with tempfile.TemporaryDirectory() as folder:
-        profile = cProfile.Profile()
-        done, n_frames, seconds = extract_some(videos, scene, Path(folder), options.seconds, profile)
-    rates = {"extraction": n_frames / seconds, "decoding, our reader": rate(decode_ours, done)}
-    if all(not video.is_frame_folder for video in done):
-        rates["decoding, decord"] = rate(decode_decord, done)
-        if shutil.which(options.ffmpeg):
-            rates["decoding, ffmpeg -f null"] = rate(lambda v: decode_ffmpeg(options.ffmpeg, v), done)
-    print(f"{len(done)} clips, {n_frames} frames of {scene.size[0]}x{scene.size[1]}, one process, one thread")
-    for name, value in rates.items():
-        print(f"  {name:26s} {value:8.1f} frames/s  {value / rates['extraction']:6.1f} x extraction")
-    print_profile(profile, n_frames)
+        warm_up = extract_some(videos[:1], scene, Path(folder) / "0", 0.0, config, options.ahead, clock)
+        with networks.watched(), gpu_utilisation() as busy, profile or contextlib.nullcontext():
+            measured = extract_some(
+                videos, scene, Path(folder) / "1", options.seconds, config, options.ahead, clock
+            )
+    print(f"{len(measured.videos)} clips, {measured.n_frames} frames of {scene.size[0]}x{scene.size[1]}")
+    print(f"  (the first clip took {warm_up.seconds:.1f} s with loading networks)")
+    bound = print_decoding(measured, options.ffmpeg, clock) + networks.print_alone(measured.n_frames)
+    each = 1000 / measured.n_frames
+    print(f"  bound: decoding and networks     {bound * each:8.2f} ms/frame")
+    print(f"  whole extraction                 {measured.seconds * each:8.2f} ms/frame")
+    print(f"  extraction / bound               {measured.seconds / bound:8.2f}")
+    if busy:
+        print(f"  GPU utilisation                  {sum(busy) / len(busy):8.0f} %")
+    if profile:
+        print_profile(profile, measured.n_frames)
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What was extracted, and how long it took."""
+
+    videos: list[Video]
+    n_frames: int
+    seconds: float
 
 
 def extract_some(
-    videos: tuple[Video, ...], scene: SceneModel, cache: Path, budget: float, profile: cProfile.Profile
-) -> tuple[list[Video], int, float]:
+    videos: tuple[Video, ...],
+    scene: SceneModel,
+    cache: Path,
+    budget: float,
+    config: Config,
+    ahead: bool,
+    clock: Clock,
+) -> Extraction:
     """Extract clips in turn until the budget of seconds is used."""
     done: list[Video] = []
-    n_frames, started = 0, time.perf_counter()
+    n_frames, started = 0, clock()
     for video in videos:
-        task = ExtractTask(video, scene, ExtractConfig(), cache, 25.0)
-        profile.enable()
+        task = ExtractTask(
+            video, scene, config.extract, cache, 25.0, device=config.device, decodes_ahead=ahead
+        )
         result = extract_video(task, lambda n: None)
-        profile.disable()
         assert result.report is not None
         done.append(video)
         n_frames += result.report.n_frames
-        if time.perf_counter() - started > budget:
+        if clock() - started > budget:
             break
-    return done, n_frames, time.perf_counter() - started
+    return Extraction(done, n_frames, clock() - started)
 
 
-def rate(decode: Callable[[Video], int], videos: list[Video]) -> float:
-    """Return frames a second over all clips."""
-    started = time.perf_counter()
-    n_frames = sum(decode(video) for video in videos)
-    return n_frames / (time.perf_counter() - started)
+@dataclass
+class Calls:
+    """How often a network was asked, for how many items, and some of the batches."""
+
+    n_items: int = 0
+    batches: list[tuple[tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
+    n_items_kept: int = 0
+
+
+class Networks:
+    """Watches networks while features are extracted, then runs them alone on the same batches."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._calls: dict[Any, Calls] = defaultdict(Calls)
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Take note of every call of a network, though not of the layers inside of it."""
+        import torch
+
+        depth = 0
+        forward = torch.nn.Module.__call__
+
+        def call(network: torch.nn.Module, *args: Any, **options: Any) -> Any:
+            nonlocal depth
+            if depth == 0:
+                self._note(network, args, options)
+            depth += 1
+            try:
+                return forward(network, *args, **options)
+            finally:
+                depth -= 1
+
+        torch.nn.Module.__call__ = call  # type: ignore[method-assign,assignment]
+        try:
+            yield
+        finally:
+            torch.nn.Module.__call__ = forward  # type: ignore[method-assign]
+
+    def _note(self, network: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+        calls = self._calls[network]
+        n_items = len(args[0])
+        calls.n_items += n_items
+        if len(calls.batches) < _BATCHES_KEPT:
+            calls.batches.append((args, options))
+            calls.n_items_kept += n_items
+
+    def print_alone(self, n_frames: int) -> float:
+        """Run each network on the batches that were kept; return the seconds that all would have taken."""
+        import torch
+
+        total = 0.0
+        for network, calls in self._calls.items():
+            with torch.inference_mode():
+                started = self._clock()
+                for args, options in calls.batches:
+                    network(*args, **options)
+                if torch.cuda.is_available():
+                    torch.cuda.synchronize()
+            seconds = (self._clock() - started) / calls.n_items_kept * calls.n_items
+            total += seconds
+            name = f"{type(network).__name__}, {calls.n_items} items"
+            print(f"  {name:32s} {1000 * seconds / n_frames:8.2f} ms/frame")
+        return total
+
+
+@contextlib.contextmanager
+def gpu_utilisation() -> Iterator[list[int]]:
+    """Give a list that fills with the GPU's utilisation in percent, ten times a second; empty without one."""
+    import torch
+
+    seen: list[int] = []
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.wait(0.1):
+            try:
+                seen.append(torch.cuda.utilization())
+            except (RuntimeError, ModuleNotFoundError):  # no NVML
+                return
+
+    if torch.cuda.is_available():
+        threading.Thread(target=look, daemon=True).start()
+    yield seen
+    stop.set()
+
+
+def print_decoding(measured: Extraction, ffmpeg: str, clock: Clock) -> float:
+    """Print what decoding the clips alone takes; return the seconds of our reader."""
+    each = {"decoding, our reader": seconds_for(decode_ours, measured, clock)}
+    if all(not video.is_frame_folder for video in measured.videos):
+        each["decoding, decord"] = seconds_for(decode_decord, measured, clock)
+        if shutil.which(ffmpeg):
+            each["decoding, ffmpeg -f null"] = (
+                seconds_for(lambda video: decode_ffmpeg(ffmpeg, video), measured, time.perf_counter)
+                / _FFMPEG_LOOPS
+            )
+    for name, seconds in each.items():
+        print(f"  {name:32s} {1000 * seconds / measured.n_frames:8.2f} ms/frame")
+    return each["decoding, our reader"]
+
+
+def seconds_for(decode: Callable[[Video], object], measured: Extraction, clock: Clock) -> float:
+    """Return how long decoding all clips takes."""
+    started = clock()
+    for video in measured.videos:
+        decode(video)
+    return clock() - started
 
 
 def decode_ours(video: Video) -> int:
@@ -107,13 +251,11 @@ def decode_decord(video: Video) -> int:
     return len(reader)
 
 
-def decode_ffmpeg(program: str, video: Video) -> int:
-    """Decode to nowhere."""
+def decode_ffmpeg(program: str, video: Video) -> None:
+    """Decode to nowhere, several times."""
     loops = ["-stream_loop", str(_FFMPEG_LOOPS - 1)]
     command = [program, "-v", "error", "-threads", "1", *loops, "-i", str(video.path), "-f", "null", "-"]
     subprocess.run(command, check=True)
-    with open_frames(video) as reader:
-        return _FFMPEG_LOOPS * (reader.info.n_frames_claimed or 0)
 
 
 def print_profile(profile: cProfile.Profile, n_frames: int) -> None:

@@ -5,21 +5,25 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
 from mulde.data.errors import InputError
-from mulde.pipeline.config import PRESETS, Config, load_config
+from mulde.pipeline.cli_cache import cache
+from mulde.pipeline.cli_compare import ablate, compare
+from mulde.pipeline.cli_datasets import datasets
+from mulde.pipeline.cli_options import common_options, configure
+from mulde.pipeline.cli_weights import weights
 from mulde.pipeline.console import log_to_file, set_up_logging, stderr, stdout
 
 EXIT_DONE, EXIT_UNEXPECTED, EXIT_USAGE, EXIT_SOME_FAILED = 0, 1, 2, 3
 _FOLDER = click.Path(path_type=Path)
 
-F = TypeVar("F", bound=Callable[..., Any])
 _log = logging.getLogger("mulde.cli")
 
 
@@ -43,32 +47,6 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else EXIT_DONE)
 
 
-def _common(command: F) -> F:
-    """Add the options that all stages share."""
-    for option in reversed(
-        [
-            click.argument("arguments", nargs=-1, metavar="[CONFIG.yaml] [key=value ...]"),
-            click.option("--normal", type=_FOLDER, help="Folder of normal videos, to learn from."),
-            click.option("--test", type=_FOLDER, help="Folder of videos to score."),
-            click.option(
-                "--labels", type=_FOLDER, help="Labels of the test videos: CSV, .npy, .txt or a folder."
-            ),
-            click.option("--dataset", type=_FOLDER, help="Root of a data set, in place of the three."),
-            click.option("--layout", metavar="NAME", help="Layout of --dataset: auto, folder, ucsd_ped."),
-            click.option("--preset", metavar="NAME", help=f"Set of defaults: {', '.join(PRESETS)}."),
-            click.option("--out", type=_FOLDER, help="Folder of the run. [runs/<dataset>-<preset>]"),
-            click.option("--cache", type=_FOLDER, help="Folder of the feature cache. [.cache/mulde]"),
-            click.option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N."),
-            click.option("--workers", type=int, metavar="N", help="Videos extracted at a time. [all cores]"),
-            click.option("--seed", type=int, metavar="N", help="Of all that is random."),
-            click.option("--quiet", is_flag=True, help="Say only what went wrong, and the result."),
-            click.option("--verbose", is_flag=True, help="Say more."),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="mulde")
 def cli() -> None:
@@ -79,21 +57,21 @@ def cli() -> None:
 
 
 @cli.command()
-@_common
+@common_options
 def run(**options: Any) -> int:
     """Run all stages in order, each only where it is needed."""
     return _with_job(options, ["extract", "train", "score", "evaluate", "report"])
 
 
 @cli.command()
-@_common
+@common_options
 def extract(**options: Any) -> int:
     """Extract what is missing in the feature cache, one decode pass a video."""
     return _with_job(options, ["extract"])
 
 
 @cli.command()
-@_common
+@common_options
 def train(**options: Any) -> int:
     """Train one detector a stream on the cached features of the normal videos."""
     return _with_job(options, ["train"])
@@ -101,7 +79,7 @@ def train(**options: Any) -> int:
 
 @cli.command()
 @click.option("--model", type=_FOLDER, metavar="RUN", help="Score new footage with the model of this run.")
-@_common
+@common_options
 def score(model: Path | None, **options: Any) -> int:
     """Score the test videos; or, with --model RUN VIDEO..., any other videos."""
     if model is not None:
@@ -110,31 +88,39 @@ def score(model: Path | None, **options: Any) -> int:
 
 
 @cli.command()
-@_common
-def evaluate(**options: Any) -> int:
-    """Compare the scores with the labels."""
+@click.option(
+    "--scores", type=_FOLDER, metavar="PATH", help="Scores that others made: a folder of .csv or .npy; .npz."
+)
+@common_options
+def evaluate(scores: Path | None, **options: Any) -> int:
+    """Compare the scores with the labels; or, with --scores PATH, those of any other method."""
+    if scores is not None:
+        from mulde.pipeline.evaluate_files import evaluate_files
+
+        evaluate_files(configure(options), scores)
+        return EXIT_DONE
     return _with_job(options, ["evaluate"])
 
 
 @cli.command()
-@_common
+@common_options
 def report(**options: Any) -> int:
     """Write the HTML report."""
     return _with_job(options, ["report"])
 
 
 @cli.command()
-@_common
+@common_options
 def plan(**options: Any) -> int:
     """Show what `run` would do: videos to do, cached and stale by stage; nothing is done."""
     from mulde.pipeline.job import open_job, tell_notes
     from mulde.pipeline.plan import make_plan
 
-    job = open_job(_configure(options))
+    job = open_job(configure(options))
     tell_notes(job)
     table = Table("stage", "to do", "cached", "stale", "", box=None, pad_edge=False)
     for row in make_plan(job):
-        table.add_row(row.stage, str(row.todo), str(row.cached), str(row.stale), row.note)
+        table.add_row(row.stage, str(row.todo), str(row.cached), str(row.stale), escape(row.note))
     stdout.print(table)
     return EXIT_DONE
 
@@ -158,45 +144,11 @@ def demo(out: Path, workers: int, seed: int) -> int:
     return _with_job(options, ["extract", "train", "score", "evaluate", "report"])
 
 
-@cli.group()
-def cache() -> None:
-    """Look into the feature cache."""
-
-
-@cache.command("list")
-@click.option("--cache", "folder", type=_FOLDER, default=Path(".cache/mulde"), show_default=True)
-def cache_list(folder: Path) -> int:
-    """Show what is cached, by stream and settings."""
-    from mulde.data.cache import list_streams
-
-    _require_folder(folder)
-    table = Table("stream", "key", "videos", "size", "of", box=None, pad_edge=False)
-    for stream in list_streams(folder):
-        size = f"{stream.size_bytes / 1e6:.1f} MB"
-        table.add_row(
-            stream.stream,
-            stream.key,
-            str(len(stream.entries)),
-            size,
-            str(stream.description.get("folder", "")),
-        )
-    stdout.print(table)
-    return EXIT_DONE
-
-
-@cache.command("verify")
-@click.option("--cache", "folder", type=_FOLDER, default=Path(".cache/mulde"), show_default=True)
-def cache_verify(folder: Path) -> int:
-    """Read every cached file in full; exit 2 if one is damaged."""
-    from mulde.data.cache import list_streams, verify_entry
-
-    _require_folder(folder)
-    entries = [path for stream in list_streams(folder) for path in stream.entries]
-    problems = [problem for path in entries if (problem := verify_entry(path))]
-    for problem in problems:
-        stderr.print(f"mulde: {problem}", markup=False)
-    stdout.print(f"{len(entries)} files, {len(problems)} damaged")
-    return EXIT_USAGE if problems else EXIT_DONE
+cli.add_command(ablate)
+cli.add_command(cache)
+cli.add_command(compare)
+cli.add_command(datasets)
+cli.add_command(weights)
 
 
 @cli.command()
@@ -207,31 +159,9 @@ def doctor() -> int:
     table = Table(box=None, pad_edge=False, show_header=False)
     findings = list(examine())
     for finding in findings:
-        table.add_row(finding.subject, finding.value)
+        table.add_row(escape(finding.subject), escape(finding.value))
     stdout.print(table)
     return EXIT_DONE if all(finding.is_good for finding in findings) else EXIT_USAGE
-
-
-def _configure(options: dict[str, Any], *, file: Path | None = None) -> Config:
-    """Set up logging and put the configuration together; `arguments` are a YAML file and key=value."""
-    level = logging.WARNING if options.get("quiet") else logging.INFO
-    set_up_logging(logging.DEBUG if options.get("verbose") else level)
-    arguments: Sequence[str] = options["arguments"]
-    files = [text for text in arguments if "=" not in text and text.endswith((".yaml", ".yml"))]
-    if len(files) > 1:
-        raise InputError(f"one configuration file is enough, not {' and '.join(files)}")
-    names = {
-        "normal": "data.normal", "test": "data.test", "labels": "data.labels", "dataset": "data.dataset",
-        "layout": "data.layout",
-    }  # fmt: skip
-    plain = ("preset", "out", "cache", "device", "workers", "seed")
-    given = {
-        names.get(name, name): value
-        for name, value in options.items()
-        if name in (*names, *plain) and value is not None
-    }
-    overrides = [text for text in arguments if text not in files]
-    return load_config(Path(files[0]) if files else file, options=given, overrides=overrides)
 
 
 def _with_job(options: dict[str, Any], stages: Sequence[str]) -> int:
@@ -239,7 +169,7 @@ def _with_job(options: dict[str, Any], stages: Sequence[str]) -> int:
     from mulde.pipeline.job import open_job, tell_notes
     from mulde.pipeline.stages import run_stages
 
-    config = _configure(options)
+    config = configure(options)
     job = open_job(config)
     job.run.require_writable()
     with log_to_file(job.run.log):
@@ -264,7 +194,8 @@ def _score_footage(model: Path, options: dict[str, Any]) -> int:
             "--model scores the videos that are named, without a data set: leave its options out"
         )
     overrides = tuple(text for text in options["arguments"] if Path(text) not in paths)
-    config = _configure({**options, "arguments": overrides}, file=given.model_config)
+    _refuse_training_settings(overrides, options, model)
+    config = configure({**options, "arguments": overrides}, file=given.model_config)
     out = RunFolder(options["out"] or model / "new")
     out.require_writable()
     with log_to_file(out.log):
@@ -272,6 +203,17 @@ def _score_footage(model: Path, options: dict[str, Any]) -> int:
     for path in written:
         stdout.print(str(path), markup=False)
     return _conclude(out)
+
+
+def _refuse_training_settings(overrides: Sequence[str], options: dict[str, Any], model: Path) -> None:
+    """Raise InputError for settings that a model that is there no longer depends on."""
+    idle = [text for text in overrides if text.startswith(("detector.", "train.", "seed="))]
+    idle += ["--seed"] if options.get("seed") is not None else []
+    if idle:
+        raise InputError(
+            f"{idle[0]} does not change the detectors in {model}, which are trained: leave it out, or train "
+            "again with it"
+        )
 
 
 def _conclude(run: Any) -> int:
@@ -284,8 +226,3 @@ def _conclude(run: Any) -> int:
     for failure in failures:
         stderr.print(f"  {failure.video} ({failure.stage}): {failure.reason}", markup=False)
     return EXIT_SOME_FAILED
-
-
-def _require_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        raise InputError(f"there is no cache at {folder}: give --cache DIR")

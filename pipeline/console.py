@@ -16,8 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 # A file or a pipe has no width of its own: 80 columns would break paths and sentences.
 _WIDTH = None if sys.stdout.isatty() else 200
-stdout = Console(highlight=False, soft_wrap=True, width=_WIDTH)
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+# emoji=False: a file may be called ":x:.mp4"
+stdout = Console(highlight=False, soft_wrap=True, emoji=False, width=_WIDTH)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 _PROGRESS_LINE_SECONDS = 10.0
 _log = logging.getLogger(__name__)
@@ -91,11 +92,11 @@ class Bar:
                 "%s: %d of %d %s  %s%s", self._title, done, self._total, self._unit, detail, self._left(now)
             )
 
-    def of(self, done: int, total: int) -> None:
+    def of(self, done: int, total: int, detail: str = "") -> None:
         """Show that `done` of `total` are done, where the total is known only now."""
         self._total = total
         self._progress.update(self._task, total=total)
-        self.update(done)
+        self.update(done, detail)
 
     def _left(self, now: float) -> str:
         if not self._done:

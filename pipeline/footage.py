@@ -12,9 +12,9 @@ from mulde.data.find_videos import find_videos
 from mulde.data.readers import FRAMES_PER_SECOND
 from mulde.data.video import Video
 from mulde.pipeline.config import Config
-from mulde.pipeline.extract import STAGE, CachedVideo, ExtractTask, look_up, run_tasks
+from mulde.pipeline.extract import STAGE, CachedVideo, ExtractTask, look_up, record_weights, run_tasks
 from mulde.pipeline.model import read_scenes
-from mulde.pipeline.recipe import build_recipe
+from mulde.pipeline.recipe import build_recipe, require_all
 from mulde.pipeline.run_folder import RunFolder
 from mulde.pipeline.score import score_videos
 from mulde.pipeline.train import STAGE as TRAIN_STAGE
@@ -51,25 +51,44 @@ def score_footage(model_run: RunFolder, out: RunFolder, config: Config, paths: S
     Raises:
         InputError: the model cannot be used, or no video can be read.
     """
+    if config.extract.are_imported:
+        raise InputError(
+            f"the model in {model_run.folder} was made from imported features: import those of the new "
+            "videos as well, and name them with --test-features"
+        )
     videos = videos_at(paths)
     scenes = read_scenes(model_run.model)
     cache = FeatureCache(config.cache)
     cache.require_writable()
     out.require_writable()
+    record_weights(out, require_all(config.extract, offline=config.offline))
 
     def look() -> list[CachedVideo]:
         return [
-            look_up(cache, video, build_recipe(config.extract, scenes.of(video)).keys(video.split_folder))
+            look_up(
+                cache,
+                video,
+                build_recipe(config.extract, scenes.of(video)).keys(video.split_folder),
+                FRAMES_PER_SECOND,
+            )
             for video in videos
         ]
 
     tasks = [
-        ExtractTask(cached.video, scenes.of(cached.video), config.extract, config.cache, FRAMES_PER_SECOND)
+        ExtractTask(
+            cached.video,
+            scenes.of(cached.video),
+            config.extract,
+            config.cache,
+            FRAMES_PER_SECOND,
+            device=config.device,
+        )
         for cached in look()
         if not cached.is_complete
     ]
-    failures = run_tasks(tasks, config.workers) if tasks else []
-    out.record_failures(STAGE, failures)
+    failures = run_tasks(tasks, config.workers, out) if tasks else []
+    if not tasks:
+        out.record_failures(STAGE, [])
     complete = [cached for cached in look() if cached.is_complete]
     if not complete:
         raise InputError(f"no video can be scored: {failures[0].reason}")

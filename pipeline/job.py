@@ -32,6 +32,11 @@ class Job:
         return FeatureCache(self.config.cache)
 
     @property
+    def is_imported(self) -> bool:
+        """Whether the features were made elsewhere, so that there are no videos; see `pipeline.imported`."""
+        return self.config.extract.are_imported
+
+    @property
     def frames_per_second(self) -> float:
         """Rate of folders of images, which do not say it themselves."""
         return self.dataset.frames_per_second or FRAMES_PER_SECOND
@@ -43,15 +48,17 @@ def open_job(config: Config) -> Job:
     Raises:
         InputError: no data were named, or they cannot be used.
     """
-    dataset = find_data(config.data)
-    out = config.out or _default_out(dataset.name, config.preset)
+    dataset = _open_data(config)
+    out = config.out or _default_out(dataset.name, config)
     return Job(config.model_copy(update={"out": out}), dataset, RunFolder(out))
 
 
 def tell_notes(job: Job) -> None:
-    """Log what does not add up in the data set."""
+    """Log what does not add up in the data set, and how its split was made."""
     for note in job.dataset.notes:
         _log.warning("%s: %s", job.dataset.name, note)
+    if job.dataset.protocol:
+        _log.info("%s: %s", job.dataset.name, job.dataset.protocol)
 
 
 def find_data(data: DataConfig) -> Dataset:
@@ -66,9 +73,21 @@ def find_data(data: DataConfig) -> Dataset:
             raise InputError("give --dataset ROOT, or --normal, --test and --labels, not both")
         return open_dataset(data.dataset, data.layout)
     if data.normal is None or data.test is None:
-        raise InputError("which videos? Give --normal DIR and --test DIR, or --dataset ROOT")
+        raise InputError(
+            "which videos? Give --normal DIR and --test DIR, or --dataset ROOT, or features that were "
+            "imported with --normal-features NAME and --test-features NAME"
+        )
     return open_folders(data.normal, data.test, data.labels)
 
 
-def _default_out(dataset: str, preset: str) -> Path:
-    return Path("runs") / f"{dataset}-{preset}"
+def _open_data(config: Config) -> Dataset:
+    if not config.extract.are_imported:
+        return find_data(config.data)
+    from mulde.pipeline.imported import open_imported  # which imports this module
+
+    return open_imported(config)
+
+
+def _default_out(dataset: str, config: Config) -> Path:
+    kind = "-".join(config.extract.streams) if config.extract.are_imported else config.preset
+    return Path("runs") / f"{dataset}-{kind}"

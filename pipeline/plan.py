@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mulde.pipeline import evaluate, score, train
 from mulde.pipeline.extract import Inventory, take_inventory
+from mulde.pipeline.imported import imported_inventory
 from mulde.pipeline.job import Job
 
 
@@ -25,8 +26,10 @@ class PlannedStage:
 
 def make_plan(job: Job) -> list[PlannedStage]:
     """Return a line a stage; nothing is decoded and nothing written."""
-    inventory = take_inventory(job)
+    inventory = imported_inventory(job) if job.is_imported else take_inventory(job)
     extract = _plan_extract(inventory)
+    if job.is_imported:
+        extract = replace(extract, note="nothing to do: the features were imported")
     must_train = _must_train(job, inventory)
     scores = _plan_score(job, inventory, is_trained=must_train.todo == 0)
     return [extract, must_train, scores, _plan_evaluate(job, scores), _plan_report(job, scores)]

@@ -7,9 +7,10 @@ import io
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -18,14 +19,14 @@ from numpy.typing import NDArray
 from mulde.data.atomic import replacing, write_text
 from mulde.data.cache import digest_of, read_frame_seconds, read_rows
 from mulde.data.errors import InputError
+from mulde.data.features import FeatureRows, is_without_measurement
 from mulde.data.labels import Labels
-from mulde.detector import log_tail, max_over_objects, smooth
-from mulde.pipeline.config import Config
+from mulde.detector import fuse, interpolate_frames, log_tail, max_over_objects, smooth
+from mulde.pipeline.config import Config, ScoreConfig
 from mulde.pipeline.console import Bar
 from mulde.pipeline.extract import CachedVideo, Inventory, usable
 from mulde.pipeline.job import Job
 from mulde.pipeline.model import RunModel, load_model
-from mulde.pipeline.recipe import BOXES
 from mulde.pipeline.run_folder import RunFolder
 from mulde.pipeline.train import fingerprint as train_fingerprint
 from mulde.pipeline.train import is_current as is_trained
@@ -49,6 +50,19 @@ class ScoredVideo:
     fps: float
     warnings: tuple[str, ...]
     """Of decoding."""
+    note: str = ""
+    """Which frames have no row of their own, if any; they have interpolated scores."""
+
+
+@dataclass(frozen=True)
+class FusedScores:
+    """What is made of the rows of a video."""
+
+    unsmoothed: NDArray[np.float64]
+    """(n_frames,), higher = more anomalous."""
+    datasets: dict[str, NDArray[Any]]
+    """What the rows are about and their scores, by name in the file."""
+    note: str = ""
 
 
 def score(job: Job, inventory: Inventory) -> None:
@@ -90,11 +104,14 @@ def score_videos(
         return
     started = time.monotonic()
     model = load_model(model_folder or run.model, config.extract, config.device)
+    notes = []
     with Bar("score", len(todo), "videos") as bar:
         for done, cached in enumerate(todo, 1):
-            _score_video(run, model, cached, config, labels)
+            notes += _score_video(run, model, cached, config, labels)
             run.remember(STAGE, {cached.video.name: wanted[cached.video.name]})
             bar.update(done)
+    if notes:
+        _log.info("score: %d videos have interpolated scores; the first: %s", len(notes), notes[0])
     _log.info("score: %d videos in %.1f s, %s", len(todo), time.monotonic() - started, run.scores)
 
 
@@ -127,11 +144,12 @@ def read_scores(run: RunFolder, video: str) -> ScoredVideo:
         with h5py.File(run.objects(video), "r") as file:
             unsmoothed = file["frame_score_unsmoothed"][()]
             fps, warnings = float(file.attrs["fps"]), tuple(json.loads(file.attrs["warnings"]))
+            note = str(file.attrs.get("interpolation", ""))
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise InputError(f"scores {path} are missing or damaged ({error}): run `mulde score` again") from None
     if len(scores) != len(unsmoothed):
         raise InputError(f"{path} has {len(scores)} rows, but {len(unsmoothed)} frames were scored")
-    return ScoredVideo(video, scores, unsmoothed, fps, warnings)
+    return ScoredVideo(video, scores, unsmoothed, fps, warnings, note)
 
 
 def _fingerprint(cached: CachedVideo, config: Config, model_fingerprint: str, labels: Labels | None) -> str:
@@ -151,27 +169,115 @@ def _fingerprint(cached: CachedVideo, config: Config, model_fingerprint: str, la
 
 def _score_video(
     run: RunFolder, model: RunModel, cached: CachedVideo, config: Config, labels: Labels | None
-) -> None:
+) -> list[str]:
+    """Write the scores of a video; return what is to be said of them."""
     name, n_frames = cached.video.name, cached.report.n_frames
-    rows = {stream: read_rows(cached.entries[stream].path) for stream in model.streams}
-    objects = next(iter(rows.values()))
-    scores = model.score({stream: part.features for stream, part in rows.items()})
     settings = config.score
-    total = log_tail(scores["total"]) if settings.log_tail else scores["total"]
-    unsmoothed = max_over_objects(total, objects.frame, n_frames, nothing=0.0)
-    smoothed = smooth(unsmoothed, settings.smoothing_sigma_frames, causal=settings.causal)
-    seconds = read_frame_seconds(cached.entries[BOXES].path)
+    streams = model.of(cached.video)
+    rows = {stream: read_rows(cached.entries[stream].path) for stream in streams}
+    scores = {stream: streams[stream].score(part.features) for stream, part in rows.items()}
+    scored = fuse_streams(scores, rows, n_frames, settings, are_objects=is_of_objects(cached, rows))
+    smoothed = smooth(scored.unsmoothed, settings.smoothing_sigma_frames, causal=settings.causal)
+    seconds = read_frame_seconds(next(iter(cached.entries.values())).path)
     frame_labels = labels.frames(name, n_frames) if labels is not None and labels.has(name) else None
     write_text(run.csv(name), _csv(seconds, smoothed, frame_labels))
     with replacing(run.objects(name)) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["fps"] = cached.report.fps
         file.attrs["warnings"] = json.dumps(cached.report.warnings)
-        file["frame_score"], file["frame_score_unsmoothed"] = smoothed, unsmoothed
-        file["frame"] = objects.frame
-        if objects.box_xyxy is not None:
-            file["box"] = objects.box_xyxy
-        for stream, values in scores.items():
-            file[f"object_score/{stream}"] = values
+        file.attrs["interpolation"] = scored.note
+        file["frame_score"], file["frame_score_unsmoothed"] = smoothed, scored.unsmoothed
+        for dataset, values in scored.datasets.items():
+            file[dataset] = values
+    return [f"{name}: {scored.note}"] if scored.note else []
+
+
+def is_of_objects(cached: CachedVideo, rows: Mapping[str, FeatureRows]) -> bool:
+    """Whether rows are about objects, of which a frame can have several or none; not clips or whole frames.
+
+    Imported objects may come without boxes; their key says what they are.
+    """
+    return any(
+        part.box_xyxy is not None or cached.keys[stream].settings.get("is_of_objects", False)
+        for stream, part in rows.items()
+    )
+
+
+def fuse_streams(
+    scores: Mapping[str, NDArray[np.float64]],
+    rows: Mapping[str, FeatureRows],
+    n_frames: int,
+    settings: ScoreConfig,
+    *,
+    are_objects: bool,
+) -> FusedScores:
+    """Return the frame scores of a video, not yet smoothed, from the calibrated scores of its rows.
+
+    Args:
+        scores: by stream, (n_rows,) each, higher = more anomalous.
+        rows: by stream; of objects, row i of each is the same one.
+        are_objects: whether a frame can have several rows, or none.
+    """
+    return (_fuse_objects if are_objects else _fuse_frames)(scores, rows, n_frames, settings)
+
+
+def _fuse_objects(
+    scores: Mapping[str, NDArray[np.float64]],
+    rows: Mapping[str, FeatureRows],
+    n_frames: int,
+    settings: ScoreConfig,
+) -> FusedScores:
+    """Add the streams up for each object; a frame has the score of its highest."""
+    objects = next(iter(rows.values()))
+    fused = fuse(list(scores.values()))
+    total = log_tail(fused) if settings.log_tail else fused
+    datasets: dict[str, NDArray[Any]] = {"frame": objects.frame}
+    if objects.box_xyxy is not None:
+        datasets["box"] = objects.box_xyxy
+    datasets |= {f"object_score/{stream}": values for stream, values in {**scores, "total": fused}.items()}
+    return FusedScores(max_over_objects(total, objects.frame, n_frames, nothing=0.0), datasets)
+
+
+def _fuse_frames(
+    scores: Mapping[str, NDArray[np.float64]],
+    rows: Mapping[str, FeatureRows],
+    n_frames: int,
+    settings: ScoreConfig,
+) -> FusedScores:
+    """Add the streams up for each frame that has a row in one of them; interpolate in between."""
+    measured = {stream: _with_measurement(part) for stream, part in rows.items()}
+    scores = {
+        stream: values[~is_without_measurement(rows[stream].features)] for stream, values in scores.items()
+    }
+    looked_at = np.unique(np.concatenate([part.frame for part in measured.values()]))
+    streams = [
+        interpolate_frames(values, measured[stream].frame, looked_at, nothing=0.0)
+        for stream, values in scores.items()
+    ]
+    total = log_tail(fuse(streams)) if settings.log_tail else fuse(streams)
+    datasets: dict[str, NDArray[Any]] = {}
+    for stream, part in measured.items():
+        datasets |= {f"row/{stream}/frame": part.frame, f"row/{stream}/score": scores[stream]}
+        if part.start is not None and part.stop is not None:
+            datasets |= {f"row/{stream}/start": part.start, f"row/{stream}/stop": part.stop}
+    unsmoothed = interpolate_frames(total, looked_at, np.arange(n_frames), nothing=0.0)
+    sparse = [
+        f"{stream} in {len(part)} of {n_frames} frames"
+        for stream, part in measured.items()
+        if len(part) < n_frames
+    ]
+    note = f"rows of {', '.join(sparse)}; scores in between are interpolated linearly" if sparse else ""
+    return FusedScores(unsmoothed, datasets, note)
+
+
+def _with_measurement(rows: FeatureRows) -> FeatureRows:
+    kept = ~is_without_measurement(rows.features)
+    return FeatureRows(
+        rows.features[kept],
+        rows.frame[kept],
+        None,
+        None if rows.start is None else rows.start[kept],
+        None if rows.stop is None else rows.stop[kept],
+    )
 
 
 def _csv(seconds: NDArray[np.float64], scores: NDArray[np.float64], labels: NDArray[np.uint8] | None) -> str:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-
-from rich.table import Table
 
 from mulde.data.atomic import write_text
 from mulde.data.errors import InputError
 from mulde.pipeline.console import stdout
-from mulde.pipeline.evaluate import describe_smoothing, evaluate
+from mulde.pipeline.evaluate import evaluate
 from mulde.pipeline.extract import Inventory, extract, take_inventory
+from mulde.pipeline.imported import imported_inventory
 from mulde.pipeline.job import Job
-from mulde.pipeline.metrics import Metrics
+from mulde.pipeline.metrics_table import print_metrics
 from mulde.pipeline.score import score
 from mulde.pipeline.train import train
+
+_log = logging.getLogger(__name__)
 
 
 def run_stages(job: Job, stages: Sequence[str]) -> None:
@@ -34,7 +36,7 @@ def run_stages(job: Job, stages: Sequence[str]) -> None:
     if "evaluate" in stages:
         metrics = evaluate(job, inventory)
         if metrics is not None:
-            _print_metrics(metrics, describe_smoothing(job.config.score))
+            print_metrics(metrics)
         elif "score" in stages:
             stdout.print(f"{len(job.dataset.test)} test videos, no labels: nothing was evaluated")
     if {"score", "evaluate"} & set(stages):
@@ -48,7 +50,7 @@ def run_stages(job: Job, stages: Sequence[str]) -> None:
 def _check_device(job: Job) -> None:
     """Raise InputError for a GPU that is not there, before hours of extraction."""
     if job.config.device.startswith("cuda"):
-        from mulde.detector.mulde import resolve_device  # only here, for it imports torch
+        from mulde.detector.base import resolve_device  # only here, for it imports torch
 
         try:
             resolve_device(job.config.device)
@@ -57,33 +59,8 @@ def _check_device(job: Job) -> None:
 
 
 def _features(job: Job, stages: Sequence[str]) -> Inventory:
+    if job.is_imported:
+        if "extract" in stages:
+            _log.info("extract: nothing to do, the features were imported")
+        return imported_inventory(job)
     return extract(job) if "extract" in stages else take_inventory(job)
-
-
-def _print_metrics(metrics: Metrics, smoothing: str) -> None:
-    counts = metrics.counts
-    stdout.print(
-        f"{counts.videos} test videos, {counts.frames} frames, {counts.abnormal_frames} of them abnormal"
-    )
-    stdout.print(_metrics_table(metrics, smoothing))
-
-
-def _metrics_table(metrics: Metrics, smoothing: str) -> Table:
-    sigma = smoothing.partition("σ = ")[2].rstrip(")")
-    table = Table(
-        "",
-        f"smoothed, σ = {sigma}" if sigma else "scores",
-        "unsmoothed",
-        "protocol",
-        box=None,
-        pad_edge=False,
-    )
-    for number in metrics.numbers:
-        raw = metrics.unsmoothed[number.key].value if metrics.unsmoothed else None
-        protocol = number.protocol.partition("; scores")[0]
-        table.add_row(number.title, _percent(number.value), _percent(raw), protocol)
-    return table
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.2f} %"

@@ -10,6 +10,7 @@ from typing import Protocol
 import av
 import numpy as np
 import pytest
+from miniature_layouts import MINIATURES
 from numpy.typing import NDArray
 
 
@@ -64,6 +65,13 @@ def write_video() -> WriteVideo:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def miniatures(tmp_path_factory: pytest.TempPathFactory, write_video: WriteVideo) -> dict[str, Path]:
+    """Give a miniature copy of each benchmark by its layout; they are not to be changed."""
+    base = tmp_path_factory.mktemp("miniatures")
+    return {layout: make(base / layout, write_video) for layout, make in MINIATURES.items()}
 
 
 @pytest.fixture(scope="session")
