@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+import sys
 from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,10 +45,27 @@ def has_decord() -> bool:
     return find_spec("decord") is not None
 
 
+def _import_decord() -> Any:
+    """Import decord, here and not above: it takes a second.
+
+    It loads every CUDA library that torch has brought along, for all to use. One of them, NVBLAS, then takes
+    the place of the processor's matrix product, and ends the process where there is no GPU. Only files are
+    decoded here, on the processor: hide these libraries from it.
+    """
+    hidden = sys.modules.get("nvidia")
+    sys.modules["nvidia"] = None  # type: ignore[assignment]  # makes find_spec say that there is none
+    try:
+        return importlib.import_module("decord")
+    finally:
+        if hidden is None:
+            del sys.modules["nvidia"]
+        else:
+            sys.modules["nvidia"] = hidden
+
+
 def open_decord(path: Path) -> Any:
     """Open a file with decord for one thread; None where decord refuses it."""
-    import decord  # here and not above: it takes a second and 650 MB
-
+    decord = _import_decord()
     decord.logging.set_level(decord.logging.QUIET)
     try:
         return decord.VideoReader(str(path.absolute()), ctx=decord.cpu(0), num_threads=1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from mulde.detector.base import Check, Detector
@@ -130,7 +132,10 @@ class GaussianMixtureDensity(Detector):
         n_components = min(self.n_components, len(np.unique(x, axis=0)))
         self.mixture_ = GaussianMixture(
             n_components, reg_covar=self.covariance_floor, random_state=seed, max_iter=200
-        ).fit(x)
+        )
+        with warnings.catch_warnings():  # one that still gains a little is good enough
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self.mixture_.fit(x)
 
     def _score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         parts = [

@@ -314,7 +314,7 @@ def _missing(names: Sequence[str], folder: Path) -> str:
     plain = " ".join(record.name for record in records)
     terms = ", ".join(f"{record.name}: {record.terms}" for record in records)
     return (
-        f"weights are missing: where there is a network, `mulde weights fetch {plain} --cache {folder.parent}` "
+        f"weights are missing: with a network, `mulde weights fetch {plain} --cache {folder.parent}` "
         f"gets them ({terms}); or give the path of a file in place of a name"
     )
 

@@ -215,6 +215,8 @@ def _aggregate(
     tests: Sequence[FeatureRows],
 ) -> dict[str, Scores]:
     """Return the scores of the test rows by aggregation, all of the energies of one network."""
+    from sklearn.utils import check_random_state
+
     from mulde.detector import MSMA, MULDE, fit_aggregation  # only here, for they import torch
     from mulde.detector.rows import RowSource, iterate
 
@@ -228,7 +230,7 @@ def _aggregate(
         measure(part.features[kept]) if kept.any() else np.zeros((0, learnt.shape[1]))
         for part, kept in zip(tests, measured, strict=True)
     ]
-    seed = int(np.random.RandomState(detector.random_state).randint(2**31 - 1))  # as fit does
+    seed = int(check_random_state(detector.random_state).randint(2**31 - 1))  # as fit does
     found = {}
     for name in aggregations:
         aggregation = fit_aggregation(name, learnt, n_components=n_components, seed=seed)

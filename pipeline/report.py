@@ -61,8 +61,6 @@ class ReportVideo:
     """Frames a second, for times beside frame numbers."""
     warnings: tuple[str, ...] = ()
     """What decoding and scoring had to say, a sentence each."""
-    note: str = ""
-    """How the scores were made, where that is not plain: interpolated between clips, for instance."""
     thumbnail_jpeg: bytes | None = None
     """The frame of the highest score as a JPEG file, boxes already drawn."""
     picture_note: str = ""

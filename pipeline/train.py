@@ -298,7 +298,8 @@ def _fit(job: Job, part: str, title: str, rows: StreamRows, n_detectors: int) ->
 
 
 def _describe_widths(widths: Sequence[int] | str, rows: StreamRows, device: str) -> str:
-    from mulde.detector.mulde import resolve_device, suitable_widths  # only here, for they import torch
+    from mulde.detector.base import resolve_device  # only here, for they import torch
+    from mulde.detector.mulde import suitable_widths
 
     if not isinstance(widths, str):
         return f"{'x'.join(map(str, widths))} units"
@@ -321,7 +322,8 @@ class _TensorBoard:
     """Writes what a training tells to a folder that TensorBoard reads."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self._folder, self._stack, self._writer = folder, stack, None
+        self._folder, self._stack = folder, stack
+        self._writer: Any = None
 
     def __call__(self, look: Look) -> None:
         if self._writer is None:

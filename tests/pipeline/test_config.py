@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from mulde.data.errors import InputError
-from mulde.detector import AGGREGATIONS, MULDE
+from mulde.detector import AGGREGATIONS, DETECTORS, MULDE, PAPER
 from mulde.pipeline.config import Config, load_config
 
 
@@ -33,7 +33,8 @@ def test_resolved_configuration_reads_back(tmp_path: Path) -> None:
     config = load_config(overrides=["extract.streams=[hog]", "extract.flow.scale=0.5", "data.normal=a/b"])
     file = tmp_path / "config.yaml"
     file.write_text(config.to_yaml())
-    assert load_config(file) == config
+    assert load_config(file).model_dump(exclude={"detector"}) == config.model_dump(exclude={"detector"})
+    assert load_config(file).detector.resolved() == config.detector.resolved()
     assert "smoothing_sigma_frames" in yaml.safe_load(config.to_yaml())["score"]
 
 
@@ -83,13 +84,42 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         load_config(tmp_path / "nothere.yaml")
 
 
-def test_detector_settings_are_those_of_the_detector() -> None:
-    known = MULDE().get_params()
-    settings = Config().detector.model_dump()
-    assert settings.keys() <= known.keys()
-    same = {name for name in settings if settings[name] == known[name]}
-    # our choice for a CPU and features of few dimensions; all else is the paper's, in one place each
-    assert settings.keys() - same == {"widths", "max_steps"}
+@pytest.mark.parametrize("kind", DETECTORS)
+def test_detector_settings_are_those_of_the_detector(kind: str) -> None:
+    settings = load_config(overrides=[f"detector.kind={kind}"]).detector.settings()
+    known = DETECTORS[kind]().get_params()
+    assert settings == {name: known[name] for name in settings}
+
+
+def test_paper_is_a_preset() -> None:
+    settings = load_config(overrides=["detector.preset=paper", "detector.beta=0.3"]).detector.settings()
+    assert {name: settings[name] for name in PAPER} == {**PAPER, "beta": 0.3}
+
+
+def test_null_is_a_value_where_it_means_no_bound() -> None:
+    settings = load_config(overrides=["detector.max_steps=null", "detector.beta=null"]).detector.settings()
+    assert (settings["max_steps"], settings["beta"]) == (None, MULDE().beta)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["detector.kind=knn", "detector.beta=1"], "beta is no setting of detector.kind=knn, which has k"),
+        (["detector.k=3"], "k is no setting of detector.kind=mulde"),
+        (["detector.kind=gmm", "detector.preset=paper"], "trains no network: leave preset out"),
+        (["detector.kind=lof"], "detector.kind = 'lof' is not allowed"),
+    ],
+)
+def test_settings_of_other_kinds_are_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_config(overrides=overrides)
+
+
+def test_a_preset_that_a_file_leaves_nothing_to_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(load_config().to_yaml())
+    with pytest.raises(InputError, match=r"detector\.preset=paper would not change detector\.aggregation"):
+        load_config(file, overrides=["detector.preset=paper"])
 
 
 def test_aggregations_are_those_of_the_detector() -> None:
