@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -100,7 +100,7 @@ class RowsStreamed(Batches):
         skipped, first = divmod(first, self._batches_a_buffer)
         with ThreadPoolExecutor(1) as reader:  # reads the next buffer while this one is used
             tasks = zip(buffers[skipped:], seeds[skipped:], strict=True)
-            ahead = reader.submit(self._read, *next(tasks))
+            ahead: Future[NDArray[np.float32]] | None = reader.submit(self._read, *next(tasks))
             while ahead is not None:
                 rows = ahead.result()
                 following = next(tasks, None)

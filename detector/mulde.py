@@ -182,9 +182,10 @@ class MULDE(Detector):
         device = resolve_device(self.device)
         lowest = max(self.sigma_low, min(self.standardisation_.noise_sigma, self.sigma_high))
         self.sigmas_ = np.linspace(lowest, self.sigma_high, self.n_scales)
-        self.widths_ = suitable_widths(self.standardisation_.n_outputs, device)
-        if self.widths != "auto":
-            self.widths_ = tuple(self.widths)
+        n_inputs = self.standardisation_.n_outputs
+        self.widths_: tuple[int, ...] = (
+            suitable_widths(n_inputs, device) if self.widths == "auto" else tuple(self.widths)
+        )
         self.network_ = self._new_network(torch.Generator().manual_seed(seed)).to(device)
         batches, held_out = self._prepare_rows(source, groups, seed, device)
         trainer = Trainer(
@@ -253,10 +254,9 @@ class MULDE(Detector):
 
     def _param_checks(self) -> dict[str, Check]:
         resolve_device(self.device)
-        widths_allowed = self.widths == "auto" or (
-            not isinstance(self.widths, str)
-            and len(self.widths) > 0
-            and all(width >= 1 for width in self.widths)
+        widths: Any = self.widths  # a word other than "auto" may be given
+        widths_allowed = widths == "auto" or (
+            not isinstance(widths, str) and len(widths) > 0 and all(width >= 1 for width in widths)
         )
         return {
             **super()._param_checks(),

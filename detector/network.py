@@ -73,8 +73,9 @@ class EnergyNetwork(nn.Module):
             columns = [self._above_first(shared + sigma * weight[:, -1]) for sigma in sigmas]
         else:
             dtype = shared.dtype if dtype == torch.float32 else dtype
-            room = [shared.new_empty(len(x), layer.out_features, dtype=dtype) for layer in self.hidden]
-            layers = [(layer.weight.T.to(dtype), layer.bias.to(dtype)) for layer in self.hidden]
+            hidden = [layer for layer in self.hidden if isinstance(layer, nn.Linear)]
+            room = [shared.new_empty(len(x), layer.out_features, dtype=dtype) for layer in hidden]
+            layers = [(layer.weight.T.to(dtype), layer.bias.to(dtype)) for layer in hidden]
             columns = [self._energy(shared, sigma * weight[:, -1], layers, room) for sigma in sigmas]
         return torch.stack(columns, dim=1)  # (N, L)
 

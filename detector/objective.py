@@ -74,7 +74,8 @@ class PlainObjective:
             curvatures.append(curvature)
 
         # Down: ∂f/∂h_k = v_k and ∂f/∂a_k = u_k of the perturbed rows, to the input gradient
-        v, u = [w_out.to(self._dtype)], []
+        v: list[Tensor] = [w_out.to(self._dtype)]
+        u: list[Tensor] = []
         for k in range(top, -1, -1):
             u.insert(0, torch.mul(slopes[k][:n], v[0], out=self._new(f"u{k}", slopes[k][:n])))
             if k:
@@ -125,15 +126,15 @@ class PlainObjective:
 
     def _pre_activation(self, k: int, layer: torch.nn.Linear, weight: Tensor, h: Tensor) -> Tensor:
         if k == 0:  # in full precision
-            out = self._buffer("a0", len(h), layer.out_features, self._full)
+            out = self._buffer("a0", (len(h), layer.out_features), self._full)
             return torch.addmm(layer.bias, h, layer.weight.T, out=out)
-        out = self._buffer(f"a{k}", len(h), layer.out_features, self._dtype)
+        out = self._buffer(f"a{k}", (len(h), layer.out_features), self._dtype)
         return torch.addmm(layer.bias.to(self._dtype), h, weight.T, out=out)
 
     def _activate(self, k: int, a: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return GELU and its slope for all rows of a (M, width), and its curvature for the first n."""
-        value, slope = (self._buffer(f"{name}{k}", *a.shape, self._dtype) for name in ("h", "slope"))
-        curvature = self._buffer(f"curvature{k}", n, a.shape[1], self._dtype)
+        value, slope = (self._buffer(f"{name}{k}", a.shape, self._dtype) for name in ("h", "slope"))
+        curvature = self._buffer(f"curvature{k}", (n, a.shape[1]), self._dtype)
         for rows in tiles(a):
             tile = a[rows].to(self._full)
             value[rows] = torch.nn.functional.gelu(tile)
@@ -154,12 +155,12 @@ class PlainObjective:
         return delta
 
     def _product(self, name: str, left: Tensor, right: Tensor) -> Tensor:
-        return torch.mm(left, right, out=self._buffer(name, len(left), right.shape[1], self._dtype))
+        return torch.mm(left, right, out=self._buffer(name, (len(left), right.shape[1]), self._dtype))
 
     def _set_gradients(self, k: int, u: Tensor, step: Tensor, delta: Tensor, h: Tensor) -> None:
         """Set the gradients of layer k: of its weight from both ways down, uᵀ step + deltaᵀ h."""
         layer = self._layers[k]
-        grad = self._buffer(f"grad{k}", *layer.weight.shape, self._full)
+        grad = self._buffer(f"grad{k}", layer.weight.shape, self._full)
         if self._dtype == self._full:
             torch.mm(u.T, step, out=grad).addmm_(delta.T, h)
         else:
@@ -170,16 +171,15 @@ class PlainObjective:
     def _cast(self, name: str, weight: Tensor) -> Tensor:
         if self._dtype == weight.dtype:
             return weight
-        return self._buffer(name, *weight.shape, self._dtype).copy_(weight)
+        return self._buffer(name, weight.shape, self._dtype).copy_(weight)
 
     def _new(self, name: str, like: Tensor) -> Tensor:
-        return self._buffer(name, *like.shape, like.dtype)
+        return self._buffer(name, like.shape, like.dtype)
 
-    def _buffer(self, name: str, n_rows: int, n_columns: int, dtype: torch.dtype) -> Tensor:
+    def _buffer(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Return an uninitialised matrix that the call before used under this name, if it is large enough."""
         known = self._buffers.get(name)
-        if known is None or len(known) < n_rows:
-            device = self._network.out.weight.device
-            known = torch.empty(n_rows, n_columns, dtype=dtype, device=device)
+        if known is None or len(known) < shape[0]:
+            known = torch.empty(shape, dtype=dtype, device=self._network.out.weight.device)
             self._buffers[name] = known
-        return known[:n_rows]
+        return known[: shape[0]]

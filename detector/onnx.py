@@ -71,6 +71,11 @@ def export_onnx(detector: MULDE, path: str | os.PathLike[str]) -> None:
 class ScoringPath(nn.Module):
     """What `MULDE.anomaly_score` computes, from (n, d) float32 to (n,) float64, in torch alone."""
 
+    mean: Tensor
+    scale: Tensor
+    whitening: Tensor | None
+    sigmas: Tensor
+
     def __init__(self, detector: MULDE) -> None:
         super().__init__()
         standardisation = detector.standardisation_
@@ -96,7 +101,8 @@ class ScoringPath(nn.Module):
             else torch.zeros_like(x[:, 0]).double()
             for index in range(self.n_scales)
         ]
-        return self.aggregate(torch.stack(columns, dim=1))
+        scores: Tensor = self.aggregate(torch.stack(columns, dim=1))
+        return scores
 
 
 class _Column(nn.Module):
@@ -109,6 +115,9 @@ class _Column(nn.Module):
 
 
 class _OverScales(nn.Module):
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, mean: ArrayLike, scale: ArrayLike, unit: float, how: str) -> None:
         super().__init__()
         self.how, self.unit = how, unit
@@ -130,6 +139,12 @@ class _OverScales(nn.Module):
 
 class _MixtureSurprise(nn.Module):
     """−log-likelihood of a Gaussian mixture; see `mulde.detector.aggregation`."""
+
+    inverse: Tensor
+    means: Tensor
+    constant: Tensor
+    centre: Tensor
+    whitening: Tensor
 
     def __init__(self, mixture: RawMixture) -> None:
         super().__init__()
