@@ -76,19 +76,19 @@ class NearestNeighbours(Detector):
         x = self.search_.rows
         numbers = None if groups is None else number_groups(groups, len(x))
         if numbers is None or numbers.max() == 0:
-            return self.search_.mean_distance(x, self.k, leave_nearest_out=True)  # which is the row itself
+            return self.search_.mean_distance(x, leave_nearest_out=True)  # which is the row itself
         folds = numbers % _N_FOLDS
         scores = np.empty(len(x))
         for fold in range(int(folds.max()) + 1):
-            others = ExactSearch(x[folds != fold])
-            scores[folds == fold] = others.mean_distance(x[folds == fold], self.k)
+            others = ExactSearch(x[folds != fold], self.k)
+            scores[folds == fold] = others.mean_distance(x[folds == fold])
         return scores
 
     def _learn(self, source: RowSource, groups: NDArray[np.int64] | None, seed: int) -> None:
-        self.search_ = ExactSearch(self.standardise_all(source))
+        self.search_ = ExactSearch(self.standardise_all(source), self.k)
 
     def _score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        return self.search_.mean_distance(x, self.k)
+        return self.search_.mean_distance(x)
 
     def _param_checks(self) -> dict[str, Check]:
         return {**super()._param_checks(), "k": (self.k >= 1, "at least 1")}
@@ -97,7 +97,7 @@ class NearestNeighbours(Detector):
         return {"rows": self.search_.rows}
 
     def _restore_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        self.search_ = ExactSearch(arrays["rows"])
+        self.search_ = ExactSearch(arrays["rows"], self.k)
 
 
 def find_faiss() -> Any:
@@ -109,32 +109,38 @@ def find_faiss() -> Any:
 
 
 class ExactSearch:
-    """Euclidean nearest neighbours among rows (N, k): a tree for few features, all pairs for many."""
+    """The k Euclidean nearest neighbours among rows (N, d): a tree for few features, all pairs for many."""
 
-    def __init__(self, rows: NDArray[np.float32]) -> None:
-        self.rows = rows
+    def __init__(self, rows: NDArray[np.float32], k: int) -> None:
+        self.rows, self.k = rows, k
         self._flat = self._nearest = None
         faiss = find_faiss() if rows.shape[1] > _MOST_FEATURES_FOR_TREES else None
         if faiss is not None:
+            self._searched = rows
             self._flat = faiss.IndexFlatL2(rows.shape[1])
             self._flat.add(np.ascontiguousarray(rows))
+        elif rows.shape[1] > _MOST_FEATURES_FOR_TREES:
+            self._searched = rows
+            self._nearest = neighbors.NearestNeighbors(algorithm="brute").fit(rows)
         else:
-            kind = "brute" if rows.shape[1] > _MOST_FEATURES_FOR_TREES else "kd_tree"
-            self._nearest = neighbors.NearestNeighbors(algorithm=kind).fit(rows)
+            # A tree cannot tell equal rows apart and looks at all of them: k + 1 of each are enough.
+            distinct, counts = np.unique(rows, axis=0, return_counts=True)
+            self._searched = np.repeat(distinct, np.minimum(counts, k + 1), axis=0)
+            self._nearest = neighbors.NearestNeighbors(algorithm="kd_tree").fit(self._searched)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ExactSearch, (self.rows,)  # an index of faiss cannot be pickled
+        return ExactSearch, (self.rows, self.k)  # an index of faiss cannot be pickled
 
     def mean_distance(
-        self, x: NDArray[np.float32], k: int, *, leave_nearest_out: bool = False
+        self, x: NDArray[np.float32], *, leave_nearest_out: bool = False
     ) -> NDArray[np.float64]:
-        """Return the mean distance (n,) of x (n, k) to its k nearest rows, or to all if there are fewer.
+        """Return the mean distance (n,) of x (n, d) to its k nearest rows, or to all if there are fewer.
 
         Args:
             leave_nearest_out: the nearest does not count, for rows that are among those searched.
         """
         first = int(leave_nearest_out)
-        n = min(k + first, len(self.rows))
+        n = min(self.k + first, len(self.rows))
         parts = [
             self._distances(x[start : start + _ROWS_A_SEARCH], n)[:, first:].mean(axis=1)
             for start in range(0, len(x), _ROWS_A_SEARCH)
@@ -148,11 +154,11 @@ class ExactSearch:
             assert self._nearest is not None
             _, found = self._nearest.kneighbors(x, n)
         else:
-            n_candidates = min(n + _SPARE_CANDIDATES, len(self.rows))
+            n_candidates = min(n + _SPARE_CANDIDATES, len(self._searched))
             _, found = self._flat.search(np.ascontiguousarray(x), n_candidates)
         # Fast searches subtract large squares; distances of near rows need all their digits.
         squares = np.empty((len(x), n_candidates))
         for column in range(n_candidates):
-            apart = x.astype(np.float64) - self.rows[found[:, column]]
+            apart = x.astype(np.float64) - self._searched[found[:, column]]
             squares[:, column] = np.einsum("ij,ij->i", apart, apart)
         return np.sqrt(np.sort(squares, axis=1)[:, :n])

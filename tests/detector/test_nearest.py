@@ -19,7 +19,7 @@ def test_distances_are_those_of_all_pairs(d: int, k: int) -> None:
     rows = rng.normal(size=(400, d)).astype(np.float32)
     x = np.concatenate([rows[:50], rows[50:100] + np.float32(1e-4), rng.normal(size=(50, d))])
     x = (x + 100).astype(np.float32)  # near rows far from the origin: squares would lose the difference
-    found = ExactSearch((rows + 100).astype(np.float32)).mean_distance(x, k)
+    found = ExactSearch((rows + 100).astype(np.float32), k).mean_distance(x)
     np.testing.assert_allclose(found, naive(x, (rows + 100).astype(np.float32), k), rtol=1e-9, atol=1e-12)
 
 
@@ -27,16 +27,16 @@ def test_distances_are_those_of_all_pairs(d: int, k: int) -> None:
 def test_faiss_gives_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     rows, x = rng.normal(size=(3000, 64)).astype(np.float32), rng.normal(size=(500, 64)).astype(np.float32)
-    with_faiss = ExactSearch(rows).mean_distance(x, 5)
+    with_faiss = ExactSearch(rows, 5).mean_distance(x)
     monkeypatch.setattr(nearest, "find_faiss", lambda: None)
-    np.testing.assert_array_equal(ExactSearch(rows).mean_distance(x, 5), with_faiss)
+    np.testing.assert_array_equal(ExactSearch(rows, 5).mean_distance(x), with_faiss)
 
 
 def test_fewer_rows_than_neighbours() -> None:
     rows = np.array([[0.0], [1.0]], np.float32)
-    np.testing.assert_allclose(ExactSearch(rows).mean_distance(rows, 5), [0.5, 0.5])
-    np.testing.assert_allclose(ExactSearch(rows).mean_distance(rows, 5, leave_nearest_out=True), [1, 1])
-    assert ExactSearch(rows).mean_distance(rows[:0], 5).shape == (0,)
+    np.testing.assert_allclose(ExactSearch(rows, 5).mean_distance(rows), [0.5, 0.5])
+    np.testing.assert_allclose(ExactSearch(rows, 5).mean_distance(rows, leave_nearest_out=True), [1, 1])
+    assert ExactSearch(rows, 5).mean_distance(rows[:0]).shape == (0,)
 
 
 def test_training_rows_do_not_find_themselves(rows: np.ndarray) -> None:
@@ -56,3 +56,20 @@ def test_training_rows_do_not_find_their_group(n_groups: int) -> None:
     np.testing.assert_allclose(scores * detector.scale_, 1, rtol=1e-6)
     np.testing.assert_allclose(detector.training_scores(rows), 0)
     np.testing.assert_allclose(detector.training_scores(rows, groups=np.zeros(len(rows))), 0)
+
+
+@pytest.mark.parametrize("k", [1, 3, 40])
+def test_equal_rows_count_each(k: int) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 3, size=(200, 2)).astype(np.float32)
+    x = rng.normal(1, 1, size=(50, 2)).astype(np.float32)
+    np.testing.assert_allclose(ExactSearch(rows, k).mean_distance(x), naive(x, rows, k), rtol=1e-6)
+
+
+def test_very_many_equal_rows_are_searched_quickly() -> None:
+    # as in a feature that is nearly always 0: a plain tree would compare each pair of them
+    rows = np.zeros((100_000, 1), np.float32)
+    rows[:100, 0] = np.arange(100)
+    search = ExactSearch(rows, 5)
+    assert len(search._searched) < 200
+    np.testing.assert_array_equal(search.mean_distance(rows[100:]), 0)
