@@ -79,7 +79,9 @@ def find_orphans(cache: Path) -> list[Removal]:
     """Return what was made from videos that are gone or have changed since; imported features never are."""
     found = []
     for stream, path in _files(cache):
-        reason = None if "imported_as" in stream.description else _why_orphan(stream, path)
+        # A folder that does not say what it holds may hold what cannot be made again
+        is_kept = "imported_as" in stream.description or not stream.description
+        reason = None if is_kept else _why_orphan(stream, path)
         if reason:
             found.append(_removal(stream, path, reason))
     return found

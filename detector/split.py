@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from mulde.detector.rows import BLOCK_ROWS, RowSource
 
+_log = logging.getLogger(__name__)
 _LEAST_ROWS = 100
 _LEAST_GROUPS = 4
 _MOST_HELD_OUT = 8192  # more would sharpen the judgement no further
@@ -48,18 +50,51 @@ def split_rows(source: RowSource, groups: NDArray[np.int64] | None, share: float
     if share == 0 or n_rows < _LEAST_ROWS:
         return Split(((0, n_rows),), None)
     rng = np.random.default_rng(seed)
-    if groups is None or groups.max() + 1 < _LEAST_GROUPS:
-        groups = np.arange(n_rows) // (BLOCK_ROWS if n_rows > 100 * BLOCK_ROWS else 1)
+    is_held = None if groups is None else _draw_groups(groups, share, rng)
+    if is_held is None:
+        blocks = np.arange(n_rows) // (BLOCK_ROWS if n_rows > 100 * BLOCK_ROWS else 1)
+        is_held = _draw_groups(blocks, share, rng)
+    assert is_held is not None  # blocks are equally large
+    _log.debug("%d of %d rows are held out", int(is_held.sum()), n_rows)
+    return Split(_runs(~is_held), _read_some(source, is_held, rng))
+
+
+def _draw_groups(
+    groups: NDArray[np.int64], share: float, rng: np.random.Generator
+) -> NDArray[np.bool_] | None:
+    """Return which rows (n_rows,) are held out, by whole groups; None where groups are too few or too large.
+
+    A group that would bring the total beyond twice the share is passed over: one long video among short ones
+    is not to be missing from what is learnt.
+    """
     sizes = np.bincount(groups)
-    order = rng.permutation(len(sizes))
-    n_chosen = int(np.searchsorted(np.cumsum(sizes[order]), share * n_rows)) + 1
+    if len(sizes) < _LEAST_GROUPS:
+        return None
+    most, n_held = min(2 * share, (1 + share) / 2) * len(groups), 0
     is_held = np.zeros(len(sizes), bool)
-    is_held[order[: min(n_chosen, len(sizes) - 1)]] = True
-    mask = is_held[groups]
-    held = np.concatenate([source.read(start, stop) for start, stop in _runs(mask)])
-    if len(held) > _MOST_HELD_OUT:
-        held = held[np.sort(rng.permutation(len(held))[:_MOST_HELD_OUT])]
-    return Split(_runs(~mask), held)
+    for group in rng.permutation(len(sizes)):
+        if n_held >= share * len(groups):
+            break
+        if n_held + sizes[group] <= most:
+            is_held[group] = True
+            n_held += sizes[group]
+    return is_held[groups] if n_held >= share * len(groups) / 2 else None
+
+
+def _read_some(source: RowSource, mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Read the rows where a mask is set, a sample of `_MOST_HELD_OUT` blocks' worth where there are more."""
+    runs = [
+        (start, min(start + BLOCK_ROWS, stop))
+        for first, stop in _runs(mask)
+        for start in range(first, stop, BLOCK_ROWS)
+    ]
+    chosen, n_read = [], 0
+    for index in rng.permutation(len(runs)):
+        if n_read >= _MOST_HELD_OUT:
+            break
+        chosen.append(int(index))
+        n_read += runs[index][1] - runs[index][0]
+    return np.concatenate([source.read(*runs[index]) for index in sorted(chosen)])[:_MOST_HELD_OUT]
 
 
 def _runs(mask: NDArray[np.bool_]) -> tuple[tuple[int, int], ...]:

@@ -123,6 +123,10 @@ def parse_density(text: str, given: DetectorConfig) -> Density:
         own = {name: value for name, value in values.items() if name in known}
         for pair in filter(None, rest.split(";")):
             name, _, value = pair.partition("=")
+            if not value.strip():
+                raise InputError(f"density {text!r} is not allowed: {pair!r} is no name=value")
+            if name.strip() == "aggregation":
+                raise InputError(f"density {text!r} is not allowed: aggregations are given by --aggregations")
             own[name.strip()] = yaml.safe_load(value)
         return Density(text, DetectorConfig.model_validate({"kind": kind, **own}))
     except (ValidationError, yaml.YAMLError) as error:

@@ -17,11 +17,17 @@ from mulde.data.errors import InputError
 from mulde.pipeline.cli_cache import cache
 from mulde.pipeline.cli_compare import ablate, compare
 from mulde.pipeline.cli_datasets import datasets
-from mulde.pipeline.cli_options import common_options, configure
+from mulde.pipeline.cli_options import (
+    EXIT_DONE,
+    EXIT_UNEXPECTED,
+    EXIT_USAGE,
+    common_options,
+    conclude,
+    configure,
+)
 from mulde.pipeline.cli_weights import weights
 from mulde.pipeline.console import log_to_file, set_up_logging, stderr, stdout
 
-EXIT_DONE, EXIT_UNEXPECTED, EXIT_USAGE, EXIT_SOME_FAILED = 0, 1, 2, 3
 _FOLDER = click.Path(path_type=Path)
 
 _log = logging.getLogger("mulde.cli")
@@ -176,7 +182,7 @@ def _with_job(options: dict[str, Any], stages: Sequence[str]) -> int:
         _log.debug("mulde %s", " ".join(sys.argv[1:]))
         tell_notes(job)
         run_stages(job, stages)
-    return _conclude(job.run)
+    return conclude(job.run)
 
 
 def _score_footage(model: Path, options: dict[str, Any]) -> int:
@@ -202,7 +208,7 @@ def _score_footage(model: Path, options: dict[str, Any]) -> int:
         written = score_footage(given, out, config, paths)
     for path in written:
         stdout.print(str(path), markup=False)
-    return _conclude(out)
+    return conclude(out)
 
 
 def _refuse_training_settings(overrides: Sequence[str], options: dict[str, Any], model: Path) -> None:
@@ -214,15 +220,3 @@ def _refuse_training_settings(overrides: Sequence[str], options: dict[str, Any],
             f"{idle[0]} does not change the detectors in {model}, which are trained: leave it out, or train "
             "again with it"
         )
-
-
-def _conclude(run: Any) -> int:
-    failures = run.failures()
-    if not failures:
-        return EXIT_DONE
-    stderr.print(
-        f"mulde: {len(failures)} videos failed, the others are done; see {run.folder / 'failures.json'}:"
-    )
-    for failure in failures:
-        stderr.print(f"  {failure.video} ({failure.stage}): {failure.reason}", markup=False)
-    return EXIT_SOME_FAILED

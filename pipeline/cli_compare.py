@@ -14,7 +14,7 @@ from rich.table import Table
 
 from mulde.data.errors import InputError
 from mulde.detector.settings import AggregationKind
-from mulde.pipeline.cli_options import common_options, configure
+from mulde.pipeline.cli_options import common_options, conclude, configure
 from mulde.pipeline.config import Config
 from mulde.pipeline.console import log_to_file, set_up_logging, stdout
 
@@ -58,14 +58,12 @@ def compare(runs: tuple[Path, ...], as_json: bool) -> int:
 )
 @click.option(
     "--aggregations",
-    default="resolved",
-    show_default=True,
     metavar="A,A",
-    help="From noise scales to one score, of mulde and msma.",
+    help="From noise scales to one score, of mulde and msma. [detector.aggregation]",
 )
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="How many.")
 @common_options
-def ablate(streams: str | None, densities: str, aggregations: str, seeds: int, **options: Any) -> int:
+def ablate(streams: str | None, densities: str, aggregations: str | None, seeds: int, **options: Any) -> int:
     """Compare streams x densities x aggregations on one cache, with intervals over videos and seeds.
 
     Each density is trained once a stream and seed. Labels are used for measuring only.
@@ -88,15 +86,15 @@ def ablate(streams: str | None, densities: str, aggregations: str, seeds: int, *
     stdout.print(_table_of_results(results))
     stdout.print(
         f"{seeds} seeds from {config.seed} on; {treatment_text(job)}; 95 % intervals of the mean over seeds, "
-        f"over {len(job.dataset.test)} resampled videos",
+        "over resampled videos",
         markup=False,
     )
     stdout.print(f"table  {table_path(job)}", markup=False)
-    return 0
+    return conclude(job.run)
 
 
 def _read_grid(
-    config: Config, groups: list[tuple[str, ...]], densities: str, aggregations: str, n_seeds: int
+    config: Config, groups: list[tuple[str, ...]], densities: str, aggregations: str | None, n_seeds: int
 ) -> Grid:
     from mulde.pipeline.ablate import Grid, parse_density
 
@@ -105,7 +103,7 @@ def _read_grid(
     if config.train.by != "all":
         raise InputError("an ablation has one detector for all scenes: leave train.by out")
     known = get_args(AggregationKind)
-    chosen = _parts(aggregations)
+    chosen = _parts(aggregations) if aggregations else [str(config.detector.resolved()["aggregation"])]
     for name in chosen:
         if name not in known:
             raise InputError(f"aggregation {name!r} is not allowed: known are {', '.join(known)}")

@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from mulde.data.errors import InputError
 from mulde.pipeline.config import PRESETS, Config, load_config
-from mulde.pipeline.console import set_up_logging
+from mulde.pipeline.console import set_up_logging, stderr
 
+if TYPE_CHECKING:
+    from mulde.pipeline.run_folder import RunFolder
+
+EXIT_DONE, EXIT_UNEXPECTED, EXIT_USAGE, EXIT_SOME_FAILED = 0, 1, 2, 3
 _FOLDER = click.Path(path_type=Path)
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -74,3 +78,16 @@ def configure(options: dict[str, Any], *, file: Path | None = None) -> Config:
     }
     overrides = [text for text in arguments if text not in files]
     return load_config(Path(files[0]) if files else file, options=given, overrides=overrides)
+
+
+def conclude(run: RunFolder) -> int:
+    """Tell which videos failed, and return the exit code."""
+    failures = run.failures()
+    if not failures:
+        return EXIT_DONE
+    stderr.print(
+        f"mulde: {len(failures)} videos failed, the others are done; see {run.folder / 'failures.json'}:"
+    )
+    for failure in failures:
+        stderr.print(f"  {failure.video} ({failure.stage}): {failure.reason}", markup=False)
+    return EXIT_SOME_FAILED

@@ -63,17 +63,18 @@ def scored_videos(job: Job, inventory: Inventory) -> list[str]:
     if not names:
         raise InputError(f"there are no scores in {job.run.scores}: run `mulde score` first")
     # Where the cache is gone, the scores are all there is: they are taken as they are.
-    known = [cached for cached in videos if cached.is_complete] if inventory.scenes else []
+    known = videos if inventory.scenes and any(cached.is_complete for cached in videos) else []
     model = train_fingerprint(job, inventory) if known else ""
     stale = [
         c.video.name
         for c in known
-        if not is_current(job.run, c.video.name, current_fingerprint(job, c, model))
+        if not c.is_complete or not is_current(job.run, c.video.name, current_fingerprint(job, c, model))
     ]
     if stale:
         raise InputError(
-            f"the scores of {len(stale)} of {len(videos)} test videos are not up to date, the first is "
-            f"{stale[0]}: run `mulde score` with the same options first"
+            f"the scores of {len(stale)} of {len(videos)} test videos are missing or not up to date, the "
+            f"first is {stale[0]}: run `mulde score` with the same options first, after `mulde extract` "
+            "if a video is new"
         )
     return names
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mulde.data.cache import FeatureCache
@@ -13,7 +14,7 @@ from mulde.data.readers import FRAMES_PER_SECOND
 from mulde.data.video import Video
 from mulde.pipeline.config import Config
 from mulde.pipeline.extract import STAGE, CachedVideo, ExtractTask, look_up, record_weights, run_tasks
-from mulde.pipeline.model import read_scenes
+from mulde.pipeline.model import read_manifest, read_scenes
 from mulde.pipeline.recipe import build_recipe, require_all
 from mulde.pipeline.run_folder import RunFolder
 from mulde.pipeline.score import score_videos
@@ -29,7 +30,7 @@ def videos_at(paths: Sequence[Path]) -> list[Video]:
     videos: list[Video] = []
     for path in paths:
         if path.is_dir():
-            videos += find_videos(path)
+            videos += [_with_scene(video, path.resolve()) for video in find_videos(path)]
         elif path.exists():
             whole = path.resolve()
             videos.append(Video(name_without_suffix(whole.name), path, whole.parent, whole.parent.name))
@@ -45,6 +46,14 @@ def videos_at(paths: Sequence[Path]) -> list[Video]:
     return videos
 
 
+def _with_scene(video: Video, folder: Path) -> Video:
+    """Return a video with the camera that the folder's name says, where its own folder says none."""
+    if video.scene:
+        return video
+    camera = folder.parent if video.path.resolve() == folder else folder
+    return replace(video, scene=camera.name)
+
+
 def score_footage(model_run: RunFolder, out: RunFolder, config: Config, paths: Sequence[Path]) -> list[Path]:
     """Extract and score videos; return the CSV files that were written or are up to date.
 
@@ -58,6 +67,9 @@ def score_footage(model_run: RunFolder, out: RunFolder, config: Config, paths: S
         )
     videos = videos_at(paths)
     scenes = read_scenes(model_run.model)
+    frames_per_second = float(
+        read_manifest(model_run.model)["provenance"].get("frames_per_second", FRAMES_PER_SECOND)
+    )
     cache = FeatureCache(config.cache)
     cache.require_writable()
     out.require_writable()
@@ -69,7 +81,7 @@ def score_footage(model_run: RunFolder, out: RunFolder, config: Config, paths: S
                 cache,
                 video,
                 build_recipe(config.extract, scenes.of(video)).keys(video.split_folder),
-                FRAMES_PER_SECOND,
+                frames_per_second,
             )
             for video in videos
         ]
@@ -80,7 +92,7 @@ def score_footage(model_run: RunFolder, out: RunFolder, config: Config, paths: S
             scenes.of(cached.video),
             config.extract,
             config.cache,
-            FRAMES_PER_SECOND,
+            frames_per_second,
             device=config.device,
         )
         for cached in look()

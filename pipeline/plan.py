@@ -32,7 +32,8 @@ def make_plan(job: Job) -> list[PlannedStage]:
         extract = replace(extract, note="nothing to do: the features were imported")
     must_train = _must_train(job, inventory)
     scores = _plan_score(job, inventory, is_trained=must_train.todo == 0)
-    return [extract, must_train, scores, _plan_evaluate(job, scores), _plan_report(job, scores)]
+    metrics = _plan_evaluate(job, scores)
+    return [extract, must_train, scores, metrics, _plan_report(job, scores, metrics)]
 
 
 def _plan_extract(inventory: Inventory) -> PlannedStage:
@@ -79,8 +80,8 @@ def _plan_evaluate(job: Job, scores: PlannedStage) -> PlannedStage:
     return PlannedStage("evaluate", 1, 0, int(job.run.metrics.exists()))
 
 
-def _plan_report(job: Job, scores: PlannedStage) -> PlannedStage:
+def _plan_report(job: Job, scores: PlannedStage, metrics: PlannedStage) -> PlannedStage:
     page = job.run.report / "index.html"
-    if scores.todo == 0 and page.exists():
+    if scores.todo == metrics.todo == 0 and page.exists():
         return PlannedStage("report", 0, 1, 0)
     return PlannedStage("report", 1, 0, int(page.exists()))

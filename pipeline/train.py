@@ -84,6 +84,7 @@ def train(job: Job, inventory: Inventory) -> None:
     extractors = describe_streams(job, inventory.scenes)
     job.run.model.mkdir(parents=True, exist_ok=True)
     (job.run.model / MANIFEST).unlink(missing_ok=True)
+    job.run.metrics.unlink(missing_ok=True)  # they are of another model
     n_detectors = len(by_part) * len(extractors)
     parts = {
         part: {
@@ -93,6 +94,7 @@ def train(job: Job, inventory: Inventory) -> None:
         for part, some in by_part.items()
     }
     provenance = {"dataset": job.dataset.name, "n_videos": len(videos), "seed": job.config.seed}
+    provenance["frames_per_second"] = job.frames_per_second
     RunModel(parts, inventory.scenes).save(job.run.model, provenance)
     write_text(job.run.model_config, job.config.to_yaml())
     job.run.remember(STAGE, {"": wanted})

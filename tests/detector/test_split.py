@@ -50,3 +50,19 @@ def test_the_seed_decides() -> None:
     one, same, other = (split(1000, seed=seed).indices() for seed in (0, 0, 1))
     np.testing.assert_array_equal(one, same)
     assert set(one) != set(other)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_one_long_video_among_short_ones_is_learnt_from(seed: int) -> None:
+    groups = np.repeat(np.arange(12), [10_000, *[300] * 11])
+    learnt = split(len(groups), groups, seed=seed).indices()
+    assert 0 in groups[learnt]
+    assert len(learnt) > 0.8 * len(groups)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_groups_too_large_for_the_share_are_broken_up(seed: int) -> None:
+    groups = np.repeat(np.arange(4), [10_000, 100, 100, 100])
+    found = split(len(groups), groups, seed=seed)
+    assert len(found.indices()) == pytest.approx(0.9 * len(groups), rel=0.03)
+    assert set(groups[found.indices()]) == {0, 1, 2, 3}

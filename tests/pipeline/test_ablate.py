@@ -145,3 +145,9 @@ def test_density_of_its_own_settings() -> None:
 def test_mean_and_deviation(values: tuple[float | None, ...], expected: tuple[float, float] | None) -> None:
     found = mean_and_deviation(values)
     assert found is None if expected is None else found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("density", ["knn:k", "knn:k=", "mulde:aggregation=gmm"])
+def test_a_density_without_value_or_with_an_aggregation_is_refused(density: str) -> None:
+    with pytest.raises(InputError, match="is not allowed"):
+        parse_density(density, DetectorConfig())
