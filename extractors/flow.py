@@ -21,6 +21,7 @@ _PRESETS: dict[str, int] = {
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
 _MIN_SIDE_PX = 32  # DIS throws on smaller images
+_MOST_PIXELS = 2**19  # as many as 960x540 has; DIS-medium takes about 60 ms for them
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,15 @@ def mean_flow(fields: Sequence[FlowField | None]) -> FlowField | None:
     return FlowField(total / np.float32(len(present)), present[0].grid_scale)
 
 
-def suitable_scale(object_height_px: float, target_height_px: float = 60.0) -> float:
-    """Return the scale, in quarters from 1/4 to 2, at which an object is about `target_height_px` tall."""
-    return float(np.clip(round(4 * target_height_px / object_height_px) / 4, 0.25, 2.0))
+def suitable_scale(
+    object_height_px: float, frame_size: tuple[int, int], target_height_px: float = 60.0
+) -> float:
+    """Return the scale, in quarters from 1/4 to 2, at which an object is about `target_height_px` tall.
+
+    Large frames have a smaller one, at which flow takes as long as on a frame of 960x540.
+
+    Args:
+        frame_size: (width, height) in pixels.
+    """
+    affordable = np.floor(4 * np.sqrt(_MOST_PIXELS / (frame_size[0] * frame_size[1]))) / 4
+    return float(np.clip(min(round(4 * target_height_px / object_height_px) / 4, affordable), 0.25, 2.0))

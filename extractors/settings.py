@@ -10,6 +10,9 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 
+Precision = Literal["float32", "bfloat16", "float16"]
+"""Of a network's products; sums and what is kept are float32 throughout."""
+
 
 @dataclass(frozen=True)
 class SceneSettings:
@@ -63,14 +66,16 @@ class YoloSettings:
     """A name of `mulde weights list`, or a file: .pt, or an exported format such as .onnx or .tflite."""
     image_size_px: Annotated[int, Ge(32)] = 640
     """Frames are scaled so that their longer side has so many pixels; more finds smaller objects."""
-    confidence: Annotated[float, Gt(0), Lt(1)] = 0.5
-    """Boxes of which the network is less sure are left out."""
+    confidence: Annotated[float, Gt(0), Lt(1)] = 0.25
+    """Boxes of which the network is less sure are left out. Small people are seldom sure: what is missed has
+    no score, while a box too many has that of what is there."""
     nms_iou: Annotated[float, Gt(0), Lt(1)] = 0.7
     """Of two boxes of a class that overlap by more than this, the surer one stays."""
     classes: tuple[str, ...] = ()
     """Names of the network's classes that count, such as person; all if empty."""
-    half: bool = False
-    """Compute in float16 on a GPU: about twice as fast, with slightly other boxes."""
+    precision: Precision = "float32"
+    """Other than float32: mixed precision, about twice as fast, with slightly other boxes: float16 on a GPU,
+    bfloat16 on recent CPUs."""
     batch_size: Annotated[int, Ge(1)] = 8
     """Frames at a time; exported formats take one."""
 
@@ -130,15 +135,24 @@ class FlowSettings:
 
 @dataclass(frozen=True)
 class VelocitySettings:
-    """Speed by direction."""
+    """Speed, by direction if asked for."""
 
+    average: Literal["vectors", "lengths"] = "vectors"
+    """What is averaged over the box. "vectors": the flow, and the mean's length is the speed, so that limbs
+    which swing cancel out and the body's travel is left; "lengths": the lengths of the flow (AI-VAD)."""
     n_bins: Annotated[int, Ge(1), Le(64)] = 1
-    """Sectors of direction."""
+    """Sectors of direction, by which lengths are sorted pixel by pixel; more than one goes with "lengths"."""
     with_coverage: bool = True
     """Whether the share of the box that is foreground is a feature as well."""
     per_height: Literal["no", "persons", "all"] = "no"
     """Whose speed is divided by the height of the box: near people seem faster than far ones. "persons"
     takes those that the detector calls so, or all boxes where there is none (AI-VAD on ShanghaiTech)."""
+
+    def __post_init__(self) -> None:
+        if self.n_bins > 1 and self.average == "vectors":
+            raise ValueError(
+                f"n_bins={self.n_bins} sorts the flow of each pixel by direction: set average=lengths with it"
+            )
 
 
 @dataclass(frozen=True)
@@ -182,6 +196,8 @@ class PoseSettings:
     """On whole frames: they are scaled so that the longer side has so many pixels."""
     confidence: Annotated[float, Gt(0), Lt(1)] = 0.25
     """Persons of which the network is less sure have no pose."""
+    precision: Precision = "float32"
+    """As for boxes; of YOLO networks only."""
     min_overlap: Annotated[float, Gt(0), Le(1)] = 0.3
     """Intersection over union that the network's person must have with the box."""
     with_confidence: bool = False
@@ -202,7 +218,7 @@ class EncoderSettings:
     fit: Literal["squash", "pad", "crop"] = "squash"
     """How a picture gets the network's size: "squash" shows all and gives up the aspect, "pad" shows all and
     fills up, "crop" cuts the centre out, which takes head and feet off a standing person."""
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    precision: Precision = "float32"
     """Other than float32: mixed precision, faster on a GPU and, as bfloat16, on recent CPUs."""
     batch_size: Annotated[int, Ge(1)] = 32
     """Pictures or clips at a time."""

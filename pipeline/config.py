@@ -47,7 +47,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "object": {
         "extract": {
             "streams": ["velocity", "pose", "appearance"],
-            "boxes": {"finder": "yolo", "join": "gradient"},
+            "boxes": {"finder": "yolo", "join": "windows"},
         }
     },
     # the paper's frame-centric setup: clips of whole frames, described by a video network

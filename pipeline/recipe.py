@@ -119,6 +119,9 @@ def require_all(config: ExtractConfig, *, offline: bool) -> list[Weights]:
         InputError: something is missing; the text has the command that gets it.
     """
     wanted = weights_of(config)
+    for weights in wanted:
+        if not weights.is_published:
+            weights.require()  # before anything is fetched: a mistyped path is noticed now
     fetch([w.name for w in wanted if record_of(w.name)], config.weights_folder, offline=offline)
     # which scene it is does not matter: only packages and files are looked at
     build_recipe(config, _ANY_SCENE).check()
@@ -234,4 +237,6 @@ def _parts(record: object, kind: type[T]) -> Iterator[T]:
 
 def _flow(config: ExtractConfig, scene: SceneModel) -> DenseFlow:
     scale = config.flow.scale
-    return DenseFlow(config.flow.preset, suitable_scale(scene.typical_height) if scale == "auto" else scale)
+    if scale == "auto":
+        scale = suitable_scale(scene.typical_height, scene.size)
+    return DenseFlow(config.flow.preset, scale)

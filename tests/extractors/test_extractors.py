@@ -28,7 +28,7 @@ SCENE = SceneModel(np.full((48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), as
 EXTRACTORS: list[Extractor] = [
     Stillness(SCENE, 20, StillnessSettings(frames_unchanged=3)),
     Velocity(FLOW, 2, VelocitySettings()),
-    Velocity(FLOW, 0, VelocitySettings(n_bins=8, with_coverage=False)),
+    Velocity(FLOW, 0, VelocitySettings("lengths", n_bins=8, with_coverage=False)),
     Direction(FLOW, 1),
     Hog(HogSettings()),
     Appearance(tiny_encoder(AppearanceSettings(batch_size=2))),
@@ -64,7 +64,7 @@ def run(extractor: Extractor, frames: list[Frame], known: FeatureRows) -> Featur
     parts: list[FeatureRows] = []
     one_pass = OnePass([(extractor, parts.append)], known_objects=known)
     for frame in frames:
-        one_pass.push(frame)
+        one_pass.push(one_pass.prepare(frame))
     one_pass.finish()
     return join_rows(parts) if parts else known
 

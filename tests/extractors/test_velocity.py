@@ -51,7 +51,7 @@ def test_magnitude_falls_into_the_bin_of_its_direction(
     direction: tuple[float, float], bin_index: int
 ) -> None:
     field = FlowField(np.full((100, 120, 2), direction, np.float32), (1.0, 1.0))
-    velocity = Velocity(DenseFlow(), 0, VelocitySettings(n_bins=4, with_coverage=False))
+    velocity = Velocity(DenseFlow(), 0, VelocitySettings("lengths", 4, with_coverage=False))
     row = velocity.describe([field], 0, Objects(BOX, np.zeros((1, 1), np.float32)))[0]
     np.testing.assert_allclose(row, np.eye(4)[bin_index] * 2)
 
@@ -61,7 +61,9 @@ def test_histogram_sums_to_the_mean_speed() -> None:
     field = FlowField(rng.normal(size=(100, 120, 2)).astype(np.float32), (1.0, 1.0))
     objects = Objects(BOX, np.zeros((1, 1), np.float32))
     rows = [
-        Velocity(DenseFlow(), 0, VelocitySettings(n_bins, with_coverage=False)).describe([field], 0, objects)
+        Velocity(DenseFlow(), 0, VelocitySettings("lengths", n_bins, with_coverage=False)).describe(
+            [field], 0, objects
+        )
         for n_bins in (1, 3, 8)
     ]
     speed = np.hypot(field.vectors_px[30:70, 30:90, 0], field.vectors_px[30:70, 30:90, 1]).mean()
@@ -83,19 +85,46 @@ def test_flow_is_averaged_over_the_frames_that_have_one() -> None:
     assert mean_flow([None]) is None
 
 
-def test_direction_cancels_and_speed_does_not() -> None:
+@pytest.mark.parametrize(("average", "speed"), [("vectors", 0), ("lengths", 1)])
+def test_opposite_motion_cancels_in_vectors_and_not_in_lengths(
+    average: Literal["vectors", "lengths"], speed: float
+) -> None:
     vectors = np.zeros((100, 120, 2), np.float32)
     vectors[:, :60, 0], vectors[:, 60:, 0] = 1, -1
     field = FlowField(vectors, (1.0, 1.0))
     objects = Objects(BOX, np.zeros((1, 1), np.float32))
     np.testing.assert_allclose(Direction(DenseFlow(), 0).describe([field], 0, objects), [[0, 0]], atol=1e-6)
-    speed = Velocity(DenseFlow(), 0, VelocitySettings(with_coverage=False)).describe([field], 0, objects)
-    np.testing.assert_allclose(speed, [[1]], rtol=1e-6)
+    velocity = Velocity(DenseFlow(), 0, VelocitySettings(average, with_coverage=False))
+    np.testing.assert_allclose(velocity.describe([field], 0, objects), [[speed]], atol=1e-6)
 
 
-@pytest.mark.parametrize(("height", "scale"), [(10, 2.0), (30, 2.0), (60, 1.0), (75, 0.75), (1000, 0.25)])
-def test_suitable_scale(height: float, scale: float) -> None:
-    assert suitable_scale(height) == scale
+def test_speed_is_the_length_of_the_mean_vector() -> None:
+    field = FlowField(np.full((100, 120, 2), (3, -4), np.float32), (1.0, 1.0))
+    velocity = Velocity(DenseFlow(), 0, VelocitySettings(with_coverage=False))
+    row = velocity.describe([field], 0, Objects(BOX, np.zeros((1, 1), np.float32)))
+    np.testing.assert_allclose(row, [[5]], rtol=1e-6)
+
+
+def test_directions_need_lengths() -> None:
+    with pytest.raises(ValueError, match="set average=lengths"):
+        VelocitySettings(n_bins=8)
+
+
+@pytest.mark.parametrize(
+    ("height", "frame_size", "scale"),
+    [
+        (10, (360, 240), 2.0),
+        (30, (360, 240), 2.0),
+        (60, (640, 480), 1.0),
+        (75, (640, 480), 0.75),
+        (1000, (640, 480), 0.25),
+        (30, (1920, 1080), 0.5),  # more would take a second a frame
+        (30, (3840, 2160), 0.25),
+        (30, (20_000, 20_000), 0.25),
+    ],
+)
+def test_suitable_scale(height: float, frame_size: tuple[int, int], scale: float) -> None:
+    assert suitable_scale(height, frame_size) == scale
 
 
 @pytest.mark.parametrize(
