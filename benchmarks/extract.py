@@ -2,12 +2,13 @@
 
     python benchmarks/extract.py FOLDER [--preset motion] [--seconds 20] [--cpu-time] [key=value ...]
 
-One process and one thread for everything, but the thread that decodes ahead with --ahead. First the whole
-extraction, clip by clip until `--seconds` are up; then the same clips decoded alone by our readers, by bare
-decord, and by `ffmpeg -f null` where it is installed (ten times over, so that its start does not count);
-then every network alone, on batches as it met them during extraction. The bound is the time of decoding
-plus that of the networks; optical flow and background are above it. On a GPU its utilisation during
-extraction is printed too. With --profile, where the time goes.
+One process, and one thread for networks; another decodes and prepares frames ahead, as `mulde extract
+--workers 1` has it, unless there is one core only or --no-ahead is given. First the whole extraction, clip
+by clip until `--seconds` are up, with a count of the frames that it decodes; then the same clips decoded
+alone by our readers, by bare decord, and by `ffmpeg -f null` where it is installed (ten times over, so that
+its start does not count); then every network alone, on batches as it met them during extraction. The bound
+is the time of decoding plus that of the networks; optical flow and background are above it. On a GPU its
+utilisation during extraction is printed too. With --profile, where the time goes.
 
     python benchmarks/extract.py ped2/testing --preset object extract.streams=[velocity,pose] \\
         extract.boxes.yolo.weights=yolov8n.pt extract.pose.weights=yolo11n-pose.pt
@@ -18,27 +19,30 @@ from __future__ import annotations
 import argparse
 import contextlib
 import cProfile
+import os
 import pstats
 import shutil
 import subprocess
 import tempfile
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mulde.data.find_videos import find_videos
-from mulde.data.readers import open_frames, sample_frames
-from mulde.data.video import Video
+from mulde.data.readers import FrameReader, open_frames, sample_frames
+from mulde.data.video import Frame, Video
 from mulde.extractors.scene import SceneModel, learn_scene
 from mulde.pipeline.config import Config, load_config
 from mulde.pipeline.extract import ExtractTask, extract_video
 
 PARTS = {
     "optical flow": ("flow.py", "flow"),
+    "crops": ("pose.py", "crop_square"),
+    "pictures for encoders": ("network_images.py", "fit_image", "to_network"),
     "decoding": ("readers.py", "__next__"),
     "background, windows": ("motion_boxes.py", "find", "<lambda>"),
     "stillness": ("stillness.py", "follow"),
@@ -59,7 +63,12 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", metavar="key=value")
     parser.add_argument("--preset", default="motion")
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--ahead", action="store_true", help="decode ahead in a thread")
+    parser.add_argument(
+        "--ahead",
+        action=argparse.BooleanOptionalAction,
+        default=(os.cpu_count() or 1) > 1,
+        help="decode and prepare ahead in a thread",
+    )
     parser.add_argument("--profile", action="store_true", help="print where the time goes; slows it down")
     parser.add_argument("--cpu-time", action="store_true", help="processor seconds, for a busy machine")
     parser.add_argument("--ffmpeg", default="ffmpeg")
@@ -73,12 +82,18 @@ def main() -> None:
     profile = cProfile.Profile() if options.profile else None
     with tempfile.TemporaryDirectory() as folder:
         warm_up = extract_some(videos[:1], scene, Path(folder) / "0", 0.0, config, options.ahead, clock)
-        with networks.watched(), gpu_utilisation() as busy, profile or contextlib.nullcontext():
+        with (
+            networks.watched(),
+            count_decoded() as decoded,
+            gpu_utilisation() as busy,
+            profile or contextlib.nullcontext(),
+        ):
             measured = extract_some(
                 videos, scene, Path(folder) / "1", options.seconds, config, options.ahead, clock
             )
     print(f"{len(measured.videos)} clips, {measured.n_frames} frames of {scene.size[0]}x{scene.size[1]}")
     print(f"  (the first clip took {warm_up.seconds:.1f} s with loading networks)")
+    print(f"  frames decoded during extraction {decoded['frames']:8d}")
     bound = print_decoding(measured, options.ffmpeg, clock) + networks.print_alone(measured.n_frames)
     each = 1000 / measured.n_frames
     print(f"  bound: decoding and networks     {bound * each:8.2f} ms/frame")
@@ -112,9 +127,7 @@ def extract_some(
     done: list[Video] = []
     n_frames, started = 0, clock()
     for video in videos:
-        task = ExtractTask(
-            video, scene, config.extract, cache, 25.0, device=config.device, decodes_ahead=ahead
-        )
+        task = ExtractTask(video, scene, config.extract, cache, 25.0, device=config.device, works_ahead=ahead)
         result = extract_video(task, lambda n: None)
         assert result.report is not None
         done.append(video)
@@ -189,6 +202,24 @@ class Networks:
             name = f"{type(network).__name__}, {calls.n_items} items"
             print(f"  {name:32s} {1000 * seconds / n_frames:8.2f} ms/frame")
         return total
+
+
+@contextlib.contextmanager
+def count_decoded() -> Iterator[Counter[str]]:
+    """Give a counter of the frames that any reader gives."""
+    counter: Counter[str] = Counter()
+    give = FrameReader.__next__
+
+    def count(reader: FrameReader) -> Frame:
+        frame = give(reader)
+        counter["frames"] += 1
+        return frame
+
+    FrameReader.__next__ = count  # type: ignore[method-assign]
+    try:
+        yield counter
+    finally:
+        FrameReader.__next__ = give  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
 from mulde.extractors.network_images import ImageSpec, to_network
-from mulde.extractors.networks import Machine, in_batches
+from mulde.extractors.networks import Machine, in_batches, mixed_precision
 from mulde.extractors.settings import EncoderSettings
 from mulde.extractors.weights import Weights, WeightsRecord, find_weights, record_of
 
@@ -154,7 +154,7 @@ class Encoder:
 
         def run(batch: Sequence[T]) -> torch.Tensor:
             # not inference_mode, under which autocast converts the weights anew at each step
-            with torch.no_grad(), _autocast(device, precision):
+            with torch.no_grad(), mixed_precision(device, precision):
                 vectors: torch.Tensor = network(to_network(pictures(batch), spec, device))
             return vectors.float().cpu()
 
@@ -221,10 +221,3 @@ def _load(
         elif isinstance(layer, torch.nn.Conv3d):
             layer.to(memory_format=torch.channels_last_3d)
     return network, n_features
-
-
-def _autocast(device: torch.device, precision: str) -> torch.autocast:
-    import torch
-
-    is_mixed = precision != "float32"
-    return torch.autocast(device.type, getattr(torch, precision) if is_mixed else None, enabled=is_mixed)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from mulde.extractors.settings import Precision
+
 if TYPE_CHECKING:
     import torch
 
@@ -37,6 +39,14 @@ class Machine:
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
+
+
+def mixed_precision(device: torch.device, precision: Precision) -> torch.autocast:
+    """Return a context in which networks multiply in a precision; of float32 it changes nothing."""
+    import torch
+
+    is_mixed = precision != "float32"
+    return torch.autocast(device.type, getattr(torch, precision) if is_mixed else None, enabled=is_mixed)
 
 
 def in_batches(run: Callable[[Sequence[T]], R], items: Sequence[T], batch_size: int, network: str) -> list[R]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,21 @@ Emit = Callable[[FeatureRows], None]
 _ROWS_A_BLOCK = 4096
 
 
+@dataclass(frozen=True)
+class PreparedFrame:
+    """All that the operators of a pass want of a frame."""
+
+    index: int
+    """0-based, among the frames that decode."""
+    seconds: float
+    """From the video's start."""
+    by_preparation: Mapping[Preparation, Any]
+
+
 class OnePass:
-    """Push frames in order, then finish: each stream's rows are emitted in blocks, in order of frames.
+    """Prepare and push frames in order, then finish: each stream's rows are emitted in blocks, in that order.
+
+    Preparing needs no network: a thread may do it while the frames before are pushed.
 
     Args:
         extractors: what describes the objects or the frames, and where each one's rows go.
@@ -60,13 +74,17 @@ class OnePass:
         self._all = [*([self._finder] if self._finder else []), *self._lanes]
         self._prepare = {lane.preparation: lane.preparation.start() for lane in self._all}
 
-    def push(self, frame: Frame) -> None:
+    def prepare(self, frame: Frame) -> PreparedFrame:
+        """Do what the operators want done to the next frame."""
+        by_preparation = {preparation: run(frame) for preparation, run in self._prepare.items()}
+        return PreparedFrame(frame.index, frame.seconds, by_preparation)
+
+    def push(self, frame: PreparedFrame) -> None:
         """Take the next frame."""
-        prepared = {preparation: run(frame) for preparation, run in self._prepare.items()}
         if self._known is not None:
             self._objects[frame.index] = _recall(self._known, frame.index)
         for lane in self._all:
-            lane.push(frame.index, prepared)
+            lane.push(frame)
         self._advance()
 
     def finish(self) -> None:
@@ -126,9 +144,9 @@ class _Lane:
         self.n_pushed = 0
         self.next_index = 0
 
-    def push(self, index: int, prepared: dict[Preparation, Any]) -> None:
-        assert index == self.n_pushed
-        self._items.append(prepared[self.preparation])
+    def push(self, frame: PreparedFrame) -> None:
+        assert frame.index == self.n_pushed
+        self._items.append(frame.by_preparation[self.preparation])
         self.n_pushed += 1
         self._drop_old()
 

@@ -78,6 +78,7 @@ class YoloPose(PoseNetwork):
             images_rgb,
             self.machine,
             self.options.batch_size if is_native(self.weights) else 1,
+            self.options.precision,
             imgsz=size_px,
             conf=self.options.confidence,
         )
@@ -169,6 +170,7 @@ class Pose(Extractor):
             "run_on": self.options.run_on,
             "size_px": self.options.crop_size_px if on_crops else self.options.image_size_px,
             "confidence": self.options.confidence,
+            "precision": self.options.precision,
             "min_overlap": self.options.min_overlap,
             "with_confidence": self.options.with_confidence,
         }

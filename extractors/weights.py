@@ -179,6 +179,11 @@ class Weights:
         return digest_of_file(self.require(), self.folder)[:DIGEST_CHARACTERS]
 
     @property
+    def is_published(self) -> bool:
+        """Whether the name is one of the catalogue or of a library, and not that of a file of the user's."""
+        return record_of(self.name) is not None or self.name.startswith(_LIBRARIES)
+
+    @property
     def licence(self) -> str:
         """Of the weights, for users; a file's own licence is not known."""
         record = record_of(self.name)

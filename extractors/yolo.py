@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from mulde.data.errors import InputError, require_package
 from mulde.extractors.detected_boxes import Detections, Detector
-from mulde.extractors.networks import Machine, in_batches
-from mulde.extractors.settings import YoloSettings
+from mulde.extractors.networks import Machine, in_batches, mixed_precision
+from mulde.extractors.settings import Precision, YoloSettings
 from mulde.extractors.weights import Weights
 
 _RUNTIMES = {
@@ -53,7 +53,7 @@ class YoloDetector(Detector):
             "confidence": self.options.confidence,
             "nms_iou": self.options.nms_iou,
             "classes": list(self.options.classes),
-            "half": self.options.half,
+            "precision": self.options.precision,
         }
 
     def check(self) -> None:
@@ -73,17 +73,13 @@ class YoloDetector(Detector):
             images_rgb,
             self.machine,
             1 if on_processor else self.batch_size,
+            self.options.precision,
             imgsz=self.options.image_size_px,
             conf=self.options.confidence,
             iou=self.options.nms_iou,
             classes=classes,
-            **self._precision(),
         )
         return [self._detections(result.boxes) for result in results]
-
-    def _precision(self) -> dict[str, bool]:
-        on_gpu = self.machine.torch_device().type == "cuda"
-        return {"half": True} if self.options.half and on_gpu else {}
 
     def _class_ids(self, names: dict[int, str]) -> list[int] | None:
         unknown = set(self.options.classes) - set(names.values())
@@ -105,7 +101,11 @@ class YoloDetector(Detector):
 
 def is_native(weights: Weights) -> bool:
     """Whether the weights are in ultralytics' own format; exported ones take a fixed batch, mostly of one."""
-    return weights.path is not None and weights.path.suffix == ".pt"
+    return weights.path is not None and _is_native(weights.path)
+
+
+def _is_native(path: Path) -> bool:
+    return path.suffix == ".pt"
 
 
 def check_yolo(weights: Weights) -> None:
@@ -161,6 +161,11 @@ def _load(path: str, size_bytes: int, mtime_ns: int, machine: Machine, task: str
         raise InputError(f"{path} cannot be loaded as a YOLO network ({text}): give another file") from error
     if found != task:
         raise InputError(f"{path} is a network for {found}, but one for {task} is needed")
+    if _is_native(Path(path)):
+        import torch
+
+        model.fuse()  # now, for layers that are fused later would be laid out as before
+        model.model.to(memory_format=torch.channels_last)  # the same bits in two thirds of the time
     return model
 
 
@@ -169,6 +174,7 @@ def predict(
     images_rgb: Sequence[NDArray[np.uint8]],
     machine: Machine,
     batch_size: int,
+    precision: Precision,
     **options: Any,
 ) -> list[Any]:
     """Run a network on images of one size; return ultralytics' results in pixels of the images.
@@ -181,7 +187,7 @@ def predict(
     images = [np.ascontiguousarray(image[..., ::-1]) for image in images_rgb]
 
     def run(batch: Sequence[NDArray[np.uint8]]) -> list[Any]:
-        with _threads_kept():
+        with _threads_kept(), mixed_precision(device, precision):
             return list(model.predict(list(batch), device=device, verbose=False, save=False, **options))
 
     return [result for batch in in_batches(run, images, batch_size, str(id(model))) for result in batch]

@@ -27,7 +27,7 @@ from mulde.pipeline.config import ExtractConfig
 from mulde.pipeline.console import Bar
 from mulde.pipeline.job import Job
 from mulde.pipeline.pool import Outcome, Tick, VideoPool, WorkerDiedError, WorkerStalledError
-from mulde.pipeline.prefetch import prefetched
+from mulde.pipeline.prefetch import frames_ahead, prefetched
 from mulde.pipeline.recipe import BOXES, Recipe, build_recipe, require_all
 from mulde.pipeline.run_folder import Failure, RunFolder
 from mulde.pipeline.scenes import Scenes, find_scenes, group_by_scene, learn_scenes
@@ -88,8 +88,9 @@ class ExtractTask:
     n_tries: int = 1
     device: str = "auto"
     """What networks run on."""
-    decodes_ahead: bool = False
-    """Whether a thread decodes while the other computes; of use where a core, or a GPU, would be idle."""
+    works_ahead: bool = False
+    """Whether a thread decodes and prepares frames while the other runs networks; of use where a core, or a
+    GPU, would be idle."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def run_tasks(tasks: Sequence[ExtractTask], workers: int, run: RunFolder) -> lis
             bar.update(n_done, f"{rate:.0f} frames/s")
 
         for task in tasks:
-            pool.submit(extract_video, replace(task, decodes_ahead=_decodes_ahead(task, workers)))
+            pool.submit(extract_video, replace(task, works_ahead=_works_ahead(task, workers)))
         for outcome in pool.outcomes(show_rate):
             again = _try_again(outcome)
             if again:
@@ -284,7 +285,9 @@ def _extract_missing(task: ExtractTask, cache: FeatureCache, cached: CachedVideo
             for name in missing
         }
         one_pass = _one_pass(recipe, writers, cache, cached)
-        with prefetched(reader) if task.decodes_ahead else nullcontext(reader) as frames:
+        prepared = map(one_pass.prepare, reader)
+        room = frames_ahead(reader.info) if task.works_ahead else 0
+        with prefetched(prepared, room) if room else nullcontext(prepared) as frames:
             for frame in frames:
                 one_pass.push(frame)
                 seconds.append(frame.seconds)
@@ -310,8 +313,8 @@ def _one_pass(
     return OnePass(extractors, known_objects=cache.read(cached.keys[BOXES], cached.video.name))
 
 
-def _decodes_ahead(task: ExtractTask, workers: int) -> bool:
-    """Whether a thread that decodes would find a core that is idle."""
+def _works_ahead(task: ExtractTask, workers: int) -> bool:
+    """Whether a thread that decodes and prepares would find a core that is idle."""
     if (os.cpu_count() or 1) == 1:
         return False
     return workers == 1 or task.device.startswith("cuda")

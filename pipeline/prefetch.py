@@ -1,52 +1,62 @@
-"""Decode the next frames while networks are busy with the last ones, in bounded memory."""
+"""Decode and prepare the next frames while networks are busy with the last ones, in bounded memory."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
-from mulde.data.readers import FrameReader
-from mulde.data.video import Frame
+from mulde.data.decoding import VideoInfo
 
-_BUDGET_BYTES = 128 * 2**20
+T = TypeVar("T")
+_BUDGET_BYTES = 256 * 2**20
+_BYTES_PER_PIXEL = 12  # of a frame and what is made of it: three are the picture
 _MOST_FRAMES = 32
 _WAIT_SECONDS = 0.1
 
 
-@contextmanager
-def prefetched(reader: FrameReader) -> Iterator[Iterator[Frame]]:
-    """Give the reader's frames, decoded ahead by a thread; what goes wrong there comes with the next frame.
+def frames_ahead(info: VideoInfo) -> int:
+    """Return how many frames of a video may wait, 2 to 32."""
+    fitting = _BUDGET_BYTES // max(1, info.width * info.height * _BYTES_PER_PIXEL)
+    return min(max(2, fitting), _MOST_FRAMES)
 
-    The reader must not be used until the context has ended.
+
+@contextmanager
+def prefetched(items: Iterable[T], room: int) -> Iterator[Iterator[T]]:
+    """Give the items, made ahead by a thread; what goes wrong there comes in place of the next item.
+
+    What makes them must not be used until the context has ended.
+
+    Args:
+        room: the most items that wait, at least 1.
     """
-    n_frames = _BUDGET_BYTES // max(1, reader.info.width * reader.info.height * 3)
-    frames: queue.Queue[Frame | BaseException | None] = queue.Queue(min(max(2, n_frames), _MOST_FRAMES))
+    waiting: queue.Queue[tuple[T] | BaseException | None] = queue.Queue(room)
     stop = threading.Event()
-    thread = threading.Thread(target=_decode, args=(reader, frames, stop), name="decode", daemon=True)
+    thread = threading.Thread(target=_make, args=(items, waiting, stop), name="ahead", daemon=True)
     thread.start()
     try:
-        yield _take(frames)
+        yield _take(waiting)
     finally:
         stop.set()
         thread.join()
 
 
-def _decode(
-    reader: FrameReader, frames: queue.Queue[Frame | BaseException | None], stop: threading.Event
+def _make(
+    items: Iterable[T], waiting: queue.Queue[tuple[T] | BaseException | None], stop: threading.Event
 ) -> None:
-    def put(item: Frame | BaseException | None) -> None:
+    def put(item: tuple[T] | BaseException | None) -> None:
         while not stop.is_set():
             try:
-                frames.put(item, timeout=_WAIT_SECONDS)
+                waiting.put(item, timeout=_WAIT_SECONDS)
             except queue.Full:
                 continue
             return
 
     try:
-        for frame in reader:
-            put(frame)
+        for item in items:
+            put((item,))
             if stop.is_set():
                 return
         put(None)
@@ -54,11 +64,11 @@ def _decode(
         put(error)
 
 
-def _take(frames: queue.Queue[Frame | BaseException | None]) -> Generator[Frame, None, None]:
+def _take(waiting: queue.Queue[tuple[T] | BaseException | None]) -> Generator[T, None, None]:
     while True:
-        item = frames.get()
+        item = waiting.get()
         if isinstance(item, BaseException):
             raise item
         if item is None:
             return
-        yield item
+        yield item[0]

@@ -65,7 +65,7 @@ def run(extractor: FrameExtractor, frames: list[Frame]) -> FeatureRows | None:
     parts: list[FeatureRows] = []
     one_pass = OnePass([(extractor, parts.append)])
     for frame in frames:
-        one_pass.push(frame)
+        one_pass.push(one_pass.prepare(frame))
     one_pass.finish()
     return join_rows(parts) if parts else None
 

@@ -94,7 +94,7 @@ def run(n_frames: int, radii: Sequence[int], finder_radius: int = 0) -> tuple[li
     extractors = [(Around(radius), out.append) for radius, out in zip(radii, outs, strict=True)]
     one_pass = OnePass(extractors, finder=EveryThird(finder_radius), emit_boxes=boxes.append)
     for t in range(n_frames):
-        one_pass.push(Frame(t, float(t), BLACK))
+        one_pass.push(one_pass.prepare(Frame(t, float(t), BLACK)))
     one_pass.finish()
     return [join_rows(out) for out in outs], join_rows(boxes)
 
@@ -128,7 +128,7 @@ def test_known_objects_give_the_same_rows_as_the_finder() -> None:
     rows: list[FeatureRows] = []
     one_pass = OnePass([(Around(2), rows.append)], known_objects=boxes)
     for t in range(10):
-        one_pass.push(Frame(t, float(t), BLACK))
+        one_pass.push(one_pass.prepare(Frame(t, float(t), BLACK)))
     one_pass.finish()
     np.testing.assert_array_equal(join_rows(rows).features, found.features)
 
@@ -138,7 +138,7 @@ def test_what_is_held_does_not_grow_with_the_video(n_frames: int) -> None:
     emitted: list[int] = []
     one_pass = OnePass([(Around(2), lambda rows: emitted.append(len(rows)))], finder=EveryThird())
     for t in range(n_frames):
-        one_pass.push(Frame(t, float(t), BLACK))
+        one_pass.push(one_pass.prepare(Frame(t, float(t), BLACK)))
         assert len(one_pass._objects) <= 3
     one_pass.finish()
     assert sum(emitted) == sum(t % 3 for t in range(n_frames))
@@ -265,11 +265,11 @@ def test_clips_are_every_so_many_frames_and_the_last(
 def test_what_is_held_of_a_sparse_clip_does_not_grow() -> None:
     one_pass = OnePass([(Clip(3, 2, every=100), lambda rows: None)])
     for t in range(1000):
-        one_pass.push(Frame(t, float(t), BLACK))
+        one_pass.push(one_pass.prepare(Frame(t, float(t), BLACK)))
         assert len(one_pass._lanes[0]._items) <= 6
 
 
 def push_all(one_pass: OnePass, n_frames: int) -> None:
     for t in range(n_frames):
-        one_pass.push(Frame(t, float(t), BLACK))
+        one_pass.push(one_pass.prepare(Frame(t, float(t), BLACK)))
     one_pass.finish()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
 from mulde.extractors.networks import Machine
+from mulde.extractors.pose import intersection_over_union
 from mulde.extractors.settings import YoloSettings
 from mulde.extractors.weights import Weights, find_weights
 from mulde.extractors.yolo import YoloDetector, load_yolo
@@ -59,6 +60,25 @@ def test_equals_a_direct_call_on_real_footage(
         expected = direct(weights, frame, imgsz=320, conf=0.3, iou=0.7, classes=[0])
         assert len(expected) > 1
         np.testing.assert_array_equal(found.box_xyxy, expected[:, :4])
+
+
+def test_bfloat16_finds_the_same_people(
+    real_weights: Callable[[str], Weights], machine: Machine, ped2_frames: Images
+) -> None:
+    weights = real_weights("yolov8n_dequant.pt")
+    exact, mixed = (
+        YoloDetector(weights, YoloSettings(confidence=confidence, precision=precision), machine).detect(
+            ped2_frames
+        )
+        for confidence, precision in ((0.3, "float32"), (0.25, "bfloat16"))
+    )
+    overlaps = [
+        intersection_over_union(first.box_xyxy, second.box_xyxy).max(axis=1)
+        for first, second in zip(exact, mixed, strict=True)
+    ]
+    assert sum(map(len, overlaps)) > 30
+    assert np.concatenate(overlaps).min() > 0.8
+    assert not np.array_equal(exact[0].confidence[:5], mixed[0].confidence[:5])  # it was not float32
 
 
 def test_batch_size_does_not_matter(random_yolo: RandomYolo, machine: Machine, colourful: Images) -> None:

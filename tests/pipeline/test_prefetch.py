@@ -12,7 +12,7 @@ from mulde.data.decoding import Tally, VideoInfo
 from mulde.data.errors import VideoError
 from mulde.data.readers import FrameReader
 from mulde.data.video import Frame
-from mulde.pipeline.prefetch import prefetched
+from mulde.pipeline.prefetch import frames_ahead, prefetched
 
 INFO = VideoInfo(width=8, height=6, fps=10.0, n_frames_claimed=None)
 
@@ -30,7 +30,7 @@ def reader(n_frames: int, *, fails: bool = False) -> FrameReader:
 @pytest.mark.parametrize("n_frames", [0, 1, 100])
 def test_frames_are_the_same_and_the_report_is_there(n_frames: int) -> None:
     source = reader(n_frames)
-    with prefetched(source) as frames:
+    with prefetched(source, 4) as frames:
         indices = [frame.index for frame in frames]
     assert indices == list(range(n_frames))
     assert source.report.n_frames == n_frames
@@ -38,7 +38,7 @@ def test_frames_are_the_same_and_the_report_is_there(n_frames: int) -> None:
 
 def test_error_comes_after_the_frames_before_it() -> None:
     seen = []
-    with pytest.raises(VideoError, match="it ends badly"), prefetched(reader(3, fails=True)) as frames:
+    with pytest.raises(VideoError, match="it ends badly"), prefetched(reader(3, fails=True), 4) as frames:
         for frame in frames:
             seen.append(frame.index)
     assert seen == [0, 1, 2]
@@ -46,7 +46,7 @@ def test_error_comes_after_the_frames_before_it() -> None:
 
 def test_thread_ends_when_frames_are_not_wanted_any_more() -> None:
     before = threading.active_count()
-    with prefetched(reader(10_000)) as frames:
+    with prefetched(reader(10_000), 4) as frames:
         assert next(frames).index == 0
     assert threading.active_count() == before
 
@@ -59,7 +59,12 @@ def test_no_more_frames_are_held_than_agreed() -> None:
             made.append(index)
             yield Frame(index, 0.0, np.zeros((6, 8, 3), np.uint8))
 
-    with prefetched(FrameReader(INFO, frames(), Tally("images"))) as ahead:
+    with prefetched(frames(), 4) as ahead:
         next(ahead)
         threading.Event().wait(0.2)
-        assert len(made) <= 35
+        assert len(made) == 6  # one taken, four that wait, one in hand
+
+
+@pytest.mark.parametrize(("width", "height", "room"), [(8, 6, 32), (1920, 1080, 10), (20_000, 20_000, 2)])
+def test_large_frames_are_fewer(width: int, height: int, room: int) -> None:
+    assert frames_ahead(VideoInfo(width, height, 10.0, None)) == room

@@ -164,6 +164,15 @@ def test_plugin_s_code_and_settings_count(plugin: Path) -> None:
     assert stream_digest(extract_config(*overrides), "redness") != digest
 
 
+def test_a_mistyped_path_is_noticed_before_anything_is_fetched() -> None:
+    """The other weights are missing too, and with a network would be fetched first."""
+    config = load_config(
+        options={"preset": "object"}, overrides=["extract.boxes.yolo.weights=nowhere/my.pt"]
+    ).extract
+    with pytest.raises(InputError, match=r"there is no file of weights at nowhere/my\.pt"):
+        require_all(config, offline=True)
+
+
 @pytest.mark.parametrize(
     ("code", "overrides", "message"),
     [
