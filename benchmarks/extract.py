@@ -128,7 +128,7 @@ def extract_some(
     n_frames, started = 0, clock()
     for video in videos:
         task = ExtractTask(video, scene, config.extract, cache, 25.0, device=config.device, works_ahead=ahead)
-        result = extract_video(task, lambda n: None)
+        result = extract_video(task, lambda n_frames, n_expected=None: None)
         assert result.report is not None
         done.append(video)
         n_frames += result.report.n_frames

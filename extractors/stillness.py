@@ -96,13 +96,14 @@ class Stillness(Extractor):
 
 
 class _PixelHistory:
-    """What is remembered of each pixel, whatever the length of the video."""
+    """What is remembered of each pixel, whatever the length of the video; all of it is updated in place."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._reference = np.zeros(shape, np.uint8)
         """Blurred luminance when the pixel last changed."""
-        self._n_unchanged = np.zeros(shape, np.int32)
-        self._n_background = np.zeros(shape, np.int32)
+        self._n_unchanged = np.zeros(shape, np.int16)
+        self._n_background = np.zeros(shape, np.int16)
+        """No further than it counts."""
         self._was_background = np.zeros(shape, bool)
 
     def update(
@@ -113,11 +114,15 @@ class _PixelHistory:
         threshold: int,
         enough: int,
     ) -> NDArray[np.bool_]:
-        self._n_background = np.where(is_background, self._n_background + 1, 0)
-        self._was_background |= self._n_background >= enough
-        unchanged = is_foreground & (cv2.absdiff(grey, self._reference) < threshold)
+        self._n_background += 1
+        self._n_background *= is_background
+        np.minimum(self._n_background, enough, out=self._n_background)
+        self._was_background |= self._n_background == enough
+        unchanged = cv2.absdiff(grey, self._reference) < threshold
+        unchanged &= is_foreground
         # A step back instead of a fresh start: noise and passers-by interrupt for a frame or two
-        count = np.where(unchanged, self._n_unchanged + 1, self._n_unchanged - _STEPS_BACK)
-        self._n_unchanged = np.clip(count, 0, 2 * enough)
-        self._reference = np.where(self._n_unchanged == 0, grey, self._reference)
+        self._n_unchanged += unchanged * np.int16(1 + _STEPS_BACK)
+        self._n_unchanged -= _STEPS_BACK
+        np.clip(self._n_unchanged, 0, 2 * enough, out=self._n_unchanged)
+        np.copyto(self._reference, grey, where=self._n_unchanged == 0)
         return np.asarray(self._was_background & is_foreground & (self._n_unchanged >= enough))

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 # A file or a pipe has no width of its own: 80 columns would break paths and sentences.
 _WIDTH = None if sys.stdout.isatty() else 200
@@ -58,19 +58,17 @@ class Bar:
 
     def __init__(self, title: str, total: int, unit: str) -> None:
         self._title, self._total, self._unit = title, total, unit
-        self._done, self._detail = 0, ""
         self._started = self._last_line = time.monotonic()
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}  {task.fields[detail]}"),
+            TextColumn("{task.fields[done]}/{task.total} {task.fields[unit]}  {task.fields[detail]}"),
             TimeRemainingColumn(),
             console=stderr,
             transient=True,
             disable=not stderr.is_terminal or not _log.isEnabledFor(logging.INFO),
         )
-        self._task = self._progress.add_task(title, total=total, unit=unit, detail="")
+        self._task = self._progress.add_task(title, total=total, done=0, unit=unit, detail="")
 
     def __enter__(self) -> Bar:
         self._progress.start()
@@ -81,16 +79,21 @@ class Bar:
     ) -> None:
         self._progress.stop()
 
-    def update(self, done: int, detail: str = "") -> None:
-        """Show that `done` of the total are done, with a rate or a loss beside it."""
-        self._done, self._detail = done, detail
-        self._progress.update(self._task, completed=done, detail=detail)
+    def update(self, done: int, detail: str = "", begun: float = 0.0) -> None:
+        """Show that `done` of the total are done, with a rate or a loss beside it.
+
+        Args:
+            begun: how much of those that are being worked on is done, such as 0.5 for half of one; it counts
+                for the time that is left.
+        """
+        self._progress.update(self._task, completed=done + begun, done=done, detail=detail)
         now = time.monotonic()
         if not stderr.is_terminal and now - self._last_line >= _PROGRESS_LINE_SECONDS:
             self._last_line = now
             _log.info(
-                "%s: %d of %d %s  %s%s", self._title, done, self._total, self._unit, detail, self._left(now)
-            )
+                "%s: %d of %d %s  %s%s",
+                self._title, done, self._total, self._unit, detail, self._left(done + begun, now),
+            )  # fmt: skip
 
     def of(self, done: int, total: int, detail: str = "") -> None:
         """Show that `done` of `total` are done, where the total is known only now."""
@@ -98,8 +101,8 @@ class Bar:
         self._progress.update(self._task, total=total)
         self.update(done, detail)
 
-    def _left(self, now: float) -> str:
-        if not self._done:
+    def _left(self, done: float, now: float) -> str:
+        if not done:
             return ""
-        seconds = (now - self._started) / self._done * (self._total - self._done)
+        seconds = (now - self._started) / done * (self._total - done)
         return f"  about {seconds:.0f} s left"

@@ -185,7 +185,8 @@ def run_tasks(tasks: Sequence[ExtractTask], workers: int, run: RunFolder) -> lis
 
         def show_rate() -> None:
             rate = pool.n_frames_done / max(1e-9, time.monotonic() - started)
-            bar.update(n_done, f"{rate:.0f} frames/s")
+            rate_text = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
+            bar.update(n_done, f"{rate_text} frames/s", pool.n_running_done)
 
         for task in tasks:
             pool.submit(extract_video, replace(task, works_ahead=_works_ahead(task, workers)))
@@ -291,7 +292,7 @@ def _extract_missing(task: ExtractTask, cache: FeatureCache, cached: CachedVideo
             for frame in frames:
                 one_pass.push(frame)
                 seconds.append(frame.seconds)
-                tick(frame.index + 1)
+                tick(frame.index + 1, reader.info.n_frames_claimed)
         one_pass.finish()
         report = reader.report
         if identify(task.video, with_digest=False) != replace(before, digest=""):

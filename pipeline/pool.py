@@ -8,19 +8,25 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 T = TypeVar("T")
 R = TypeVar("R")
-Tick = Callable[[int], None]
-"""Called by a task with the number of frames it has done; every call is a sign of life."""
+
+
+class Tick(Protocol):
+    """Called by a task now and then; every call is a sign of life."""
+
+    def __call__(self, n_frames: int, n_expected: int | None = None) -> None:
+        """Tell how many frames are done, and of how many if that is known."""
+
 
 _POLL_SECONDS = 0.05
-_progress: Any = (
-    None  # in a worker: frames done and signs of life by task, shared without a lock that a kill could keep
-)
+# In a worker: frames done, frames expected and signs of life by task, shared without a lock that a kill could
+# keep
+_progress: Any = None
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,13 @@ class VideoPool:
         context = multiprocessing.get_context("spawn")
         self._stall_seconds = stall_seconds
         self._done = context.RawArray(ctypes.c_longlong, max(1, capacity))
+        self._expected = context.RawArray(ctypes.c_longlong, max(1, capacity))
         self._beats = context.RawArray(ctypes.c_longlong, max(1, capacity))
         self._pool = ProcessPool(
             max_workers=workers,
             context=context,
             initializer=_take_progress,
-            initargs=[(self._done, self._beats)],
+            initargs=[(self._done, self._expected, self._beats)],
         )
         self._running: list[_Running[Any, Any]] = []
         self._n_submitted = 0
@@ -75,6 +82,12 @@ class VideoPool:
     def n_frames_done(self) -> int:
         """Frames done by all tasks so far."""
         return sum(self._done[: self._n_submitted])
+
+    @property
+    def n_running_done(self) -> float:
+        """How many of the running tasks' videos are done: the sum of what is done of each, from 0 to 1."""
+        of_each = [(self._done[entry.slot], self._expected[entry.slot]) for entry in self._running]
+        return sum(min(1.0, done / expected) for done, expected in of_each if expected)
 
     def submit(self, function: Callable[[T, Tick], R], task: T) -> None:
         """Queue a task; at most `capacity` in the life of the pool."""
@@ -135,15 +148,15 @@ class _Running(Generic[T, R]):
             return Outcome(self.task, None, error, seconds)
 
 
-def _take_progress(progress: tuple[Sequence[int], Sequence[int]]) -> None:
+def _take_progress(progress: tuple[Sequence[int], Sequence[int], Sequence[int]]) -> None:
     global _progress
     _progress = progress
 
 
 def _run(function: Callable[[T, Tick], R], task: T, slot: int) -> R:
-    def tick(n_frames: int) -> None:
-        done, beats = _progress
-        done[slot] = n_frames
+    def tick(n_frames: int, n_expected: int | None = None) -> None:
+        done, expected, beats = _progress
+        done[slot], expected[slot] = n_frames, n_expected or 0
         beats[slot] += 1
 
     return function(task, tick)

@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+
+from mulde.pipeline.pool import Tick
 
 
-def square(task: int, tick: Callable[[int], None]) -> int:
+def square(task: int, tick: Tick) -> int:
     """Do what a good task does."""
     tick(task)
     return task * task
 
 
-def fail(task: int, tick: Callable[[int], None]) -> int:
+def fail(task: int, tick: Tick) -> int:
     """Raise."""
     raise ValueError(f"task {task}")
 
 
-def die(task: int, tick: Callable[[int], None]) -> int:
+def die(task: int, tick: Tick) -> int:
     """End the process, as a crashing decoder does."""
     os._exit(11)
 
 
-def stall(task: int, tick: Callable[[int], None]) -> int:
+def stall(task: int, tick: Tick) -> int:
     """Make one step and then none, as a decoder that spins does."""
     tick(1)
     time.sleep(600)
     return 0
 
 
-def slow_but_alive(task: int, tick: Callable[[int], None]) -> int:
+def slow_but_alive(task: int, tick: Tick) -> int:
     """Take long, but go on."""
     for step in range(8):
         time.sleep(0.25)
-        tick(step)
+        tick(step, 8)
     return 1

@@ -55,3 +55,14 @@ def test_stalled_worker_is_stopped_and_a_slow_one_is_not() -> None:
     assert isinstance(outcomes[0].error, WorkerStalledError)
     assert outcomes[1].result == 1
     assert time.monotonic() - started < 60
+
+
+def test_what_is_done_of_running_tasks_is_known() -> None:
+    seen = []
+    with VideoPool(1, 30, capacity=1) as pool:
+        pool.submit(pool_tasks.slow_but_alive, 0)
+        assert [outcome.result for outcome in pool.outcomes(lambda: seen.append(pool.n_running_done))] == [1]
+        assert pool.n_running_done == 0  # it does not run any more
+    assert seen == sorted(seen)
+    assert set(seen) <= {step / 8 for step in range(8)}
+    assert max(seen) >= 0.5
