@@ -8,7 +8,7 @@ by clip until `--seconds` are up, with a count of the frames that it decodes; th
 alone by our readers, by bare decord, and by `ffmpeg -f null` where it is installed (ten times over, so that
 its start does not count); then every network alone, on batches as it met them during extraction. The bound
 is the time of decoding plus that of the networks; optical flow and background are above it. On a GPU its
-utilisation during extraction is printed too. With --profile, where the time goes.
+utilisation during extraction is printed too. With --profile, where the time goes, all in one thread.
 
     python benchmarks/extract.py ped2/testing --preset object extract.streams=[velocity,pose] \\
         extract.boxes.yolo.weights=yolov8n.pt extract.pose.weights=yolo11n-pose.pt
@@ -29,6 +29,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ def main() -> None:
     parser.add_argument("--cpu-time", action="store_true", help="processor seconds, for a busy machine")
     parser.add_argument("--ffmpeg", default="ffmpeg")
     options = parser.parse_intermixed_args()
+    ahead = options.ahead and not options.profile  # a profile sees one thread
     clock = time.process_time if options.cpu_time else time.perf_counter
     config = load_config(options={"preset": options.preset}, overrides=options.settings)
     videos = find_videos(options.folder)
@@ -81,16 +83,14 @@ def main() -> None:
     networks = Networks(clock)
     profile = cProfile.Profile() if options.profile else None
     with tempfile.TemporaryDirectory() as folder:
-        warm_up = extract_some(videos[:1], scene, Path(folder) / "0", 0.0, config, options.ahead, clock)
+        warm_up = extract_some(videos[:1], scene, Path(folder) / "0", 0.0, config, ahead, clock)
         with (
             networks.watched(),
             count_decoded() as decoded,
             gpu_utilisation() as busy,
             profile or contextlib.nullcontext(),
         ):
-            measured = extract_some(
-                videos, scene, Path(folder) / "1", options.seconds, config, options.ahead, clock
-            )
+            measured = extract_some(videos, scene, Path(folder) / "1", options.seconds, config, ahead, clock)
     print(f"{len(measured.videos)} clips, {measured.n_frames} frames of {scene.size[0]}x{scene.size[1]}")
     print(f"  (the first clip took {warm_up.seconds:.1f} s with loading networks)")
     print(f"  frames decoded during extraction {decoded['frames']:8d}")
@@ -139,10 +139,10 @@ def extract_some(
 
 @dataclass
 class Calls:
-    """How often a network was asked, for how many items, and some of the batches."""
+    """How often a network was asked, for how many items, and some of the batches with their precision."""
 
     n_items: int = 0
-    batches: list[tuple[tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
+    batches: list[tuple[tuple[Any, ...], dict[str, Any], Any]] = field(default_factory=list)
     n_items_kept: int = 0
 
 
@@ -182,7 +182,7 @@ class Networks:
         n_items = len(args[0])
         calls.n_items += n_items
         if len(calls.batches) < _BATCHES_KEPT:
-            calls.batches.append((args, options))
+            calls.batches.append((args, options, precision_now(args[0].device.type)))
             calls.n_items_kept += n_items
 
     def print_alone(self, n_frames: int) -> float:
@@ -191,10 +191,11 @@ class Networks:
 
         total = 0.0
         for network, calls in self._calls.items():
-            with torch.inference_mode():
+            with torch.no_grad():  # inference_mode would have autocast convert weights at each step
                 started = self._clock()
-                for args, options in calls.batches:
-                    network(*args, **options)
+                for args, options, precision in calls.batches:
+                    with precision():
+                        network(*args, **options)
                 if torch.cuda.is_available():
                     torch.cuda.synchronize()
             seconds = (self._clock() - started) / calls.n_items_kept * calls.n_items
@@ -202,6 +203,15 @@ class Networks:
             name = f"{type(network).__name__}, {calls.n_items} items"
             print(f"  {name:32s} {1000 * seconds / n_frames:8.2f} ms/frame")
         return total
+
+
+def precision_now(device: str) -> Callable[[], Any]:
+    """Return what makes a context with the mixed precision that is on now, or with none."""
+    import torch
+
+    if not torch.is_autocast_enabled(device):
+        return contextlib.nullcontext
+    return partial(torch.autocast, device, torch.get_autocast_dtype(device))
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ from mulde.data.cache_read import (
     SCHEMA_VERSION,
     CacheFileError,
     Entry,
+    RowsInOrder,
     StreamFolder,
     list_streams,
     open_hdf5,
@@ -126,9 +127,9 @@ class FeatureCache:
         except VideoError:  # the video is not there any more; whoever needs it will say so
             return None
 
-    def read(self, key: StreamKey, video: str) -> FeatureRows:
-        """Return all rows of a video."""
-        return read_rows(self.entry_path(key, video))
+    def read_in_order(self, key: StreamKey, video: str) -> RowsInOrder:
+        """Return the rows of a video, to be asked for frame by frame."""
+        return RowsInOrder(self.entry_path(key, video))
 
     @contextmanager
     def writer(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
-from mulde.data.features import FeatureRows, is_without_measurement
+from mulde.data.features import FeatureRows, is_without_measurement, join_rows
 from mulde.data.identity import SourceIdentity
 from mulde.data.video import DecodeReport
 
@@ -84,6 +84,35 @@ def read_rows(path: Path) -> FeatureRows:
     """
     with open_hdf5(path) as file:
         return FeatureRows(**{field: file[name][()] for name, field in COLUMNS.items() if name in file})
+
+
+class RowsInOrder:
+    """The rows of a cached file, asked for frame by frame from the first on; read, and held, in blocks.
+
+    A file that is damaged raises CacheFileError, when it is opened or when a block is reached.
+    """
+
+    def __init__(self, path: Path, block_rows: int = 65_536) -> None:
+        self._path, self._block_rows = path, block_rows
+        self._n_read = 0
+        self._held, self._n_rows = self._read_block()
+
+    def in_frame(self, index: int) -> FeatureRows:
+        """Return the rows of a frame that is not before the one asked for last."""
+        while self._n_read < self._n_rows and self._held.frame[-1] <= index:
+            late = self._held.part(int(np.searchsorted(self._held.frame, index)), len(self._held))
+            self._held = join_rows([late, self._read_block()[0]])
+        return self._held.in_frame(index)
+
+    def _read_block(self) -> tuple[FeatureRows, int]:
+        """Return the next rows, and how many there are in the file."""
+        start, stop = self._n_read, self._n_read + self._block_rows
+        with open_hdf5(self._path) as file:
+            columns = {field: file[name][start:stop] for name, field in COLUMNS.items() if name in file}
+            n_rows = len(file["frame"])
+        rows = FeatureRows(**columns)
+        self._n_read += len(rows)
+        return rows, n_rows
 
 
 def read_frame_seconds(path: Path) -> NDArray[np.float64]:

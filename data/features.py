@@ -65,6 +65,10 @@ class FeatureRows:
     def in_frame(self, index: int) -> FeatureRows:
         """Return the rows of one frame."""
         start, stop = np.searchsorted(self.frame, (index, index + 1))
+        return self.part(int(start), int(stop))
+
+    def part(self, start: int, stop: int) -> FeatureRows:
+        """Return the rows [start, stop), as views."""
         return FeatureRows(
             self.features[start:stop],
             self.frame[start:stop],

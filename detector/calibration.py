@@ -24,10 +24,14 @@ class Calibration:
     """Training minimum, in raw score units; maps to 0."""
     high: float
     """99.9 % quantile of the training scores; maps to 1. Always above `low`."""
+    mean: float
+    """Of the training scores, in raw score units."""
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
-            raise ValueError(f"calibration needs finite low < high, not low={self.low}, high={self.high}")
+        if not (np.isfinite([self.low, self.high, self.mean]).all() and self.low < self.high):
+            raise ValueError(
+                f"calibration needs finite low < high and mean, not {self.low}, {self.high} and {self.mean}"
+            )
 
     @classmethod
     def fit(cls, scores: ArrayLike, *, least_range: float = LEAST_RANGE_NATS) -> "Calibration":
@@ -46,7 +50,15 @@ class Calibration:
             raise ValueError("calibration needs at least one training score")
         low = float(values.min())
         high = max(float(np.quantile(values, _HIGH_QUANTILE)), low + least_range)
-        return cls(low, max(high, float(np.nextafter(low, np.inf))))
+        return cls(low, max(high, float(np.nextafter(low, np.inf))), float(values.mean()))
+
+    @property
+    def unmeasured(self) -> float:
+        """Calibrated score of a row without a measurement: the mean of training, evidence of nothing.
+
+        With the minimum, objects without a pose would seem more normal than persons in the sum over streams.
+        """
+        return (self.mean - self.low) / (self.high - self.low)
 
     def __call__(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Return calibrated anomaly scores of the same shape and direction; the training minimum gives 0.

@@ -30,8 +30,16 @@ class OpenClip(Library):
     default_tag: ClassVar[str] = "openai"
 
     def names(self) -> list[str]:
-        """Return the models that open_clip has a configuration of."""
-        return list(require_package("open_clip", EXTRA).list_models())
+        """Return the models that open_clip has a configuration of, and all of.
+
+        Some get their text tower from a hub, which would be reached even for their image tower alone.
+        """
+        open_clip = require_package("open_clip", EXTRA)
+        return [
+            name
+            for name in open_clip.list_models()
+            if "hf_model_name" not in open_clip.get_model_config(name).get("text_cfg", {})
+        ]
 
     def image_spec(self, name: str, tag: str) -> ImageSpec:
         """Return what the tag's authors used, or those of the model's first published weights."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -17,6 +19,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 _log = logging.getLogger(__name__)
 _fitting: dict[str, int] = {}  # by network: the largest batch that has fitted after one did not
+_after_batch: ContextVar[Callable[[], None]] = ContextVar("after_batch", default=lambda: None)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,16 @@ def mixed_precision(device: torch.device, precision: Precision) -> torch.autocas
     return torch.autocast(device.type, getattr(torch, precision) if is_mixed else None, enabled=is_mixed)
 
 
+@contextmanager
+def signs_of_life(tell: Callable[[], None]) -> Iterator[None]:
+    """Call `tell` after each batch of a network meanwhile: the crops of one frame can be hundreds."""
+    token = _after_batch.set(tell)
+    try:
+        yield
+    finally:
+        _after_batch.reset(token)
+
+
 def in_batches(run: Callable[[Sequence[T]], R], items: Sequence[T], batch_size: int, network: str) -> list[R]:
     """Run a network over items, so many at a time, and return what it gives for each batch.
 
@@ -76,4 +89,5 @@ def in_batches(run: Callable[[Sequence[T]], R], items: Sequence[T], batch_size: 
             torch.cuda.empty_cache()
             continue
         start += size
+        _after_batch.get()()
     return results

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,13 @@ from mulde.extractors.base import (
 
 Emit = Callable[[FeatureRows], None]
 _ROWS_A_BLOCK = 4096
+
+
+class KnownObjects(Protocol):
+    """Objects that were found before, such as `FeatureRows`."""
+
+    def in_frame(self, index: int) -> FeatureRows:
+        """Return those of one frame; frames are asked for in order."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class OnePass:
         *,
         finder: BoxFinder | None = None,
         emit_boxes: Emit | None = None,
-        known_objects: FeatureRows | None = None,
+        known_objects: KnownObjects | None = None,
     ) -> None:
         needs_objects = any(isinstance(extractor, Extractor) for extractor, _ in extractors)
         if finder is not None and known_objects is not None:
@@ -257,7 +264,7 @@ def _rows(features: NDArray[np.float32], index: int, objects: Objects) -> Featur
     return FeatureRows(features, np.full(len(objects), index, np.int64), objects.box_xyxy)
 
 
-def _recall(known: FeatureRows, index: int) -> Objects:
+def _recall(known: KnownObjects, index: int) -> Objects:
     rows = known.in_frame(index)
     assert rows.box_xyxy is not None
     return Objects(rows.box_xyxy, rows.features)

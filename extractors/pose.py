@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mulde.data.errors import InputError
 from mulde.extractors.base import Extractor, Moment, Objects, RgbFrame
 from mulde.extractors.networks import Machine
 from mulde.extractors.settings import PoseSettings
@@ -68,8 +69,8 @@ class YoloPose(PoseNetwork):
     """A pose network of ultralytics."""
 
     def check(self) -> None:
-        """Raise InputError if ultralytics or the weights are not there."""
-        check_yolo(self.weights)
+        """Raise InputError if ultralytics or the weights are not there, or take no other precision."""
+        check_yolo(self.weights, self.options.precision, "extract.pose")
 
     def persons(self, images_rgb: Sequence[NDArray[np.uint8]], size_px: int) -> list[Persons]:
         """Return who is in each image."""
@@ -96,9 +97,13 @@ class TorchvisionPose(PoseNetwork):
     """torchvision's key-point R-CNN, whose logits become confidences by the logistic function."""
 
     def check(self) -> None:
-        """Raise InputError if torchvision or the weights are not there."""
+        """Raise InputError if torchvision or the weights are not there, or another precision is asked for."""
         check_torchvision(_KEYPOINT_RCNN, "detection", "extract.pose.network")
         self.weights.require()
+        if self.options.precision != "float32":
+            raise InputError(
+                f"extract.pose.precision={self.options.precision} is for extract.pose.network=yolo alone"
+            )
 
     def persons(self, images_rgb: Sequence[NDArray[np.uint8]], size_px: int) -> list[Persons]:
         """Return who is in each image."""

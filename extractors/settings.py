@@ -75,7 +75,7 @@ class YoloSettings:
     """Names of the network's classes that count, such as person; all if empty."""
     precision: Precision = "float32"
     """Other than float32: mixed precision, about twice as fast, with slightly other boxes: float16 on a GPU,
-    bfloat16 on recent CPUs."""
+    bfloat16 on recent CPUs. Of .pt files; exported ones have their own."""
     batch_size: Annotated[int, Ge(1)] = 8
     """Frames at a time; exported formats take one."""
 
@@ -128,7 +128,8 @@ class FlowSettings:
     preset: Literal["ultrafast", "fast", "medium"] = "medium"
     """Of OpenCV's DIS: how thorough the search is."""
     scale: Annotated[float, Gt(0), Le(4)] | Literal["auto"] = "auto"
-    """Factor on the frame's size before flow is computed; "auto" makes objects about 60 pixels tall."""
+    """Factor on the frame's size before flow is computed; "auto" makes objects about 60 px tall, but no
+    frame larger than about 960x540."""
     frames_averaged_around: Annotated[int, Ge(0), Le(50)] = 2
     """Frames before and after over which the flow is averaged: limbs swing, bodies travel."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,6 +31,9 @@ COCO_91 = (
 """COCO's categories 1 to 90; "" where a number is not in use."""
 COCO_80 = tuple(name for name in COCO_91 if name)
 """The classes as YOLO networks number them."""
+_WITHOUT_EPSILON = frozenset(
+    f"{name}_resnet50_fpn" for name in ("fasterrcnn", "keypointrcnn", "maskrcnn", "retinanet")
+)
 _TO_80 = np.array([-1] + [COCO_80.index(name) if name else -1 for name in COCO_91])
 
 
@@ -38,7 +42,7 @@ class TorchvisionDetector(Detector):
     """Objects found by a torchvision network that was trained on COCO."""
 
     name: ClassVar[str] = "torchvision"
-    code_version: ClassVar[int] = 1
+    code_version: ClassVar[int] = 2
 
     weights: Weights
     options: TorchvisionBoxSettings
@@ -115,6 +119,17 @@ def load_torchvision(network: str, weights: Weights, machine: Machine, **options
     return _load(network, str(path), stat.st_size, stat.st_mtime_ns, machine, tuple(options.items()))
 
 
+def _has_epsilon_0(network: str, path: Path) -> bool:
+    """Whether a file has published weights that torchvision runs without the epsilon of normalisation.
+
+    They were trained so; torchvision sets it when it loads them itself.
+    """
+    if network not in _WITHOUT_EPSILON:
+        return False
+    models = require_package("torchvision.models", "encoders")
+    return path.name == Path(models.get_model_weights(network).COCO_V1.url).name
+
+
 @lru_cache(maxsize=8)
 def _load(
     network: str,
@@ -128,6 +143,10 @@ def _load(
 
     models = require_package("torchvision.models", "encoders")
     model = models.get_model(network, weights=None, weights_backbone=None, **dict(options))
+    if _has_epsilon_0(network, Path(path)):
+        for layer in model.backbone.modules():
+            if isinstance(layer, torch.nn.BatchNorm2d):
+                layer.eps = 0.0
     try:
         model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # pickles fail in many ways

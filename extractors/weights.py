@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import shlex
 import shutil
 import socket
 import tempfile
@@ -24,13 +25,15 @@ from mulde.data.identity import BLOCK_BYTES
 
 Task = Literal["boxes", "pose", "appearance", "frame", "clip"]
 DIGEST_CHARACTERS = 16
+WEIGHTS_FOLDER = "weights"
+"""Where in the cache weights are kept, unless the user has another folder."""
 _DIGESTS = "digests.json"
 _REACH_SECONDS = 1.0
 _OFFLINE_VARIABLES = ("MULDE_OFFLINE", "HF_HUB_OFFLINE")
 
 AGPL = "AGPL-3.0"
 BSD = "BSD-3-Clause"
-_ULTRALYTICS = "https://github.com/ultralytics/assets/releases/download/v8.3.0/"
+_ULTRALYTICS = "https://github.com/ultralytics/assets/releases/download/"
 _TORCHVISION = "https://download.pytorch.org/models/"
 
 _log = logging.getLogger(__name__)
@@ -67,10 +70,12 @@ class WeightsRecord:
         return f"{self.licence}{size}"
 
 
-def _yolo(stem: str, task: Task, size_mb: float) -> WeightsRecord:
+def _yolo(stem: str, task: Task, size_mb: float | None = None) -> WeightsRecord:
     trained_on = "COCO, 80 classes" if task == "boxes" else "COCO key points"
     n_features = 34 if task == "pose" else None
-    return WeightsRecord(stem, task, n_features, AGPL, f"{_ULTRALYTICS}{stem}.pt", None, size_mb, trained_on)
+    release = "v8.4.0" if stem.startswith("yolo26") else "v8.3.0"
+    source = f"{_ULTRALYTICS}{release}/{stem}.pt"
+    return WeightsRecord(stem, task, n_features, AGPL, source, None, size_mb, trained_on)
 
 
 def _torchvision(name: str, task: Task, file: str, size_mb: float) -> WeightsRecord:
@@ -106,7 +111,18 @@ _RECORDS: tuple[WeightsRecord, ...] = (
         _yolo(f"yolo11{size}-pose", "pose", mb)
         for size, mb in (("n", 6.0), ("s", 19.4), ("m", 40.5), ("l", 50.9), ("x", 113.3))
     ),
-    _yolo("yolov8n", "boxes", 6.2),
+    *(
+        _yolo(f"{family}{size}", "boxes")
+        for family, sizes in (
+            ("yolov8", "nsmlx"),
+            ("yolov9", "tsmce"),
+            ("yolov10", "nsmblx"),
+            ("yolo12", "nsmlx"),
+            ("yolo26", "nsmlx"),
+        )
+        for size in sizes
+    ),
+    *(_yolo(f"{family}{size}-pose", "pose") for family in ("yolov8", "yolo26") for size in "nsmlx"),
     _torchvision(
         "fasterrcnn_resnet50_fpn_v2", "boxes", "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth", 167.1
     ),
@@ -319,9 +335,16 @@ def _missing(names: Sequence[str], folder: Path) -> str:
     plain = " ".join(record.name for record in records)
     terms = ", ".join(f"{record.name}: {record.terms}" for record in records)
     return (
-        f"weights are missing: with a network, `mulde weights fetch {plain} --cache {folder.parent}` "
+        f"weights are missing: with a network, `mulde weights fetch {plain} {_where(folder)}` "
         f"gets them ({terms}); or give the path of a file in place of a name"
     )
+
+
+def _where(folder: Path) -> str:
+    """Return the option of `mulde weights fetch` that has it keep weights in a folder."""
+    if folder.name == WEIGHTS_FOLDER:
+        return shlex.join(["--cache", str(folder.parent)])
+    return shlex.join(["--folder", str(folder)])
 
 
 def _unreachable(source: str) -> str | None:

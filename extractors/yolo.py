@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.errors import InputError, require_package
+from mulde.extractors.base import PERSON
 from mulde.extractors.detected_boxes import Detections, Detector
 from mulde.extractors.networks import Machine, in_batches, mixed_precision
 from mulde.extractors.settings import Precision, YoloSettings
@@ -30,10 +31,13 @@ _RUNTIMES = {
 
 @dataclass(frozen=True)
 class YoloDetector(Detector):
-    """Objects found by a YOLO network."""
+    """Objects found by a YOLO network.
+
+    Where its class "person" has another number than COCO's 0, the two change places.
+    """
 
     name: ClassVar[str] = "yolo"
-    code_version: ClassVar[int] = 1
+    code_version: ClassVar[int] = 2
 
     weights: Weights
     options: YoloSettings
@@ -57,8 +61,8 @@ class YoloDetector(Detector):
         }
 
     def check(self) -> None:
-        """Raise InputError if ultralytics, or the file, is not there."""
-        check_yolo(self.weights)
+        """Raise InputError if ultralytics, or the file, is not there, or takes no other precision."""
+        check_yolo(self.weights, self.options.precision, "extract.boxes.yolo")
 
     def detect(self, images_rgb: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """Return what is in each image, the surest first.
@@ -79,7 +83,8 @@ class YoloDetector(Detector):
             iou=self.options.nms_iou,
             classes=classes,
         )
-        return [self._detections(result.boxes) for result in results]
+        person = next((index for index, name in model.names.items() if name == "person"), None)
+        return [self._detections(result.boxes, person, len(model.names)) for result in results]
 
     def _class_ids(self, names: dict[int, str]) -> list[int] | None:
         unknown = set(self.options.classes) - set(names.values())
@@ -90,12 +95,14 @@ class YoloDetector(Detector):
             )
         return [index for index, name in names.items() if name in self.options.classes] or None
 
-    def _detections(self, boxes: Any) -> Detections:
-        data = boxes.data.cpu().numpy()  # (n, 6): x1, y1, x2, y2, confidence, class
+    def _detections(self, boxes: Any, person: int | None, n_classes: int) -> Detections:
+        data = boxes.data.float().cpu().numpy()  # (n, 6): x1, y1, x2, y2, confidence, class
+        class_id = data[:, 5].astype(np.int64)
+        if person != PERSON:
+            first = n_classes if person is None else person  # the number that class 0 gets
+            class_id = np.where(class_id == person, PERSON, np.where(class_id == PERSON, first, class_id))
         return Detections(
-            np.ascontiguousarray(data[:, :4], np.float32),
-            data[:, 4].astype(np.float32),
-            data[:, 5].astype(np.int64),
+            np.ascontiguousarray(data[:, :4], np.float32), data[:, 4].astype(np.float32), class_id
         )
 
 
@@ -108,10 +115,21 @@ def _is_native(path: Path) -> bool:
     return path.suffix == ".pt"
 
 
-def check_yolo(weights: Weights) -> None:
-    """Raise InputError if ultralytics, the weights, or what runs their format is not there."""
+def check_yolo(weights: Weights, precision: Precision, setting: str) -> None:
+    """Raise InputError if ultralytics, the weights, or what runs their format is not there.
+
+    Also if it is an exported format, whose precision is its own, and another one is asked for.
+
+    Args:
+        setting: where the options are in the configuration, for messages.
+    """
     path = weights.require()
     import_ultralytics(weights.folder)
+    if precision != "float32" and not _is_native(path):
+        raise InputError(
+            f"{setting}.precision={precision} does nothing for {path}: export it in that precision, and "
+            "leave the setting out"
+        )
     if path.suffix in _RUNTIMES:
         module, package = _RUNTIMES[path.suffix]
         if find_spec(module) is None:

@@ -86,6 +86,8 @@ class Result:
     """By seed."""
     macro_auc: tuple[float | None, ...]
     """By seed, videos of one class left out."""
+    unsmoothed_micro_auc: tuple[float | None, ...]
+    """By seed, of scores with nothing done to them."""
     micro_interval: Interval | None
     """Of the mean over seeds, over resampled videos."""
     macro_interval: Interval | None
@@ -239,7 +241,7 @@ def _aggregate(
     for name in aggregations:
         aggregation = fit_aggregation(name, learnt, n_components=n_components, seed=seed)
         calibration = Calibration.fit(aggregation.anomaly_score(learnt), least_range=detector.least_range)
-        found[name] = [np.zeros(len(kept)) for kept in measured]
+        found[name] = [np.full(len(kept), calibration.unmeasured) for kept in measured]
         for scores, kept, part in zip(found[name], measured, energies, strict=True):
             if len(part):
                 scores[kept] = calibration(aggregation.anomaly_score(part))
@@ -263,8 +265,9 @@ def _measure(
         for found in by_seed
     ]
     statistics = {
-        "micro": [micro_auc(of_seed) for of_seed in videos],
-        "macro": [macro_auc(of_seed) for of_seed in videos],
+        "micro": [micro_auc(treated) for treated, _ in videos],
+        "macro": [macro_auc(treated) for treated, _ in videos],
+        "unsmoothed": [micro_auc(raw) for _, raw in videos],
     }
     once = np.ones(len(tests.videos), dtype=np.int64)
     values = {
@@ -287,14 +290,17 @@ def _measure(
         aggregation,
         values["micro"],
         values["macro"],
+        values["unsmoothed"],
         intervals.get("micro"),
         intervals.get("macro"),
         float(np.mean([sum(part.seconds for part in found.values()) for found in by_seed])),
     )
 
 
-def _to_frames(job: Job, tests: _TestSet, scores: Mapping[str, Scores]) -> list[VideoScores]:
-    """Return the frame scores of each video as the protocol measures them, beside its labels."""
+def _to_frames(
+    job: Job, tests: _TestSet, scores: Mapping[str, Scores]
+) -> tuple[list[VideoScores], list[VideoScores]]:
+    """Return the frame scores of each video beside its labels: as the protocol has them, and as they are."""
     settings, scenes = job.config.score, scenes_of(job)
     smoothed, raw = [], []
     for index, cached in enumerate(tests.videos):
@@ -311,7 +317,7 @@ def _to_frames(job: Job, tests: _TestSet, scores: Mapping[str, Scores]) -> list[
         after = smooth(found, settings.smoothing_sigma_frames, causal=settings.causal)
         smoothed.append(VideoScores(name, after, labels, scenes.get(name, ""), cached.report.fps))
         raw.append(VideoScores(name, found, labels, scenes.get(name, ""), cached.report.fps))
-    return apply_protocol(job.config.evaluate, smoothed, raw)
+    return apply_protocol(job.config.evaluate, smoothed, raw), raw
 
 
 def _seeds(job: Job, grid: Grid) -> range:
@@ -337,13 +343,15 @@ def _to_csv(results: Sequence[Result]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     measures = ("micro_auc", "macro_auc")
     columns = [f"{m}_{part}" for m in measures for part in ("mean", "sd", "low", "high")]
+    columns += ["unsmoothed_micro_auc_mean", "unsmoothed_micro_auc_sd"]
     writer.writerow(["streams", "density", "aggregation", *columns, "train_seconds"])
     for row in results:
         numbers: list[float | str] = []
         for values, interval in ((row.micro_auc, row.micro_interval), (row.macro_auc, row.macro_interval)):
             numbers += mean_and_deviation(values) or ("", "")
             numbers += (interval.low, interval.high) if interval else ("", "")
-        writer.writerow([row.streams, row.density, row.aggregation, *numbers, row.train_seconds])
+        unsmoothed = mean_and_deviation(row.unsmoothed_micro_auc) or ("", "")
+        writer.writerow([row.streams, row.density, row.aggregation, *numbers, *unsmoothed, row.train_seconds])
     return text.getvalue()
 
 

@@ -145,7 +145,15 @@ def _table_of_results(results: Sequence[Result]) -> Table:
     from mulde.pipeline.ablate import mean_and_deviation
 
     table = Table("streams", "density", "aggregation", box=None, pad_edge=False)
-    for title in ("micro AUC % (interval)", "± seeds", "macro AUC % (interval)", "± seeds", "training"):
+    titles = (
+        "micro AUC % (interval)",
+        "± seeds",
+        "unsmoothed",
+        "macro AUC % (interval)",
+        "± seeds",
+        "training",
+    )
+    for title in titles:
         table.add_column(title, justify="right")
     for row in results:
         cells = []
@@ -153,6 +161,8 @@ def _table_of_results(results: Sequence[Result]) -> Table:
             found = mean_and_deviation(values)
             cells.append(_percent(found[0] if found else None, interval))
             cells.append(f"{100 * found[1]:.2f}" if found else "–")
+        unsmoothed = mean_and_deviation(row.unsmoothed_micro_auc)
+        cells.insert(2, _percent(unsmoothed[0] if unsmoothed else None, None))
         table.add_row(
             escape(row.streams), escape(row.density), row.aggregation, *cells, f"{row.train_seconds:.1f} s"
         )

@@ -9,7 +9,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from mulde.extractors.weights import CATALOGUE, fetch, find_weights
+from mulde.extractors.weights import CATALOGUE, WEIGHTS_FOLDER, fetch, find_weights
 from mulde.pipeline.console import set_up_logging, stdout
 
 _CACHE = click.option(
@@ -18,6 +18,11 @@ _CACHE = click.option(
     default=Path(".cache/mulde"),
     show_default=True,
     help="Folder of the feature cache; weights are kept in its weights/.",
+)
+_FOLDER = click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Keep weights here instead: what extract.weights_folder says.",
 )
 
 
@@ -28,11 +33,12 @@ def weights() -> None:
 
 @weights.command("list")
 @_CACHE
-def list_weights(cache: Path) -> int:
+@_FOLDER
+def list_weights(cache: Path, folder: Path | None) -> int:
     """Show the weights that can be named in a configuration, and where those that are here are kept."""
     table = Table("name", "for", "D", "licence", "MB", "trained on", "kept in", box=None, pad_edge=False)
     for record in CATALOGUE.values():
-        path = find_weights(record.name, cache / "weights").path
+        path = find_weights(record.name, folder or cache / WEIGHTS_FOLDER).path
         table.add_row(
             record.name,
             record.task,
@@ -50,9 +56,10 @@ def list_weights(cache: Path) -> int:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--offline", is_flag=True, help="Fetch nothing; fail at once if something is missing.")
 @_CACHE
-def fetch_weights(names: tuple[str, ...], offline: bool, cache: Path) -> int:
+@_FOLDER
+def fetch_weights(names: tuple[str, ...], offline: bool, cache: Path, folder: Path | None) -> int:
     """Download weights by name; each one's licence is shown first."""
     set_up_logging(logging.INFO)
-    for path in fetch(names, cache / "weights", offline=offline):
+    for path in fetch(names, folder or cache / WEIGHTS_FOLDER, offline=offline):
         stdout.print(str(path), markup=False)
     return 0

@@ -35,6 +35,7 @@ from mulde.extractors.settings import (
     StillnessSettings,
     VelocitySettings,
 )
+from mulde.extractors.weights import WEIGHTS_FOLDER
 
 _Width = Annotated[int, Field(ge=1)]
 _MAY_BE_NONE = ("max_steps", "minutes", "ema_decay", "patience")
@@ -96,8 +97,9 @@ class ExtractConfig(Section):
     """Threads of a network in each worker process: more than one pay only where there are idle cores."""
     weights_folder: Path = Path(".cache/mulde/weights")
     """Where fetched weights are kept; if not given, `weights/` in the cache."""
-    stall_seconds: float = Field(120.0, gt=0)
-    """A worker that gives no frame for so long is stopped, and the video tried once more with PyAV."""
+    stall_seconds: float = Field(300.0, gt=0)
+    """A worker that gives no frame, and no batch of a network, for so long is stopped, and the video tried
+    once more with PyAV."""
     scene: SceneSettings = SceneSettings()
     boxes: BoxSettings = BoxSettings()
     flow: FlowSettings = FlowSettings()
@@ -268,7 +270,8 @@ class Config(Section):
     def _keep_weights_in_the_cache(cls, values: Any) -> Any:
         extract = values.get("extract", {})
         if isinstance(values.get("cache"), str | Path) and isinstance(extract, Mapping):
-            return {**values, "extract": {"weights_folder": Path(values["cache"]) / "weights", **extract}}
+            folder = Path(values["cache"]) / WEIGHTS_FOLDER
+            return {**values, "extract": {"weights_folder": folder, **extract}}
         return values
 
     def to_yaml(self) -> str:

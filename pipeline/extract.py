@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import time
+from array import array
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
@@ -20,11 +21,13 @@ from mulde.data.errors import InputError, VideoError
 from mulde.data.identity import identify
 from mulde.data.readers import FrameReader, open_frames, sample_frames
 from mulde.data.video import DecodeReport, Video
+from mulde.extractors.networks import signs_of_life
 from mulde.extractors.one_pass import OnePass
 from mulde.extractors.scene import SceneModel, learn_scene
 from mulde.extractors.weights import Weights
-from mulde.pipeline.config import ExtractConfig
+from mulde.pipeline.config import Config, ExtractConfig
 from mulde.pipeline.console import Bar
+from mulde.pipeline.devices import extraction_device, extraction_workers
 from mulde.pipeline.job import Job
 from mulde.pipeline.pool import Outcome, Tick, VideoPool, WorkerDiedError, WorkerStalledError
 from mulde.pipeline.prefetch import frames_ahead, prefetched
@@ -132,18 +135,7 @@ def extract(job: Job) -> Inventory:
         _log.info("extract: up to date, all %d videos are in the cache", n_videos)
         job.run.record_failures(STAGE, [])
         return inventory
-    tasks = [
-        ExtractTask(
-            cached.video,
-            scenes.of(cached.video),
-            job.config.extract,
-            job.config.cache,
-            job.frames_per_second,
-            device=job.config.device,
-        )
-        for cached in inventory.missing
-    ]
-    run_tasks(tasks, job.config.workers, job.run)
+    extract_missing(inventory.missing, scenes, job.config, job.frames_per_second, job.run)
     return _look_up(job, scenes)
 
 
@@ -166,7 +158,30 @@ def usable(job: Job, videos: Sequence[CachedVideo], split: str) -> tuple[CachedV
     return complete
 
 
-def run_tasks(tasks: Sequence[ExtractTask], workers: int, run: RunFolder) -> list[Failure]:
+def extract_missing(
+    videos: Sequence[CachedVideo], scenes: Scenes, config: Config, frames_per_second: float, run: RunFolder
+) -> list[Failure]:
+    """Extract what is missing of at least one video in worker processes; record and return what failed.
+
+    Raises:
+        InputError: a video is of no known scene, or the device is not there.
+    """
+    device = extraction_device(config)
+    tasks = [
+        ExtractTask(
+            cached.video,
+            scenes.of(cached.video),
+            config.extract,
+            config.cache,
+            frames_per_second,
+            device=device,
+        )
+        for cached in videos
+    ]
+    return _run_tasks(tasks, extraction_workers(config, device), run)
+
+
+def _run_tasks(tasks: Sequence[ExtractTask], workers: int, run: RunFolder) -> list[Failure]:
     """Extract videos in worker processes; record in the run what failed, and return it.
 
     A worker that stalls or dies has its video tried once more, with PyAV. An error that is nobody's video's
@@ -216,7 +231,9 @@ def run_tasks(tasks: Sequence[ExtractTask], workers: int, run: RunFolder) -> lis
 
 def record_weights(run: RunFolder, weights: Sequence[Weights]) -> None:
     """Write down which weights were used, and under which licence they are."""
+    path = run.folder / "weights.json"
     if not weights:
+        path.unlink(missing_ok=True)  # of a run that was in this folder before
         return
     content = [
         {"name": each.name, "file": str(each.path), "sha256": each.digest, "licence": each.licence}
@@ -224,7 +241,7 @@ def record_weights(run: RunFolder, weights: Sequence[Weights]) -> None:
     ]
     for each in weights:
         _log.info("weights %s: licence %s", each.name, each.licence)
-    write_text(run.folder / "weights.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def extract_video(task: ExtractTask, tick: Tick) -> ExtractResult:
@@ -265,7 +282,7 @@ def _extract_missing(task: ExtractTask, cache: FeatureCache, cached: CachedVideo
     """Decode the video once and write what is missing of it."""
     before = identify(task.video, with_digest=True)
     missing = [name for name in cached.keys if name not in cached.entries]
-    seconds: list[float] = []
+    seconds = array("d")
     with (
         open_frames(
             task.video, decoder=task.config.decoder, frames_per_second=task.frames_per_second
@@ -286,13 +303,14 @@ def _extract_missing(task: ExtractTask, cache: FeatureCache, cached: CachedVideo
             for name in missing
         }
         one_pass = _one_pass(recipe, writers, cache, cached)
+        stack.enter_context(signs_of_life(lambda: tick(len(seconds), reader.info.n_frames_claimed)))
         prepared = map(one_pass.prepare, reader)
         room = frames_ahead(reader.info) if task.works_ahead else 0
         with prefetched(prepared, room) if room else nullcontext(prepared) as frames:
             for frame in frames:
                 one_pass.push(frame)
                 seconds.append(frame.seconds)
-                tick(frame.index + 1, reader.info.n_frames_claimed)
+                tick(len(seconds), reader.info.n_frames_claimed)
         one_pass.finish()
         report = reader.report
         if identify(task.video, with_digest=False) != replace(before, digest=""):
@@ -311,7 +329,7 @@ def _one_pass(
         return OnePass(extractors)
     if BOXES in writers:
         return OnePass(extractors, finder=recipe.finder, emit_boxes=writers[BOXES].append)
-    return OnePass(extractors, known_objects=cache.read(cached.keys[BOXES], cached.video.name))
+    return OnePass(extractors, known_objects=cache.read_in_order(cached.keys[BOXES], cached.video.name))
 
 
 def _works_ahead(task: ExtractTask, workers: int) -> bool:

@@ -13,10 +13,11 @@ from mulde.data.find_videos import find_videos
 from mulde.data.readers import FRAMES_PER_SECOND
 from mulde.data.video import Video
 from mulde.pipeline.config import Config
-from mulde.pipeline.extract import STAGE, CachedVideo, ExtractTask, look_up, record_weights, run_tasks
+from mulde.pipeline.devices import check_device
+from mulde.pipeline.extract import STAGE, CachedVideo, extract_missing, look_up, record_weights
 from mulde.pipeline.model import read_manifest, read_scenes
 from mulde.pipeline.recipe import build_recipe, require_all
-from mulde.pipeline.run_folder import RunFolder
+from mulde.pipeline.run_folder import Failure, RunFolder
 from mulde.pipeline.score import score_videos
 from mulde.pipeline.train import STAGE as TRAIN_STAGE
 
@@ -58,13 +59,14 @@ def score_footage(model_run: RunFolder, out: RunFolder, config: Config, paths: S
     """Extract and score videos; return the CSV files that were written or are up to date.
 
     Raises:
-        InputError: the model cannot be used, or no video can be read.
+        InputError: the model or the device cannot be used, or no video can be read.
     """
     if config.extract.are_imported:
         raise InputError(
             f"the model in {model_run.folder} was made from imported features: import those of the new "
             "videos as well, and name them with --test-features"
         )
+    check_device(config.device)
     videos = videos_at(paths)
     scenes = read_scenes(model_run.model)
     frames_per_second = float(
@@ -86,21 +88,12 @@ def score_footage(model_run: RunFolder, out: RunFolder, config: Config, paths: S
             for video in videos
         ]
 
-    tasks = [
-        ExtractTask(
-            cached.video,
-            scenes.of(cached.video),
-            config.extract,
-            config.cache,
-            frames_per_second,
-            device=config.device,
-        )
-        for cached in look()
-        if not cached.is_complete
-    ]
-    failures = run_tasks(tasks, config.workers, out) if tasks else []
-    if not tasks:
-        out.record_failures(STAGE, [])
+    failures: list[Failure] = []
+    missing = [cached for cached in look() if not cached.is_complete]
+    if missing:
+        failures = extract_missing(missing, scenes, config, frames_per_second, out)
+    else:
+        out.record_failures(STAGE, failures)
     complete = [cached for cached in look() if cached.is_complete]
     if not complete:
         raise InputError(f"no video can be scored: {failures[0].reason}")

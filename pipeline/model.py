@@ -26,7 +26,7 @@ from mulde.pipeline.scenes import Scenes
 if TYPE_CHECKING:
     from mulde.detector import Detector
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 EVERY_SCENE = ""
 MANIFEST = "manifest.json"
 
@@ -41,9 +41,9 @@ class StreamModel:
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return calibrated anomaly scores (n,) of rows (n, D); higher = more anomalous, 0 = least seen.
 
-        Rows without a measurement of this kind (all NaN) have 0: nothing unusual was seen.
+        Rows without a measurement of this kind (all NaN) have the mean of training.
         """
-        scores = np.zeros(len(features))
+        scores = np.full(len(features), self.calibration.unmeasured)
         measured = ~is_without_measurement(features)
         if measured.any():
             scores[measured] = self.calibration(self.detector.anomaly_score(features[measured]))

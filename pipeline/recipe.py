@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -30,10 +30,11 @@ from mulde.extractors.settings import BoxSettings
 from mulde.extractors.stillness import Stillness
 from mulde.extractors.torchvision_boxes import TorchvisionDetector
 from mulde.extractors.velocity import Direction, Velocity
-from mulde.extractors.weights import Weights, fetch, find_weights, record_of
+from mulde.extractors.weights import WEIGHTS_FOLDER, Weights, fetch, find_weights, record_of
 from mulde.extractors.yolo import YoloDetector
 from mulde.pipeline.config import ExtractConfig
 from mulde.pipeline.plugins import Plugin, load_plugins
+from mulde.pipeline.scenes import SCENES
 
 T = TypeVar("T")
 BOXES = BOXES_STREAM
@@ -58,7 +59,10 @@ class Recipe:
         Raises:
             InputError: weights are not there, whose content would be part of a key.
         """
-        home = str(folder.resolve())
+        return self.keys_at(str(folder.resolve()))
+
+    def keys_at(self, home: str) -> dict[str, StreamKey]:
+        """Return the keys for videos at a place that is named in any way."""
         streams: dict[str, StreamKey] = {}
         inputs: dict[str, str] = {}
         code = {plugin.kind.name: plugin.code_digest for plugin in self.plugins}
@@ -128,6 +132,11 @@ def require_all(config: ExtractConfig, *, offline: bool) -> list[Weights]:
     return weights_of(config)
 
 
+def runs_networks(config: ExtractConfig) -> bool:
+    """Whether extraction with a configuration may run networks."""
+    return build_recipe(config, _ANY_SCENE).may_run_networks
+
+
 def weights_of(config: ExtractConfig) -> list[Weights]:
     """Return all weights that a configuration asks for, in order."""
     recipe = build_recipe(config, _ANY_SCENE)
@@ -136,21 +145,18 @@ def weights_of(config: ExtractConfig) -> list[Weights]:
 
 
 def stream_digest(config: ExtractConfig, stream: str) -> str:
-    """Return a hash of all settings behind a stream, whatever scene and folder its videos are from.
+    """Return a hash of all that decides a stream's features, whatever scene and folder its videos are from.
 
-    A detector keeps it: features from other settings are then refused.
+    A detector keeps it: features from other settings, weights or code are then refused.
     """
     if config.are_imported:  # nothing is known of where they come from, and no weights are needed
         return digest_of({"stream": stream, "is_imported": True})[:12]
-    settings = config.model_dump(mode="json")
-    relevant = {name: settings.get(name) for name in ("scene", "boxes", "flow", stream)}
-    content = {"stream": stream, **_without_names_of_weights(relevant)}
     only = config.model_copy(update={"streams": (stream,)})
-    content["weights"] = [weights.digest for weights in weights_of(only)]
-    if config.plugins:
-        plugin = load_plugins(config.plugins).get(stream)
-        content["plugin"] = plugin and [plugin.code_digest, config.plugin_settings.get(stream)]
-    return digest_of(content)[:12]
+    recipe = build_recipe(only, _ANY_SCENE)
+    uses_flow = "flow" in recipe.extractors[0].settings()
+    # what scale is suitable depends on the scene: what counts is which was asked for
+    flow_scale = config.flow.scale if uses_flow else None
+    return digest_of({"key": recipe.keys_at("")[stream].key, "flow_scale": flow_scale})[:12]
 
 
 _ANY_SCENE = SceneModel(np.zeros((64, 64), np.uint8), 16.0, 0.0, (16.0, 16.0), 0.5)
@@ -178,9 +184,11 @@ def _extractors(
             make_encoder("extract.frame", config.frame, IMAGE_LIBRARIES, machine), config.frame
         ),
     }
-    taken = plugins.keys() & known.keys()
+    taken = plugins.keys() & {*known, BOXES, SCENES, WEIGHTS_FOLDER}
     if taken:
-        raise InputError(f"a plugin is named {', '.join(sorted(taken))}, as a stream of mulde is: rename it")
+        raise InputError(
+            f"a plugin is named {', '.join(sorted(taken))}, as something of mulde's own is: rename it"
+        )
     for name, plugin in plugins.items():
         settings = config.plugin_settings.get(name, {})
         known[name] = partial(plugin.build, settings, scene, machine)
@@ -214,16 +222,6 @@ def _finder(boxes: BoxSettings, scene: SceneModel, machine: Machine) -> BoxFinde
         boxes.max_covered,
         boxes.whole_frame_if_empty,
     )
-
-
-_NO_VALUES = ("weights", "batch_size")
-
-
-def _without_names_of_weights(settings: Any) -> Any:
-    """Leave out where weights are, for their content counts, and batches, which change nothing."""
-    if not isinstance(settings, Mapping):
-        return settings
-    return {key: _without_names_of_weights(value) for key, value in settings.items() if key not in _NO_VALUES}
 
 
 def _parts(record: object, kind: type[T]) -> Iterator[T]:

@@ -33,7 +33,7 @@ from mulde.pipeline.train import is_current as is_trained
 from mulde.pipeline.train import source_of
 
 STAGE = "score"
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raise it when the same features and model give other scores than before."""
 _log = logging.getLogger(__name__)
 

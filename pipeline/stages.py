@@ -6,8 +6,8 @@ import logging
 from collections.abc import Sequence
 
 from mulde.data.atomic import write_text
-from mulde.data.errors import InputError
 from mulde.pipeline.console import stdout
+from mulde.pipeline.devices import check_device
 from mulde.pipeline.evaluate import evaluate
 from mulde.pipeline.extract import Inventory, extract, take_inventory
 from mulde.pipeline.imported import imported_inventory
@@ -25,7 +25,7 @@ def run_stages(job: Job, stages: Sequence[str]) -> None:
     Raises:
         InputError: something that a stage needs is missing or cannot be used.
     """
-    _check_device(job)
+    check_device(job.config.device)
     inventory = _features(job, stages)
     if "train" in stages:
         train(job, inventory)
@@ -45,17 +45,6 @@ def run_stages(job: Job, stages: Sequence[str]) -> None:
         from mulde.pipeline.report_stage import report  # only here, for it imports matplotlib
 
         stdout.print(f"report  {report(job, inventory)}", markup=False)
-
-
-def _check_device(job: Job) -> None:
-    """Raise InputError for a GPU that is not there, before hours of extraction."""
-    if job.config.device.startswith("cuda"):
-        from mulde.detector.base import resolve_device  # only here, for it imports torch
-
-        try:
-            resolve_device(job.config.device)
-        except ValueError as error:
-            raise InputError(str(error)) from None
 
 
 def _features(job: Job, stages: Sequence[str]) -> Inventory:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from mulde.detector import Detector, Look
 
 STAGE = "train"
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raise it when the same features and settings give another model than before."""
 _MIN_ROWS = 2
 _MEMORY_SHARE, _UNKNOWN_MEMORY_GB = 0.25, 16.0

@@ -25,6 +25,7 @@ from mulde.data.cache import (
     read_rows,
     verify_entry,
 )
+from mulde.data.cache_read import RowsInOrder
 from mulde.data.cache_rows import CachedRows
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows, join_rows
@@ -113,6 +114,30 @@ def test_found_only_while_the_source_is_the_same(cache: FeatureCache, video: Vid
     assert cache.find(KEY, video) is None
 
 
+@pytest.mark.parametrize("block_rows", [1, 7, 1000])
+@pytest.mark.parametrize("n_rows", [0, 1, 50])
+def test_rows_in_order_are_those_of_each_frame(
+    cache: FeatureCache, video: Video, n_rows: int, block_rows: int
+) -> None:
+    rows = make_rows(n_rows)
+    write(cache, video, rows)
+    in_order = RowsInOrder(cache.entry_path(KEY, "a"), block_rows)
+    for index in (0, 1, 1, 4, 5, 6, 7, 8, 9, 10):  # frames may be left out
+        expected, found = rows.in_frame(index), in_order.in_frame(index)
+        np.testing.assert_array_equal(found.features, expected.features)
+        np.testing.assert_array_equal(found.frame, expected.frame)
+        np.testing.assert_array_equal(found.box_xyxy, expected.box_xyxy)
+
+
+def test_damaged_rows_in_order_are_named(cache: FeatureCache, video: Video) -> None:
+    write(cache, video, make_rows(5))
+    path = cache.entry_path(KEY, "a")
+    in_order = RowsInOrder(path, 2)
+    path.write_bytes(b"cut short")
+    with pytest.raises(CacheFileError, match=r"a\.h5 is damaged"):
+        in_order.in_frame(9)
+
+
 def test_images_are_made_again_for_another_frame_rate(cache: FeatureCache, tmp_path: Path) -> None:
     folder = tmp_path / "frames" / "a"
     folder.mkdir(parents=True)
@@ -129,7 +154,7 @@ def test_other_settings_are_another_place(cache: FeatureCache, video: Video) -> 
     write(cache, video, make_rows(3))
     assert cache.find(other, video) is None
     write(cache, video, make_rows(5), key=other)
-    assert len(cache.read(KEY, "a")) == 3
+    assert len(read_rows(cache.entry_path(KEY, "a"))) == 3
     description = json.loads((cache.folder / "velocity" / KEY.key / "stream.json").read_text())
     assert description["n_bins"] == 8
     assert {(stream.key, len(stream.entries)) for stream in list_streams(cache.folder)} == {

@@ -40,12 +40,19 @@ def test_fit(training: list[float], low: float, high: float) -> None:
     ],
 )
 def test_call(score: float, linear: float, log: float) -> None:
-    assert Calibration(10, 20)([score]) == pytest.approx([linear])
+    assert Calibration(10, 20, 12)([score]) == pytest.approx([linear])
     assert log_tail([linear]) == pytest.approx([log])
 
 
+def test_what_was_not_measured_is_as_usual_as_training_was() -> None:
+    training = np.random.default_rng(0).gamma(2, 3, 1000)
+    calibration = Calibration.fit(training)
+    assert calibration.unmeasured == pytest.approx(calibration(training).mean())
+    assert calibration.unmeasured == pytest.approx(calibration([training.mean()])[0])
+
+
 def test_no_scores_stay_no_scores() -> None:
-    assert Calibration(0, 1)([]).shape == (0,)
+    assert Calibration(0, 1, 0.2)([]).shape == (0,)
 
 
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1), st.lists(st.floats(-1e12, 1e12), min_size=2))
@@ -65,13 +72,13 @@ def test_fit_refuses(scores: list[float], message: str) -> None:
 @pytest.mark.parametrize(("low", "high"), [(1, 1), (2, 1), (np.nan, 1), (0, np.inf)])
 def test_range_must_be_a_range(low: float, high: float) -> None:
     with pytest.raises(ValueError, match="finite low < high"):
-        Calibration(low, high)
+        Calibration(low, high, low)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_call_refuses_what_is_not_finite(bad: float) -> None:
     with pytest.raises(ValueError, match="must be finite"):
-        Calibration(0, 1)([0.5, bad])
+        Calibration(0, 1, 0.2)([0.5, bad])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mulde.extractors import networks
-from mulde.extractors.networks import Machine, in_batches
+from mulde.extractors.networks import Machine, in_batches, signs_of_life
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,15 @@ def test_items_come_in_order_and_in_batches(n_items: int, batch_size: int, sizes
     batches = in_batches(list, range(n_items), batch_size, "any")
     assert [len(batch) for batch in batches] == sizes
     assert [item for batch in batches for item in batch] == list(range(n_items))
+
+
+def test_each_batch_is_a_sign_of_life() -> None:
+    told: list[str] = []
+    with signs_of_life(lambda: told.append("alive")):
+        in_batches(list, range(9), 4, "any")
+    assert len(told) == 3
+    in_batches(list, range(9), 4, "any")
+    assert len(told) == 3  # nobody listens any more
 
 
 def test_batch_that_does_not_fit_is_halved_and_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

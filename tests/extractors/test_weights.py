@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 
 from mulde.data.errors import InputError
 from mulde.extractors import weights
-from mulde.extractors.weights import CATALOGUE, fetch, find_weights
+from mulde.extractors.weights import CATALOGUE, fetch, find_weights, record_of
 
 CONTENT = b"weights" * 1000
 
@@ -117,6 +118,27 @@ def test_offline_answers_with_the_command(
 def test_what_does_not_exist_is_named(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         find_weights(name, tmp_path).require()
+
+
+@pytest.mark.parametrize(
+    ("folder", "option"),
+    [
+        ("cache/weights", "--cache cache"),
+        ("my cache/weights", "--cache 'my cache'"),
+        ("nets", "--folder nets"),
+    ],
+)
+def test_the_command_fetches_to_where_it_is_looked_for(folder: str, option: str) -> None:
+    with pytest.raises(InputError, match=re.escape(f"`mulde weights fetch yolo11n {option}` gets them")):
+        find_weights("yolo11n", Path(folder)).require()
+
+
+@pytest.mark.parametrize("name", ["yolov8s", "yolov9c.pt", "yolov10b", "yolo12x", "yolo26n", "yolov8n-pose"])
+def test_families_of_yolo_are_known(name: str) -> None:
+    record = record_of(name)
+    assert record is not None
+    assert record.licence == "AGPL-3.0"
+    assert record.source.endswith(f"/{name.removesuffix('.pt')}.pt")
 
 
 def test_torch_hub_s_own_downloads_are_used(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -136,6 +137,29 @@ def test_unknown_class_is_named(random_yolo: RandomYolo, machine: Machine, colou
 
 @pytest.mark.parametrize("content", [b"", b"no network"])
 @pytest.mark.usefixtures("random_yolo")
+@pytest.mark.parametrize(
+    ("person", "expected"),
+    [(0, [0, 1, 2]), (2, [2, 1, 0]), (None, [3, 1, 2])],
+)
+def test_a_person_is_0_whatever_the_networks_number(person: int | None, expected: list[int]) -> None:
+    import torch
+
+    boxes = SimpleNamespace(data=torch.tensor([[0, 0, 1, 1, 0.9, k] for k in range(3)]))
+    weights = Weights("my.pt", Path("my.pt"), Path("weights"))
+    found = YoloDetector(weights, SMALL)._detections(boxes, person, 3)
+    assert found.class_id.tolist() == expected
+
+
+def test_precision_of_exported_weights_is_their_own(machine: Machine, tmp_path: Path) -> None:
+    exported = tmp_path / "my.onnx"
+    exported.write_bytes(b"")
+    weights = find_weights(str(exported), machine.weights_folder)
+    with pytest.raises(
+        InputError, match=r"extract\.boxes\.yolo\.precision=bfloat16 does nothing for .*my\.onnx"
+    ):
+        YoloDetector(weights, YoloSettings(precision="bfloat16"), machine).check()
+
+
 def test_damaged_weights_are_named(
     tmp_path: Path, machine: Machine, colourful: Images, content: bytes
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 from mulde.data.cache import read_rows
 from mulde.data.errors import InputError
 from mulde.extractors.scene import SceneModel
+from mulde.extractors.velocity import Velocity
 from mulde.pipeline.config import ExtractConfig, load_config
 from mulde.pipeline.recipe import BOXES, build_recipe, require_all, stream_digest, weights_of
 
@@ -151,6 +152,31 @@ def test_plugin_is_an_extractor_like_others(plugin: Path) -> None:
     assert redness.settings() == {"code_version": 1, "power": 2}
 
 
+@pytest.mark.parametrize(
+    ("stream", "overrides", "is_other"),
+    [
+        ("velocity", ["extract.flow.preset=fast"], True),
+        ("velocity", ["extract.flow.scale=1.0"], True),
+        ("velocity", ["extract.boxes.windows.overlap=0.25"], True),
+        ("velocity", ["extract.boxes.yolo.confidence=0.1"], False),  # there is no detector
+        ("velocity", ["extract.stillness.frames_unchanged=5"], False),
+        ("hog", ["extract.flow.preset=fast"], False),
+        ("hog", ["extract.hog.n_bins=7"], True),
+    ],
+)
+def test_a_detector_is_for_what_decides_its_stream_alone(
+    stream: str, overrides: list[str], is_other: bool
+) -> None:
+    before, after = (stream_digest(extract_config(*given), stream) for given in ([], overrides))
+    assert (before != after) == is_other
+
+
+def test_a_detector_is_not_for_features_of_other_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = stream_digest(extract_config(), "velocity")
+    monkeypatch.setattr(Velocity, "code_version", Velocity.code_version + 1)
+    assert stream_digest(extract_config(), "velocity") != before
+
+
 def test_plugin_s_code_and_settings_count(plugin: Path) -> None:
     overrides = [f"extract.plugins=[{plugin}]", "extract.streams=[velocity,redness]"]
     before, digest = keys(extract_config(*overrides)), stream_digest(extract_config(*overrides), "redness")
@@ -182,7 +208,12 @@ def test_a_mistyped_path_is_noticed_before_anything_is_fetched() -> None:
         (
             PLUGIN.replace('"redness"', '"velocity"'),
             [],
-            "a plugin is named velocity, as a stream of mulde is",
+            "a plugin is named velocity, as something of mulde's own is",
+        ),
+        (
+            PLUGIN.replace('"redness"', '"boxes"'),
+            [],
+            "a plugin is named boxes, as something of mulde's own is",
         ),
         (
             PLUGIN,
