@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
@@ -21,6 +22,7 @@ from mulde.extractors.networks import Machine, in_batches, mixed_precision
 from mulde.extractors.settings import Precision, YoloSettings
 from mulde.extractors.weights import Weights
 
+_NO_NAME = re.compile(r"(class)?\d+")
 _RUNTIMES = {
     ".onnx": ("onnxruntime", "onnxruntime"),
     ".tflite": ("ai_edge_litert", "ai-edge-litert"),
@@ -83,7 +85,7 @@ class YoloDetector(Detector):
             iou=self.options.nms_iou,
             classes=classes,
         )
-        person = next((index for index, name in model.names.items() if name == "person"), None)
+        person = person_class(model.names)
         return [self._detections(result.boxes, person, len(model.names)) for result in results]
 
     def _class_ids(self, names: dict[int, str]) -> list[int] | None:
@@ -104,6 +106,13 @@ class YoloDetector(Detector):
         return Detections(
             np.ascontiguousarray(data[:, :4], np.float32), data[:, 4].astype(np.float32), class_id
         )
+
+
+def person_class(names: Mapping[int, str]) -> int | None:
+    """Return the number of the class "person"; None if there is none. Classes without names are COCO's."""
+    if all(_NO_NAME.fullmatch(name) for name in names.values()):
+        return PERSON
+    return next((index for index, name in names.items() if name == "person"), None)
 
 
 def is_native(weights: Weights) -> bool:

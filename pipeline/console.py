@@ -79,20 +79,22 @@ class Bar:
     ) -> None:
         self._progress.stop()
 
-    def update(self, done: int, detail: str = "", begun: float = 0.0) -> None:
+    def update(self, done: int, detail: str = "", share: float | None = None) -> None:
         """Show that `done` of the total are done, with a rate or a loss beside it.
 
         Args:
-            begun: how much of those that are being worked on is done, such as 0.5 for half of one; it counts
-                for the time that is left.
+            share: of the work that is done, in [0, 1], where some of the total are more work than others; it
+                tells the time that is left.
         """
-        self._progress.update(self._task, completed=done + begun, done=done, detail=detail)
+        if share is None:
+            share = done / self._total if self._total else 0.0
+        self._progress.update(self._task, completed=share * self._total, done=done, detail=detail)
         now = time.monotonic()
         if not stderr.is_terminal and now - self._last_line >= _PROGRESS_LINE_SECONDS:
             self._last_line = now
             _log.info(
                 "%s: %d of %d %s  %s%s",
-                self._title, done, self._total, self._unit, detail, self._left(done + begun, now),
+                self._title, done, self._total, self._unit, detail, self._left(share, now),
             )  # fmt: skip
 
     def of(self, done: int, total: int, detail: str = "") -> None:
@@ -101,8 +103,8 @@ class Bar:
         self._progress.update(self._task, total=total)
         self.update(done, detail)
 
-    def _left(self, done: float, now: float) -> str:
-        if not done:
+    def _left(self, share: float, now: float) -> str:
+        if not share:
             return ""
-        seconds = (now - self._started) / done * (self._total - done)
+        seconds = (now - self._started) * (1 / share - 1)
         return f"  about {seconds:.0f} s left"

@@ -201,7 +201,7 @@ def _run_tasks(tasks: Sequence[ExtractTask], workers: int, run: RunFolder) -> li
         def show_rate() -> None:
             rate = pool.n_frames_done / max(1e-9, time.monotonic() - started)
             rate_text = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
-            bar.update(n_done, f"{rate_text} frames/s", pool.n_running_done)
+            bar.update(n_done, f"{rate_text} frames/s", pool.share_done)
 
         for task in tasks:
             pool.submit(extract_video, replace(task, works_ahead=_works_ahead(task, workers)))

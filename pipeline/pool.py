@@ -84,10 +84,18 @@ class VideoPool:
         return sum(self._done[: self._n_submitted])
 
     @property
-    def n_running_done(self) -> float:
-        """How many of the running tasks' videos are done: the sum of what is done of each, from 0 to 1."""
-        of_each = [(self._done[entry.slot], self._expected[entry.slot]) for entry in self._running]
-        return sum(min(1.0, done / expected) for done, expected in of_each if expected)
+    def share_done(self) -> float:
+        """Share of all frames that are done, in [0, 1]; of tasks that have not begun, as many are expected as
+        the others have on average.
+        """
+        running = {entry.slot for entry in self._running}
+        done = self._done[: self._n_submitted]
+        totals = {slot: n for slot, n in enumerate(done) if n and slot not in running}
+        totals |= {slot: max(self._expected[slot], done[slot]) for slot in running if self._expected[slot]}
+        if not totals:
+            return 0.0
+        n_unknown = len(running - totals.keys())
+        return sum(done[slot] for slot in totals) / (sum(totals.values()) * (1 + n_unknown / len(totals)))
 
     def submit(self, function: Callable[[T, Tick], R], task: T) -> None:
         """Queue a task; at most `capacity` in the life of the pool."""

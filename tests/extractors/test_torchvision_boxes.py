@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from mulde.extractors.base import Objects
 from mulde.extractors.networks import Machine
 from mulde.extractors.pose import Pose
 from mulde.extractors.settings import PoseSettings, TorchvisionBoxSettings
-from mulde.extractors.torchvision_boxes import COCO_80, COCO_91, TorchvisionDetector
+from mulde.extractors.torchvision_boxes import COCO_80, COCO_91, TorchvisionDetector, _has_epsilon_0
 
 pytest.importorskip("torchvision", reason="the extra `encoders` is not installed")
 Images = list[NDArray[np.uint8]]
@@ -120,3 +121,16 @@ def test_poses_by_keypoint_rcnn(machine: Machine, colourful: Images, tmp_path: P
     rows = pose.describe(colourful[:1], 0, objects)
     assert rows.shape == (1, 34)
     assert rows.dtype == np.float32
+
+
+def test_epsilon_is_left_out_where_torchvision_leaves_it_out() -> None:
+    """Its builders call `overwrite_eps` for weights that they load themselves; we load the same files."""
+    from torchvision.models import detection, get_model_builder, get_model_weights, list_models
+
+    for network in list_models(module=detection):
+        published = Path(get_model_weights(network).DEFAULT.url)
+        source = inspect.getsource(inspect.unwrap(get_model_builder(network)))
+        assert _has_epsilon_0(network, Path("weights") / published.name) == ("overwrite_eps(" in source), (
+            network
+        )
+        assert not _has_epsilon_0(network, Path("my_own.pth"))

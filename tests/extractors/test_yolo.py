@@ -18,7 +18,7 @@ from mulde.extractors.networks import Machine
 from mulde.extractors.pose import intersection_over_union
 from mulde.extractors.settings import YoloSettings
 from mulde.extractors.weights import Weights, find_weights
-from mulde.extractors.yolo import YoloDetector, load_yolo
+from mulde.extractors.yolo import YoloDetector, load_yolo, person_class
 
 RandomYolo = Callable[[str], Weights]
 Images = list[NDArray[np.uint8]]
@@ -135,15 +135,19 @@ def test_unknown_class_is_named(random_yolo: RandomYolo, machine: Machine, colou
         detector.detect(colourful[:1])
 
 
-@pytest.mark.parametrize("content", [b"", b"no network"])
-@pytest.mark.usefixtures("random_yolo")
 @pytest.mark.parametrize(
-    ("person", "expected"),
-    [(0, [0, 1, 2]), (2, [2, 1, 0]), (None, [3, 1, 2])],
+    ("names", "expected"),
+    [
+        (["person", "bicycle", "car"], [0, 1, 2]),
+        (["car", "bicycle", "person"], [2, 1, 0]),
+        (["car", "bicycle", "dog"], [3, 1, 2]),  # nothing is a person
+        (["class0", "class1", "class2"], [0, 1, 2]),  # an export that lost its names
+    ],
 )
-def test_a_person_is_0_whatever_the_networks_number(person: int | None, expected: list[int]) -> None:
+def test_a_person_is_0_whatever_the_networks_number(names: list[str], expected: list[int]) -> None:
     import torch
 
+    person = person_class(dict(enumerate(names)))
     boxes = SimpleNamespace(data=torch.tensor([[0, 0, 1, 1, 0.9, k] for k in range(3)]))
     weights = Weights("my.pt", Path("my.pt"), Path("weights"))
     found = YoloDetector(weights, SMALL)._detections(boxes, person, 3)
@@ -160,6 +164,8 @@ def test_precision_of_exported_weights_is_their_own(machine: Machine, tmp_path: 
         YoloDetector(weights, YoloSettings(precision="bfloat16"), machine).check()
 
 
+@pytest.mark.parametrize("content", [b"", b"no network"])
+@pytest.mark.usefixtures("random_yolo")
 def test_damaged_weights_are_named(
     tmp_path: Path, machine: Machine, colourful: Images, content: bytes
 ) -> None:

@@ -35,5 +35,5 @@ def slow_but_alive(task: int, tick: Tick) -> int:
     """Take long, but go on."""
     for step in range(8):
         time.sleep(0.25)
-        tick(step, 8)
+        tick(step + 1, 8)
     return 1

@@ -75,9 +75,9 @@ def test_a_stream_is_used_again_if_made_from_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("streams", "version", "message"),
     [
-        (("pose",), 2, r"made from the streams velocity, but pose are asked for"),
-        (("velocity",), 1, r"has format version 1, this mulde reads 2: train again"),
-        (("velocity",), 3, r"has format version 3, this mulde reads 2: upgrade"),
+        (("pose",), 3, r"made from the streams velocity, but pose are asked for"),
+        (("velocity",), 2, r"has format version 2, this mulde reads 3: train again"),
+        (("velocity",), 4, r"has format version 4, this mulde reads 3: upgrade"),
     ],
 )
 def test_other_models_are_refused(

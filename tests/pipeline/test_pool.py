@@ -57,12 +57,14 @@ def test_stalled_worker_is_stopped_and_a_slow_one_is_not() -> None:
     assert time.monotonic() - started < 60
 
 
-def test_what_is_done_of_running_tasks_is_known() -> None:
+def test_what_is_done_of_all_frames_is_known_before_the_first_task_ends() -> None:
     seen = []
-    with VideoPool(1, 30, capacity=1) as pool:
-        pool.submit(pool_tasks.slow_but_alive, 0)
-        assert [outcome.result for outcome in pool.outcomes(lambda: seen.append(pool.n_running_done))] == [1]
-        assert pool.n_running_done == 0  # it does not run any more
+    with VideoPool(1, 30, capacity=2) as pool:
+        assert pool.share_done == 0
+        for task in range(2):  # of 8 frames each; the second waits for the first
+            pool.submit(pool_tasks.slow_but_alive, task)
+        for _ in pool.outcomes(lambda: seen.append(pool.share_done)):
+            pass
     assert seen == sorted(seen)
-    assert set(seen) <= {step / 8 for step in range(8)}
-    assert max(seen) >= 0.5
+    assert {step / 16 for step in range(1, 8)} <= set(seen)
+    assert seen[-1] == 1
