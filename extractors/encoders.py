@@ -28,8 +28,11 @@ RANDOM = "random"
 DEFAULT = "default"
 """In place of a tag: the weights that the network is best known with."""
 RELATIVE_TOLERANCE = 1e-4
-"""By how much of a vector's length it may differ when the batch has another size: kernels sum in another
-order then. Equal batches give equal bits."""
+"""By how much of a vector's length it may differ, on a GPU or in mixed precision, when the batch has another
+size: kernels sum in another order then. On a processor in float32 it has the same bits."""
+_MOST_AT_A_TIME = {"float32": 1, "bfloat16": 4, "float16": 4}
+"""On a processor. Small batches stay in its caches: mobilenet_v2 takes 17 ms a picture alone, and 36 ms in
+batches of 32; in bfloat16 it takes 9 ms in batches of 4."""
 _log = logging.getLogger(__name__)
 
 
@@ -158,7 +161,10 @@ class Encoder:
                 vectors: torch.Tensor = network(to_network(pictures(batch), spec, device))
             return vectors.float().cpu()
 
-        results = in_batches(run, items, self.options.batch_size, f"{self.network} on {device}")
+        batch_size = self.options.batch_size
+        if device.type == "cpu":
+            batch_size = min(batch_size, _MOST_AT_A_TIME[precision])
+        results = in_batches(run, items, batch_size, f"{self.network} on {device}")
         if not results:
             return np.zeros((0, n_features), np.float32)
         return np.asarray(torch.cat(results).numpy())

@@ -222,7 +222,7 @@ class EncoderSettings:
     precision: Precision = "float32"
     """Other than float32: mixed precision, faster on a GPU and, as bfloat16, on recent CPUs."""
     batch_size: Annotated[int, Ge(1)] = 32
-    """Pictures or clips at a time."""
+    """Pictures or clips at a time on a GPU; a processor is faster with few."""
     seed: int = 0
     """Of random weights."""
 
