@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -162,7 +163,11 @@ def _take_progress(progress: tuple[Sequence[int], Sequence[int], Sequence[int]])
 
 
 def _run(function: Callable[[T, Tick], R], task: T, slot: int) -> R:
+    parent = os.getppid()
+
     def tick(n_frames: int, n_expected: int | None = None) -> None:
+        if os.getppid() != parent:
+            os._exit(1)  # whoever wanted the result was killed; what is half written is not believed anyway
         done, expected, beats = _progress
         done[slot], expected[slot] = n_frames, n_expected or 0
         beats[slot] += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 from mulde.pipeline.pool import Tick
 
@@ -37,3 +38,11 @@ def slow_but_alive(task: int, tick: Tick) -> int:
         time.sleep(0.25)
         tick(step + 1, 8)
     return 1
+
+
+def leave_a_trace(task: str, tick: Tick) -> None:
+    """Write into the file `task` for as long as this goes on, half a minute at most."""
+    for step in range(300):
+        tick(step)
+        Path(task).write_text(str(step))
+        time.sleep(0.1)

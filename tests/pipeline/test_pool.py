@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pool_tasks
 
@@ -68,3 +72,32 @@ def test_what_is_done_of_all_frames_is_known_before_the_first_task_ends() -> Non
     assert seen == sorted(seen)
     assert {step / 16 for step in range(1, 8)} <= set(seen)
     assert seen[-1] == 1
+
+
+OWNER = """
+import pool_tasks
+from mulde.pipeline.pool import VideoPool
+
+if __name__ == "__main__":
+    with VideoPool(1, 30, capacity=1) as pool:
+        pool.submit(pool_tasks.leave_a_trace, "trace")
+        list(pool.outcomes())
+"""
+
+
+def test_workers_end_when_their_owner_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "owner.py").write_text(OWNER)
+    helpers = str(Path(pool_tasks.__file__).parent)
+    trace = tmp_path / "trace"
+    owner = subprocess.Popen(
+        [sys.executable, "owner.py"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": helpers}
+    )
+    while not trace.exists():
+        assert owner.poll() is None
+        time.sleep(0.05)
+    owner.kill()
+    owner.wait()
+    time.sleep(0.5)
+    last = trace.read_text()
+    time.sleep(0.5)
+    assert trace.read_text() == last
