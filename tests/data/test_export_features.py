@@ -52,10 +52,10 @@ def test_what_was_exported_is_imported_again(cache: Path, tmp_path: Path) -> Non
     (found,) = list_imported(tmp_path / "other", "again")
     assert found.entries.keys() == COUNTS.keys()
     for name, path in found.entries.items():
-        before, after = FeatureCache(cache).read(KEY, name), read_rows(path)
+        old = FeatureCache(cache).entry_path(KEY, name)
+        before, after = read_rows(old), read_rows(path)
         for column in ("features", "frame", "box_xyxy", "start", "stop"):
             np.testing.assert_array_equal(getattr(before, column), getattr(after, column))
-        old = FeatureCache(cache).entry_path(KEY, name)
         np.testing.assert_array_equal(read_frame_seconds(path), read_frame_seconds(old))
         assert (read_entry(path).report.n_frames, read_entry(path).report.fps) == (10, 12.5)
     # and what was imported is exported to the same again
