@@ -220,7 +220,9 @@ def _load(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network, n_features = library.build(name, path)
-    network = network.eval().requires_grad_(False).to(device)
+    # Weights stay as they are, with gradients wanted: autocast keeps its copies of such weights alone, and of
+    # others makes new ones at each use, which took CLIP ten times as long. Under no_grad nothing is recorded.
+    network = network.eval().to(device)
     for layer in network.modules():  # as `to_network` has them; up to twice as fast on a CPU
         if isinstance(layer, torch.nn.Conv2d):
             layer.to(memory_format=torch.channels_last)
