@@ -2,13 +2,14 @@
 
     python benchmarks/extract.py FOLDER [--preset motion] [--seconds 20] [--cpu-time] [key=value ...]
 
-One process, and one thread for networks; another decodes and prepares frames ahead, as `mulde extract
---workers 1` has it, unless there is one core only or --no-ahead is given. First the whole extraction, clip
-by clip until `--seconds` are up, with a count of the frames that it decodes; then the same clips decoded
-alone by our readers, by bare decord, and by `ffmpeg -f null` where it is installed (ten times over, so that
-its start does not count); then every network alone, on batches as it met them during extraction. The bound
-is the time of decoding plus that of the networks; optical flow and background are above it. On a GPU its
-utilisation during extraction is printed too. With --profile, where the time goes, all in one thread.
+One process, and one thread for networks; others decode and prepare ahead, as `mulde extract --workers 1` has
+it, unless there is one core only or --no-ahead is given. Clip by clip, until `--seconds` of extraction are
+up: first the whole extraction, with a count of the frames that it decodes; then the same clip decoded alone
+by our reader, by bare decord, and by `ffmpeg -f null` where it is installed (ten times over, so that its
+start does not count); then every network alone, on a fifth of the batches that it met in this clip. So a
+machine that is slower for a while is so for both sides. The bound is the time of decoding plus that of the
+networks; optical flow and background are above it. On a GPU its utilisation during extraction is printed
+too. With --profile, where the time goes, all in one thread.
 
     python benchmarks/extract.py ped2/testing --preset object extract.streams=[velocity,pose] \\
         extract.boxes.yolo.weights=yolov8n.pt extract.pose.weights=yolo11n-pose.pt
@@ -36,8 +37,8 @@ from typing import Any
 from mulde.data.find_videos import find_videos
 from mulde.data.readers import FrameReader, open_frames, sample_frames
 from mulde.data.video import Frame, Video
-from mulde.extractors.scene import SceneModel, learn_scene
-from mulde.pipeline.config import Config, load_config
+from mulde.extractors.scene import learn_scene
+from mulde.pipeline.config import load_config
 from mulde.pipeline.extract import ExtractTask, extract_video
 
 PARTS = {
@@ -53,7 +54,10 @@ PARTS = {
 }
 """The file and the functions whose time, with all that they call, makes a part."""
 _FFMPEG_LOOPS = 10
-_BATCHES_KEPT = 6
+_ONE_BATCH_IN = 5  # of those that a network meets, for running it alone
+OUR_READER, DECORD, FFMPEG = "decoding, our reader", "decoding, decord", "decoding, ffmpeg -f null"
+OTHER_DECODERS = (DECORD, FFMPEG)
+BOUND, WHOLE = "bound: decoding and networks", "whole extraction"
 Clock = Callable[[], float]
 
 
@@ -80,67 +84,57 @@ def main() -> None:
     videos = find_videos(options.folder)
     images = [frame.rgb for video in videos[:8] for frame in sample_frames(video, 12)]
     scene = learn_scene(images, config.extract.scene)
-    networks = Networks(clock)
     profile = cProfile.Profile() if options.profile else None
-    with tempfile.TemporaryDirectory() as folder:
-        warm_up = extract_some(videos[:1], scene, Path(folder) / "0", 0.0, config, ahead, clock)
-        with (
-            networks.watched(),
-            count_decoded() as decoded,
-            gpu_utilisation() as busy,
-            profile or contextlib.nullcontext(),
-        ):
-            measured = extract_some(videos, scene, Path(folder) / "1", options.seconds, config, ahead, clock)
-    print(f"{len(measured.videos)} clips, {measured.n_frames} frames of {scene.size[0]}x{scene.size[1]}")
-    print(f"  (the first clip took {warm_up.seconds:.1f} s with loading networks)")
+    networks = Networks(clock)
+    spent: Counter[str] = Counter()
+    n_clips = n_frames = 0
+    with tempfile.TemporaryDirectory() as folder, count_decoded() as decoded, gpu_utilisation() as busy:
+
+        def extract(video: Video, cache: Path) -> int:
+            task = ExtractTask(
+                video, scene, config.extract, cache, 25.0, device=config.device, works_ahead=ahead
+            )
+            report = extract_video(task, lambda n_frames, n_expected=None: None).report
+            assert report is not None
+            return report.n_frames
+
+        started = clock()
+        extract(videos[0], Path(folder) / "first")
+        print(f"(the first clip took {clock() - started:.1f} s with loading networks)")
+        decoded.clear()
+        busy.clear()
+        for video in videos:
+            with networks.watched(), profile or contextlib.nullcontext():
+                started = clock()
+                n_frames += extract(video, Path(folder) / "measured")
+                seconds = clock() - started
+            spent[WHOLE] += seconds
+            n_clips += 1
+            n_decoded = decoded["frames"]
+            alone = decode_alone(video, options.ffmpeg, clock) | networks.run_alone()
+            decoded["frames"] = n_decoded
+            spent.update(alone)
+            bound = sum(alone[name] for name in alone if name not in OTHER_DECODERS)
+            spent[BOUND] += bound
+            print(f"{video.name}: {seconds:.1f} s, {seconds / bound:.2f} times the bound", flush=True)
+            if spent[WHOLE] > options.seconds:
+                break
+    print(f"{n_clips} clips, {n_frames} frames of {scene.size[0]}x{scene.size[1]}")
     print(f"  frames decoded during extraction {decoded['frames']:8d}")
-    bound = print_decoding(measured, options.ffmpeg, clock) + networks.print_alone(measured.n_frames)
-    each = 1000 / measured.n_frames
-    print(f"  bound: decoding and networks     {bound * each:8.2f} ms/frame")
-    print(f"  whole extraction                 {measured.seconds * each:8.2f} ms/frame")
-    print(f"  extraction / bound               {measured.seconds / bound:8.2f}")
+    for name in [*(name for name in spent if name not in (BOUND, WHOLE)), BOUND, WHOLE]:
+        print(f"  {name:32s} {1000 * spent[name] / n_frames:8.2f} ms/frame")
+    print(f"  extraction / bound               {spent[WHOLE] / spent[BOUND]:8.2f}")
     if busy:
         print(f"  GPU utilisation                  {sum(busy) / len(busy):8.0f} %")
     if profile:
-        print_profile(profile, measured.n_frames)
-
-
-@dataclass(frozen=True)
-class Extraction:
-    """What was extracted, and how long it took."""
-
-    videos: list[Video]
-    n_frames: int
-    seconds: float
-
-
-def extract_some(
-    videos: tuple[Video, ...],
-    scene: SceneModel,
-    cache: Path,
-    budget: float,
-    config: Config,
-    ahead: bool,
-    clock: Clock,
-) -> Extraction:
-    """Extract clips in turn until the budget of seconds is used."""
-    done: list[Video] = []
-    n_frames, started = 0, clock()
-    for video in videos:
-        task = ExtractTask(video, scene, config.extract, cache, 25.0, device=config.device, works_ahead=ahead)
-        result = extract_video(task, lambda n_frames, n_expected=None: None)
-        assert result.report is not None
-        done.append(video)
-        n_frames += result.report.n_frames
-        if clock() - started > budget:
-            break
-    return Extraction(done, n_frames, clock() - started)
+        print_profile(profile, n_frames)
 
 
 @dataclass
 class Calls:
-    """How often a network was asked, for how many items, and some of the batches with their precision."""
+    """How many items a network was asked for, and some of the batches with their precision."""
 
+    n_batches: int = 0
     n_items: int = 0
     batches: list[tuple[tuple[Any, ...], dict[str, Any], Any]] = field(default_factory=list)
     n_items_kept: int = 0
@@ -181,16 +175,21 @@ class Networks:
         calls = self._calls[network]
         n_items = len(args[0])
         calls.n_items += n_items
-        if len(calls.batches) < _BATCHES_KEPT:
+        calls.n_batches += 1
+        if calls.n_batches % _ONE_BATCH_IN == 1:
             calls.batches.append((args, options, precision_now(args[0].device.type)))
             calls.n_items_kept += n_items
 
-    def print_alone(self, n_frames: int) -> float:
-        """Run each network on the batches that were kept; return the seconds that all would have taken."""
+    def run_alone(self) -> Counter[str]:
+        """Run each network on the batches that were kept, and forget them.
+
+        Returns:
+            The seconds that all batches would have taken, by network.
+        """
         import torch
 
-        total = 0.0
-        for network, calls in self._calls.items():
+        spent: Counter[str] = Counter()
+        for number, (network, calls) in enumerate(self._calls.items(), start=1):
             with torch.no_grad():  # inference_mode would have autocast convert weights at each step
                 started = self._clock()
                 for args, options, precision in calls.batches:
@@ -199,10 +198,9 @@ class Networks:
                 if torch.cuda.is_available():
                     torch.cuda.synchronize()
             seconds = (self._clock() - started) / calls.n_items_kept * calls.n_items
-            total += seconds
-            name = f"{type(network).__name__}, {calls.n_items} items"
-            print(f"  {name:32s} {1000 * seconds / n_frames:8.2f} ms/frame")
-        return total
+            spent[f"network {number}: {type(network).__name__}"] = seconds
+        self._calls.clear()
+        return spent
 
 
 def precision_now(device: str) -> Callable[[], Any]:
@@ -253,26 +251,21 @@ def gpu_utilisation() -> Iterator[list[int]]:
     stop.set()
 
 
-def print_decoding(measured: Extraction, ffmpeg: str, clock: Clock) -> float:
-    """Print what decoding the clips alone takes; return the seconds of our reader."""
-    each = {"decoding, our reader": seconds_for(decode_ours, measured, clock)}
-    if all(not video.is_frame_folder for video in measured.videos):
-        each["decoding, decord"] = seconds_for(decode_decord, measured, clock)
+def decode_alone(video: Video, ffmpeg: str, clock: Clock) -> Counter[str]:
+    """Return the seconds that decoding a clip alone takes, by decoder."""
+    spent = Counter({OUR_READER: seconds_for(lambda: decode_ours(video), clock)})
+    if not video.is_frame_folder:
+        spent[DECORD] = seconds_for(lambda: decode_decord(video), clock)
         if shutil.which(ffmpeg):
-            each["decoding, ffmpeg -f null"] = (
-                seconds_for(lambda video: decode_ffmpeg(ffmpeg, video), measured, time.perf_counter)
-                / _FFMPEG_LOOPS
-            )
-    for name, seconds in each.items():
-        print(f"  {name:32s} {1000 * seconds / measured.n_frames:8.2f} ms/frame")
-    return each["decoding, our reader"]
+            loops = seconds_for(lambda: decode_ffmpeg(ffmpeg, video), time.perf_counter)
+            spent[FFMPEG] = loops / _FFMPEG_LOOPS
+    return spent
 
 
-def seconds_for(decode: Callable[[Video], object], measured: Extraction, clock: Clock) -> float:
-    """Return how long decoding all clips takes."""
+def seconds_for(decode: Callable[[], object], clock: Clock) -> float:
+    """Return how long a clip takes."""
     started = clock()
-    for video in measured.videos:
-        decode(video)
+    decode()
     return clock() - started
 
 
