@@ -133,18 +133,32 @@ class FeatureCache:
 
     @contextmanager
     def writer(
-        self, key: StreamKey, video: Video, n_features: int, *, has_boxes: bool, has_spans: bool = False
+        self,
+        key: StreamKey,
+        video: Video,
+        n_features: int,
+        *,
+        has_boxes: bool,
+        has_spans: bool = False,
+        n_extra: int = 0,
     ) -> Iterator[RowWriter]:
         """Collect rows in bounded memory; only `commit` puts the file in place.
 
         Args:
             has_boxes: whether the rows are about boxes.
             has_spans: whether they are about clips, with `start` and `stop`.
+            n_extra: how many columns they have that no detector sees.
         """
         self._describe(key)
         path, source = self.entry_path(key, video.name), str(video.path.resolve())
         with write_rows(
-            path, video.name, n_features, has_boxes=has_boxes, has_spans=has_spans, source=source
+            path,
+            video.name,
+            n_features,
+            has_boxes=has_boxes,
+            has_spans=has_spans,
+            n_extra=n_extra,
+            source=source,
         ) as writer:
             yield writer
 
@@ -228,7 +242,14 @@ def write_description(path: Path, key: StreamKey, notes: Mapping[str, Any]) -> N
 
 @contextmanager
 def write_rows(
-    path: Path, video: str, n_features: int, *, has_boxes: bool, has_spans: bool, source: str
+    path: Path,
+    video: str,
+    n_features: int,
+    *,
+    has_boxes: bool,
+    has_spans: bool,
+    n_extra: int = 0,
+    source: str,
 ) -> Iterator[RowWriter]:
     """Collect the rows of one file in bounded memory; only `commit` puts it in place.
 
@@ -236,7 +257,7 @@ def write_rows(
         source: where the video, or the file that is imported, lies.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = RowWriter(path, video, n_features, has_boxes, has_spans, source)
+    writer = RowWriter(path, video, n_features, has_boxes, has_spans, n_extra, source)
     try:
         yield writer
     finally:
@@ -256,7 +277,14 @@ class RowWriter:
     """Rows on their way into one file of the cache."""
 
     def __init__(
-        self, path: Path, video: str, n_features: int, has_boxes: bool, has_spans: bool, source: str
+        self,
+        path: Path,
+        video: str,
+        n_features: int,
+        has_boxes: bool,
+        has_spans: bool,
+        n_extra: int,
+        source: str,
     ) -> None:
         self._path, self._video, self._source = path, video, source
         self._columns: dict[str, tuple[type, tuple[int, ...]]] = {
@@ -267,6 +295,8 @@ class RowWriter:
             self._columns["box"] = (np.float32, (4,))
         if has_spans:
             self._columns |= {"start": (np.int64, ()), "stop": (np.int64, ())}
+        if n_extra:
+            self._columns["extra"] = (np.float32, (n_extra,))
         self._spools: dict[str, IO[bytes]] = {
             name: tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=str(path.parent))  # noqa: SIM115  # close() ends it
             for name in self._columns

@@ -21,7 +21,14 @@ from mulde.data.video import DecodeReport
 SCHEMA_VERSION = 1
 DESCRIPTION = "stream.json"
 """What a key stands for, in plain words; its place makes a folder a stream's."""
-COLUMNS = {"features": "features", "frame": "frame", "box": "box_xyxy", "start": "start", "stop": "stop"}
+COLUMNS = {
+    "features": "features",
+    "frame": "frame",
+    "box": "box_xyxy",
+    "start": "start",
+    "stop": "stop",
+    "extra": "extra",
+}
 """The datasets of a file, and the fields of `FeatureRows` that they hold."""
 BOXES_STREAM = "boxes"
 """The stream of the boxes themselves: a measure of a box can be NaN alone, where nothing has measured it."""

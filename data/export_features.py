@@ -33,6 +33,7 @@ _UNITS = {
     "box": "x1, y1, x2, y2 in pixels of the frame; x2 and y2 exclusive",
     "start": "first frame of the clip, 0-based",
     "stop": "frame after the last of the clip, 0-based",
+    "extra": "what was measured besides the features",
     "frame_seconds": "seconds from the first frame on",
 }
 

@@ -26,6 +26,8 @@ class FeatureRows:
     """(N,) int64: the first frame that a clip covers; None unless rows are about clips."""
     stop: NDArray[np.int64] | None = None
     """(N,) int64: the frame after the last that a clip covers, above `start`; there whenever `start` is."""
+    extra: NDArray[np.float32] | None = None
+    """(N, E) float32: measured besides, and seen by no detector, such as the confidence of key points."""
 
     def __post_init__(self) -> None:
         n_rows = len(self.features)
@@ -41,6 +43,10 @@ class FeatureRows:
             raise ValueError(
                 f"box_xyxy is ({n_rows}, 4) float32, not {self.box_xyxy.shape} {self.box_xyxy.dtype}"
             )
+        if self.extra is not None and (self.extra.ndim != 2 or self.extra.dtype != np.float32):
+            raise ValueError(f"extra is (N, E) float32, not {self.extra.shape} {self.extra.dtype}")
+        if self.extra is not None and len(self.extra) != n_rows:
+            raise ValueError(f"extra has {len(self.extra)} rows, features have {n_rows}")
         self._check_spans(n_rows)
 
     def _check_spans(self, n_rows: int) -> None:
@@ -75,6 +81,7 @@ class FeatureRows:
             None if self.box_xyxy is None else self.box_xyxy[start:stop],
             None if self.start is None else self.start[start:stop],
             None if self.stop is None else self.stop[start:stop],
+            None if self.extra is None else self.extra[start:stop],
         )
 
 
@@ -99,6 +106,7 @@ def join_rows(parts: Sequence[FeatureRows]) -> FeatureRows:
         _join("boxes", [part.box_xyxy for part in parts]),
         _join("clips", [part.start for part in parts]),
         _join("clips", [part.stop for part in parts]),
+        _join("extra columns", [part.extra for part in parts]),
     )
 
 

@@ -204,9 +204,14 @@ class Extractor(FeatureOperator):
     A vector that is NaN throughout says that this object has no measurement of this kind.
     """
 
+    @property
+    def n_extra(self) -> int:
+        """E, how many numbers follow the D features, to be kept in the cache where no detector sees them."""
+        return 0
+
     @abstractmethod
     def describe(self, around: Sequence[Any], centre: int, objects: Objects) -> NDArray[np.float32]:
-        """Return one vector an object, (n_objects, D) float32, for the frame of around[centre]."""
+        """Return one vector an object, (n_objects, D + E) float32, for the frame of around[centre]."""
 
     def describe_batch(
         self, moments: Sequence[Moment], objects: Sequence[Objects]

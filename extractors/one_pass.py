@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -137,7 +138,7 @@ class _Blocks:
         self._parts, self._n_rows = [], 0
 
 
-class _Lane:
+class _Lane(ABC):
     """The prepared frames of one operator, until those around a frame, and a batch of such, are complete."""
 
     def __init__(self, operator: Operator, emit: Emit | None, every: int = 1) -> None:
@@ -163,8 +164,9 @@ class _Lane:
         if last >= 0 and last_taken < last < self.next_index:
             self.next_index = last  # the last frame has its turn, whatever the distance
 
+    @abstractmethod
     def advance(self, objects: dict[int, Objects]) -> None:
-        raise NotImplementedError
+        """Have the operator see what is complete; a finder adds to the objects, by frame."""
 
     def batches(self, known: dict[int, Objects] | None = None) -> Iterator[list[Moment]]:
         """Yield full batches of moments; at the end of the video, also what is left.
@@ -235,7 +237,7 @@ class _ObjectLane(_Lane):
             of_frames = [objects[moment.index] for moment in moments]
             described = self._extractor.describe_batch(moments, of_frames)
             for moment, found, features in zip(moments, of_frames, described, strict=True):
-                self.out.add(_rows(features, moment.index, found))
+                self.out.add(_rows(features, moment.index, found, self._extractor.n_extra))
 
 
 class _FrameLane(_Lane):
@@ -260,8 +262,14 @@ class _FrameLane(_Lane):
             )
 
 
-def _rows(features: NDArray[np.float32], index: int, objects: Objects) -> FeatureRows:
-    return FeatureRows(features, np.full(len(objects), index, np.int64), objects.box_xyxy)
+def _rows(described: NDArray[np.float32], index: int, objects: Objects, n_extra: int = 0) -> FeatureRows:
+    n_features = described.shape[1] - n_extra
+    return FeatureRows(
+        described[:, :n_features],
+        np.full(len(objects), index, np.int64),
+        objects.box_xyxy,
+        extra=described[:, n_features:] if n_extra else None,
+    )
 
 
 def _recall(known: KnownObjects, index: int) -> Objects:

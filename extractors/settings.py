@@ -202,7 +202,7 @@ class PoseSettings:
     min_overlap: Annotated[float, Gt(0), Le(1)] = 0.3
     """Intersection over union that the network's person must have with the box."""
     with_confidence: bool = False
-    """Whether the network's confidence in each of the 17 points is a feature as well."""
+    """Whether the network's confidence in each of the 17 points is a feature; the cache keeps it anyhow."""
     batch_size: Annotated[int, Ge(1)] = 32
     """Crops at a time; of whole frames a quarter."""
 

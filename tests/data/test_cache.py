@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -256,6 +257,37 @@ def test_clips_keep_the_frames_that_they_cover(cache: FeatureCache, video: Video
     assert (found.frame.tolist(), found.start.tolist(), found.stop.tolist()) == (
         [0, 1, 3], [-8, -7, -5], [8, 9, 11],
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("counts", [[0], [0, 5], [4, 3]])
+def test_extra_columns_are_kept_beside_the_features(
+    cache: FeatureCache, video: Video, counts: list[int]
+) -> None:
+    parts = [
+        replace(
+            make_rows(n),
+            frame=np.full(n, k, np.int64),
+            extra=np.arange(n * 2, dtype=np.float32).reshape(n, 2),
+        )
+        for k, n in enumerate(counts)
+    ]
+    with cache.writer(KEY, video, parts[0].n_features, has_boxes=True, n_extra=2) as writer:
+        for part in parts:
+            writer.append(part)
+        writer.commit(identify(video, with_digest=True), REPORT, SECONDS)
+    found = read_rows(cache.entry_path(KEY, video.name))
+    expected = join_rows(parts)
+    assert found.n_features == expected.n_features
+    assert found.extra is not None and expected.extra is not None
+    np.testing.assert_array_equal(found.extra, expected.extra)
+    np.testing.assert_array_equal(found.part(1, 3).extra, expected.extra[1:3])  # type: ignore[arg-type]
+    assert verify_entry(cache.entry_path(KEY, video.name)) is None
+
+
+@pytest.mark.parametrize("extra", [np.zeros((2, 1), np.float32), np.zeros((3, 1)), np.zeros(3, np.float32)])
+def test_extra_columns_that_do_not_fit(extra: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="extra"):
+        replace(make_rows(3), extra=extra)
 
 
 def test_verify_finds_nothing_wrong(cache: FeatureCache, video: Video) -> None:

@@ -36,9 +36,12 @@ def cache(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
             rng.normal(size=(n, 4)).astype(np.float32) if request.param == "boxes" else None,
             frame - 2 if request.param == "clips" else None,
             frame + 2 if request.param == "clips" else None,
+            rng.normal(size=(n, 2)).astype(np.float32) if request.param == "boxes" else None,
         )
         boxes, clips = request.param == "boxes", request.param == "clips"
-        with FeatureCache(folder).writer(KEY, video, 3, has_boxes=boxes, has_spans=clips) as writer:
+        with FeatureCache(folder).writer(
+            KEY, video, 3, has_boxes=boxes, has_spans=clips, n_extra=2 * boxes
+        ) as writer:
             writer.append(rows)
             report = DecodeReport("pyav", 10, 10, 12.5, 64, 48)
             writer.commit(identify(video, with_digest=True), report, np.sort(rng.random(10)))
@@ -56,6 +59,10 @@ def test_what_was_exported_is_imported_again(cache: Path, tmp_path: Path) -> Non
         before, after = read_rows(old), read_rows(path)
         for column in ("features", "frame", "box_xyxy", "start", "stop"):
             np.testing.assert_array_equal(getattr(before, column), getattr(after, column))
+        with h5py.File(out, "r") as file:
+            exported = file[name]["extra"][()] if before.extra is not None else None
+        np.testing.assert_array_equal(exported, before.extra)
+        assert after.extra is None  # of use to people, not to detectors
         np.testing.assert_array_equal(read_frame_seconds(path), read_frame_seconds(old))
         assert (read_entry(path).report.n_frames, read_entry(path).report.fps) == (10, 12.5)
     # and what was imported is exported to the same again

@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mulde.data.features import FeatureRows
+from mulde.data.video import Frame
 from mulde.extractors.base import Moment, Objects
 from mulde.extractors.networks import Machine
+from mulde.extractors.one_pass import OnePass
 from mulde.extractors.pose import (
     Persons,
     Pose,
@@ -112,10 +115,29 @@ def fixed(machine: Machine, **options: object) -> Pose:
 def test_points_are_relative_to_the_box_in_its_heights(machine: Machine, box: list[float]) -> None:
     image = np.zeros((200, 400, 3), np.uint8)
     objects = detected(box, class_id=[0])
-    row = fixed(machine).describe([image], 0, objects)[0].reshape(17, 2)
-    np.testing.assert_allclose(row[:3], [[-0.5, -0.5], [0.5, 0.5], [0, 0]], atol=1e-5)
-    with_confidence = fixed(machine, with_confidence=True).describe([image], 0, objects)[0]
-    np.testing.assert_allclose(with_confidence[34:], [0.5, 0.6] + 15 * [0.7], rtol=1e-6)
+    row = fixed(machine).describe([image], 0, objects)[0]
+    points = row[:34].reshape(17, 2)
+    np.testing.assert_allclose(points[:3], [[-0.5, -0.5], [0.5, 0.5], [0, 0]], atol=1e-5)
+    np.testing.assert_allclose(row[34:], [0.5, 0.6] + 15 * [0.7], rtol=1e-6)
+
+
+@pytest.mark.parametrize("with_confidence", [True, False])
+def test_confidence_of_points_is_kept_as_a_feature_or_beside_them(
+    machine: Machine, with_confidence: bool
+) -> None:
+    pose = fixed(machine, with_confidence=with_confidence)
+    objects = detected([40, 20, 60, 40], [10, 10, 14, 14], class_id=[0, 3])
+    known = FeatureRows(objects.measures, np.zeros(2, np.int64), objects.box_xyxy)
+    parts: list[FeatureRows] = []
+    one_pass = OnePass([(pose, parts.append)], known_objects=known)
+    one_pass.push(one_pass.prepare(Frame(0, 0.0, np.zeros((200, 400, 3), np.uint8))))
+    one_pass.finish()
+    (rows,) = parts
+    assert (rows.n_features, pose.n_features) == (51, 51) if with_confidence else (34, 34)
+    kept = rows.features[:, 34:] if with_confidence else rows.extra
+    assert kept is not None
+    np.testing.assert_allclose(kept[0], [0.5, 0.6] + 15 * [0.7], rtol=1e-6)
+    assert np.isnan(kept[1]).all()
 
 
 def test_what_is_no_person_has_no_pose(machine: Machine) -> None:
@@ -132,7 +154,7 @@ def test_person_in_whom_the_network_sees_nobody_has_a_row_of_nan(
 ) -> None:
     pose = Pose(YoloPose(random_yolo("pose"), PoseSettings(confidence=0.999, crop_size_px=64), machine))
     rows = pose.describe([np.zeros((50, 60, 3), np.uint8)], 0, detected([0, 0, 20, 40], class_id=[0]))
-    assert rows.shape == (1, 34)
+    assert rows.shape == (1, 34 + 17)
     assert np.isnan(rows).all()
 
 
@@ -143,7 +165,7 @@ def test_no_object_and_no_person(
     pose = Pose(YoloPose(random_yolo("pose"), PoseSettings(run_on=run_on, image_size_px=64), machine))
     moments = [Moment(t, [np.zeros((50, 60, 3), np.uint8)], 0) for t in range(2)]
     described = pose.describe_batch(moments, [detected(class_id=[]), detected([0, 0, 9, 9], class_id=[7])])
-    assert [rows.shape for rows in described] == [(0, 34), (1, 34)]
+    assert [rows.shape for rows in described] == [(0, 51), (1, 51)]
 
 
 def test_preprocessing_of_crops_has_not_drifted(machine: Machine, colourful: Images) -> None:
@@ -171,12 +193,13 @@ def test_real_people_have_poses_whichever_way(
     on_frames = np.concatenate(
         Pose(replace(network, options=replace(options, run_on="frames"))).describe_batch(moments, objects)
     )
+    on_crops, on_frames = on_crops[:, :34], on_frames[:, :34]
     both = ~np.isnan(on_crops[:, 0]) & ~np.isnan(on_frames[:, 0])
     assert both.mean() > 0.8
     # the two looks agree on where limbs are to within a tenth of the person's height, most of the time
     assert np.median(np.abs(on_crops[both] - on_frames[both])) < 0.05
     # a batch of one crop at a time gives the same to a ten-thousandth of a height
     alone = Pose(replace(network, options=replace(options, batch_size=1))).describe_batch(moments, objects)
-    np.testing.assert_allclose(np.concatenate(alone), on_crops, atol=1e-4)
+    np.testing.assert_allclose(np.concatenate(alone)[:, :34], on_crops, atol=1e-4)
     head, feet = on_crops[both].reshape(-1, 17, 2)[:, 0, 1], on_crops[both].reshape(-1, 17, 2)[:, 15:, 1]
     assert (head < feet.min(axis=1)).mean() > 0.9

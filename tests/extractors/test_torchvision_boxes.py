@@ -119,7 +119,7 @@ def test_poses_by_keypoint_rcnn(machine: Machine, colourful: Images, tmp_path: P
     pose.check()
     objects = Objects(np.array([[10, 5, 60, 45]], np.float32), np.ones((1, 1), np.float32))
     rows = pose.describe(colourful[:1], 0, objects)
-    assert rows.shape == (1, 34)
+    assert rows.shape == (1, 34 + 17)
     assert rows.dtype == np.float32
 
 
