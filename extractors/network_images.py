@@ -64,16 +64,16 @@ def fit_image(rgb: NDArray[np.uint8], spec: ImageSpec, fit: Fit) -> NDArray[np.u
     return np.asarray(canvas)
 
 
-def to_network(images: NDArray[np.uint8], spec: ImageSpec, device: torch.device) -> torch.Tensor:
+def to_network(images: torch.Tensor, spec: ImageSpec) -> torch.Tensor:
     """Return pictures (n, h, w, 3) as (n, 3, h, w) float32, or clips (n, T, h, w, 3) as (n, 3, T, h, w).
 
     Channels stay last in memory, which is also how convolutions are fastest.
     """
     import torch
 
-    values = torch.from_numpy(images).to(device).movedim(-1, 1).float().div_(255)
+    values = images.movedim(-1, 1).float().div_(255)
     shape = (1, 3) + (1,) * (values.ndim - 2)
-    mean, std = (torch.tensor(value, device=device).view(shape) for value in (spec.mean, spec.std))
+    mean, std = (torch.tensor(value, device=images.device).view(shape) for value in (spec.mean, spec.std))
     return values.sub_(mean).div_(std)
 
 

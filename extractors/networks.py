@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mulde.extractors.settings import Precision
 
 if TYPE_CHECKING:
     import torch
+    from typing_extensions import Self
 
+
+class Batch(Protocol):
+    """Items that can be cut into parts, such as a list or a tensor."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> Self: ...
+
+
+B = TypeVar("B", bound=Batch)
 T = TypeVar("T")
 R = TypeVar("R")
 _log = logging.getLogger(__name__)
@@ -32,6 +43,8 @@ class Machine:
     """Of each process; worker processes have one each, for more would only fight over the cores."""
     weights_folder: Path = Path(".cache/mulde/weights")
     """Where fetched weights are kept."""
+    works_ahead: bool = False
+    """Whether a thread makes the pictures of the next batch meanwhile; of use where a core would be idle."""
 
     def torch_device(self) -> torch.device:
         """Set the threads of this process, and return the device."""
@@ -62,11 +75,17 @@ def signs_of_life(tell: Callable[[], None]) -> Iterator[None]:
         _after_batch.reset(token)
 
 
-def in_batches(run: Callable[[Sequence[T]], R], items: Sequence[T], batch_size: int, network: str) -> list[R]:
-    """Run a network over items, so many at a time, and return what it gives for each batch.
+def cut(items: B, batch_size: int) -> Iterator[B]:
+    """Yield the items, so many at a time."""
+    for start in range(0, len(items), batch_size):
+        yield items[start : start + batch_size]
+
+
+def run_batches(run: Callable[[B], R], batches: Iterable[B], network: str) -> list[R]:
+    """Run a network on one batch after the other, and return what it gives for each.
 
     A batch that does not fit into the GPU's memory is halved, which is remembered for as long as the process
-    lives.
+    lives: there are more results than batches then.
 
     Args:
         network: under what name the size that fits is remembered.
@@ -74,20 +93,22 @@ def in_batches(run: Callable[[Sequence[T]], R], items: Sequence[T], batch_size: 
     import torch
 
     results: list[R] = []
-    start = 0
-    while start < len(items):
-        size = min(batch_size, _fitting.get(network, batch_size))
-        try:
-            results.append(run(items[start : start + size]))
-        except torch.cuda.OutOfMemoryError:
-            if size == 1:
-                raise
-            _fitting[network] = size // 2
-            _log.warning(
-                "%s: a batch of %d does not fit into GPU memory, going on with %d", network, size, size // 2
-            )
-            torch.cuda.empty_cache()
-            continue
-        start += size
-        _after_batch.get()()
+    for batch in batches:
+        start = 0
+        while start < len(batch):
+            size = min(len(batch) - start, _fitting.get(network, len(batch)))
+            try:
+                results.append(run(batch[start : start + size]))
+            except torch.cuda.OutOfMemoryError:
+                if size == 1:
+                    raise
+                _fitting[network] = size // 2
+                _log.warning(
+                    "%s: a batch of %d does not fit into GPU memory, going on with %d",
+                    network, size, size // 2,
+                )  # fmt: skip
+                torch.cuda.empty_cache()
+                continue
+            start += size
+            _after_batch.get()()
     return results

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mulde.data.errors import InputError, require_package
 from mulde.extractors.detected_boxes import Detections, Detector
-from mulde.extractors.networks import Machine, in_batches
+from mulde.extractors.networks import Machine, cut, run_batches
 from mulde.extractors.settings import TorchvisionBoxSettings
 from mulde.extractors.weights import Weights, find_weights
 
@@ -169,5 +169,5 @@ def run_torchvision(
             results: list[dict[str, Any]] = network([t.permute(2, 0, 1).float() / 255 for t in tensors])
         return results
 
-    batches = in_batches(run, images_rgb, batch_size, type(network).__name__)
+    batches = run_batches(run, cut(images_rgb, batch_size), type(network).__name__)
     return [result for results in batches for result in results]

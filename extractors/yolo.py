@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mulde.data.errors import InputError, require_package
 from mulde.extractors.base import PERSON
 from mulde.extractors.detected_boxes import Detections, Detector
-from mulde.extractors.networks import Machine, in_batches, mixed_precision
+from mulde.extractors.networks import Machine, cut, mixed_precision, run_batches
 from mulde.extractors.settings import Precision, YoloSettings
 from mulde.extractors.weights import Weights
 
@@ -217,7 +217,8 @@ def predict(
         with _threads_kept(), mixed_precision(device, precision):
             return list(model.predict(list(batch), device=device, verbose=False, save=False, **options))
 
-    return [result for batch in in_batches(run, images, batch_size, str(id(model))) for result in batch]
+    results = run_batches(run, cut(images, batch_size), str(id(model)))
+    return [result for of_batch in results for result in of_batch]
 
 
 @contextlib.contextmanager

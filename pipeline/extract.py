@@ -23,6 +23,7 @@ from mulde.data.readers import FrameReader, open_frames, sample_frames
 from mulde.data.video import DecodeReport, Video
 from mulde.extractors.networks import signs_of_life
 from mulde.extractors.one_pass import OnePass
+from mulde.extractors.prefetch import frames_ahead, prefetched
 from mulde.extractors.scene import SceneModel, learn_scene
 from mulde.extractors.weights import Weights
 from mulde.pipeline.config import Config, ExtractConfig
@@ -30,7 +31,6 @@ from mulde.pipeline.console import Bar
 from mulde.pipeline.devices import extraction_device, extraction_workers
 from mulde.pipeline.job import Job
 from mulde.pipeline.pool import Outcome, Tick, VideoPool, WorkerDiedError, WorkerStalledError
-from mulde.pipeline.prefetch import frames_ahead, prefetched
 from mulde.pipeline.recipe import BOXES, Recipe, build_recipe, require_all
 from mulde.pipeline.run_folder import Failure, RunFolder
 from mulde.pipeline.scenes import Scenes, find_scenes, group_by_scene, learn_scenes
@@ -92,8 +92,8 @@ class ExtractTask:
     device: str = "auto"
     """What networks run on."""
     works_ahead: bool = False
-    """Whether a thread decodes and prepares frames while the other runs networks; of use where a core, or a
-    GPU, would be idle."""
+    """Whether threads decode and prepare ahead while another runs networks; of use if a core, or a GPU, would
+    be idle."""
 
 
 @dataclass(frozen=True)
@@ -289,7 +289,9 @@ def _extract_missing(task: ExtractTask, cache: FeatureCache, cached: CachedVideo
         ) as reader,
         ExitStack() as stack,
     ):
-        recipe = build_recipe(task.config, _fitting_scene(task, reader), device=task.device)
+        recipe = build_recipe(
+            task.config, _fitting_scene(task, reader), device=task.device, works_ahead=task.works_ahead
+        )
         writers = {
             name: stack.enter_context(
                 cache.writer(
@@ -298,6 +300,7 @@ def _extract_missing(task: ExtractTask, cache: FeatureCache, cached: CachedVideo
                     recipe.width_of(name),
                     has_boxes=recipe.finder is not None,
                     has_spans=recipe.finder is None,
+                    n_extra=recipe.n_extra_of(name),
                 )
             )
             for name in missing

@@ -83,6 +83,10 @@ class Recipe:
             return len(self.finder.measure_names)
         return next(e.n_features for e in self.extractors if e.name == stream)
 
+    def n_extra_of(self, stream: str) -> int:
+        """Return the number of columns of a stream that no detector sees."""
+        return next((e.n_extra for e in self.extractors if e.name == stream and isinstance(e, Extractor)), 0)
+
     @property
     def may_run_networks(self) -> bool:
         """Whether an operator knows on what to run a network; of plugins it is not known."""
@@ -95,13 +99,18 @@ class Recipe:
             operator.check()
 
 
-def build_recipe(config: ExtractConfig, scene: SceneModel, *, device: str = "auto") -> Recipe:
+def build_recipe(
+    config: ExtractConfig, scene: SceneModel, *, device: str = "auto", works_ahead: bool = False
+) -> Recipe:
     """Build the finder and the extractors that a configuration asks for.
+
+    Args:
+        works_ahead: whether there is a core to spare for a thread that helps.
 
     Raises:
         InputError: streams of objects and streams of whole frames are mixed, or a plugin cannot be used.
     """
-    machine = Machine(device, config.threads, config.weights_folder)
+    machine = Machine(device, config.threads, config.weights_folder, works_ahead)
     plugins = load_plugins(config.plugins)
     extractors = _extractors(config, scene, machine, plugins)
     of_frames = [name for name in config.streams if isinstance(extractors[name], FrameExtractor)]

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from tiny_networks import SPEC, Quadrants, tiny_encoder
 
-from mulde.data.errors import InputError
+from mulde.data.errors import InputError, VideoError
 from mulde.extractors import networks
 from mulde.extractors.encoder_libraries import CLIP_LIBRARIES, IMAGE_LIBRARIES, published
 from mulde.extractors.encoders import RELATIVE_TOLERANCE, Encoder, make_encoder
 from mulde.extractors.network_images import fit_image, to_network
 from mulde.extractors.networks import Machine
-from mulde.extractors.settings import ClipSettings, EncoderSettings
+from mulde.extractors.settings import ClipSettings, EncoderSettings, Precision
 
 PICTURES = [np.random.default_rng(k).integers(0, 256, (40 + k, 30, 3), np.uint8) for k in range(5)]
 
@@ -255,7 +258,7 @@ def test_hiera_parity(tmp_path: Path) -> None:
         model = hiera.hiera_base_16x224(pretrained=False).eval()
     clip = np.random.default_rng(0).integers(0, 256, (16, 224, 224, 3), np.uint8)
     with torch.no_grad():
-        values = to_network(clip[None], encoder.spec, torch.device("cpu"))
+        values = to_network(torch.from_numpy(clip[None]), encoder.spec)
         _, intermediates = model(values, return_intermediates=True)
         theirs = model.norm(intermediates[-1].mean((1, 2, 3))).numpy()  # (1, 768)
     assert distance(encoder([clip], np.stack), theirs) < RELATIVE_TOLERANCE
@@ -286,6 +289,27 @@ def test_batches_change_no_bit_on_a_processor(network: str, tmp_path: Path) -> N
     wanted = encode(one, PICTURES)
     np.testing.assert_array_equal(encode(many, PICTURES), wanted)
     np.testing.assert_array_equal(encode(many, PICTURES[:1]), wanted[:1])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_working_ahead_changes_nothing(precision: Precision) -> None:
+    plain = tiny_encoder(EncoderSettings(batch_size=2, seed=1234, precision=precision))
+    ahead = replace(plain, machine=Machine(works_ahead=True))
+    for n_pictures in (0, 1, 2, 5, 40):
+        pictures = [fit_image(picture, SPEC, "squash") for picture in PICTURES * 10][:n_pictures]
+        np.testing.assert_array_equal(ahead(pictures, np.stack), plain(pictures, np.stack))
+
+
+def test_error_while_pictures_are_made_ahead_is_raised() -> None:
+    encoder = replace(tiny_encoder(EncoderSettings(seed=1234)), machine=Machine(works_ahead=True))
+    n_threads = threading.active_count()
+    with pytest.raises(VideoError, match="no picture"):
+        encoder(range(40), no_picture)
+    assert threading.active_count() == n_threads
+
+
+def no_picture(items: object) -> NDArray[np.uint8]:
+    raise VideoError("no picture")
 
 
 @pytest.mark.parametrize("network", ["torchvision/mobilenet_v3_small", "open_clip/ViT-S-32-alt"])

@@ -25,7 +25,7 @@ def test_crop_is_what_torchvision_does(size: tuple[int, int]) -> None:
     transforms = pytest.importorskip("torchvision.transforms._presets")
     rgb = picture(*size)
     theirs = transforms.ImageClassification(crop_size=224, resize_size=256)(Image.fromarray(rgb))
-    ours = to_network(np.stack([fit_image(rgb, IMAGENET, "crop")]), IMAGENET, torch.device("cpu"))[0]
+    ours = to_network(torch.from_numpy(np.stack([fit_image(rgb, IMAGENET, "crop")])), IMAGENET)[0]
     np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-6)
 
 
@@ -52,7 +52,7 @@ def test_one_pixel_will_do(fit: Fit) -> None:
 def test_colours_scale_and_normalisation_by_hand() -> None:
     rgb = np.zeros((12, 16, 3), np.uint8)
     rgb[..., 0], rgb[..., 1], rgb[..., 2] = 255, 51, 0
-    values = to_network(rgb[None], SPEC, torch.device("cpu"))
+    values = to_network(torch.from_numpy(rgb[None]), SPEC)
     assert values.shape == (1, 3, 12, 16)
     # (1 - .5) / .25, (.2 - .25) / .5, (0 - .125) / .75
     np.testing.assert_allclose(values[0, :, 3, 3], [2.0, -0.1, -1 / 6], atol=1e-6)
@@ -60,7 +60,7 @@ def test_colours_scale_and_normalisation_by_hand() -> None:
 
 def test_clips_become_channels_then_time() -> None:
     clip = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 12, 16, 3), np.uint8)
-    values = to_network(clip[None], SPEC, torch.device("cpu"))
+    values = to_network(torch.from_numpy(clip[None]), SPEC)
     assert values.shape == (1, 3, 5, 12, 16)
     np.testing.assert_allclose(values[0, 0, :, 0, 0], (np.arange(5) / 255 - 0.5) / 0.25, atol=1e-6)
 

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from mulde.extractors import networks
-from mulde.extractors.networks import Machine, in_batches, signs_of_life
+from mulde.extractors.networks import Machine, cut, run_batches, signs_of_life
 
 
 @pytest.mark.parametrize(
     ("n_items", "batch_size", "sizes"), [(0, 4, []), (3, 4, [3]), (8, 4, [4, 4]), (9, 4, [4, 4, 1])]
 )
 def test_items_come_in_order_and_in_batches(n_items: int, batch_size: int, sizes: list[int]) -> None:
-    batches = in_batches(list, range(n_items), batch_size, "any")
+    batches = run_batches(list, cut(range(n_items), batch_size), "any")
     assert [len(batch) for batch in batches] == sizes
     assert [item for batch in batches for item in batch] == list(range(n_items))
 
@@ -23,9 +23,9 @@ def test_items_come_in_order_and_in_batches(n_items: int, batch_size: int, sizes
 def test_each_batch_is_a_sign_of_life() -> None:
     told: list[str] = []
     with signs_of_life(lambda: told.append("alive")):
-        in_batches(list, range(9), 4, "any")
+        run_batches(list, cut(range(9), 4), "any")
     assert len(told) == 3
-    in_batches(list, range(9), 4, "any")
+    run_batches(list, cut(range(9), 4), "any")
     assert len(told) == 3  # nobody listens any more
 
 
@@ -39,11 +39,11 @@ def test_batch_that_does_not_fit_is_halved_and_remembered(monkeypatch: pytest.Mo
             raise torch.cuda.OutOfMemoryError("no room")
         return list(batch)
 
-    batches = in_batches(run, range(5), 8, "large")
+    batches = run_batches(run, cut(range(5), 8), "large")
     assert [item for batch in batches for item in batch] == list(range(5))
-    assert tried == [5, 4, 2, 2, 1]
-    in_batches(run, range(4), 8, "large")
-    assert tried[5:] == [2, 2]  # 4 is not tried again
+    assert tried == [5, 2, 2, 1]
+    run_batches(run, cut(range(4), 8), "large")
+    assert tried[4:] == [2, 2]  # 4 is not tried again
 
 
 def test_item_that_does_not_fit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +53,7 @@ def test_item_that_does_not_fit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
         raise torch.cuda.OutOfMemoryError("no room")
 
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        in_batches(run, [1], 8, "huge")
+        run_batches(run, cut([1], 8), "huge")
 
 
 def test_threads_are_set_when_a_device_is_asked_for() -> None:

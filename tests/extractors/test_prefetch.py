@@ -12,7 +12,7 @@ from mulde.data.decoding import Tally, VideoInfo
 from mulde.data.errors import VideoError
 from mulde.data.readers import FrameReader
 from mulde.data.video import Frame
-from mulde.pipeline.prefetch import frames_ahead, prefetched
+from mulde.extractors.prefetch import frames_ahead, prefetched
 
 INFO = VideoInfo(width=8, height=6, fps=10.0, n_frames_claimed=None)
 

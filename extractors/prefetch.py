@@ -1,4 +1,4 @@
-"""Decode and prepare the next frames while networks are busy with the last ones, in bounded memory."""
+"""Decode and prepare what networks want next while they are busy, in a thread and in bounded memory."""
 
 from __future__ import annotations
 
