@@ -40,6 +40,7 @@ from mulde.data.video import Frame, Video
 from mulde.extractors.scene import learn_scene
 from mulde.pipeline.config import load_config
 from mulde.pipeline.extract import ExtractTask, extract_video
+from mulde.pipeline.scenes import grey_of
 
 PARTS = {
     "optical flow": ("flow.py", "flow"),
@@ -82,8 +83,8 @@ def main() -> None:
     clock = time.process_time if options.cpu_time else time.perf_counter
     config = load_config(options={"preset": options.preset}, overrides=options.settings)
     videos = find_videos(options.folder)
-    images = [frame.rgb for video in videos[:8] for frame in sample_frames(video, 12)]
-    scene = learn_scene(images, config.extract.scene)
+    greys = [grey for video in videos[:8] for grey in sample_frames(video, 12, grey_of)]
+    scene = learn_scene(greys, config.extract.scene)
     profile = cProfile.Profile() if options.profile else None
     networks = Networks(clock)
     spent: Counter[str] = Counter()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
@@ -94,8 +95,10 @@ def decode_with_decord(
             yield frame
 
 
-def sample_by_seeking(path: Path, probe: Probe, n_frames: int) -> list[Frame]:
-    """Decode the frames that are shown at `n_frames` evenly spread times; their indices are time × fps.
+def sample_by_seeking(path: Path, probe: Probe, n_frames: int, keep: Callable[[Frame], T]) -> list[T]:
+    """Decode the frames that are shown at `n_frames` evenly spread times, and keep something of each.
+
+    Their indices are time × fps.
 
     Returns an empty list where seeking does not work, or where key frames are so rare that it decodes half
     as many frames as the video has: reading the video once, in order, is the better way then.
@@ -106,7 +109,7 @@ def sample_by_seeking(path: Path, probe: Probe, n_frames: int) -> list[Frame]:
     if not probe.has_times or info.n_frames_claimed is None:
         return []
     step_seconds = info.n_frames_claimed / info.fps / n_frames
-    by_index: dict[int, Frame] = {}
+    by_index: dict[int, T] = {}
     n_decoded = 0
     with open_container(path) as (container, stream):
         for k in range(n_frames):
@@ -118,7 +121,7 @@ def sample_by_seeking(path: Path, probe: Probe, n_frames: int) -> list[Frame]:
             if n_decoded > info.n_frames_claimed / 2:
                 return []
             index = round(seconds * info.fps)
-            by_index[index] = Frame(index=index, seconds=seconds, rgb=_to_rgb(decoded))
+            by_index[index] = keep(Frame(index=index, seconds=seconds, rgb=_to_rgb(decoded)))
     return [by_index[index] for index in sorted(by_index)]
 
 

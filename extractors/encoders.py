@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
 from mulde.extractors.network_images import ImageSpec, to_network
-from mulde.extractors.networks import Machine, cut, mixed_precision, run_batches
+from mulde.extractors.networks import Machine, cut, mixed_precision, on_loading, run_batches
 from mulde.extractors.prefetch import prefetched
 from mulde.extractors.settings import EncoderSettings
 from mulde.extractors.weights import Weights, WeightsRecord, find_weights, record_of
@@ -177,7 +177,7 @@ class Encoder:
         prepared = map(prepare, cut(items, batch_size))
         works_ahead = self.machine.works_ahead and len(items) > batch_size
         with prefetched(prepared, _BATCHES_AHEAD) if works_ahead else nullcontext(prepared) as batches:
-            results = run_batches(run, batches, f"{self.network} on {device}")
+            results = run_batches(run, batches, self.network)
         if not results:
             return np.zeros((0, n_features), np.float32)
         return np.asarray(torch.cat(results).numpy())
@@ -186,7 +186,8 @@ class Encoder:
         path = None if self.weights is None else self.weights.require()
         device = self.machine.torch_device()
         modified_ns = 0 if path is None else path.stat().st_mtime_ns
-        return _load(self.library, self.name, path, modified_ns, self.options.seed, device)
+        with on_loading(self.network):
+            return _load(self.library, self.name, path, modified_ns, self.options.seed, device)
 
 
 def make_encoder(

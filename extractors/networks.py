@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from mulde.data.errors import InputError
 from mulde.extractors.settings import Precision
 
 if TYPE_CHECKING:
@@ -75,6 +76,24 @@ def signs_of_life(tell: Callable[[], None]) -> Iterator[None]:
         _after_batch.reset(token)
 
 
+@contextmanager
+def on_loading(network: str) -> Iterator[None]:
+    """Turn the error of a GPU that has no room for a network into one that says what to do."""
+    import torch
+
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError:
+        raise _too_large(network) from None
+
+
+def _too_large(network: str) -> InputError:
+    return InputError(
+        f"{network} does not fit into the GPU's memory, even for one item: give fewer --workers, "
+        "precision=bfloat16 or a smaller network, or run with --device cpu"
+    )
+
+
 def cut(items: B, batch_size: int) -> Iterator[B]:
     """Yield the items, so many at a time."""
     for start in range(0, len(items), batch_size):
@@ -88,7 +107,10 @@ def run_batches(run: Callable[[B], R], batches: Iterable[B], network: str) -> li
     lives: there are more results than batches then.
 
     Args:
-        network: under what name the size that fits is remembered.
+        network: its name, under which the size that fits is remembered.
+
+    Raises:
+        InputError: a single item does not fit.
     """
     import torch
 
@@ -101,7 +123,7 @@ def run_batches(run: Callable[[B], R], batches: Iterable[B], network: str) -> li
                 results.append(run(batch[start : start + size]))
             except torch.cuda.OutOfMemoryError:
                 if size == 1:
-                    raise
+                    raise _too_large(network) from None
                 _fitting[network] = size // 2
                 _log.warning(
                     "%s: a batch of %d does not fit into GPU memory, going on with %d",

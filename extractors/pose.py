@@ -76,6 +76,7 @@ class YoloPose(PoseNetwork):
         """Return who is in each image."""
         results = predict(
             load_yolo(self.weights, self.machine, "pose"),
+            self.weights.name,
             images_rgb,
             self.machine,
             self.options.batch_size if is_native(self.weights) else 1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.extractors.images import blur, to_grey
+from mulde.extractors.images import blur
 from mulde.extractors.settings import SceneSettings
 
 CODE_VERSION = 1
@@ -82,16 +82,18 @@ class SceneModel:
         )
 
 
-def learn_scene(images_rgb: Iterable[NDArray[np.uint8]], settings: SceneSettings) -> SceneModel:
+def learn_scene(greys: Sequence[NDArray[np.uint8]], settings: SceneSettings) -> SceneModel:
     """Learn a scene from frames that are spread over its normal videos.
 
     Args:
-        images_rgb: at least one image, (H, W, 3) uint8, all of one size.
+        greys: at least one image, (H, W) uint8 as `to_grey` gives it, all of one size.
 
     Raises:
         ValueError: there is no image, or they differ in size.
     """
-    greys = np.stack([to_grey(image) for image in images_rgb])  # (n, H, W)
+    shapes = {grey.shape for grey in greys}
+    if len(shapes) != 1:
+        raise ValueError(f"a scene needs at least one image, all of one size, not of {sorted(shapes)}")
     background = _median(greys)
     blobs = np.concatenate([_blobs(foreground(grey, background, settings.threshold)) for grey in greys])
     blobs = _without_fragments(blobs)
@@ -123,10 +125,11 @@ def background_difference(grey: NDArray[np.uint8], background: NDArray[np.uint8]
     return np.asarray(difference - np.int16(np.median(difference[::4, ::4])))
 
 
-def _median(greys: NDArray[np.uint8], rows_at_once: int = 64) -> NDArray[np.uint8]:
+def _median(greys: Sequence[NDArray[np.uint8]], rows_at_once: int = 64) -> NDArray[np.uint8]:
     # np.median copies what it is given: strips keep that copy small
     strips = [
-        np.median(greys[:, y : y + rows_at_once], axis=0) for y in range(0, greys.shape[1], rows_at_once)
+        np.median(np.stack([grey[y : y + rows_at_once] for grey in greys]), axis=0)
+        for y in range(0, greys[0].shape[0], rows_at_once)
     ]
     return np.concatenate(strips).astype(np.uint8)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mulde.data.errors import InputError, require_package
 from mulde.extractors.detected_boxes import Detections, Detector
-from mulde.extractors.networks import Machine, cut, run_batches
+from mulde.extractors.networks import Machine, cut, on_loading, run_batches
 from mulde.extractors.settings import TorchvisionBoxSettings
 from mulde.extractors.weights import Weights, find_weights
 
@@ -112,11 +112,12 @@ def load_torchvision(network: str, weights: Weights, machine: Machine, **options
         options: of the network's constructor.
 
     Raises:
-        InputError: the file is not there, or does not fit the network.
+        InputError: the file is not there, does not fit the network, or the network not into the GPU's memory.
     """
     path = weights.require()
     stat = path.stat()
-    return _load(network, str(path), stat.st_size, stat.st_mtime_ns, machine, tuple(options.items()))
+    with on_loading(f"torchvision's {network}"):
+        return _load(network, str(path), stat.st_size, stat.st_mtime_ns, machine, tuple(options.items()))
 
 
 def _has_epsilon_0(network: str, path: Path) -> bool:

@@ -76,6 +76,7 @@ class YoloDetector(Detector):
         classes = self._class_ids(model.names)
         results = predict(
             model,
+            self.weights.name,
             images_rgb,
             self.machine,
             1 if on_processor else self.batch_size,
@@ -198,6 +199,7 @@ def _load(path: str, size_bytes: int, mtime_ns: int, machine: Machine, task: str
 
 def predict(
     model: Any,
+    name: str,
     images_rgb: Sequence[NDArray[np.uint8]],
     machine: Machine,
     batch_size: int,
@@ -208,6 +210,14 @@ def predict(
 
     One call a batch: an abandoned generator would lock the next call, and sizes that are mixed would be
     letterboxed otherwise.
+
+    Args:
+        model: what `load_yolo` gives.
+        name: of its weights, for messages.
+        options: further ones of ultralytics.
+
+    Raises:
+        InputError: an image does not fit into the GPU's memory.
     """
     device = machine.torch_device()
     # ultralytics takes arrays as OpenCV reads them: blue first
@@ -217,7 +227,7 @@ def predict(
         with _threads_kept(), mixed_precision(device, precision):
             return list(model.predict(list(batch), device=device, verbose=False, save=False, **options))
 
-    results = run_batches(run, cut(images, batch_size), str(id(model)))
+    results = run_batches(run, cut(images, batch_size), name)
     return [result for of_batch in results for result in of_batch]
 
 

@@ -33,7 +33,7 @@ from mulde.pipeline.job import Job
 from mulde.pipeline.pool import Outcome, Tick, VideoPool, WorkerDiedError, WorkerStalledError
 from mulde.pipeline.recipe import BOXES, Recipe, build_recipe, require_all
 from mulde.pipeline.run_folder import Failure, RunFolder
-from mulde.pipeline.scenes import Scenes, find_scenes, group_by_scene, learn_scenes
+from mulde.pipeline.scenes import Scenes, find_scenes, grey_of, group_by_scene, learn_scenes
 
 STAGE = "extract"
 _log = logging.getLogger(__name__)
@@ -347,8 +347,8 @@ def _fitting_scene(task: ExtractTask, reader: FrameReader) -> SceneModel:
     if (reader.info.width, reader.info.height) == task.scene.size:
         return task.scene
     settings = task.config.scene
-    frames = sample_frames(task.video, settings.n_samples, frames_per_second=task.frames_per_second)
-    return learn_scene([frame.rgb for frame in frames], settings)
+    greys = sample_frames(task.video, settings.n_samples, grey_of, frames_per_second=task.frames_per_second)
+    return learn_scene(greys, settings)
 
 
 def _look_up(job: Job, scenes: Scenes | None) -> Inventory:

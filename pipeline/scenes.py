@@ -14,6 +14,7 @@ from mulde.data.errors import InputError, VideoError
 from mulde.data.identity import identify
 from mulde.data.readers import sample_frames
 from mulde.data.video import Frame, Video
+from mulde.extractors.images import to_grey
 from mulde.extractors.scene import CODE_VERSION, SceneModel, learn_scene
 from mulde.extractors.settings import SceneSettings
 from mulde.pipeline.console import Bar
@@ -105,26 +106,31 @@ def _learn(
 ) -> SceneModel:
     n_each = max(1, -(-settings.n_samples // len(videos)))  # rounded up
     step = -(-len(videos) // settings.n_samples)  # with very many videos, not every one is needed
-    frames: list[Frame] = []
+    greys: list[NDArray[np.uint8]] = []
     chosen = videos[::step]
     with Bar(f"scene {name}".strip(), len(chosen), "videos") as bar:
         for done, video in enumerate(chosen, 1):
             try:
-                frames += sample_frames(video, n_each, frames_per_second=frames_per_second)
+                greys += sample_frames(video, n_each, grey_of, frames_per_second=frames_per_second)
             except VideoError as error:
                 _log.debug("%s", error)  # extraction reports it
             bar.update(done)
-    if not frames:
+    if not greys:
         raise InputError(
             f"none of the {len(videos)} normal videos can be read, the first is {videos[0].path}"
         )
-    images = _of_the_commonest_size([frame.rgb for frame in frames])
-    model = learn_scene(images, settings)
+    greys = _of_the_commonest_size(greys)
+    model = learn_scene(greys, settings)
     _log.info(
         "scene %s: background of %d frames from %d videos, objects %.0f to %.0f px tall",
-        name or _WHOLE, len(images), len(chosen), *model.height_range,
+        name or _WHOLE, len(greys), len(chosen), *model.height_range,
     )  # fmt: skip
     return model
+
+
+def grey_of(frame: Frame) -> NDArray[np.uint8]:
+    """Return what scenes are learnt from, (H, W) uint8."""
+    return to_grey(frame.rgb)
 
 
 def _of_the_commonest_size(images: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:

@@ -292,7 +292,7 @@ class TestDamage:
     def test_no_video(self, tmp_path, suffix, content):
         path = tmp_path / f"clip.{suffix}"
         path.write_bytes(content)
-        for call in (open_frames, lambda video: sample_frames(video, 3)):
+        for call in (open_frames, lambda video: whole_samples(video, 3)):
             with pytest.raises(VideoError, match=rf"clip\.{suffix}.*(re-encode|take it out)") as error:
                 call(as_video(path))
             assert "\n" not in str(error.value)
@@ -439,56 +439,64 @@ class TestImages:
             open_frames(as_video(tmp_path))
 
 
+def whole_samples(video: Video, n_frames: int, **options: float) -> list[Frame]:
+    return sample_frames(video, n_frames, lambda frame: frame, **options)
+
+
 class TestSample:
+    def test_only_what_is_kept_is_given(self, clip):
+        indices = sample_frames(as_video(clip), 100, lambda frame: frame.index)
+        assert indices == list(range(20))
+
     @pytest.mark.parametrize(("suffix", "off_by"), [("mp4", 1), ("mkv", 1), ("ts", 5)])
     def test_spread_over_the_video(self, tmp_path, write_video, suffix, off_by):
         path = write_video(tmp_path / f"clip.{suffix}", pictures(60), g=5)
-        samples = sample_frames(as_video(path), 6)
+        samples = whole_samples(as_video(path), 6)
         frames = read(path, decoder="pyav")
         assert [sample.index for sample in samples] == pytest.approx([5, 15, 25, 35, 45, 55], abs=off_by)
         assert all(np.array_equal(sample.rgb, frames[sample.index].rgb) for sample in samples)
-        assert same(samples, sample_frames(as_video(path), 6))
+        assert same(samples, whole_samples(as_video(path), 6))
 
     @pytest.mark.parametrize("options", [{"g": 1000}, {"codec": "mpeg4", "suffix": "avi"}])
     def test_where_seeking_does_not_pay(self, tmp_path, write_video, options):
         path = tmp_path / f"clip.{options.pop('suffix', 'mp4')}"
         write_video(path, pictures(60), **options)
-        samples = sample_frames(as_video(path), 6)
+        samples = whole_samples(as_video(path), 6)
         frames = read(path)
         assert [sample.index for sample in samples] == [5, 15, 25, 35, 45, 55]
         assert all(np.array_equal(sample.rgb, frames[sample.index].rgb) for sample in samples)
 
     @pytest.mark.parametrize("n_frames", [20, 21, 100])
     def test_short_videos_give_all(self, clip, n_frames):
-        assert same(sample_frames(as_video(clip), n_frames), read(clip))
+        assert same(whole_samples(as_video(clip), n_frames), read(clip))
 
     def test_one_of_a_video(self, clip):
-        (sample,) = sample_frames(as_video(clip), 1)
+        (sample,) = whole_samples(as_video(clip), 1)
         assert 5 <= sample.index <= 15
 
     def test_rotation(self, tmp_path, write_video):
         path = write_video(tmp_path / "clip.mp4", pictures(30), g=3, **LOSSLESS)
         rotate(path, 90)
-        (sample,) = sample_frames(as_video(path), 1)
+        (sample,) = whole_samples(as_video(path), 1)
         assert np.array_equal(sample.rgb, np.rot90(picture(sample.index), -1))
 
     def test_cut_short(self, tmp_path, write_video):
         path = write_video(tmp_path / "clip.mp4", noise(60), g=5, movflags="+faststart")
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-        samples = sample_frames(as_video(path), 4)
+        samples = whole_samples(as_video(path), 4)
         assert len(samples) in (3, 4)
         assert samples[-1].index < 40
 
     def test_folder(self, tmp_path):
         for index in range(10):
             Image.fromarray(picture(index)).save(tmp_path / f"{index}.png")
-        samples = sample_frames(as_video(tmp_path), 2, frames_per_second=10)
+        samples = whole_samples(as_video(tmp_path), 2, frames_per_second=10)
         assert [(sample.index, sample.seconds) for sample in samples] == [(2, 0.2), (7, 0.7)]
-        assert len(sample_frames(as_video(tmp_path), 50)) == 10
+        assert len(whole_samples(as_video(tmp_path), 50)) == 10
 
     def test_none_is_no_number(self, clip):
         with pytest.raises(ValueError, match="at least 1, not 0"):
-            sample_frames(as_video(clip), 0)
+            whole_samples(as_video(clip), 0)
 
     @given(n_total=st.integers(0, 500), n=st.integers(1, 100))
     def test_spread(self, n_total, n):

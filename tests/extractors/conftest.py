@@ -82,7 +82,7 @@ def ped2_frames(shared_folder: Path) -> list[NDArray[np.uint8]]:
     from mulde.data.readers import sample_frames
 
     videos = find_videos(shared_folder / "ped2" / "testing")[:2]
-    return [frame.rgb for video in videos for frame in sample_frames(video, 2)]
+    return [rgb for video in videos for rgb in sample_frames(video, 2, lambda frame: frame.rgb)]
 
 
 @pytest.fixture(scope="session")

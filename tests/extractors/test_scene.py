@@ -17,7 +17,7 @@ def make_images(n: int, *, with_objects: bool = True, seed: int = 0) -> list[NDA
     rng = np.random.default_rng(seed)
     images = []
     for _ in range(n):
-        image = np.full((HEIGHT, WIDTH, 3), 100, np.uint8)
+        image = np.full((HEIGHT, WIDTH), 100, np.uint8)
         for x in (20, 70, 120) if with_objects else ():
             bottom = int(rng.integers(50, 110))
             height, left = round(0.2 * bottom), x + int(rng.integers(-8, 8))
