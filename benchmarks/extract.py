@@ -59,7 +59,9 @@ _ONE_BATCH_IN = 5  # of those that a network meets, for running it alone
 OUR_READER, DECORD, FFMPEG = "decoding, our reader", "decoding, decord", "decoding, ffmpeg -f null"
 OTHER_DECODERS = (DECORD, FFMPEG)
 BOUND, WHOLE = "bound: decoding and networks", "whole extraction"
+_MOST_BATCHES = 64
 Clock = Callable[[], float]
+Batch = tuple[tuple[Any, ...], dict[str, Any], Callable[[], Any]]
 
 
 def main() -> None:
@@ -137,8 +139,20 @@ class Calls:
 
     n_batches: int = 0
     n_items: int = 0
-    batches: list[tuple[tuple[Any, ...], dict[str, Any], Any]] = field(default_factory=list)
-    n_items_kept: int = 0
+    one_batch_in: int = _ONE_BATCH_IN
+    batches: list[tuple[Batch, int]] = field(default_factory=list)
+
+    @property
+    def n_items_kept(self) -> int:
+        """Items of the batches that were kept."""
+        return sum(n_items for _, n_items in self.batches)
+
+    def keep(self, batch: Batch, n_items: int) -> None:
+        """Keep a batch; where they become many, every other one is let go."""
+        self.batches.append((batch, n_items))
+        if len(self.batches) > _MOST_BATCHES:
+            self.batches = self.batches[::2]
+            self.one_batch_in *= 2
 
 
 class Networks:
@@ -177,9 +191,8 @@ class Networks:
         n_items = len(args[0])
         calls.n_items += n_items
         calls.n_batches += 1
-        if calls.n_batches % _ONE_BATCH_IN == 1:
-            calls.batches.append((args, options, precision_now(args[0].device.type)))
-            calls.n_items_kept += n_items
+        if calls.n_batches % calls.one_batch_in == 1:
+            calls.keep((args, options, precision_now()), n_items)
 
     def run_alone(self) -> Counter[str]:
         """Run each network on the batches that were kept, and forget them.
@@ -191,9 +204,9 @@ class Networks:
 
         spent: Counter[str] = Counter()
         for number, (network, calls) in enumerate(self._calls.items(), start=1):
-            with torch.no_grad():  # inference_mode would have autocast convert weights at each step
+            with torch.no_grad():  # as encoders do; inference_mode would be slower
                 started = self._clock()
-                for args, options, precision in calls.batches:
+                for (args, options, precision), _ in calls.batches:
                     with precision():
                         network(*args, **options)
                 if torch.cuda.is_available():
@@ -204,13 +217,14 @@ class Networks:
         return spent
 
 
-def precision_now(device: str) -> Callable[[], Any]:
+def precision_now() -> Callable[[], Any]:
     """Return what makes a context with the mixed precision that is on now, or with none."""
     import torch
 
-    if not torch.is_autocast_enabled(device):
-        return contextlib.nullcontext
-    return partial(torch.autocast, device, torch.get_autocast_dtype(device))
+    for device in ("cuda", "cpu"):
+        if torch.is_autocast_enabled(device):
+            return partial(torch.autocast, device, torch.get_autocast_dtype(device))
+    return contextlib.nullcontext
 
 
 @contextlib.contextmanager

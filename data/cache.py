@@ -41,7 +41,7 @@ from mulde.data.cache_read import (
     read_rows,
     verify_entry,
 )
-from mulde.data.errors import VideoError
+from mulde.data.errors import InputError, VideoError
 from mulde.data.features import FeatureRows
 from mulde.data.identity import SourceIdentity, is_unchanged
 from mulde.data.version import mulde_version
@@ -182,12 +182,13 @@ class FeatureCache:
     ) -> Iterator[bool]:
         """Do as `claim` for a video that may not be there any more: its split's whole path, and its name."""
         locks = self.folder / LOCKS
-        locks.mkdir(parents=True, exist_ok=True)
-        name = digest_of([split_folder, name])[:32]
-        lock = FileLock(locks / f"{name}.lock", timeout=1 if wait else 0)
+        lock = FileLock(locks / f"{digest_of([split_folder, name])[:32]}.lock", timeout=1 if wait else 0)
         while not lock.is_locked:
             try:
+                locks.mkdir(parents=True, exist_ok=True)
                 lock.acquire()
+            except PermissionError:
+                raise InputError(f"cache folder {self.folder} cannot be written: check its rights") from None
             except Timeout:
                 if not wait:
                     yield False
@@ -302,12 +303,15 @@ class RowWriter:
             for name in self._columns
         }
         self._n_rows, self._last_frame = 0, -1
-        self._n_features = n_features
+        self._n_features, self._n_extra = n_features, n_extra
 
     def append(self, rows: FeatureRows) -> None:
         """Add rows; their frames must not lie before those already added."""
         if rows.n_features != self._n_features:
             raise ValueError(f"rows have {rows.n_features} features, but this file holds {self._n_features}")
+        n_extra = 0 if rows.extra is None else rows.extra.shape[1]
+        if n_extra != self._n_extra:
+            raise ValueError(f"rows have {n_extra} extra columns, but this file holds {self._n_extra}")
         if len(rows) and rows.frame[0] < self._last_frame:
             raise ValueError(f"rows of frame {rows.frame[0]} come after those of frame {self._last_frame}")
         self._last_frame = int(rows.frame[-1]) if len(rows) else self._last_frame

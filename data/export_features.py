@@ -67,8 +67,10 @@ def export_stream(folder: StreamFolder, out: Path) -> int:
     """Write all videos of a stream into one file, whole or not at all; return how many.
 
     Raises:
-        InputError: an entry is damaged, or the file cannot be written.
+        InputError: an entry is damaged, the file cannot be written, or there is one that is no export.
     """
+    if out.exists() and not _is_export(out):
+        raise InputError(f"{out} is there, and is no export of features: choose another name, or delete it")
     if not all(map(holds_rows, folder.entries)):
         raise InputError(f"{folder.stream} is no stream of features, but learnt from several videos")
     entries = sorted(
@@ -89,6 +91,13 @@ def export_stream(folder: StreamFolder, out: Path) -> int:
             f"{out} cannot be written ({error.strerror or error}): choose another place"
         ) from None
     return len(entries)
+
+
+def _is_export(path: Path) -> bool:
+    if not h5py.is_hdf5(path):
+        return False
+    with h5py.File(path, "r") as file:
+        return bool(np.bytes_(file.attrs.get("format", b"")) == EXPORT_FORMAT.encode())
 
 
 def _check_names(names: Sequence[str]) -> None:

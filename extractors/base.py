@@ -88,7 +88,8 @@ class Moment:
 class Preparation(ABC):
     """Work on a frame that does not depend on objects; done once a frame for all operators that share it.
 
-    Two preparations with equal settings are the same.
+    Two preparations with equal settings are the same. It may run in another thread than the operators, and
+    frames ahead of them.
     """
 
     @abstractmethod

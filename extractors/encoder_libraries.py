@@ -35,11 +35,20 @@ class OpenClip(Library):
         Some get their text tower from a hub, which would be reached even for their image tower alone.
         """
         open_clip = require_package("open_clip", EXTRA)
-        return [
-            name
-            for name in open_clip.list_models()
-            if "hf_model_name" not in open_clip.get_model_config(name).get("text_cfg", {})
-        ]
+        return [name for name in open_clip.list_models() if not self._needs_hub(name)]
+
+    def check_name(self, name: str) -> None:
+        """Raise InputError for a network whose text tower comes from a hub."""
+        if name in require_package("open_clip", EXTRA).list_models() and self._needs_hub(name):
+            raise InputError(
+                f"open_clip/{name} cannot be used: it gets its text tower from a hub, even for pictures. "
+                "Take another network, such as open_clip/ViT-B-16-quickgelu"
+            )
+
+    @staticmethod
+    def _needs_hub(name: str) -> bool:
+        config = require_package("open_clip", EXTRA).get_model_config(name)
+        return "hf_model_name" in config.get("text_cfg", {})
 
     def image_spec(self, name: str, tag: str) -> ImageSpec:
         """Return what the tag's authors used, or those of the model's first published weights."""
@@ -203,8 +212,10 @@ def read_state(path: Path) -> dict[str, Any]:
             return dict(load_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a file of another kind leads to
-        text = " ".join(str(error).split())
-        raise InputError(f"{path} holds no state dict that can be read safely ({text[:200]})") from error
+        raise InputError(
+            f"{path} holds no state dict that can be read safely, as weights of networks are: is it another "
+            "program's checkpoint? Give a file of weights alone"
+        ) from error
     for name in ("state_dict", "model_state", "model"):
         if isinstance(state, dict) and isinstance(state.get(name), dict):
             state = state[name]

@@ -76,6 +76,10 @@ class Library(ABC):
     def record(self, name: str, tag: str) -> WeightsRecord | None:
         """Return where published weights are; None if there are none of that name."""
 
+    def check_name(self, name: str) -> None:
+        """Raise InputError with the reason if a network of the package cannot be had."""
+        return
+
     def check_length(self, name: str, length_frames: int) -> None:
         """Raise InputError if the network takes no clips of that length."""
         return
@@ -123,6 +127,7 @@ class Encoder:
 
     def check(self) -> None:
         """Raise InputError if package, network or weights are not there; warn of random weights."""
+        self.library.check_name(self.name)
         names = self.library.names()
         if self.name not in names:
             raise InputError(f"unknown network {self.network}: known are {', '.join(names)}")
@@ -166,7 +171,7 @@ class Encoder:
 
         def run(batch: torch.Tensor) -> torch.Tensor:
             values = batch if on_processor else to_network(batch.to(device), spec)
-            # not inference_mode, under which autocast converts the weights anew at each step
+            # not inference_mode, under which no weight wants gradients, see `_load`
             with torch.no_grad(), mixed_precision(device, precision):
                 vectors: torch.Tensor = network(values)
             return vectors.float().cpu()
@@ -234,8 +239,8 @@ def _load(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network, n_features = library.build(name, path)
-    # Weights stay as they are, with gradients wanted: autocast keeps its copies of such weights alone, and of
-    # others makes new ones at each use, which took CLIP ten times as long. Under no_grad nothing is recorded.
+    # Weights stay as they are, with gradients wanted: a batch is multiplied by such a matrix in one product,
+    # by others in many, with copies: ten times as long for CLIP in bfloat16. Under no_grad nothing is kept.
     network = network.eval().to(device)
     for layer in network.modules():  # as `to_network` has them; up to twice as fast on a CPU
         if isinstance(layer, torch.nn.Conv2d):

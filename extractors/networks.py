@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from mulde.data.errors import InputError
 from mulde.extractors.settings import Precision
 
 if TYPE_CHECKING:
@@ -27,11 +26,14 @@ class Batch(Protocol):
 
 
 B = TypeVar("B", bound=Batch)
-T = TypeVar("T")
 R = TypeVar("R")
 _log = logging.getLogger(__name__)
 _fitting: dict[str, int] = {}  # by network: the largest batch that has fitted after one did not
 _after_batch: ContextVar[Callable[[], None]] = ContextVar("after_batch", default=lambda: None)
+
+
+class NoRoomError(Exception):
+    """A GPU's memory is full; it may be for a while only, as other processes use it too."""
 
 
 @dataclass(frozen=True)
@@ -78,17 +80,17 @@ def signs_of_life(tell: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def on_loading(network: str) -> Iterator[None]:
-    """Turn the error of a GPU that has no room for a network into one that says what to do."""
+    """Turn the error of a GPU that has no room for a network into a `NoRoomError`."""
     import torch
 
     try:
         yield
     except torch.cuda.OutOfMemoryError:
-        raise _too_large(network) from None
+        raise _no_room(network) from None
 
 
-def _too_large(network: str) -> InputError:
-    return InputError(
+def _no_room(network: str) -> NoRoomError:
+    return NoRoomError(
         f"{network} does not fit into the GPU's memory, even for one item: give fewer --workers, "
         "precision=bfloat16 or a smaller network, or run with --device cpu"
     )
@@ -110,7 +112,7 @@ def run_batches(run: Callable[[B], R], batches: Iterable[B], network: str) -> li
         network: its name, under which the size that fits is remembered.
 
     Raises:
-        InputError: a single item does not fit.
+        NoRoomError: a single item does not fit.
     """
     import torch
 
@@ -123,7 +125,7 @@ def run_batches(run: Callable[[B], R], batches: Iterable[B], network: str) -> li
                 results.append(run(batch[start : start + size]))
             except torch.cuda.OutOfMemoryError:
                 if size == 1:
-                    raise _too_large(network) from None
+                    raise _no_room(network) from None
                 _fitting[network] = size // 2
                 _log.warning(
                     "%s: a batch of %d does not fit into GPU memory, going on with %d",

@@ -5,17 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.data.features import FeatureRows, join_rows
+from mulde.data.errors import InputError
+from mulde.data.features import FeatureRows, is_without_measurement, join_rows
 from mulde.data.video import Frame
 from mulde.extractors.base import (
     BoxFinder,
     Extractor,
+    FeatureOperator,
     FrameExtractor,
     Moment,
     Objects,
@@ -43,6 +45,11 @@ class PreparedFrame:
     seconds: float
     """From the video's start."""
     by_preparation: Mapping[Preparation, Any]
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes in memory."""
+        return _size_bytes(tuple(self.by_preparation.values()))
 
 
 class OnePass:
@@ -236,8 +243,9 @@ class _ObjectLane(_Lane):
         for moments in self.batches(objects):
             of_frames = [objects[moment.index] for moment in moments]
             described = self._extractor.describe_batch(moments, of_frames)
-            for moment, found, features in zip(moments, of_frames, described, strict=True):
-                self.out.add(_rows(features, moment.index, found, self._extractor.n_extra))
+            for moment, found, rows in zip(moments, of_frames, described, strict=True):
+                _check(rows, len(found), self._extractor, self._extractor.n_extra, moment.index)
+                self.out.add(_rows(rows, moment.index, found, self._extractor.n_extra))
 
 
 class _FrameLane(_Lane):
@@ -250,6 +258,7 @@ class _FrameLane(_Lane):
     def advance(self, objects: dict[int, Objects]) -> None:
         for moments in self.batches():
             features = self._extractor.describe_batch(moments)
+            _check(features, len(moments), self._extractor, 0, moments[0].index)
             indices = [moment.index for moment in moments]
             bounds = np.array([self._extractor.clip_bounds(index, self.n_pushed) for index in indices])
             self.out.add(
@@ -260,6 +269,37 @@ class _FrameLane(_Lane):
                     stop=bounds[:, 1].astype(np.int64),
                 )
             )
+
+
+def _check(described: object, n_rows: int, extractor: FeatureOperator, n_extra: int, index: int) -> None:
+    """Raise InputError if an extractor, which may be a plugin, has not returned what it promises."""
+    shape = (n_rows, extractor.n_features + n_extra)
+    if not isinstance(described, np.ndarray) or described.shape != shape or described.dtype != np.float32:
+        found = type(described).__name__
+        if isinstance(described, np.ndarray):
+            found = f"{described.dtype} of shape {described.shape}"
+        raise InputError(
+            f"extractor {extractor.name} returned {found} for frame {index}, but has to return float32 of "
+            f"shape {shape}"
+        )
+    features = described[:, : extractor.n_features]
+    n_wrong = int((~np.isfinite(features).all(axis=1) & ~is_without_measurement(features)).sum())
+    if n_wrong:
+        raise InputError(
+            f"extractor {extractor.name} returned {n_wrong} rows for frame {index} that are infinite, or NaN "
+            "in part: a row is finite, or NaN throughout where nothing can be measured"
+        )
+
+
+def _size_bytes(value: object) -> int:
+    """Return what the arrays take of which something consists."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if isinstance(value, tuple | list):
+        return sum(map(_size_bytes, value))
+    if is_dataclass(value):
+        return sum(_size_bytes(getattr(value, part.name)) for part in fields(value))
+    return 0
 
 
 def _rows(described: NDArray[np.float32], index: int, objects: Objects, n_extra: int = 0) -> FeatureRows:

@@ -70,7 +70,10 @@ class YoloPose(PoseNetwork):
 
     def check(self) -> None:
         """Raise InputError if ultralytics or the weights are not there, or take no other precision."""
-        check_yolo(self.weights, self.options.precision, "extract.pose")
+        size = ("image_size_px", self.options.image_size_px)
+        if self.options.run_on == "crops":
+            size = ("crop_size_px", self.options.crop_size_px)
+        check_yolo(self.weights, "pose", self.options.precision, "extract.pose", size)
 
     def persons(self, images_rgb: Sequence[NDArray[np.uint8]], size_px: int) -> list[Persons]:
         """Return who is in each image."""

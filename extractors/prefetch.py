@@ -8,19 +8,8 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from mulde.data.decoding import VideoInfo
-
 T = TypeVar("T")
-_BUDGET_BYTES = 256 * 2**20
-_BYTES_PER_PIXEL = 12  # of a frame and what is made of it: three are the picture
-_MOST_FRAMES = 32
 _WAIT_SECONDS = 0.1
-
-
-def frames_ahead(info: VideoInfo) -> int:
-    """Return how many frames of a video may wait, 2 to 32."""
-    fitting = _BUDGET_BYTES // max(1, info.width * info.height * _BYTES_PER_PIXEL)
-    return min(max(2, fitting), _MOST_FRAMES)
 
 
 @contextmanager

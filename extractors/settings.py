@@ -129,7 +129,7 @@ class FlowSettings:
     """Of OpenCV's DIS: how thorough the search is."""
     scale: Annotated[float, Gt(0), Le(4)] | Literal["auto"] = "auto"
     """Factor on the frame's size before flow is computed; "auto" makes objects about 60 px tall, but no
-    frame larger than about 960x540."""
+    frame larger than about 960x540, or a quarter of the frame's size if that is more."""
     frames_averaged_around: Annotated[int, Ge(0), Le(50)] = 2
     """Frames before and after over which the flow is averaged: limbs swing, bodies travel."""
 

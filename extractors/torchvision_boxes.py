@@ -112,23 +112,31 @@ def load_torchvision(network: str, weights: Weights, machine: Machine, **options
         options: of the network's constructor.
 
     Raises:
-        InputError: the file is not there, does not fit the network, or the network not into the GPU's memory.
+        InputError: the file is not there, or does not fit the network.
+        NoRoomError: the network does not fit into the GPU's memory.
     """
     path = weights.require()
     stat = path.stat()
     with on_loading(f"torchvision's {network}"):
-        return _load(network, str(path), stat.st_size, stat.st_mtime_ns, machine, tuple(options.items()))
+        return _load(
+            network, str(path), stat.st_size, stat.st_mtime_ns,
+            _has_epsilon_0(network, weights.digest), machine, tuple(options.items()),
+        )  # fmt: skip
 
 
-def _has_epsilon_0(network: str, path: Path) -> bool:
-    """Whether a file has published weights that torchvision runs without the epsilon of normalisation.
+def _has_epsilon_0(network: str, digest: str) -> bool:
+    """Whether these are published weights that torchvision runs without the epsilon of normalisation.
 
     They were trained so; torchvision sets it when it loads them itself.
+
+    Args:
+        digest: the first digits of the file's SHA-256; what the file is called does not matter.
     """
     if network not in _WITHOUT_EPSILON:
         return False
     models = require_package("torchvision.models", "encoders")
-    return path.name == Path(models.get_model_weights(network).COCO_V1.url).name
+    published = Path(models.get_model_weights(network).COCO_V1.url).stem  # NAME-DIGITS
+    return digest.startswith(published.rpartition("-")[2])
 
 
 @lru_cache(maxsize=8)
@@ -137,6 +145,7 @@ def _load(
     path: str,
     size_bytes: int,
     mtime_ns: int,
+    has_epsilon_0: bool,
     machine: Machine,
     options: tuple[tuple[str, Any], ...],
 ) -> Any:
@@ -144,7 +153,7 @@ def _load(
 
     models = require_package("torchvision.models", "encoders")
     model = models.get_model(network, weights=None, weights_backbone=None, **dict(options))
-    if _has_epsilon_0(network, Path(path)):
+    if has_epsilon_0:
         for layer in model.backbone.modules():
             if isinstance(layer, torch.nn.BatchNorm2d):
                 layer.eps = 0.0

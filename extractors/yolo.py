@@ -64,7 +64,8 @@ class YoloDetector(Detector):
 
     def check(self) -> None:
         """Raise InputError if ultralytics, or the file, is not there, or takes no other precision."""
-        check_yolo(self.weights, self.options.precision, "extract.boxes.yolo")
+        size = ("image_size_px", self.options.image_size_px)
+        check_yolo(self.weights, "detect", self.options.precision, "extract.boxes.yolo", size)
 
     def detect(self, images_rgb: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """Return what is in each image, the surest first.
@@ -113,7 +114,7 @@ def person_class(names: Mapping[int, str]) -> int | None:
     """Return the number of the class "person"; None if there is none. Classes without names are COCO's."""
     if all(_NO_NAME.fullmatch(name) for name in names.values()):
         return PERSON
-    return next((index for index, name in names.items() if name == "person"), None)
+    return next((index for index, name in names.items() if name.casefold() == "person"), None)
 
 
 def is_native(weights: Weights) -> bool:
@@ -125,13 +126,17 @@ def _is_native(path: Path) -> bool:
     return path.suffix == ".pt"
 
 
-def check_yolo(weights: Weights, precision: Precision, setting: str) -> None:
+def check_yolo(
+    weights: Weights, task: str, precision: Precision, setting: str, size: tuple[str, int]
+) -> None:
     """Raise InputError if ultralytics, the weights, or what runs their format is not there.
 
-    Also if it is an exported format, whose precision is its own, and another one is asked for.
+    Also if it is an exported format, whose precision is its own, and another one is asked for; and if it is
+    an ONNX file that is not of ultralytics, for another task, or of another size.
 
     Args:
         setting: where the options are in the configuration, for messages.
+        size: name and value of the setting of the longer side in pixels.
     """
     path = weights.require()
     import_ultralytics(weights.folder)
@@ -144,6 +149,27 @@ def check_yolo(weights: Weights, precision: Precision, setting: str) -> None:
         module, package = _RUNTIMES[path.suffix]
         if find_spec(module) is None:
             raise InputError(f"{path} needs {package}, which is not installed: pip install {package}")
+    if path.suffix == ".onnx":
+        _check_onnx(path, task, setting, size)
+
+
+def _check_onnx(path: Path, task: str, setting: str, size: tuple[str, int]) -> None:
+    onnxruntime = require_package("onnxruntime", "onnx")
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # whatever a file that is no network leads to
+        raise InputError(f"{path} cannot be loaded as an ONNX network: give another file") from error
+    found = session.get_modelmeta().custom_metadata_map.get("task")
+    if found is None:
+        raise InputError(
+            f"{path} is no export of ultralytics, and others cannot be read: export one with `yolo export`"
+        )
+    if found != task:
+        raise InputError(f"{path} is a network for {found}, but one for {task} is needed")
+    longer = max((side for side in session.get_inputs()[0].shape[2:] if isinstance(side, int)), default=None)
+    name, wanted = size
+    if longer not in (None, wanted):
+        raise InputError(f"{path} takes images of {longer} px alone: set {setting}.{name}={longer}")
 
 
 def import_ultralytics(folder: Path) -> Any:
@@ -217,7 +243,7 @@ def predict(
         options: further ones of ultralytics.
 
     Raises:
-        InputError: an image does not fit into the GPU's memory.
+        NoRoomError: an image does not fit into the GPU's memory.
     """
     device = machine.torch_device()
     # ultralytics takes arrays as OpenCV reads them: blue first

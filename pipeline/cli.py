@@ -19,6 +19,7 @@ from mulde.pipeline.cli_compare import ablate, compare
 from mulde.pipeline.cli_datasets import datasets
 from mulde.pipeline.cli_options import (
     EXIT_DONE,
+    EXIT_INTERRUPTED,
     EXIT_UNEXPECTED,
     EXIT_USAGE,
     common_options,
@@ -39,7 +40,8 @@ def main() -> None:
     try:
         code = cli(standalone_mode=False)
     except click.exceptions.Abort:
-        code = 130
+        stderr.print("mulde: interrupted; the same command goes on with what is not finished", markup=False)
+        code = EXIT_INTERRUPTED
     except click.ClickException as error:
         error.show()
         code = EXIT_USAGE

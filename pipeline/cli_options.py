@@ -16,7 +16,7 @@ from mulde.pipeline.console import set_up_logging, stderr
 if TYPE_CHECKING:
     from mulde.pipeline.run_folder import RunFolder
 
-EXIT_DONE, EXIT_UNEXPECTED, EXIT_USAGE, EXIT_SOME_FAILED = 0, 1, 2, 3
+EXIT_DONE, EXIT_UNEXPECTED, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 _FOLDER = click.Path(path_type=Path)
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import difflib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -259,7 +258,7 @@ class Config(Section):
     """Folder of the run; runs/<dataset>-<preset> if not given."""
     cache: Path = Path(".cache/mulde")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    workers: int | None = Field(default=None, ge=1)
     """Videos that are extracted at the same time."""
     seed: int = 0
     offline: bool = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from mulde.data.errors import InputError
 from mulde.pipeline.config import Config
 from mulde.pipeline.recipe import runs_networks
@@ -17,19 +19,20 @@ def check_device(device: str) -> None:
 
 
 def extraction_device(config: Config) -> str:
-    """Return "cpu", "cuda" or "cuda:N" where extraction runs networks; else what the user gave.
+    """Return "cpu", "cuda" or "cuda:N" where extraction runs networks; "cpu" where it runs none.
 
     Raises:
         InputError: there is no such GPU.
     """
-    return _resolve(config.device) if runs_networks(config.extract) else config.device
+    return _resolve(config.device) if runs_networks(config.extract) else "cpu"
 
 
 def extraction_workers(config: Config, device: str) -> int:
-    """Return how many videos to extract at the same time: as configured, by default few on a GPU."""
-    if "workers" in config.model_fields_set or not device.startswith("cuda"):
+    """Return how many videos to extract at the same time: as configured, or one a core, but few on a GPU."""
+    if config.workers is not None:
         return config.workers
-    return min(config.workers, _WORKERS_OF_A_GPU)
+    n_cores = os.cpu_count() or 1
+    return min(n_cores, _WORKERS_OF_A_GPU) if device.startswith("cuda") else n_cores
 
 
 def _resolve(device: str) -> str:

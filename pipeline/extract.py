@@ -7,9 +7,10 @@ import logging
 import os
 import time
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
@@ -21,9 +22,9 @@ from mulde.data.errors import InputError, VideoError
 from mulde.data.identity import identify
 from mulde.data.readers import FrameReader, open_frames, sample_frames
 from mulde.data.video import DecodeReport, Video
-from mulde.extractors.networks import signs_of_life
-from mulde.extractors.one_pass import OnePass
-from mulde.extractors.prefetch import frames_ahead, prefetched
+from mulde.extractors.networks import NoRoomError, signs_of_life
+from mulde.extractors.one_pass import OnePass, PreparedFrame
+from mulde.extractors.prefetch import prefetched
 from mulde.extractors.scene import SceneModel, learn_scene
 from mulde.extractors.weights import Weights
 from mulde.pipeline.config import Config, ExtractConfig
@@ -307,8 +308,10 @@ def _extract_missing(task: ExtractTask, cache: FeatureCache, cached: CachedVideo
         }
         one_pass = _one_pass(recipe, writers, cache, cached)
         stack.enter_context(signs_of_life(lambda: tick(len(seconds), reader.info.n_frames_claimed)))
-        prepared = map(one_pass.prepare, reader)
-        room = frames_ahead(reader.info) if task.works_ahead else 0
+        prepared: Iterator[PreparedFrame] = map(one_pass.prepare, reader)
+        first = list(islice(prepared, 2))  # of the very first there is no flow
+        prepared = chain(first, prepared)
+        room = _frames_ahead(first) if task.works_ahead else 0
         with prefetched(prepared, room) if room else nullcontext(prepared) as frames:
             for frame in frames:
                 one_pass.push(frame)
@@ -342,6 +345,12 @@ def _works_ahead(task: ExtractTask, workers: int) -> bool:
     return workers == 1 or task.device.startswith("cuda")
 
 
+def _frames_ahead(examples: Sequence[PreparedFrame]) -> int:
+    """Return how many frames like these may wait, 2 to 32."""
+    size_bytes = max((frame.size_bytes for frame in examples), default=0)
+    return min(max(2, _BYTES_AHEAD // max(1, size_bytes)), _MOST_FRAMES_AHEAD)
+
+
 def _fitting_scene(task: ExtractTask, reader: FrameReader) -> SceneModel:
     """Return the task's scene, or one learnt from the video alone if its frames have another size."""
     if (reader.info.width, reader.info.height) == task.scene.size:
@@ -368,7 +377,8 @@ def _look_up(job: Job, scenes: Scenes | None) -> Inventory:
     return Inventory(scenes, all_of(job.dataset.normal), all_of(job.dataset.test))
 
 
-_OF_ONE_VIDEO = (VideoError, WorkerStalledError, WorkerDiedError)
+_OF_ONE_VIDEO = (VideoError, WorkerStalledError, WorkerDiedError, NoRoomError)
+_BYTES_AHEAD, _MOST_FRAMES_AHEAD = 256 * 2**20, 32
 _UNKNOWN = StreamKey(BOXES, {})  # before its scene is learnt, a video's keys are not known
 
 

@@ -8,6 +8,7 @@ from mulde.pipeline import evaluate, score, train
 from mulde.pipeline.extract import Inventory, take_inventory
 from mulde.pipeline.imported import imported_inventory
 from mulde.pipeline.job import Job
+from mulde.pipeline.recipe import require_weights
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,13 @@ class PlannedStage:
 
 
 def make_plan(job: Job) -> list[PlannedStage]:
-    """Return a line a stage; nothing is decoded and nothing written."""
+    """Return a line a stage; nothing is decoded and nothing written.
+
+    Raises:
+        InputError: weights are not there.
+    """
+    if not job.is_imported:
+        require_weights(job.config.extract)  # their content is part of what is looked up
     inventory = imported_inventory(job) if job.is_imported else take_inventory(job)
     extract = _plan_extract(inventory)
     if job.is_imported:

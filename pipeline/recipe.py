@@ -141,6 +141,11 @@ def require_all(config: ExtractConfig, *, offline: bool) -> list[Weights]:
     return weights_of(config)
 
 
+def require_weights(config: ExtractConfig) -> None:
+    """Raise InputError if weights are not there; the text names them all, and the command that gets them."""
+    fetch([w.name for w in weights_of(config) if record_of(w.name)], config.weights_folder, offline=True)
+
+
 def runs_networks(config: ExtractConfig) -> bool:
     """Whether extraction with a configuration may run networks."""
     return build_recipe(config, _ANY_SCENE).may_run_networks

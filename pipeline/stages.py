@@ -13,7 +13,7 @@ from mulde.pipeline.extract import Inventory, extract, take_inventory
 from mulde.pipeline.imported import imported_inventory
 from mulde.pipeline.job import Job
 from mulde.pipeline.metrics_table import print_metrics
-from mulde.pipeline.score import score
+from mulde.pipeline.score import check_labels, score
 from mulde.pipeline.train import train
 
 _log = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ def run_stages(job: Job, stages: Sequence[str]) -> None:
     """
     check_device(job.config.device)
     inventory = _features(job, stages)
+    if "score" in stages:  # before a long training
+        check_labels(job.dataset.labels, [cached for cached in inventory.test if cached.is_complete])
     if "train" in stages:
         train(job, inventory)
     if "score" in stages:

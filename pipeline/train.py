@@ -149,7 +149,12 @@ def open_rows(
     name = extractor.name
     rows = CachedRows([cached.entries[name].path for cached in videos])
     if rows.shape[0] < _MIN_ROWS:
+        n_objects = sum(cached.entries[name].n_rows for cached in videos)
         way_out = "is there motion in them? Lower extract.boxes.windows.min_coverage or threshold"
+        if n_objects >= _MIN_ROWS:
+            way_out = (
+                f"none of {n_objects} objects could be measured, are they of other classes? Leave it out"
+            )
         if isinstance(extractor, FrameExtractor):
             way_out = f"lower extract.{name}.every_frames"
         raise InputError(

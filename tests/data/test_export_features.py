@@ -105,6 +105,21 @@ def test_plain_hdf5_that_every_library_reads(cache: Path, tmp_path: Path) -> Non
         file.visititems(check)
 
 
+def test_only_exports_are_written_over(cache: Path, tmp_path: Path) -> None:
+    notes, export = tmp_path / "notes.txt", tmp_path / "pose.h5"
+    notes.write_text("mine")
+    for _ in range(2):
+        assert export_stream(find_stream(cache, "pose"), export) == 3
+    other = tmp_path / "other.h5"
+    with h5py.File(other, "w") as file:
+        file["features"] = np.zeros(3)
+    for path in (notes, other):
+        before = path.read_bytes()
+        with pytest.raises(InputError, match=rf"{path.name} is there, and is no export of features"):
+            export_stream(find_stream(cache, "pose"), path)
+        assert path.read_bytes() == before
+
+
 def test_one_stream_has_to_be_named(cache: Path, tmp_path: Path) -> None:
     source = tmp_path / "a.npy"
     np.save(source, np.zeros((4, 3)))

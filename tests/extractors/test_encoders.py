@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -295,9 +296,16 @@ def test_batches_change_no_bit_on_a_processor(network: str, tmp_path: Path) -> N
 def test_working_ahead_changes_nothing(precision: Precision) -> None:
     plain = tiny_encoder(EncoderSettings(batch_size=2, seed=1234, precision=precision))
     ahead = replace(plain, machine=Machine(works_ahead=True))
+    threads = set()
+
+    def stack(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        threads.add(threading.current_thread().name)
+        return np.stack(pictures)
+
     for n_pictures in (0, 1, 2, 5, 40):
         pictures = [fit_image(picture, SPEC, "squash") for picture in PICTURES * 10][:n_pictures]
-        np.testing.assert_array_equal(ahead(pictures, np.stack), plain(pictures, np.stack))
+        np.testing.assert_array_equal(ahead(pictures, stack), plain(pictures, np.stack))
+    assert "ahead" in threads
 
 
 def test_error_while_pictures_are_made_ahead_is_raised() -> None:

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from mulde.data.errors import InputError
 from mulde.extractors import networks
-from mulde.extractors.networks import Machine, cut, on_loading, run_batches, signs_of_life
+from mulde.extractors.networks import Machine, NoRoomError, cut, on_loading, run_batches, signs_of_life
 
 
 @pytest.mark.parametrize(
@@ -53,12 +52,12 @@ def test_item_that_does_not_fit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
     def run(batch: Sequence[int]) -> list[int]:
         raise torch.cuda.OutOfMemoryError("no room")
 
-    with pytest.raises(InputError, match="huge does not fit into the GPU's memory, even for one item: give"):
+    with pytest.raises(NoRoomError, match="huge does not fit into the GPU's memory, even for one item: give"):
         run_batches(run, cut([1], 8), "huge")
 
 
 def test_network_that_does_not_fit_is_an_error() -> None:
-    with pytest.raises(InputError, match=r"vast does not fit .* run with --device cpu"), on_loading("vast"):
+    with pytest.raises(NoRoomError, match=r"vast does not fit .* run with --device cpu"), on_loading("vast"):
         raise torch.cuda.OutOfMemoryError("no room")
 
 

@@ -12,10 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows, join_rows
 from mulde.data.video import Frame
-from mulde.extractors.base import BoxFinder, Extractor, FrameExtractor, Moment, Objects, Preparation
-from mulde.extractors.one_pass import OnePass
+from mulde.extractors.base import (
+    BoxFinder,
+    Extractor,
+    FrameExtractor,
+    Moment,
+    Objects,
+    Preparation,
+    RgbFrame,
+)
+from mulde.extractors.one_pass import OnePass, PreparedFrame
 
 BLACK = np.zeros((4, 4, 3), np.uint8)
 
@@ -97,6 +106,55 @@ def run(n_frames: int, radii: Sequence[int], finder_radius: int = 0) -> tuple[li
         one_pass.push(one_pass.prepare(Frame(t, float(t), BLACK)))
     one_pass.finish()
     return [join_rows(out) for out in outs], join_rows(boxes)
+
+
+@dataclass(frozen=True)
+class Wrong(Around):
+    """Returns what it should not."""
+
+    kind: str = "row"
+
+    def describe(self, around: Sequence[int], centre: int, objects: Objects) -> NDArray[np.float32]:
+        rows = super().describe(around, centre, objects)
+        if not len(rows):
+            return rows
+        if self.kind == "row":
+            return rows[:-1]
+        if self.kind == "column":
+            return rows[:, :2]
+        if self.kind == "type":
+            return rows.astype(np.float64)  # type: ignore[return-value]
+        if self.kind == "list":
+            return rows.tolist()  # type: ignore[return-value]
+        rows[-1, 1] = np.nan if self.kind == "nan" else np.inf
+        return rows
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (
+            "row",
+            r"around returned float32 of shape \(0, 3\) for frame 1, .* float32 of shape \(1, 3\)",
+        ),
+        ("column", r"float32 of shape \(1, 2\)"),
+        ("type", r"float64 of shape \(1, 3\)"),
+        ("list", r"returned list for frame 1"),
+        ("nan", r"returned 1 rows for frame 1 that are infinite, or NaN in part"),
+        ("infinite", r"returned 1 rows for frame 1 that are infinite, or NaN in part"),
+    ],
+)
+def test_an_extractor_that_breaks_its_promise_is_named(kind: str, message: str) -> None:
+    one_pass = OnePass([(Wrong(kind=kind), lambda rows: None)], finder=EveryThird())
+    one_pass.push(one_pass.prepare(Frame(0, 0.0, BLACK)))
+    with pytest.raises(InputError, match=message):
+        one_pass.push(one_pass.prepare(Frame(1, 1.0, BLACK)))
+
+
+def test_what_a_prepared_frame_takes_is_known() -> None:
+    picture = np.zeros((4, 4, 3), np.uint8)
+    value = (picture, [picture, None], Objects(np.zeros((2, 4), np.float32), np.zeros((2, 1), np.float32)))
+    assert PreparedFrame(0, 0.0, {RgbFrame(): value}).size_bytes == 48 + 48 + 32 + 8
 
 
 def test_no_frame_emits_nothing() -> None:

@@ -12,7 +12,7 @@ from mulde.data.decoding import Tally, VideoInfo
 from mulde.data.errors import VideoError
 from mulde.data.readers import FrameReader
 from mulde.data.video import Frame
-from mulde.extractors.prefetch import frames_ahead, prefetched
+from mulde.extractors.prefetch import prefetched
 
 INFO = VideoInfo(width=8, height=6, fps=10.0, n_frames_claimed=None)
 
@@ -63,8 +63,3 @@ def test_no_more_frames_are_held_than_agreed() -> None:
         next(ahead)
         threading.Event().wait(0.2)
         assert len(made) == 6  # one taken, four that wait, one in hand
-
-
-@pytest.mark.parametrize(("width", "height", "room"), [(8, 6, 32), (1920, 1080, 10), (20_000, 20_000, 2)])
-def test_large_frames_are_fewer(width: int, height: int, room: int) -> None:
-    assert frames_ahead(VideoInfo(width, height, 10.0, None)) == room

@@ -140,6 +140,7 @@ def test_unknown_class_is_named(random_yolo: RandomYolo, machine: Machine, colou
     [
         (["person", "bicycle", "car"], [0, 1, 2]),
         (["car", "bicycle", "person"], [2, 1, 0]),
+        (["car", "bicycle", "Person"], [2, 1, 0]),
         (["car", "bicycle", "dog"], [3, 1, 2]),  # nothing is a person
         (["class0", "class1", "class2"], [0, 1, 2]),  # an export that lost its names
     ],
@@ -162,6 +163,38 @@ def test_precision_of_exported_weights_is_their_own(machine: Machine, tmp_path: 
         InputError, match=r"extract\.boxes\.yolo\.precision=bfloat16 does nothing for .*my\.onnx"
     ):
         YoloDetector(weights, YoloSettings(precision="bfloat16"), machine).check()
+
+
+def write_onnx(path: Path, **metadata: str) -> Path:
+    """Write a network that gives its input back, 416 px wide, with what an exporter says of it."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    shape, helper = [1, 3, 416, 416], onnx.helper
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "same", ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    helper.set_model_props(model, metadata)
+    onnx.save(model, str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({}, r"my\.onnx is no export of ultralytics.*`yolo export`"),
+        ({"task": "pose"}, "is a network for pose, but one for detect is needed"),
+        ({"task": "detect"}, r"takes images of 416 px alone: set extract\.boxes\.yolo\.image_size_px=416"),
+    ],
+)
+def test_onnx_that_would_find_nothing_is_refused(
+    machine: Machine, tmp_path: Path, metadata: dict[str, str], message: str
+) -> None:
+    pytest.importorskip("ultralytics")
+    weights = find_weights(str(write_onnx(tmp_path / "my.onnx", **metadata)), machine.weights_folder)
+    with pytest.raises(InputError, match=message):
+        YoloDetector(weights, YoloSettings(), machine).check()
+    if metadata == {"task": "detect"}:
+        YoloDetector(weights, YoloSettings(image_size_px=416), machine).check()
 
 
 @pytest.mark.parametrize("content", [b"", b"no network"])

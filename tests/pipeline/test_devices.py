@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mulde.data.errors import InputError
@@ -11,8 +13,10 @@ from mulde.pipeline.devices import check_device, extraction_device, extraction_w
 OBJECT = {"preset": "object"}
 
 
-def test_motion_alone_needs_no_device() -> None:
-    assert extraction_device(load_config()) == "auto"
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda:77"])
+def test_extraction_without_networks_runs_on_the_processor(device: str) -> None:
+    """Training may want the GPU all the same."""
+    assert extraction_device(load_config(options={"device": device})) == "cpu"
 
 
 def test_networks_run_on_what_there_is() -> None:
@@ -48,3 +52,8 @@ def test_workers_of_a_gpu_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 32)
     assert extraction_workers(load_config(), "cpu") == 32
     assert extraction_workers(load_config(), "cuda") == 4
+
+
+def test_default_of_workers_survives_a_file(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(load_config().to_yaml())
+    assert load_config(tmp_path / "config.yaml").workers is None
