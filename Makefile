@@ -11,7 +11,7 @@ demo: $(VENV)/installed
 	$(BIN)/mulde demo
 
 test: $(VENV)/installed-dev check
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from typing_extensions import Self
 
 from mulde.detector.calibration import LEAST_RANGE_NATS
-from mulde.detector.rows import RowSource, check_finite, iterate, measure, sample
+from mulde.detector.rows import ROWS_A_READ, RowSource, check_finite, iterate, measure, sample
 from mulde.detector.standardisation import ROWS_FOR_FIT, Standardisation
 from mulde.detector.store import Description, StoredModel, read_model, write_model
 
@@ -96,7 +96,11 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
         Raises:
             ValueError: X is no finite matrix or has other columns than the training features.
         """
-        return self._score(self._standardised(X))
+        x = self._standardised(X)
+        blocks = range(0, len(x), ROWS_A_READ)  # what is made on the way is many times larger than a row
+        return np.concatenate(
+            [np.empty(0), *(self._score(x[start : start + ROWS_A_READ]) for start in blocks)]
+        )
 
     def training_scores(
         self, X: ArrayLike | RowSource, *, groups: ArrayLike | None = None

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-_ROWS_A_READ = 65_536
+ROWS_A_READ = 65_536
 BLOCK_ROWS = 256
 """Neighbouring rows that are read together when rows are drawn at random: single rows would read 50×
 slower.
@@ -41,7 +41,7 @@ class Moments:
     """Largest absolute value."""
 
 
-def iterate(source: RowSource, n_rows: int = _ROWS_A_READ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def iterate(source: RowSource, n_rows: int = ROWS_A_READ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Yield (number of the first row, rows) until all are read."""
     for start in range(0, source.shape[0], n_rows):
         yield start, source.read(start, min(start + n_rows, source.shape[0]))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: each core has a process of its own
+
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
