@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -247,7 +248,7 @@ def predict(
     """
     device = machine.torch_device()
     # ultralytics takes arrays as OpenCV reads them: blue first
-    images = [np.ascontiguousarray(image[..., ::-1]) for image in images_rgb]
+    images = [cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR) for image in images_rgb]
 
     def run(batch: Sequence[NDArray[np.uint8]]) -> list[Any]:
         with _threads_kept(), mixed_precision(device, precision):
