@@ -46,7 +46,12 @@ def common_options(command: F) -> F:
                 "--protocol", metavar="NAME", help="Of the evaluation, such as mulde, unsmoothed or ai-vad."
             ),
             click.option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N."),
-            click.option("--workers", type=int, metavar="N", help="Videos extracted at a time. [all cores]"),
+            click.option(
+                "--workers",
+                type=int,
+                metavar="N",
+                help="Videos extracted at a time. [one a core, 4 on a GPU]",
+            ),
             click.option("--seed", type=int, metavar="N", help="Of all that is random."),
             click.option("--offline", is_flag=True, default=None, help="Fetch no weights."),
             click.option("--quiet", is_flag=True, help="Say only what went wrong, and the result."),

@@ -259,7 +259,7 @@ class Config(Section):
     cache: Path = Path(".cache/mulde")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     workers: int | None = Field(default=None, ge=1)
-    """Videos that are extracted at the same time."""
+    """Videos that are extracted at the same time; if not given one a core, but at most 4 on a GPU."""
     seed: int = 0
     offline: bool = False
     """Fetch nothing: missing weights end the run at once. MULDE_OFFLINE=1 in the environment does it too."""

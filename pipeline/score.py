@@ -79,7 +79,6 @@ def score(job: Job, inventory: Inventory) -> None:
             f"the model in {job.run.model} was made from other features or settings: run `mulde train` with "
             "the same options first"
         )
-    check_labels(job.dataset.labels, videos)
     score_videos(job.run, videos, job.config, wanted, job.dataset.labels)
 
 

@@ -27,7 +27,7 @@ def run_stages(job: Job, stages: Sequence[str]) -> None:
     """
     check_device(job.config.device)
     inventory = _features(job, stages)
-    if "score" in stages:  # before a long training
+    if "score" in stages:  # now, before a long training
         check_labels(job.dataset.labels, [cached for cached in inventory.test if cached.is_complete])
     if "train" in stages:
         train(job, inventory)
