@@ -1,0 +1,422 @@
+"""Stage extract: every stream of every video that is not in the cache, one decode pass a video."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from mulde.data.atomic import write_text
+from mulde.data.cache.store import Entry, FeatureCache, RowWriter, StreamKey
+from mulde.data.decode.readers import FrameReader, open_frames, sample_frames
+from mulde.data.errors import InputError, VideoError
+from mulde.data.identity import identify
+from mulde.data.video import DecodeReport, Video
+from mulde.extractors.networks.machine import NoRoomError, signs_of_life
+from mulde.extractors.networks.weights import Weights
+from mulde.extractors.one_pass import OnePass, PreparedFrame
+from mulde.extractors.prefetch import prefetched
+from mulde.extractors.scene import SceneModel, learn_scene
+from mulde.pipeline.cli.console import Bar
+from mulde.pipeline.config.sections import Config, ExtractConfig
+from mulde.pipeline.executors.local import Outcome, Tick, VideoPool, WorkerDiedError, WorkerStalledError
+from mulde.pipeline.features.devices import extraction_device, extraction_workers
+from mulde.pipeline.features.recipe import BOXES, Recipe, build_recipe, require_all
+from mulde.pipeline.features.scenes import Scenes, find_scenes, grey_of, group_by_scene, learn_scenes
+from mulde.pipeline.runs.folder import Failure, RunFolder
+from mulde.pipeline.runs.job import Job
+
+STAGE = "extract"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CachedVideo:
+    """A video and what the cache has of it."""
+
+    video: Video
+    keys: dict[str, StreamKey]
+    """Of every stream, boxes included."""
+    entries: dict[str, Entry]
+    """Of the streams that are there and up to date."""
+    is_stale: bool
+    """Whether something is there that was made from another file of this name."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing has to be extracted."""
+        return self.keys.keys() == self.entries.keys()
+
+    @property
+    def report(self) -> DecodeReport:
+        """What decoding found; only of a complete video."""
+        return next(iter(self.entries.values())).report  # one pass wrote them all, so they agree
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What the cache has of a data set."""
+
+    scenes: Scenes | None
+    """None where they have not been learnt; then nothing else is known either."""
+    normal: tuple[CachedVideo, ...]
+    test: tuple[CachedVideo, ...]
+
+    @property
+    def missing(self) -> tuple[CachedVideo, ...]:
+        """The videos that are not complete."""
+        return tuple(cached for cached in (*self.normal, *self.test) if not cached.is_complete)
+
+
+@dataclass(frozen=True)
+class ExtractTask:
+    """All that a worker needs to extract one video."""
+
+    video: Video
+    scene: SceneModel
+    config: ExtractConfig
+    cache_folder: Path
+    frames_per_second: float
+    wait: bool = False
+    """Whether to wait for another process that is extracting this video."""
+    n_tries: int = 1
+    device: str = "auto"
+    """What networks run on."""
+    works_ahead: bool = False
+    """Whether threads decode and prepare ahead while another runs networks; of use if a core, or a GPU, would
+    be idle."""
+
+
+@dataclass(frozen=True)
+class ExtractResult:
+    """What a worker did."""
+
+    status: Literal["done", "cached", "claimed"]
+    """"claimed": another process is at it."""
+    report: DecodeReport | None = None
+
+
+def take_inventory(job: Job) -> Inventory:
+    """Look up what the cache has; nothing is decoded and nothing written.
+
+    Raises:
+        InputError: a video's files cannot be read.
+    """
+    groups = group_by_scene(job.dataset.normal, job.dataset.test)
+    scenes = find_scenes(job.cache, groups, job.config.extract.scene)
+    return _look_up(job, scenes)
+
+
+def extract(job: Job) -> Inventory:
+    """Extract what is missing, and return what is there.
+
+    Videos that fail are recorded in the run; the others go on.
+
+    Raises:
+        InputError: the cache cannot be written, or no normal video can be read.
+    """
+    job.cache.require_writable()
+    weights = require_all(job.config.extract, offline=job.config.offline)
+    groups = group_by_scene(job.dataset.normal, job.dataset.test)
+    scenes = learn_scenes(job.cache, groups, job.config.extract.scene, job.frames_per_second)
+    inventory = _look_up(job, scenes)
+    record_weights(job.run, weights)
+    if not inventory.missing:
+        n_videos = len(inventory.normal) + len(inventory.test)
+        _log.info("extract: up to date, all %d videos are in the cache", n_videos)
+        job.run.record_failures(STAGE, [])
+        return inventory
+    extract_missing(inventory.missing, scenes, job.config, job.frames_per_second, job.run)
+    return _look_up(job, scenes)
+
+
+def usable(job: Job, videos: Sequence[CachedVideo], split: str) -> tuple[CachedVideo, ...]:
+    """Return the videos whose features are there, without those that failed.
+
+    Raises:
+        InputError: some were never extracted, or all failed.
+    """
+    failed = {failure.path: failure.reason for failure in job.run.failures() if failure.stage == STAGE}
+    complete = tuple(cached for cached in videos if cached.is_complete)
+    todo = [cached for cached in videos if not cached.is_complete and str(cached.video.path) not in failed]
+    if todo:
+        raise InputError(
+            f"features of {len(todo)} of {len(videos)} {split} videos are not in the cache, the first is "
+            f"{todo[0].video.name}: run `mulde extract` with the same options first"
+        )
+    if not complete:
+        raise InputError(f"no {split} video can be used: {failed[str(videos[0].video.path)]}")
+    return complete
+
+
+def extract_missing(
+    videos: Sequence[CachedVideo], scenes: Scenes, config: Config, frames_per_second: float, run: RunFolder
+) -> list[Failure]:
+    """Extract what is missing of at least one video in worker processes; record and return what failed.
+
+    Raises:
+        InputError: a video is of no known scene, or the device is not there.
+    """
+    device = extraction_device(config)
+    tasks = [
+        ExtractTask(
+            cached.video,
+            scenes.of(cached.video),
+            config.extract,
+            config.cache,
+            frames_per_second,
+            device=device,
+        )
+        for cached in videos
+    ]
+    return _run_tasks(tasks, extraction_workers(config, device), run)
+
+
+def _run_tasks(tasks: Sequence[ExtractTask], workers: int, run: RunFolder) -> list[Failure]:
+    """Extract videos in worker processes; record in the run what failed, and return it.
+
+    A worker that stalls or dies has its video tried once more, with PyAV. An error that is nobody's video's
+    is raised: a user's mistake at once, any other after the other videos are done.
+    """
+    failures: list[Failure] = []
+    unexpected: list[BaseException] = []
+    started = time.monotonic()
+    stall_seconds = tasks[0].config.stall_seconds
+    workers = min(workers, len(tasks))
+    n_done = n_frames = 0
+    with (
+        VideoPool(workers, stall_seconds, capacity=3 * len(tasks)) as pool,
+        Bar("extract", len(tasks), "videos") as bar,
+    ):
+
+        def show_rate() -> None:
+            rate = pool.n_frames_done / max(1e-9, time.monotonic() - started)
+            rate_text = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
+            bar.update(n_done, f"{rate_text} frames/s", pool.share_done)
+
+        for task in tasks:
+            pool.submit(extract_video, replace(task, works_ahead=_works_ahead(task, workers)))
+        for outcome in pool.outcomes(show_rate):
+            again = _try_again(outcome)
+            if again:
+                pool.submit(extract_video, again)
+                continue
+            n_done += 1
+            if outcome.error is not None:
+                failures.append(_failure(outcome))
+                if not isinstance(outcome.error, _OF_ONE_VIDEO):
+                    unexpected.append(outcome.error)
+            elif outcome.result is not None and outcome.result.report is not None:
+                n_frames += outcome.result.report.n_frames
+                _tell(outcome, n_done, len(tasks))
+    seconds = time.monotonic() - started
+    _log.info(
+        "extract: %d videos, %d frames in %.1f s (%.0f frames/s), %d failed",
+        len(tasks) - len(failures), n_frames, seconds, n_frames / seconds, len(failures),
+    )  # fmt: skip
+    run.record_failures(STAGE, failures)
+    if unexpected:
+        raise unexpected[0]
+    return failures
+
+
+def record_weights(run: RunFolder, weights: Sequence[Weights]) -> None:
+    """Write down which weights were used, and under which licence they are."""
+    path = run.folder / "weights.json"
+    if not weights:
+        path.unlink(missing_ok=True)  # of a run that was in this folder before
+        return
+    content = [
+        {"name": each.name, "file": str(each.path), "sha256": each.digest, "licence": each.licence}
+        for each in weights
+    ]
+    for each in weights:
+        _log.info("weights %s: licence %s", each.name, each.licence)
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def extract_video(task: ExtractTask, tick: Tick) -> ExtractResult:
+    """Extract the streams of one video that are missing; runs in a worker process.
+
+    Raises:
+        VideoError: the video cannot be read, or changed meanwhile.
+    """
+    cache = FeatureCache(task.cache_folder)
+    with cache.claim(task.video, wait=task.wait, on_wait=lambda: tick(0)) as is_ours:
+        if not is_ours:
+            return ExtractResult("claimed")
+        recipe = build_recipe(task.config, task.scene)
+        keys = recipe.keys(task.video.split_folder)
+        cached = look_up(cache, task.video, keys, task.frames_per_second)
+        if cached.is_complete:
+            return ExtractResult("cached", cached.report)
+        if recipe.may_run_networks:
+            # Before decord is: in a process that has decord, importing torch with CUDA brings in libnvblas,
+            # which takes over matrix products and crashes the first convolution.
+            import torch  # noqa: F401
+        return ExtractResult("done", _extract_missing(task, cache, cached, tick))
+
+
+def look_up(
+    cache: FeatureCache, video: Video, keys: dict[str, StreamKey], frames_per_second: float
+) -> CachedVideo:
+    """Return what the cache has of a video."""
+    found = {name: cache.find(key, video, frames_per_second) for name, key in keys.items()}
+    entries = {name: entry for name, entry in found.items() if entry}
+    is_stale = any(
+        name not in entries and cache.entry_path(key, video.name).exists() for name, key in keys.items()
+    )
+    return CachedVideo(video, keys, entries, is_stale)
+
+
+def _extract_missing(task: ExtractTask, cache: FeatureCache, cached: CachedVideo, tick: Tick) -> DecodeReport:
+    """Decode the video once and write what is missing of it."""
+    before = identify(task.video, with_digest=True)
+    missing = [name for name in cached.keys if name not in cached.entries]
+    seconds = array("d")
+    with (
+        open_frames(
+            task.video, decoder=task.config.decoder, frames_per_second=task.frames_per_second
+        ) as reader,
+        ExitStack() as stack,
+    ):
+        recipe = build_recipe(
+            task.config, _fitting_scene(task, reader), device=task.device, works_ahead=task.works_ahead
+        )
+        writers = {
+            name: stack.enter_context(
+                cache.writer(
+                    cached.keys[name],
+                    task.video,
+                    recipe.width_of(name),
+                    has_boxes=recipe.finder is not None,
+                    has_spans=recipe.finder is None,
+                    n_extra=recipe.n_extra_of(name),
+                )
+            )
+            for name in missing
+        }
+        one_pass = _one_pass(recipe, writers, cache, cached)
+        stack.enter_context(signs_of_life(lambda: tick(len(seconds), reader.info.n_frames_claimed)))
+        prepared: Iterator[PreparedFrame] = map(one_pass.prepare, reader)
+        first = list(islice(prepared, 2))  # of the very first there is no flow
+        prepared = chain(first, prepared)
+        room = _frames_ahead(first) if task.works_ahead else 0
+        with prefetched(prepared, room) if room else nullcontext(prepared) as frames:
+            for frame in frames:
+                one_pass.push(frame)
+                seconds.append(frame.seconds)
+                tick(len(seconds), reader.info.n_frames_claimed)
+        one_pass.finish()
+        report = reader.report
+        if identify(task.video, with_digest=False) != replace(before, digest=""):
+            raise VideoError(f"{task.video.path} changed while it was read: run extract again")
+        for writer in writers.values():
+            writer.commit(before, report, np.array(seconds))
+    return report
+
+
+def _one_pass(
+    recipe: Recipe, writers: Mapping[str, RowWriter], cache: FeatureCache, cached: CachedVideo
+) -> OnePass:
+    """Set up the pass for what is missing; boxes that are cached are not looked for again."""
+    extractors = [(e, writers[e.name].append) for e in recipe.extractors if e.name in writers]
+    if recipe.finder is None:
+        return OnePass(extractors)
+    if BOXES in writers:
+        return OnePass(extractors, finder=recipe.finder, emit_boxes=writers[BOXES].append)
+    return OnePass(extractors, known_objects=cache.read_in_order(cached.keys[BOXES], cached.video.name))
+
+
+def _works_ahead(task: ExtractTask, workers: int) -> bool:
+    """Whether a thread that decodes and prepares would find a core that is idle."""
+    if (os.cpu_count() or 1) == 1:
+        return False
+    return workers == 1 or task.device.startswith("cuda")
+
+
+def _frames_ahead(examples: Sequence[PreparedFrame]) -> int:
+    """Return how many frames like these may wait, 2 to 32."""
+    size_bytes = max((frame.size_bytes for frame in examples), default=0)
+    return min(max(2, _BYTES_AHEAD // max(1, size_bytes)), _MOST_FRAMES_AHEAD)
+
+
+def _fitting_scene(task: ExtractTask, reader: FrameReader) -> SceneModel:
+    """Return the task's scene, or one learnt from the video alone if its frames have another size."""
+    if (reader.info.width, reader.info.height) == task.scene.size:
+        return task.scene
+    settings = task.config.scene
+    greys = sample_frames(task.video, settings.n_samples, grey_of, frames_per_second=task.frames_per_second)
+    return learn_scene(greys, settings)
+
+
+def _look_up(job: Job, scenes: Scenes | None) -> Inventory:
+    def all_of(videos: Sequence[Video]) -> tuple[CachedVideo, ...]:
+        if scenes is None:
+            return tuple(CachedVideo(video, {BOXES: _UNKNOWN}, {}, is_stale=False) for video in videos)
+        return tuple(
+            look_up(
+                job.cache,
+                video,
+                build_recipe(job.config.extract, scenes.of(video)).keys(video.split_folder),
+                job.frames_per_second,
+            )
+            for video in videos
+        )
+
+    return Inventory(scenes, all_of(job.dataset.normal), all_of(job.dataset.test))
+
+
+_OF_ONE_VIDEO = (VideoError, WorkerStalledError, WorkerDiedError, NoRoomError)
+_BYTES_AHEAD, _MOST_FRAMES_AHEAD = 256 * 2**20, 32
+_UNKNOWN = StreamKey(BOXES, {})  # before its scene is learnt, a video's keys are not known
+
+
+def _try_again(outcome: Outcome[ExtractTask, ExtractResult]) -> ExtractTask | None:
+    task = outcome.task
+    if outcome.result is not None and outcome.result.status == "claimed":
+        return replace(task, wait=True)  # last in the queue: the others come first
+    if isinstance(outcome.error, WorkerStalledError | WorkerDiedError) and task.n_tries == 1:
+        _log.warning("%s: %s; trying once more with PyAV", task.video.path, outcome.error)
+        config = task.config.model_copy(update={"decoder": "pyav"})
+        return replace(task, config=config, n_tries=2)
+    return None
+
+
+def _failure(outcome: Outcome[ExtractTask, ExtractResult]) -> Failure:
+    error, video = outcome.error, outcome.task.video
+    reason = str(error)
+    if not isinstance(error, VideoError):
+        reason = f"{video.path}: {type(error).__name__}: {error}"
+    if isinstance(error, InputError) and not isinstance(error, VideoError):
+        raise error  # a mistake in the configuration, which the other videos would meet too
+    if not isinstance(error, _OF_ONE_VIDEO):
+        _log.error("unexpected error in a worker", exc_info=error)
+    _log.error("failed: %s", reason)
+    return Failure(video.name, STAGE, reason, str(video.path))
+
+
+def _tell(outcome: Outcome[ExtractTask, ExtractResult], n_done: int, n_all: int) -> None:
+    assert outcome.result is not None and outcome.result.report is not None
+    report = outcome.result.report
+    _log.info(
+        "extract %d/%d %s: %d frames in %.1f s (%s)",
+        n_done, n_all, outcome.task.video.name, report.n_frames, outcome.seconds, report.backend,
+    )  # fmt: skip
+    for warning in report.warnings:
+        _log.warning("%s: %s", outcome.task.video.path, warning)
+    if (report.width, report.height) != outcome.task.scene.size:
+        _log.warning(
+            "%s: frames of %dx%d, the scene has %dx%d: its background was learnt from this video alone",
+            outcome.task.video.path, report.width, report.height, *outcome.task.scene.size,
+        )  # fmt: skip

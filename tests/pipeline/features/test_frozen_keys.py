@@ -1,0 +1,68 @@
+"""Cache keys of four configurations, frozen: code that moves must not have features made again.
+
+A key that changes on purpose (a code version, a setting) is changed here in the same commit, which says why.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mulde.data.cache.store import StreamKey
+from mulde.extractors.scene import SceneModel
+from mulde.pipeline.config.sections import load_config
+from mulde.pipeline.features.recipe import build_recipe
+
+SCENE = SceneModel(np.full((48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
+CONFIGURATIONS = {
+    "motion": ("extract.streams=[velocity,direction,stillness,hog]",),
+    "object with local weights": (
+        "preset=object",
+        "extract.boxes.yolo.weights=WEIGHTS",
+        "extract.pose.weights=WEIGHTS",
+        "extract.appearance.encoder=torchvision/mobilenet_v2",
+        "extract.appearance.weights=WEIGHTS",
+    ),
+    "frame with random weights": (
+        "preset=frame",
+        "extract.clip.encoder=torchvision/s3d",
+        "extract.clip.weights=random",
+    ),
+}
+FROZEN = {
+    "motion": {
+        "boxes": "c8b10dff0966",
+        "velocity": "e5570803deaa",
+        "direction": "92793bb1b1c4",
+        "stillness": "b8fe23775c71",
+        "hog": "2c5e924749fb",
+    },
+    "object with local weights": {
+        "boxes": "ab368ac85f44",
+        "velocity": "b816a68948b8",
+        "pose": "e827020686a5",
+        "appearance": "66c1e7ea556a",
+    },
+    "frame with random weights": {"clip": "4a0b15e78524"},
+    "imported": {"imported": "eded44eda3eb"},
+}
+
+
+def keys(*overrides: str) -> dict[str, str]:
+    recipe = build_recipe(load_config(overrides=list(overrides)).extract, SCENE)
+    return {name: key.key for name, key in recipe.keys(Path("/videos")).items()}
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+def test_keys_are_what_they_were(configuration: str, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pt"
+    weights.write_bytes(b"the same bytes everywhere")
+    overrides = [text.replace("WEIGHTS", str(weights)) for text in CONFIGURATIONS[configuration]]
+    assert keys(*overrides) == FROZEN[configuration]
+
+
+def test_key_of_imported_features_is_what_it_was() -> None:
+    key = StreamKey("imported", {"name": "tracks", "is_of_objects": True})
+    assert key.key == FROZEN["imported"]["imported"]
