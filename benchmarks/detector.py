@@ -112,7 +112,12 @@ class Ours:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             self.step()
-        return graph.replay
+
+        def replay() -> None:
+            graph.replay()
+
+        self.graph, replay.owner = graph, self  # type: ignore[attr-defined]  # what it reads and writes
+        return replay
 
     @torch.no_grad()
     def score(self, x: Tensor) -> Tensor:

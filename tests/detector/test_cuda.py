@@ -38,7 +38,7 @@ def test_scores_are_those_of_a_processor(normal_rows: np.ndarray, tmp_path: Path
 
 def test_the_default_tells_outliers_apart(normal_rows: np.ndarray) -> None:
     fitted = MULDE(random_state=0, device="cuda", max_steps=200).fit(normal_rows)
-    far = normal_rows + [8, 80, 0.8]
+    far = normal_rows + np.array([8, 80, 0.8])
     assert (fitted.anomaly_score(far).min()) > np.quantile(fitted.anomaly_score(normal_rows), 0.99)
 
 
