@@ -17,10 +17,10 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from mulde.data.labels.regions import Regions
-from mulde.pipeline.config.sections import EvaluateConfig
 from mulde.pipeline.metrics.bootstrap import bootstrap
 from mulde.pipeline.metrics.measure import VideoScores, evaluate_frames
 from mulde.pipeline.metrics.regions import RegionVideo, rbdc, tbdc
+from mulde.pipeline.metrics.settings import EvaluateConfig
 
 
 def main() -> None:

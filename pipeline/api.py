@@ -14,10 +14,11 @@ from mulde.data.layouts.find_videos import find_videos
 from mulde.data.video import Video
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.features.devices import check_device
+from mulde.pipeline.features.inventory import STAGE, CachedVideo, look_up
 from mulde.pipeline.features.recipe import build_recipe, require_all
 from mulde.pipeline.models.model import read_manifest, read_scenes
 from mulde.pipeline.runs.folder import Failure, RunFolder
-from mulde.pipeline.stages.extract import STAGE, CachedVideo, extract_missing, look_up, record_weights
+from mulde.pipeline.stages.extract import extract_missing, record_weights
 from mulde.pipeline.stages.score import score_videos
 from mulde.pipeline.stages.train import STAGE as TRAIN_STAGE
 

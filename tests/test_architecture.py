@@ -62,6 +62,53 @@ def test_imports_point_one_way(folder: str) -> None:
             assert top not in FORBIDDEN_LIBRARIES[folder], f"{path} imports {name}"
 
 
+def circles(arrows: dict[str, set[str]]) -> list[set[str]]:
+    """Give the sets of nodes that reach each other."""
+    reached: dict[str, set[str]] = {}
+    for start in arrows:
+        seen: set[str] = set()
+        todo = list(arrows[start])
+        while todo:
+            node = todo.pop()
+            if node not in seen:
+                seen.add(node)
+                todo += arrows.get(node, ())
+        reached[start] = seen
+    return [{b for b in reached[a] if a in reached.get(b, ())} for a in sorted(arrows) if a in reached[a]]
+
+
+@pytest.mark.parametrize("arrows, expected", [
+    ({}, []),
+    ({"a": {"b"}, "b": set()}, []),
+    ({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}, [{"a", "b", "c"}] * 3),
+])  # fmt: skip
+def test_circles_are_found(arrows: dict[str, set[str]], expected: list[set[str]]) -> None:
+    assert circles(arrows) == expected
+
+
+def all_arrows() -> dict[str, set[str]]:
+    modules = {name: path for folder in MAY_IMPORT for name, path in modules_of(folder).items()}
+    return {name: {n for n in imports_of(path) if n in modules} - {name} for name, path in modules.items()}
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    assert circles(all_arrows()) == []
+
+
+def room(module: str) -> str:
+    """The sub-folder of a module, or the module itself where it stands in a top-level folder."""
+    parts = module.split(".")
+    return ".".join(parts[:3])
+
+
+def test_no_arrow_runs_up_between_rooms() -> None:
+    rooms: dict[str, set[str]] = {}
+    for module, targets in all_arrows().items():
+        rooms.setdefault(room(module), set()).update({room(t) for t in targets} - {room(module)})
+    packages = {"mulde", *(f"mulde.{folder}" for folder in MAY_IMPORT)}
+    assert circles({a: targets - packages for a, targets in rooms.items() if a not in packages}) == []
+
+
 def test_every_folder_is_packaged() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     there = {

@@ -18,9 +18,9 @@ from mulde.data.cache.entries import (
     read_entry,
     verify_entry,
 )
+from mulde.data.cache.keys import STAGING, import_claim
 from mulde.data.cache.store import LOCKS, FeatureCache, is_locked
 from mulde.data.errors import VideoError
-from mulde.data.exchange.imports import STAGING, import_claim
 from mulde.data.identity import is_unchanged
 from mulde.data.video import Video
 

@@ -15,6 +15,7 @@ from uuid import uuid4
 import numpy as np
 
 from mulde.data.cache.entries import DESCRIPTION, IMPORTED, StreamFolder, list_streams
+from mulde.data.cache.keys import STAGING, import_claim
 from mulde.data.cache.store import FeatureCache, StreamKey, write_description, write_rows
 from mulde.data.decode.readers import FRAMES_PER_SECOND
 from mulde.data.errors import InputError
@@ -22,8 +23,6 @@ from mulde.data.exchange.sources import ForeignSource, ForeignVideo, read_foreig
 from mulde.data.identity import SourceIdentity, identify_file
 from mulde.data.video import DecodeReport
 
-STAGING = ".import-"
-"""Begins the name of a folder in the cache in which an import is being put together."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -178,11 +177,6 @@ def _put_in_place(request: ImportRequest, cache: Path, staging: Path, key: Strea
         if other != place:
             shutil.rmtree(other)
     return False
-
-
-def import_claim(stream: str, split: str) -> tuple[str, str]:
-    """Return what `FeatureCache.claim_name` takes for a stream of an imported split."""
-    return f"{STAGING}{stream}", split
 
 
 def list_imported(cache: Path, split: str | None = None) -> list[ImportedSplit]:

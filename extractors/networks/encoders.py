@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
 from mulde.extractors.networks.images import ImageSpec, to_network
+from mulde.extractors.networks.library import Library
 from mulde.extractors.networks.machine import Machine, cut, mixed_precision, on_loading, run_batches
-from mulde.extractors.networks.weights import Weights, WeightsRecord, find_weights, record_of
+from mulde.extractors.networks.weights import Weights, find_weights, record_of
 from mulde.extractors.prefetch import prefetched
 from mulde.extractors.settings import EncoderSettings
 
@@ -37,52 +37,6 @@ _MOST_AT_A_TIME = {"float32": 1, "bfloat16": 4, "float16": 4}
 batches of 32; in bfloat16 it takes 9 ms in batches of 4."""
 _BATCHES_AHEAD = 2
 _log = logging.getLogger(__name__)
-
-
-class Library(ABC):
-    """A package of networks; those that are known are in `mulde.extractors.networks.libraries`."""
-
-    default_tag: ClassVar[str] = ""
-    """Of the weights that a network is best known with; empty where they bear the network's name alone."""
-
-    @abstractmethod
-    def names(self) -> list[str]:
-        """Return the networks it has.
-
-        Raises:
-            InputError: the package is not installed.
-        """
-
-    @abstractmethod
-    def image_spec(self, name: str, tag: str) -> ImageSpec:
-        """Return what pictures the network wants; `tag` names the published weights, or "default"."""
-
-    @abstractmethod
-    def build(self, name: str, path: Path | None) -> tuple[torch.nn.Module, int]:
-        """Return a network that gives (n, D) for (n, 3, [T,] h, w), and D; on the CPU.
-
-        Args:
-            path: its weights; None leaves them random.
-
-        Raises:
-            InputError: the file does not fit.
-        """
-
-    @abstractmethod
-    def tags(self, name: str) -> list[str]:
-        """Return the names under which weights of a network were published."""
-
-    @abstractmethod
-    def record(self, name: str, tag: str) -> WeightsRecord | None:
-        """Return where published weights are; None if there are none of that name."""
-
-    def check_name(self, name: str) -> None:
-        """Raise InputError with the reason if a network of the package cannot be had."""
-        return
-
-    def check_length(self, name: str, length_frames: int) -> None:
-        """Raise InputError if the network takes no clips of that length."""
-        return
 
 
 @dataclass(frozen=True)

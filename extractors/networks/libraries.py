@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from mulde.data.errors import InputError, require_package
-from mulde.extractors.networks.encoders import Library
+from mulde.extractors.networks.catalogue import Task, WeightsRecord
 from mulde.extractors.networks.images import ImageSpec
-from mulde.extractors.networks.weights import Task, WeightsRecord
+from mulde.extractors.networks.library import Library
 
 if TYPE_CHECKING:
     import torch

@@ -14,9 +14,9 @@ from rich.table import Table
 
 from mulde.data.errors import InputError
 from mulde.detector.settings import AggregationKind
-from mulde.pipeline.cli.console import log_to_file, set_up_logging, stdout
 from mulde.pipeline.cli.options import common_options, conclude, configure
 from mulde.pipeline.config.sections import Config
+from mulde.pipeline.console import log_to_file, set_up_logging, stdout
 
 if TYPE_CHECKING:
     from mulde.pipeline.experiments.ablate import Grid, Result
@@ -70,7 +70,7 @@ def ablate(streams: str | None, densities: str, aggregations: str | None, seeds:
     """
     from mulde.pipeline.experiments.ablate import ablate as compute
     from mulde.pipeline.experiments.ablate import table_path, treatment_text
-    from mulde.pipeline.runs.job import open_job, tell_notes
+    from mulde.pipeline.open_job import open_job, tell_notes
 
     groups = [tuple(_parts(group, "+")) for group in _parts(streams)] if streams else []
     if groups:

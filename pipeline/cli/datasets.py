@@ -11,7 +11,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from mulde.pipeline.cli.console import Bar, set_up_logging, stdout
+from mulde.pipeline.console import Bar, set_up_logging, stdout
 
 if TYPE_CHECKING:
     from mulde.data.layouts.examine import DatasetFacts, SplitFacts

@@ -10,7 +10,7 @@ from pathlib import Path
 from mulde.data.atomic import write_text
 from mulde.data.errors import InputError
 from mulde.data.rendered.render import render_scene
-from mulde.pipeline.cli.console import Bar
+from mulde.pipeline.console import Bar
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,6 @@ from rich.table import Table
 from mulde.data.errors import InputError
 from mulde.pipeline.cli.cache import cache
 from mulde.pipeline.cli.compare import ablate, compare
-from mulde.pipeline.cli.console import log_to_file, set_up_logging, stderr, stdout
 from mulde.pipeline.cli.datasets import datasets
 from mulde.pipeline.cli.options import (
     EXIT_DONE,
@@ -28,6 +27,7 @@ from mulde.pipeline.cli.options import (
     configure,
 )
 from mulde.pipeline.cli.weights import weights
+from mulde.pipeline.console import log_to_file, set_up_logging, stderr, stdout
 
 _FOLDER = click.Path(path_type=Path)
 
@@ -121,7 +121,7 @@ def report(**options: Any) -> int:
 @common_options
 def plan(**options: Any) -> int:
     """Show what `run` would do: videos to do, cached and stale by stage; nothing is done."""
-    from mulde.pipeline.runs.job import open_job, tell_notes
+    from mulde.pipeline.open_job import open_job, tell_notes
     from mulde.pipeline.stages.plan import make_plan
 
     job = open_job(configure(options))
@@ -174,7 +174,7 @@ def doctor() -> int:
 
 def _with_job(options: dict[str, Any], stages: Sequence[str]) -> int:
     """Run stages in order, print what came out, and return the exit code."""
-    from mulde.pipeline.runs.job import open_job, tell_notes
+    from mulde.pipeline.open_job import open_job, tell_notes
     from mulde.pipeline.stages.run import run_stages
 
     config = configure(options)

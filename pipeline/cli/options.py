@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mulde.data.errors import InputError
-from mulde.pipeline.cli.console import set_up_logging, stderr
 from mulde.pipeline.config.sections import PRESETS, Config, load_config
+from mulde.pipeline.console import set_up_logging, stderr
 
 if TYPE_CHECKING:
     from mulde.pipeline.runs.folder import RunFolder

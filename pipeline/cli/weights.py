@@ -9,8 +9,9 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from mulde.extractors.networks.weights import CATALOGUE, WEIGHTS_FOLDER, fetch, find_weights
-from mulde.pipeline.cli.console import set_up_logging, stdout
+from mulde.extractors.networks.catalogue import CATALOGUE
+from mulde.extractors.networks.weights import WEIGHTS_FOLDER, fetch, find_weights
+from mulde.pipeline.console import set_up_logging, stdout
 
 _CACHE = click.option(
     "--cache",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mulde.data.errors import InputError
 from mulde.detector.settings import (
@@ -35,6 +35,8 @@ from mulde.extractors.settings import (
     StillnessSettings,
     VelocitySettings,
 )
+from mulde.pipeline.metrics.settings import EvaluateConfig
+from mulde.pipeline.section import Section
 
 _Width = Annotated[int, Field(ge=1)]
 _MAY_BE_NONE = ("max_steps", "minutes", "ema_decay", "patience")
@@ -53,12 +55,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     # the paper's frame-centric setup: clips of whole frames, described by a video network
     "frame": {"extract": {"streams": ["clip"]}},
 }
-
-
-class Section(BaseModel):
-    """A group of settings; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class DataConfig(Section):
@@ -213,27 +209,6 @@ class ScoreConfig(Section):
     """Smooth over the past only, as live footage demands."""
     log_tail: bool = True
     """Let fused scores grow only logarithmically beyond the training range, before they are smoothed."""
-
-
-class EvaluateConfig(Section):
-    """From scores and labels to metrics."""
-
-    protocol: str = "mulde"
-    """What is done to the scores before they are measured; see `mulde.pipeline.metrics.protocols`."""
-    n_resamples: int = Field(1000, ge=0)
-    """Of the bootstrap over videos behind the intervals; 0 leaves them out."""
-    event_min_share: float = Field(0.0, ge=0, le=1)
-    """Part of an event's frames that must be flagged for it to be found; at least one frame must be."""
-    false_alarms_per_hour: tuple[Annotated[float, Field(ge=0)], ...] = Field((1, 5, 20, 60), min_length=1)
-    """Rates at which the table of events is read."""
-
-    @field_validator("protocol")
-    @classmethod
-    def _known_protocol(cls, name: str) -> str:
-        from mulde.pipeline.metrics.protocols import find_protocol  # only here, for it imports numpy
-
-        find_protocol(name)
-        return name
 
 
 class ReportConfig(Section):

@@ -27,16 +27,17 @@ from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows, is_without_measurement
 from mulde.data.labels.labels import Labels
 from mulde.detector import Calibration, smooth
-from mulde.pipeline.cli.console import Bar
 from mulde.pipeline.config.sections import DetectorConfig
+from mulde.pipeline.console import Bar
 from mulde.pipeline.features.imported import imported_inventory
+from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable
 from mulde.pipeline.metrics.bootstrap import Interval, bootstrap
 from mulde.pipeline.metrics.frames import macro_auc, micro_auc
 from mulde.pipeline.metrics.protocols import find_protocol
 from mulde.pipeline.metrics.video_scores import VideoScores
 from mulde.pipeline.runs.job import Job
 from mulde.pipeline.stages.evaluate import apply_protocol, configured_smoothing, scenes_of
-from mulde.pipeline.stages.extract import CachedVideo, Inventory, extract, usable
+from mulde.pipeline.stages.extract import extract
 from mulde.pipeline.stages.score import fuse_streams, is_of_objects
 from mulde.pipeline.stages.train import StreamRows, build_detector, describe_streams, fit_stream, open_rows
 

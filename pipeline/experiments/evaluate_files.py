@@ -12,12 +12,12 @@ from mulde.data.errors import InputError
 from mulde.data.labels.files import read_labels
 from mulde.data.labels.labels import Labels
 from mulde.data.layouts.catalogue import open_dataset
-from mulde.pipeline.cli.console import stdout
-from mulde.pipeline.cli.metrics_table import print_metrics
 from mulde.pipeline.config.sections import Config
+from mulde.pipeline.console import stdout
 from mulde.pipeline.metrics.measure import Metrics, VideoScores, evaluate_frames
 from mulde.pipeline.metrics.protocols import find_protocol
 from mulde.pipeline.metrics.score_files import ScoreFile, read_score_files
+from mulde.pipeline.metrics_table import print_metrics
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.stages.evaluate import apply_protocol
 

@@ -19,11 +19,10 @@ from mulde.data.labels.labels import Labels
 from mulde.data.layouts.dataset import Dataset
 from mulde.data.video import Video
 from mulde.pipeline.config.sections import Config
+from mulde.pipeline.features.inventory import STAGE, CachedVideo, Inventory
 from mulde.pipeline.features.scenes import Scenes
 from mulde.pipeline.runs.job import Job
-from mulde.pipeline.stages.extract import CachedVideo, Inventory
 
-STAGE = "extract"
 _log = logging.getLogger(__name__)
 
 

@@ -17,7 +17,7 @@ from mulde.data.video import Frame, Video
 from mulde.extractors.images import to_grey
 from mulde.extractors.scene import CODE_VERSION, SceneModel, learn_scene
 from mulde.extractors.settings import SceneSettings
-from mulde.pipeline.cli.console import Bar
+from mulde.pipeline.console import Bar
 
 SCENES = "scene"
 """Name of the cached product."""

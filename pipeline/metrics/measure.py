@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mulde.pipeline.config.sections import EvaluateConfig
 from mulde.pipeline.metrics.bootstrap import FEW_VIDEOS, LEVEL, Statistic, Weights, bootstrap
 from mulde.pipeline.metrics.events import EventTable, event_curve
 from mulde.pipeline.metrics.frames import FrameStatistics, by_scene, roc_curve, video_auc
 from mulde.pipeline.metrics.protocols import UNSMOOTHED, Treatment
 from mulde.pipeline.metrics.records import TEXTS, Counts, Metric, Metrics, SceneMetrics, VideoMetrics
 from mulde.pipeline.metrics.regions import RegionVideo, has_tracks, rbdc, tbdc
+from mulde.pipeline.metrics.settings import EvaluateConfig
 from mulde.pipeline.metrics.video_scores import VideoScores
 
 __all__ = [

@@ -11,11 +11,12 @@ from mulde.data.atomic import write_text
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError
 from mulde.data.labels.labels import Labels
-from mulde.pipeline.config.sections import EvaluateConfig, ScoreConfig
+from mulde.pipeline.config.sections import ScoreConfig
+from mulde.pipeline.features.inventory import Inventory
 from mulde.pipeline.metrics.measure import CODE_VERSION, Metrics, VideoScores, evaluate_frames
 from mulde.pipeline.metrics.protocols import Smoothing, find_protocol
+from mulde.pipeline.metrics.settings import EvaluateConfig
 from mulde.pipeline.runs.job import Job
-from mulde.pipeline.stages.extract import Inventory
 from mulde.pipeline.stages.region_labels import read_region_videos
 from mulde.pipeline.stages.score import STAGE as SCORE_STAGE
 from mulde.pipeline.stages.score import ScoredVideo, current_fingerprint, is_current, read_scores

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from mulde.data.atomic import write_text
-from mulde.data.cache.store import Entry, FeatureCache, RowWriter, StreamKey
+from mulde.data.cache.store import FeatureCache, RowWriter
 from mulde.data.decode.readers import FrameReader, open_frames, sample_frames
 from mulde.data.errors import InputError, VideoError
 from mulde.data.identity import identify
@@ -27,55 +27,17 @@ from mulde.extractors.networks.weights import Weights
 from mulde.extractors.one_pass import OnePass, PreparedFrame
 from mulde.extractors.prefetch import prefetched
 from mulde.extractors.scene import SceneModel, learn_scene
-from mulde.pipeline.cli.console import Bar
 from mulde.pipeline.config.sections import Config, ExtractConfig
+from mulde.pipeline.console import Bar
 from mulde.pipeline.executors.local import Outcome, Tick, VideoPool, WorkerDiedError, WorkerStalledError
 from mulde.pipeline.features.devices import extraction_device, extraction_workers
+from mulde.pipeline.features.inventory import STAGE, CachedVideo, Inventory, look_up, look_up_all
 from mulde.pipeline.features.recipe import BOXES, Recipe, build_recipe, require_all
-from mulde.pipeline.features.scenes import Scenes, find_scenes, grey_of, group_by_scene, learn_scenes
+from mulde.pipeline.features.scenes import Scenes, grey_of, group_by_scene, learn_scenes
 from mulde.pipeline.runs.folder import Failure, RunFolder
 from mulde.pipeline.runs.job import Job
 
-STAGE = "extract"
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class CachedVideo:
-    """A video and what the cache has of it."""
-
-    video: Video
-    keys: dict[str, StreamKey]
-    """Of every stream, boxes included."""
-    entries: dict[str, Entry]
-    """Of the streams that are there and up to date."""
-    is_stale: bool
-    """Whether something is there that was made from another file of this name."""
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing has to be extracted."""
-        return self.keys.keys() == self.entries.keys()
-
-    @property
-    def report(self) -> DecodeReport:
-        """What decoding found; only of a complete video."""
-        return next(iter(self.entries.values())).report  # one pass wrote them all, so they agree
-
-
-@dataclass(frozen=True)
-class Inventory:
-    """What the cache has of a data set."""
-
-    scenes: Scenes | None
-    """None where they have not been learnt; then nothing else is known either."""
-    normal: tuple[CachedVideo, ...]
-    test: tuple[CachedVideo, ...]
-
-    @property
-    def missing(self) -> tuple[CachedVideo, ...]:
-        """The videos that are not complete."""
-        return tuple(cached for cached in (*self.normal, *self.test) if not cached.is_complete)
 
 
 @dataclass(frozen=True)
@@ -106,17 +68,6 @@ class ExtractResult:
     report: DecodeReport | None = None
 
 
-def take_inventory(job: Job) -> Inventory:
-    """Look up what the cache has; nothing is decoded and nothing written.
-
-    Raises:
-        InputError: a video's files cannot be read.
-    """
-    groups = group_by_scene(job.dataset.normal, job.dataset.test)
-    scenes = find_scenes(job.cache, groups, job.config.extract.scene)
-    return _look_up(job, scenes)
-
-
 def extract(job: Job) -> Inventory:
     """Extract what is missing, and return what is there.
 
@@ -129,7 +80,7 @@ def extract(job: Job) -> Inventory:
     weights = require_all(job.config.extract, offline=job.config.offline)
     groups = group_by_scene(job.dataset.normal, job.dataset.test)
     scenes = learn_scenes(job.cache, groups, job.config.extract.scene, job.frames_per_second)
-    inventory = _look_up(job, scenes)
+    inventory = look_up_all(job, scenes)
     record_weights(job.run, weights)
     if not inventory.missing:
         n_videos = len(inventory.normal) + len(inventory.test)
@@ -137,26 +88,7 @@ def extract(job: Job) -> Inventory:
         job.run.record_failures(STAGE, [])
         return inventory
     extract_missing(inventory.missing, scenes, job.config, job.frames_per_second, job.run)
-    return _look_up(job, scenes)
-
-
-def usable(job: Job, videos: Sequence[CachedVideo], split: str) -> tuple[CachedVideo, ...]:
-    """Return the videos whose features are there, without those that failed.
-
-    Raises:
-        InputError: some were never extracted, or all failed.
-    """
-    failed = {failure.path: failure.reason for failure in job.run.failures() if failure.stage == STAGE}
-    complete = tuple(cached for cached in videos if cached.is_complete)
-    todo = [cached for cached in videos if not cached.is_complete and str(cached.video.path) not in failed]
-    if todo:
-        raise InputError(
-            f"features of {len(todo)} of {len(videos)} {split} videos are not in the cache, the first is "
-            f"{todo[0].video.name}: run `mulde extract` with the same options first"
-        )
-    if not complete:
-        raise InputError(f"no {split} video can be used: {failed[str(videos[0].video.path)]}")
-    return complete
+    return look_up_all(job, scenes)
 
 
 def extract_missing(
@@ -267,18 +199,6 @@ def extract_video(task: ExtractTask, tick: Tick) -> ExtractResult:
         return ExtractResult("done", _extract_missing(task, cache, cached, tick))
 
 
-def look_up(
-    cache: FeatureCache, video: Video, keys: dict[str, StreamKey], frames_per_second: float
-) -> CachedVideo:
-    """Return what the cache has of a video."""
-    found = {name: cache.find(key, video, frames_per_second) for name, key in keys.items()}
-    entries = {name: entry for name, entry in found.items() if entry}
-    is_stale = any(
-        name not in entries and cache.entry_path(key, video.name).exists() for name, key in keys.items()
-    )
-    return CachedVideo(video, keys, entries, is_stale)
-
-
 def _extract_missing(task: ExtractTask, cache: FeatureCache, cached: CachedVideo, tick: Tick) -> DecodeReport:
     """Decode the video once and write what is missing of it."""
     before = identify(task.video, with_digest=True)
@@ -360,26 +280,8 @@ def _fitting_scene(task: ExtractTask, reader: FrameReader) -> SceneModel:
     return learn_scene(greys, settings)
 
 
-def _look_up(job: Job, scenes: Scenes | None) -> Inventory:
-    def all_of(videos: Sequence[Video]) -> tuple[CachedVideo, ...]:
-        if scenes is None:
-            return tuple(CachedVideo(video, {BOXES: _UNKNOWN}, {}, is_stale=False) for video in videos)
-        return tuple(
-            look_up(
-                job.cache,
-                video,
-                build_recipe(job.config.extract, scenes.of(video)).keys(video.split_folder),
-                job.frames_per_second,
-            )
-            for video in videos
-        )
-
-    return Inventory(scenes, all_of(job.dataset.normal), all_of(job.dataset.test))
-
-
 _OF_ONE_VIDEO = (VideoError, WorkerStalledError, WorkerDiedError, NoRoomError)
 _BYTES_AHEAD, _MOST_FRAMES_AHEAD = 256 * 2**20, 32
-_UNKNOWN = StreamKey(BOXES, {})  # before its scene is learnt, a video's keys are not known
 
 
 def _try_again(outcome: Outcome[ExtractTask, ExtractResult]) -> ExtractTask | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mulde.pipeline.features.imported import imported_inventory
+from mulde.pipeline.features.inventory import Inventory, take_inventory
 from mulde.pipeline.features.recipe import require_weights
 from mulde.pipeline.runs.job import Job
 from mulde.pipeline.stages import evaluate, score, train
-from mulde.pipeline.stages.extract import Inventory, take_inventory
 
 
 @dataclass(frozen=True)

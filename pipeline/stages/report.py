@@ -13,6 +13,7 @@ from pathlib import Path
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import VideoError
 from mulde.data.version import mulde_version
+from mulde.pipeline.features.inventory import Inventory
 from mulde.pipeline.metrics.protocols import find_protocol
 from mulde.pipeline.report.page import ReportFailure, ReportRun, ReportVideo, write_report
 from mulde.pipeline.report.thumbnails import draw_frame
@@ -20,7 +21,6 @@ from mulde.pipeline.runs.job import Job
 from mulde.pipeline.stages.evaluate import STAGE as EVALUATE_STAGE
 from mulde.pipeline.stages.evaluate import fingerprint as metrics_fingerprint
 from mulde.pipeline.stages.evaluate import read_metrics, scored_videos
-from mulde.pipeline.stages.extract import Inventory
 from mulde.pipeline.stages.score import read_scores
 
 STAGE = "report"

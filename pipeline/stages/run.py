@@ -6,13 +6,14 @@ import logging
 from collections.abc import Sequence
 
 from mulde.data.atomic import write_text
-from mulde.pipeline.cli.console import stdout
-from mulde.pipeline.cli.metrics_table import print_metrics
+from mulde.pipeline.console import stdout
 from mulde.pipeline.features.devices import check_device
 from mulde.pipeline.features.imported import imported_inventory
+from mulde.pipeline.features.inventory import Inventory, take_inventory
+from mulde.pipeline.metrics_table import print_metrics
 from mulde.pipeline.runs.job import Job
 from mulde.pipeline.stages.evaluate import evaluate
-from mulde.pipeline.stages.extract import Inventory, extract, take_inventory
+from mulde.pipeline.stages.extract import extract
 from mulde.pipeline.stages.score import check_labels, score
 from mulde.pipeline.stages.train import train
 

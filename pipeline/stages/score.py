@@ -22,12 +22,12 @@ from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows, is_without_measurement
 from mulde.data.labels.labels import Labels
 from mulde.detector import fuse, interpolate_frames, log_tail, max_over_objects, smooth
-from mulde.pipeline.cli.console import Bar
 from mulde.pipeline.config.sections import Config, ScoreConfig
+from mulde.pipeline.console import Bar
+from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable
 from mulde.pipeline.models.model import RunModel, load_model
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
-from mulde.pipeline.stages.extract import CachedVideo, Inventory, usable
 from mulde.pipeline.stages.train import fingerprint as train_fingerprint
 from mulde.pipeline.stages.train import is_current as is_trained
 from mulde.pipeline.stages.train import source_of

@@ -20,8 +20,9 @@ from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError, require_package
 from mulde.detector import Calibration
 from mulde.extractors.base import FeatureOperator, FrameExtractor
-from mulde.pipeline.cli.console import Bar
+from mulde.pipeline.console import Bar
 from mulde.pipeline.features.imported import ImportedStream, imported_streams
+from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable
 from mulde.pipeline.features.recipe import build_recipe, stream_digest
 from mulde.pipeline.features.scenes import Scenes
 from mulde.pipeline.models.model import (
@@ -35,7 +36,6 @@ from mulde.pipeline.models.model import (
     stream_folder,
 )
 from mulde.pipeline.runs.job import Job
-from mulde.pipeline.stages.extract import CachedVideo, Inventory, usable
 
 if TYPE_CHECKING:
     from mulde.detector import Detector, Look

@@ -16,7 +16,8 @@ import pytest
 
 from mulde.data.errors import InputError
 from mulde.extractors.networks import weights
-from mulde.extractors.networks.weights import CATALOGUE, fetch, find_weights, record_of
+from mulde.extractors.networks.catalogue import CATALOGUE
+from mulde.extractors.networks.weights import fetch, find_weights, record_of
 
 CONTENT = b"weights" * 1000
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mulde.extractors.networks.weights import CATALOGUE
+from mulde.extractors.networks.catalogue import CATALOGUE
 
 RunCli = Callable[..., Any]
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mulde.data.labels.regions import Regions
-from mulde.pipeline.config.sections import EvaluateConfig
 from mulde.pipeline.metrics.measure import VideoScores, evaluate_frames, roc_curve, video_auc
 from mulde.pipeline.metrics.protocols import PROTOCOLS, Smoothing, Treatment
 from mulde.pipeline.metrics.records import Metrics
 from mulde.pipeline.metrics.regions import RegionVideo
+from mulde.pipeline.metrics.settings import EvaluateConfig
 
 KEYS = ("micro_auc", "macro_auc", "macro_auc_padded", "average_precision", "eer")
 ALL_KEYS = (*KEYS[:3], "scene_auc", *KEYS[3:], "rbdc", "tbdc")

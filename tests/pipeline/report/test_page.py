@@ -14,9 +14,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from mulde.pipeline.config.sections import EvaluateConfig
 from mulde.pipeline.metrics.measure import VideoScores, evaluate_frames
 from mulde.pipeline.metrics.protocols import PROTOCOLS, Smoothing
+from mulde.pipeline.metrics.settings import EvaluateConfig
 from mulde.pipeline.report.page import ReportFailure, ReportRun, ReportVideo, render_report, write_report
 
 JPEG = b"\xff\xd8\xff\xe0 not a picture, but the page does not look inside \xff\xd9"
