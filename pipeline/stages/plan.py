@@ -61,7 +61,7 @@ def _without_failed(job: Job, videos: Sequence[CachedVideo]) -> list[CachedVideo
     return [
         cached
         for cached in videos
-        if cached.is_complete or cached.is_stale or str(cached.video.path) not in failed
+        if cached.is_complete or cached.is_stale or str(cached.video.path.absolute()) not in failed
     ]
 
 
@@ -69,7 +69,7 @@ def _must_train(job: Job, inventory: Inventory) -> PlannedStage:
     was_made = job.run.fingerprint(train.STAGE) is not None
     failed = {failure.path for failure in job.run.failures()}
     complete = inventory.scenes is not None and all(
-        cached.is_complete or str(cached.video.path) in failed for cached in inventory.normal
+        cached.is_complete or str(cached.video.path.absolute()) in failed for cached in inventory.normal
     )
     if complete and train.is_current(job, train.fingerprint(job, inventory)):
         return PlannedStage("train", 0, 1, 0)
@@ -107,7 +107,7 @@ def _scored_names(job: Job) -> list[str]:
     return [
         video.name
         for video in job.dataset.test
-        if str(video.path) not in failed and job.run.csv(video.name).exists()
+        if str(video.path.absolute()) not in failed and job.run.csv(video.name).exists()
     ]
 
 

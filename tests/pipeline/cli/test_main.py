@@ -164,6 +164,32 @@ def test_plan_says_what_run_then_writes(cli, scene: Path, is_broken: bool) -> No
         assert cli("run", "--dataset", scene, *FAST).code == code
 
 
+@pytest.mark.parametrize("as_file", [False, True], ids=["folder", "its config.yaml"])
+def test_run_is_picked_up_from_any_folder(
+    cli, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_file: bool
+) -> None:
+    (scene / "test/broken.mp4").write_bytes(b"no video")
+    monkeypatch.chdir(tmp_path)
+    relative = ["--normal", "scene/normal", "--test", "scene/test", "--labels", "scene/labels.csv"]
+    assert cli("run", *relative, "--out", "mine", *FAST).code == 3
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    given = "../mine/config.yaml" if as_file else "../mine"
+    plan = cli("plan", given)
+    assert plan.code == 0, plan.err
+    assert [line.split()[1] for line in plan.out.splitlines()[1:]] == ["0"] * 5
+    for stage in ("train", "score", "evaluate", "report"):
+        result = cli(stage, given)
+        assert (result.code, f"{stage}: up to date" in result.err) == (3, True), result.err
+    assert list(Path().iterdir()) == []
+
+
+def test_folder_that_is_no_run_is_said(cli, scene: Path) -> None:
+    result = cli("report", scene / "test")
+    assert result.code == 2
+    assert "is no run" in result.err
+
+
 def test_one_seed_gives_identical_scores(cli, scene: Path) -> None:
     for out in ("a", "b"):
         assert cli("run", "--dataset", scene, *FAST, "--out", out, "--cache", f"cache-{out}").code == 0
