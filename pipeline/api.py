@@ -99,6 +99,6 @@ def score_footage(model_run: RunFolder, out: RunFolder, config: Config, paths: S
     if not complete:
         raise InputError(f"no video can be scored: {failures[0].reason}")
     score_videos(
-        out, complete, config, model_run.fingerprint(TRAIN_STAGE) or "", None, model_folder=model_run.model
+        out, complete, config, model_run.fingerprint(TRAIN_STAGE) or "", model_folder=model_run.model
     )
     return [out.csv(cached.video.name) for cached in complete]

@@ -1,7 +1,8 @@
 """A look at a video file before its frames are decoded: what it is, and whether decord may read it.
 
 decord gives wrong frames for files that are not regular (cut without re-encoding, MPEG-TS, interlaced) and
-decodes ahead without bound, so only files that this look finds regular and small are given to it.
+decodes ahead without bound, and it hides damage behind copies of frames; so only files that this look finds
+regular, whole and small are given to it, and only when somebody asks for it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 DECORD_CONTAINERS = frozenset({"mp4", "matroska", "avi"})
 """FFmpeg's names; it reads mov as mp4 and webm as matroska."""
+DECORD_PIXEL_FORMATS = frozenset({"yuv420p", "yuvj420p"})
+"""FFmpeg's names; of all others decord's colours differ."""
+_LEAST_DECORD_WIDTH = 128
 DEFAULT_FPS = 25.0
 
 
@@ -35,8 +39,8 @@ class Probe:
     """FFmpeg's names of the container: {"mov", "mp4", …}."""
     codec: str
     """FFmpeg's name, such as "h264"."""
-    is_8_bit: bool
-    """Whether every channel has 8 bits; the decoders differ where it has more."""
+    pixel_format: str
+    """FFmpeg's name of what the codec stores, such as "yuv420p"."""
 
     @property
     def has_times(self) -> bool:
@@ -46,7 +50,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What reading all packets of a file, without decoding them, found."""
+    """What reading all packets of a file, and decoding them once, found."""
 
     irregularity: str
     """Why decord may not read this file; "" where it may."""
@@ -66,8 +70,8 @@ def open_container(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
     _check_file(path)
     try:
-        # absolute: FFmpeg takes "cam1:door.mp4" for a protocol; replace: metadata may be in any encoding
-        container = av.open(str(path.absolute()), metadata_errors="replace")
+        # absolute: FFmpeg takes "cam1:door.mp4" for a protocol
+        container = av.open(str(path.absolute()), **_any_encoding())
     except (av.FFmpegError, OSError) as error:
         raise VideoError(
             f"{path} cannot be opened as a video ({_reason(error)}): it may be cut short or something else; "
@@ -102,7 +106,7 @@ def probe_file(path: Path) -> Probe:
             info=_describe(container, stream, frame),
             containers=frozenset(container.format.name.split(",")),
             codec=stream.codec_context.codec.name,
-            is_8_bit=all(component.bits == 8 for component in frame.format.components),
+            pixel_format=frame.format.name,
         )
 
 
@@ -114,6 +118,7 @@ def preflight(path: Path, probe: Probe, memory_budget_bytes: int) -> Preflight:
     times: list[float] = []
     with open_container(path) as (container, stream):
         irregularity = _packet_irregularity(container, stream, probe, memory_budget_bytes, times)
+    irregularity = irregularity or _damage(path, n_expected=len(times))
     if irregularity:
         return Preflight(irregularity)
     times.sort()
@@ -125,6 +130,16 @@ def preflight(path: Path, probe: Probe, memory_budget_bytes: int) -> Preflight:
 def turns_counter_clockwise(frame: VideoFrame) -> int:
     """Give the quarter turns (0–3) that bring a decoded frame upright."""
     return round(frame.rotation / 90) % 4
+
+
+def _any_encoding() -> dict[str, str]:
+    """Return what `av.open` has to be told so that metadata in any encoding do not end it.
+
+    PyAV before 19 refuses what is not UTF-8 unless told otherwise; from 19 on it takes all, and no such word.
+    """
+    import av
+
+    return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 def _check_file(path: Path) -> None:
@@ -197,8 +212,10 @@ def _header_irregularity(probe: Probe, memory_budget_bytes: int) -> str:
         return "it is interlaced"  # decord converts the colours of such frames in another way
     if probe.info.rotation_degrees:
         return "it is rotated"  # decord gives four channels of nonsense where the codec stores RGB
-    if not probe.is_8_bit:
-        return "it has more than 8 bits a channel"
+    if probe.pixel_format not in DECORD_PIXEL_FORMATS:
+        return f"its pixels are {probe.pixel_format}"  # decord turns palettes black and one bit round
+    if probe.info.width < _LEAST_DECORD_WIDTH:
+        return f"it is less than {_LEAST_DECORD_WIDTH} pixels wide"  # some widths crash the process
     return _excess(probe, probe.info.n_frames_claimed or 0, memory_budget_bytes)
 
 
@@ -235,6 +252,22 @@ def _packet_irregularity(
     except av.FFmpegError as error:
         return f"its packets cannot all be read ({_reason(error)})"
     return _timing_irregularity(probe, times)
+
+
+def _damage(path: Path, n_expected: int) -> str:
+    """Decode the whole file and say what is damaged; decord conceals it with copies of frames."""
+    import av
+
+    n_frames = 0
+    try:
+        with open_container(path) as (container, stream):
+            for frame in container.decode(stream):
+                if frame.is_corrupt:
+                    return f"frame {n_frames} is damaged"
+                n_frames += 1
+    except av.FFmpegError as error:
+        return f"it is damaged after frame {n_frames} ({_reason(error)})"
+    return "" if n_frames == n_expected else f"{n_expected} frames are expected, {n_frames} decode"
 
 
 def _timing_irregularity(probe: Probe, times: list[float]) -> str:

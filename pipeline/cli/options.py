@@ -25,7 +25,7 @@ def common_options(command: F) -> F:
     """Add the options that all stages share."""
     for option in reversed(
         [
-            click.argument("arguments", nargs=-1, metavar="[CONFIG.yaml] [key=value ...]"),
+            click.argument("arguments", nargs=-1, metavar="[CONFIG.yaml | RUN] [key=value ...]"),
             click.option("--normal", type=_FOLDER, help="Folder of normal videos, to learn from."),
             click.option("--test", type=_FOLDER, help="Folder of videos to score."),
             click.option(
@@ -68,8 +68,9 @@ def configure(options: dict[str, Any], *, file: Path | None = None) -> Config:
     set_up_logging(logging.DEBUG if options.get("verbose") else level)
     arguments: Sequence[str] = options["arguments"]
     files = [text for text in arguments if "=" not in text and text.endswith((".yaml", ".yml"))]
-    if len(files) > 1:
-        raise InputError(f"one configuration file is enough, not {' and '.join(files)}")
+    runs = [text for text in arguments if "=" not in text and text not in files and Path(text).is_dir()]
+    if len(files) + len(runs) > 1:
+        raise InputError(f"one configuration file or run is enough, not {' and '.join((*files, *runs))}")
     names = {
         "normal": "data.normal", "test": "data.test", "labels": "data.labels", "dataset": "data.dataset",
         "layout": "data.layout", "protocol": "evaluate.protocol", "normal_features": "data.normal_features",
@@ -81,8 +82,21 @@ def configure(options: dict[str, Any], *, file: Path | None = None) -> Config:
         for name, value in options.items()
         if name in (*names, *plain) and value is not None
     }
-    overrides = [text for text in arguments if text not in files]
+    overrides = [text for text in arguments if text not in (*files, *runs)]
+    if runs:
+        file = _config_of(Path(runs[0]))
+        given.setdefault("out", Path(runs[0]))  # it may have been moved since
     return load_config(Path(files[0]) if files else file, options=given, overrides=overrides)
+
+
+def _config_of(run: Path) -> Path:
+    file = run / "config.yaml"
+    if not file.is_file():
+        raise InputError(
+            f"{run} is no run, for it holds no config.yaml: name the folder that an earlier command gave "
+            "as --out; videos are named with --normal and --test"
+        )
+    return file
 
 
 def conclude(run: RunFolder) -> int:

@@ -248,6 +248,24 @@ class Config(Section):
             return {**values, "extract": {"weights_folder": folder, **extract}}
         return values
 
+    def anchored(self) -> Config:
+        """Return the same with absolute paths, so that it can be used from any folder."""
+
+        def absolute(section: Section, *names: str) -> dict[str, Any]:
+            given = {name: getattr(section, name) for name in names}
+            return {name: path.absolute() for name, path in given.items() if path is not None}
+
+        data = absolute(self.data, "normal", "test", "labels", "dataset")
+        extract = absolute(self.extract, "weights_folder")
+        extract["plugins"] = tuple(path.absolute() for path in self.extract.plugins)
+        return self.model_copy(
+            update={
+                "data": self.data.model_copy(update=data),
+                "extract": self.extract.model_copy(update=extract),
+                **absolute(self, "out", "cache"),
+            }
+        )
+
     def to_yaml(self) -> str:
         """Return everything, defaults included."""
         values = self.model_dump(mode="json")

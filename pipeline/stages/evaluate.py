@@ -56,10 +56,10 @@ def scored_videos(job: Job, inventory: Inventory) -> list[str]:
     """Return the names of the test videos that have scores, without those that can no longer be read.
 
     Raises:
-        InputError: there are none, or some were made from other features, settings or labels than these.
+        InputError: there are none, or some were made from other features or settings than these.
     """
     failed = {failure.path for failure in job.run.failures()}
-    videos = [cached for cached in inventory.test if str(cached.video.path) not in failed]
+    videos = [cached for cached in inventory.test if str(cached.video.path.absolute()) not in failed]
     names = [cached.video.name for cached in videos if job.run.csv(cached.video.name).exists()]
     if not names:
         raise InputError(f"there are no scores in {job.run.scores}: run `mulde score` first")

@@ -305,7 +305,7 @@ def _failure(outcome: Outcome[ExtractTask, ExtractResult]) -> Failure:
     if not isinstance(error, _OF_ONE_VIDEO):
         _log.error("unexpected error in a worker", exc_info=error)
     _log.error("failed: %s", reason)
-    return Failure(video.name, STAGE, reason, str(video.path))
+    return Failure(video.name, STAGE, reason, str(video.path.absolute()))
 
 
 def _tell(outcome: Outcome[ExtractTask, ExtractResult], n_done: int, n_all: int) -> None:

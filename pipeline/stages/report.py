@@ -38,18 +38,9 @@ def report(job: Job, inventory: Inventory) -> Path:
     names = scored_videos(job, inventory)
     page = job.run.report / "index.html"
     failures = job.run.failures()
-    made_from = metrics_fingerprint(job, names)
-    is_evaluated = job.dataset.labels is not None and job.run.fingerprint(EVALUATE_STAGE) == made_from
-    wanted = digest_of(
-        [
-            CODE_VERSION,
-            made_from,
-            is_evaluated,
-            [failure.reason for failure in failures],
-            job.config.report.model_dump(mode="json"),
-        ]
-    )
-    if job.run.fingerprint(STAGE) == wanted and page.exists():
+    is_evaluated = _is_evaluated(job, names)
+    wanted = fingerprint(job, names)
+    if is_current(job, names):
         _log.info("report: up to date, %s", page)
         return page
     content = ReportRun(
@@ -70,6 +61,30 @@ def report(job: Job, inventory: Inventory) -> Path:
     job.run.remember(STAGE, {"": wanted})
     _log.info("report: %s", page)
     return page
+
+
+def fingerprint(job: Job, names: list[str]) -> str:
+    """Return a hash of all that the page is made from, of the videos that have scores."""
+    return digest_of(
+        [
+            CODE_VERSION,
+            metrics_fingerprint(job, names),
+            _is_evaluated(job, names),
+            [failure.reason for failure in job.run.failures()],
+            job.config.report.model_dump(mode="json"),
+        ]
+    )
+
+
+def is_current(job: Job, names: list[str]) -> bool:
+    """Whether the page was made from what the run, its labels and its settings are now."""
+    page = job.run.report / "index.html"
+    return job.run.fingerprint(STAGE) == fingerprint(job, names) and page.exists()
+
+
+def _is_evaluated(job: Job, names: list[str]) -> bool:
+    has_labels = job.dataset.labels is not None
+    return has_labels and job.run.fingerprint(EVALUATE_STAGE) == metrics_fingerprint(job, names)
 
 
 def _video(job: Job, name: str) -> ReportVideo:

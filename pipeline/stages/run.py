@@ -35,7 +35,7 @@ def run_stages(job: Job, stages: Sequence[str]) -> None:
     if "score" in stages:
         score(job, inventory)
     if {"extract", "train", "score"} & set(stages):  # the others use what these have made
-        write_text(job.run.config, job.config.to_yaml())
+        write_text(job.run.config, job.config.anchored().to_yaml())
     if "evaluate" in stages:
         metrics = evaluate(job, inventory)
         if metrics is not None:

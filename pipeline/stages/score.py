@@ -33,7 +33,7 @@ from mulde.pipeline.stages.train import is_current as is_trained
 from mulde.pipeline.stages.train import source_of
 
 STAGE = "score"
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raise it when the same features and model give other scores than before."""
 _log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def score(job: Job, inventory: Inventory) -> None:
             f"the model in {job.run.model} was made from other features or settings: run `mulde train` with "
             "the same options first"
         )
-    score_videos(job.run, videos, job.config, wanted, job.dataset.labels)
+    score_videos(job.run, videos, job.config, wanted)
 
 
 def score_videos(
@@ -87,7 +87,6 @@ def score_videos(
     videos: Sequence[CachedVideo],
     config: Config,
     model_fingerprint: str,
-    labels: Labels | None,
     *,
     model_folder: Path | None = None,
 ) -> None:
@@ -96,7 +95,7 @@ def score_videos(
     Raises:
         InputError: the model is missing, damaged, or made from other streams.
     """
-    wanted = {cached.video.name: _fingerprint(cached, config, model_fingerprint, labels) for cached in videos}
+    wanted = {cached.video.name: _fingerprint(cached, config, model_fingerprint) for cached in videos}
     todo = [cached for cached in videos if not is_current(run, cached.video.name, wanted[cached.video.name])]
     if not todo:
         _log.info("score: up to date, %d videos", len(videos))
@@ -106,7 +105,7 @@ def score_videos(
     notes = []
     with Bar("score", len(todo), "videos") as bar:
         for done, cached in enumerate(todo, 1):
-            notes += _score_video(run, model, cached, config, labels)
+            notes += _score_video(run, model, cached, config)
             run.remember(STAGE, {cached.video.name: wanted[cached.video.name]})
             bar.update(done)
     if notes:
@@ -128,7 +127,7 @@ def is_current(run: RunFolder, video: str, wanted: str) -> bool:
 
 def current_fingerprint(job: Job, cached: CachedVideo, model_fingerprint: str) -> str:
     """Return a hash of all that the scores of a video are made from."""
-    return _fingerprint(cached, job.config, model_fingerprint, job.dataset.labels)
+    return _fingerprint(cached, job.config, model_fingerprint)
 
 
 def read_scores(run: RunFolder, video: str) -> ScoredVideo:
@@ -151,24 +150,18 @@ def read_scores(run: RunFolder, video: str) -> ScoredVideo:
     return ScoredVideo(video, scores, unsmoothed, fps, warnings, note)
 
 
-def _fingerprint(cached: CachedVideo, config: Config, model_fingerprint: str, labels: Labels | None) -> str:
-    name = cached.video.name
-    has_labels = labels is not None and labels.has(name)
-    label_frames = labels.frames(name, cached.report.n_frames) if labels is not None and has_labels else None
+def _fingerprint(cached: CachedVideo, config: Config, model_fingerprint: str) -> str:
     return digest_of(
         {
             "code_version": CODE_VERSION,
             "model": model_fingerprint,
             "features": source_of(cached),
             "settings": config.score.model_dump(mode="json"),
-            "labels": None if label_frames is None else label_frames.tobytes().hex(),
         }
     )
 
 
-def _score_video(
-    run: RunFolder, model: RunModel, cached: CachedVideo, config: Config, labels: Labels | None
-) -> list[str]:
+def _score_video(run: RunFolder, model: RunModel, cached: CachedVideo, config: Config) -> list[str]:
     """Write the scores of a video; return what is to be said of them."""
     name, n_frames = cached.video.name, cached.report.n_frames
     settings = config.score
@@ -178,8 +171,7 @@ def _score_video(
     scored = fuse_streams(scores, rows, n_frames, settings, are_objects=is_of_objects(cached, rows))
     smoothed = smooth(scored.unsmoothed, settings.smoothing_sigma_frames, causal=settings.causal)
     seconds = read_frame_seconds(next(iter(cached.entries.values())).path)
-    frame_labels = labels.frames(name, n_frames) if labels is not None and labels.has(name) else None
-    write_text(run.csv(name), _csv(seconds, smoothed, frame_labels))
+    write_text(run.csv(name), _csv(seconds, smoothed))
     with replacing(run.objects(name)) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["fps"] = cached.report.fps
         file.attrs["warnings"] = json.dumps(cached.report.warnings)
@@ -279,12 +271,11 @@ def _with_measurement(rows: FeatureRows) -> FeatureRows:
     )
 
 
-def _csv(seconds: NDArray[np.float64], scores: NDArray[np.float64], labels: NDArray[np.uint8] | None) -> str:
+def _csv(seconds: NDArray[np.float64], scores: NDArray[np.float64]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["frame", "time", "score"] + ([] if labels is None else ["label"]))
+    writer.writerow(["frame", "time", "score"])
     for index, (second, value) in enumerate(zip(seconds, scores, strict=True)):
         # repr of a float is the shortest text that reads back as the same number
-        row = [index, f"{second:.6f}", repr(float(value))]
-        writer.writerow(row if labels is None else [*row, int(labels[index])])
+        writer.writerow([index, f"{second:.6f}", repr(float(value))])
     return text.getvalue()

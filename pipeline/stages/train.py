@@ -96,7 +96,7 @@ def train(job: Job, inventory: Inventory) -> None:
     provenance = {"dataset": job.dataset.name, "n_videos": len(videos), "seed": job.config.seed}
     provenance["frames_per_second"] = job.frames_per_second
     RunModel(parts, inventory.scenes).save(job.run.model, provenance)
-    write_text(job.run.model_config, job.config.to_yaml())
+    write_text(job.run.model_config, job.config.anchored().to_yaml())
     job.run.remember(STAGE, {"": wanted})
     names = ", ".join(extractor.name for extractor in extractors)
     scenes = f" for each of {len(by_part)} scenes" if EVERY_SCENE not in by_part else ""

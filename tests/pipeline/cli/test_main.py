@@ -38,7 +38,7 @@ def test_run_writes_what_the_design_promises(cli, scene: Path) -> None:
     assert tests
     for name in tests:
         rows = read_csv(run / "scores" / f"{name}.csv")
-        assert list(rows[0]) == ["frame", "time", "score", "label"]
+        assert list(rows[0]) == ["frame", "time", "score"]
         assert [int(row["frame"]) for row in rows] == list(range(N_FRAMES))
         assert float(rows[10]["time"]) == pytest.approx(1.0)
         assert all(np.isfinite(float(row["score"])) for row in rows)
@@ -105,6 +105,89 @@ def test_replaced_clip_alone_is_extracted_again(cli, scene: Path) -> None:
     after = cached_files()
     changed = {Path(path).name for path in after if after[path] != before.get(path)}
     assert changed == {f"{first.stem}.h5"}
+
+
+def test_corrected_labels_are_measured_on_the_scores_that_are_there(cli, scene: Path) -> None:
+    assert cli("run", "--dataset", scene, *FAST).code == 0
+    run = Path("runs/scene-motion")
+    before = {path: path.stat().st_mtime_ns for path in (run / "scores").iterdir()}
+    metrics = (run / "metrics.json").read_text()
+    first, second, *_ = sorted((scene / "test").iterdir())
+    (scene / "labels.csv").write_text(f"video,start,end\n{first.stem},,\n{second.stem},3,30\n")
+    plan = cli("plan", "--dataset", scene, *FAST)
+    todo = [line.split()[:2] for line in plan.out.splitlines()[1:]]
+    assert todo == [["extract", "0"], ["train", "0"], ["score", "0"], ["evaluate", "1"], ["report", "1"]]
+    result = cli("evaluate", "--dataset", scene, *FAST)
+    assert result.code == 0, result.err
+    assert (run / "metrics.json").read_text() != metrics
+    assert "score: up to date" in cli("score", "--dataset", scene, *FAST).err
+    assert before == {path: path.stat().st_mtime_ns for path in (run / "scores").iterdir()}
+
+
+TODO_AFTER = {
+    "nothing": ([], []),
+    "pictures": (["report.n_pictures=1"], ["report"]),
+    "metrics": (["evaluate.n_resamples=7"], ["evaluate", "report"]),
+    "smoothing": (["score.smoothing_sigma_frames=1"], ["score", "evaluate", "report"]),
+    "seed": (["--seed", 5], ["train", "score", "evaluate", "report"]),
+}
+WRITES = {"train": "model/manifest.json", "score": "scores", "evaluate": "metrics.json", "report": "report"}
+
+
+def _written(run: Path) -> dict[str, list[int]]:
+    """When the files of each stage were written, by stage."""
+    files = {
+        stage: [run / name, *(run / name).rglob("*")] if (run / name).is_dir() else [run / name]
+        for stage, name in WRITES.items()
+    }
+    return {
+        stage: [path.stat().st_mtime_ns for path in sorted(paths) if path.is_file()]
+        for stage, paths in files.items()
+    }
+
+
+@pytest.mark.parametrize("is_broken", [False, True], ids=["all read", "a failed test video"])
+def test_plan_says_what_run_then_writes(cli, scene: Path, is_broken: bool) -> None:
+    if is_broken:
+        (scene / "test/broken.mp4").write_bytes(b"no video")
+    code, run = (3 if is_broken else 0), Path("runs/scene-motion")
+    assert cli("run", "--dataset", scene, *FAST).code == code
+    for change, expected in TODO_AFTER.values():
+        plan = cli("plan", "--dataset", scene, *FAST, *change)
+        todo = [line.split()[0] for line in plan.out.splitlines()[1:] if line.split()[1] != "0"]
+        assert todo == expected, change
+        assert ("1 failed before" in plan.out) == is_broken
+        before = _written(run)
+        assert cli("run", "--dataset", scene, *FAST, *change).code == code
+        after = _written(run)
+        assert [stage for stage in WRITES if after[stage] != before[stage]] == expected, change
+        assert cli("run", "--dataset", scene, *FAST).code == code
+
+
+@pytest.mark.parametrize("as_file", [False, True], ids=["folder", "its config.yaml"])
+def test_run_is_picked_up_from_any_folder(
+    cli, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_file: bool
+) -> None:
+    (scene / "test/broken.mp4").write_bytes(b"no video")
+    monkeypatch.chdir(tmp_path)
+    relative = ["--normal", "scene/normal", "--test", "scene/test", "--labels", "scene/labels.csv"]
+    assert cli("run", *relative, "--out", "mine", *FAST).code == 3
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    given = "../mine/config.yaml" if as_file else "../mine"
+    plan = cli("plan", given)
+    assert plan.code == 0, plan.err
+    assert [line.split()[1] for line in plan.out.splitlines()[1:]] == ["0"] * 5
+    for stage in ("train", "score", "evaluate", "report"):
+        result = cli(stage, given)
+        assert (result.code, f"{stage}: up to date" in result.err) == (3, True), result.err
+    assert list(Path().iterdir()) == []
+
+
+def test_folder_that_is_no_run_is_said(cli, scene: Path) -> None:
+    result = cli("report", scene / "test")
+    assert result.code == 2
+    assert "is no run" in result.err
 
 
 def test_one_seed_gives_identical_scores(cli, scene: Path) -> None:
