@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mulde.data.decode.report import VideoInfo
 from mulde.data.errors import VideoError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DECORD_CONTAINERS = frozenset({"mp4", "matroska", "avi"})
 """FFmpeg's names; it reads mov as mp4 and webm as matroska."""
-DECORD_PIXEL_FORMATS = frozenset({"yuv420p", "yuvj420p"})
+DECORD_PIXEL_FORMATS = frozenset({"yuv420p", "yuvj420p", "gbrp"})
 """FFmpeg's names; of all others decord's colours differ."""
 _LEAST_DECORD_WIDTH = 128
 DEFAULT_FPS = 25.0
@@ -132,7 +132,7 @@ def turns_counter_clockwise(frame: VideoFrame) -> int:
     return round(frame.rotation / 90) % 4
 
 
-def _any_encoding() -> dict[str, str]:
+def _any_encoding() -> dict[str, Any]:
     """Return what `av.open` has to be told so that metadata in any encoding do not end it.
 
     PyAV before 19 refuses what is not UTF-8 unless told otherwise; from 19 on it takes all, and no such word.

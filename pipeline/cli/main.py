@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mulde.data.errors import InputError
+from mulde.data.threads import wait_briefly
 from mulde.pipeline.cli.cache import cache
 from mulde.pipeline.cli.compare import ablate, compare
 from mulde.pipeline.cli.datasets import datasets
@@ -37,6 +38,7 @@ _log = logging.getLogger("mulde.cli")
 def main() -> None:
     """Run the command line and exit: 0 done, 1 unexpected error, 2 bad input, 3 some videos failed."""
     os.environ.setdefault("YOLO_OFFLINE", "true")
+    wait_briefly()  # worker processes inherit it
     try:
         code = cli(standalone_mode=False)
     except click.exceptions.Abort:

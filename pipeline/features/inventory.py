@@ -73,7 +73,11 @@ def usable(job: Job, videos: Sequence[CachedVideo], split: str) -> tuple[CachedV
     """
     failed = {failure.path: failure.reason for failure in job.run.failures() if failure.stage == STAGE}
     complete = tuple(cached for cached in videos if cached.is_complete)
-    todo = [cached for cached in videos if not cached.is_complete and str(cached.video.path.absolute()) not in failed]
+    todo = [
+        cached
+        for cached in videos
+        if not cached.is_complete and str(cached.video.path.absolute()) not in failed
+    ]
     if todo:
         raise InputError(
             f"features of {len(todo)} of {len(videos)} {split} videos are not in the cache, the first is "

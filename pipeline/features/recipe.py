@@ -50,6 +50,8 @@ class Recipe:
     extractors: tuple[Extractor | FrameExtractor, ...]
     plugins: tuple[Plugin, ...] = ()
     """Those that the extractors may be from."""
+    decoder: str = "pyav"
+    """What decodes the videos: features of one decoder are not taken for those of another."""
 
     def keys(self, folder: Path) -> dict[str, StreamKey]:
         """Return the cache key of each stream, boxes first, for the videos below a split folder.
@@ -67,11 +69,16 @@ class Recipe:
         inputs: dict[str, str] = {}
         code = {plugin.kind.name: plugin.code_digest for plugin in self.plugins}
         if self.finder is not None:
-            settings = {"folder": home, "finder": self.finder.name, **self.finder.settings()}
+            settings = {
+                "folder": home,
+                "decoder": self.decoder,
+                "finder": self.finder.name,
+                **self.finder.settings(),
+            }
             streams[BOXES] = StreamKey(BOXES, settings)
             inputs = {"boxes": streams[BOXES].key}
         for extractor in self.extractors:
-            settings = {"folder": home, **extractor.settings(), **inputs}
+            settings = {"folder": home, "decoder": self.decoder, **extractor.settings(), **inputs}
             if extractor.name in code:
                 settings["plugin"] = code[extractor.name]
             streams[extractor.name] = StreamKey(extractor.name, settings)
@@ -122,7 +129,8 @@ def build_recipe(
         )
     chosen = tuple(extractors[name] for name in config.streams)
     finder = None if of_frames else _finder(config.boxes, scene, machine)
-    return Recipe(finder, chosen, tuple(plugins.values()))
+    decoder = "decord" if config.decoder == "decord" else "pyav"
+    return Recipe(finder, chosen, tuple(plugins.values()), decoder)
 
 
 def require_all(config: ExtractConfig, *, offline: bool) -> list[Weights]:

@@ -33,19 +33,19 @@ CONFIGURATIONS = {
 }
 FROZEN = {
     "motion": {
-        "boxes": "c8b10dff0966",
-        "velocity": "e5570803deaa",
-        "direction": "92793bb1b1c4",
-        "stillness": "b8fe23775c71",
-        "hog": "2c5e924749fb",
+        "boxes": "b35825bca7ff",
+        "velocity": "776f54fe517c",
+        "direction": "1dc88e8dd705",
+        "stillness": "2897006750a4",
+        "hog": "a7f5f4484623",
     },
     "object with local weights": {
-        "boxes": "ab368ac85f44",
-        "velocity": "b816a68948b8",
-        "pose": "e827020686a5",
-        "appearance": "66c1e7ea556a",
+        "boxes": "2863e1aa2c54",
+        "velocity": "72769cc90f9e",
+        "pose": "373c6407f4aa",
+        "appearance": "9ab0085dcace",
     },
-    "frame with random weights": {"clip": "4a0b15e78524"},
+    "frame with random weights": {"clip": "cde7fd232091"},
     "imported": {"imported": "eded44eda3eb"},
 }
 
