@@ -68,6 +68,8 @@ class DataConfig(Section):
     """Abnormal intervals or frames of the test videos; without them nothing is evaluated."""
     dataset: Path | None = None
     """Root of a data set in place of the three."""
+    merge_cameras: bool = False
+    """Whether one background is learnt from all cameras where test videos are of one that training lacks."""
     layout: str = "auto"
     """Layout of `dataset`; see `mulde.data.layouts.catalogue.LAYOUTS`."""
     normal_features: str | None = None

@@ -60,7 +60,7 @@ def take_inventory(job: Job) -> Inventory:
     Raises:
         InputError: a video's files cannot be read.
     """
-    groups = group_by_scene(job.dataset.normal, job.dataset.test)
+    groups = group_by_scene(job.dataset.normal, job.dataset.test, merge=job.config.data.merge_cameras)
     scenes = find_scenes(job.cache, groups, job.config.extract.scene)
     return look_up_all(job, scenes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -53,17 +54,48 @@ class Scenes:
         return digest_of({name: model.digest for name, model in self.models.items()})
 
 
-def group_by_scene(normal: Sequence[Video], test: Sequence[Video]) -> dict[str, list[Video]]:
+def group_by_scene(
+    normal: Sequence[Video], test: Sequence[Video], *, merge: bool = False
+) -> dict[str, list[Video]]:
     """Sort the normal videos by camera.
 
-    Sub-folders are taken for cameras only if each one of the test videos is one of the normal videos too.
+    Sub-folders are cameras where the test videos are of the same ones. Where they have nothing in common with
+    those of the normal videos, they are something else (days, say), and all videos are of one camera.
+
+    Args:
+        merge: whether one background is learnt from all cameras where the test videos have another one.
+
+    Raises:
+        InputError: some test videos are of a camera that the normal ones lack, and `merge` is not set.
     """
     groups: dict[str, list[Video]] = {}
     for video in normal:
         groups.setdefault(video.scene, []).append(video)
-    if {video.scene for video in test} <= groups.keys():
+    unknown = sorted({video.scene for video in test} - groups.keys())
+    if not unknown:
         return groups
+    if not merge:
+        _refuse_unknown_cameras(unknown, sorted(filter(None, groups)), {video.scene for video in test})
     return {_WHOLE: list(normal)}
+
+
+def _refuse_unknown_cameras(unknown: Sequence[str], known: Sequence[str], in_test: set[str]) -> None:
+    """Raise InputError where sub-folders are cameras, as some of the names agree or nearly do."""
+    by_small_letters = {name.casefold(): name for name in known}
+    near = [
+        by_small_letters[match]
+        for name in unknown
+        for match in difflib.get_close_matches(name.casefold(), by_small_letters, n=1, cutoff=0.8)
+    ]
+    if not near and not in_test & set(known):
+        return
+    guess = f" (is {unknown[0] or 'the folder itself'} meant to be {near[0]}?)" if near else ""
+    places = ", ".join(name or "no sub-folder" for name in unknown)
+    raise InputError(
+        f"the test videos in {places} are of a camera that the normal videos lack, which are of "
+        f"{', '.join(known)}{guess}: name the folders alike below both, take these videos out, or learn one "
+        "background from all cameras with data.merge_cameras=true"
+    )
 
 
 def find_scenes(

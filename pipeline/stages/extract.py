@@ -78,7 +78,7 @@ def extract(job: Job) -> Inventory:
     """
     job.cache.require_writable()
     weights = require_all(job.config.extract, offline=job.config.offline)
-    groups = group_by_scene(job.dataset.normal, job.dataset.test)
+    groups = group_by_scene(job.dataset.normal, job.dataset.test, merge=job.config.data.merge_cameras)
     scenes = learn_scenes(job.cache, groups, job.config.extract.scene, job.frames_per_second)
     inventory = look_up_all(job, scenes)
     record_weights(job.run, weights)
