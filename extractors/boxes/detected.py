@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -144,13 +144,14 @@ class DetectedBoxes(BoxFinder):
         parts = [detected]
         if self.joins_motion:
             moving = self.motion.boxes_of(blank_out(mask, detected.box_xyxy, _GROWN_PX))
-            parts.append(Objects(moving.box_xyxy, _measures(moving.coverage)))
+            parts.append(replace(moving, measures=_measures(moving.coverage)))
         if self.whole_frame_if_empty and not any(len(part) for part in parts):
             whole = np.array([[0, 0, width, height]], np.float32)
             parts.append(Objects(whole, _measures(mask.mean(keepdims=True, dtype=np.float32).ravel())))
         return Objects(
             np.concatenate([part.box_xyxy for part in parts]),
             np.concatenate([part.measures for part in parts]),
+            n_left_out=sum(part.n_left_out for part in parts),
         )
 
     def _sort_out(self, found: Detections, width: int, height: int) -> Detections:

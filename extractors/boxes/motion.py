@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,6 +18,8 @@ from mulde.extractors.base import MOTION_MEASURES, BoxFinder, Objects, Preparati
 from mulde.extractors.images import box_means, to_grey, to_pixels
 from mulde.extractors.scene import SceneModel, foreground
 from mulde.extractors.settings import GradientSettings, WindowSettings
+
+_GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class MotionWindows(MotionFinder):
     """
 
     name: ClassVar[str] = "windows"
-    code_version: ClassVar[int] = 1
+    code_version: ClassVar[int] = 2
 
     scene: SceneModel = field(compare=False)
     options: WindowSettings
@@ -95,10 +98,15 @@ class MotionWindows(MotionFinder):
         return around[centre].astype(np.uint8)
 
     def boxes_of(self, mask: NDArray[np.uint8]) -> Objects:
-        """Return the windows that are foreground for `min_coverage` of their area or more."""
+        """Return the windows that are foreground for `min_coverage` of their area or more, the fullest ones
+        where they are too many.
+        """
         coverage = box_means(mask, to_pixels(self.lattice, *self.scene.size))  # (n_windows, 1)
-        kept = coverage[:, 0] >= self.options.min_coverage
-        return Objects(self.lattice[kept], coverage[kept])
+        found = np.flatnonzero(coverage[:, 0] >= self.options.min_coverage)
+        kept = found[_highest(coverage[found, 0], self.options.max_windows)]
+        return Objects(
+            self.lattice[kept], coverage[kept], len(found) - len(kept), float(mask.mean(dtype=np.float64))
+        )
 
     def _windows(self, scale: float) -> list[tuple[float, float, float, float]]:
         frame_width, frame_height = self.scene.size
@@ -115,6 +123,16 @@ class MotionWindows(MotionFinder):
             bottom -= height * step
 
 
+def _highest(values: NDArray[np.float32], most: int) -> NDArray[np.int64]:
+    """Return where the highest of some values (n,) are, no more than `most`, in order; of equal ones, such as
+    lie all over the picture.
+    """
+    if len(values) <= most:
+        return np.arange(len(values))
+    spread = np.arange(len(values)) * _GOLDEN_RATIO % 1  # neighbours get numbers that are far apart
+    return np.sort(np.lexsort((spread, -values))[:most])
+
+
 @dataclass(frozen=True)
 class MotionGradient(MotionFinder):
     """Boxes around connected regions that change between two frames.
@@ -123,7 +141,7 @@ class MotionGradient(MotionFinder):
     """
 
     name: ClassVar[str] = "gradient"
-    code_version: ClassVar[int] = 1
+    code_version: ClassVar[int] = 2
 
     options: GradientSettings
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mulde.data.video import Frame
 from mulde.extractors.base import Preparation
-from mulde.extractors.images import box_means, to_grey, to_pixels
+from mulde.extractors.images import box_means, resize, to_grey, to_pixels
 
 Preset = Literal["ultrafast", "fast", "medium"]
 _PRESETS: dict[str, int] = {
@@ -75,11 +75,7 @@ class DenseFlow(Preparation):
     def _resize(self, grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
         height, width = grey.shape
         size = (max(_MIN_SIDE_PX, round(width * self.scale)), max(_MIN_SIDE_PX, round(height * self.scale)))
-        if size == (width, height):
-            return grey
-        method = cv2.INTER_AREA if size[0] < width else cv2.INTER_LINEAR
-        resized: NDArray[np.uint8] = cv2.resize(grey, size, interpolation=method)
-        return resized
+        return resize(grey, size)
 
 
 def mean_flow(fields: Sequence[FlowField | None]) -> FlowField | None:

@@ -6,6 +6,9 @@ import difflib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +22,14 @@ from mulde.extractors.images import to_grey
 from mulde.extractors.scene import CODE_VERSION, SceneModel, learn_scene
 from mulde.extractors.settings import SceneSettings
 from mulde.pipeline.console import Bar
+from mulde.pipeline.executors.local import Tick, VideoPool, WorkerDiedError, WorkerStalledError
 
 SCENES = "scene"
 """Name of the cached product."""
 _WHOLE = "all"
+_MOST_ROUNDS = 5
+"""Each round leaves out the videos that could not be read in the one before."""
+_OF_ONE_VIDEO = (VideoError, WorkerStalledError, WorkerDiedError)
 
 _log = logging.getLogger(__name__)
 
@@ -111,53 +118,155 @@ def find_scenes(
     return Scenes(found)
 
 
+@dataclass(frozen=True)
+class SampleTask:
+    """What a worker needs to take frames from a video for its scene."""
+
+    video: Video
+    n_frames: int
+    frames_per_second: float
+    folder: Path | None = None
+    """Where the frames are left for `learn_scenes`, which need not have them all in memory."""
+
+
 def learn_scenes(
     cache: FeatureCache,
     groups: Mapping[str, Sequence[Video]],
     settings: SceneSettings,
     frames_per_second: float,
+    *,
+    workers: int,
+    stall_seconds: float,
 ) -> Scenes:
     """Learn the scenes that are not in the cache, and keep them there.
+
+    Videos are decoded in worker processes: one that cannot be read, or whose decoder hangs for
+    `stall_seconds`, is left out of its scene.
 
     Raises:
         InputError: no normal video of a scene can be read.
     """
-    found = {}
-    for name, videos in groups.items():
-        key = _scene_key(videos, settings)
-        arrays = cache.read_arrays(key, name or _WHOLE)
-        if arrays is None:
-            arrays = _learn(name, videos, settings, frames_per_second).to_arrays()
-            cache.write_arrays(key, name or _WHOLE, arrays)
-        found[name] = SceneModel.from_arrays(arrays)
-    return Scenes(found)
+    found = find_scenes(cache, groups, settings)
+    if found is not None:
+        return found
+    models = {}
+    n_videos = sum(map(len, groups.values()))
+    with VideoPool(min(workers, n_videos), stall_seconds, capacity=_MOST_ROUNDS * n_videos) as pool:
+        for name, videos in groups.items():
+            arrays = cache.read_arrays(_scene_key(videos, settings), name or _WHOLE)
+            if arrays is None:
+                arrays = _learn(cache, pool, name, videos, settings, frames_per_second)
+            models[name] = SceneModel.from_arrays(arrays)
+    return Scenes(models)
+
+
+def sample_greys(task: SampleTask, tick: Tick) -> list[NDArray[np.uint8]]:
+    """Return what scenes are learnt from of frames that are spread over a video, (H, W) uint8 each.
+
+    Raises:
+        VideoError: the video cannot be read.
+    """
+    n_kept = 0
+
+    def keep(frame: Frame) -> NDArray[np.uint8]:
+        nonlocal n_kept
+        n_kept += 1
+        tick(n_kept)
+        return grey_of(frame)
+
+    return sample_frames(task.video, task.n_frames, keep, frames_per_second=task.frames_per_second)
 
 
 def _learn(
-    name: str, videos: Sequence[Video], settings: SceneSettings, frames_per_second: float
-) -> SceneModel:
+    cache: FeatureCache,
+    pool: VideoPool,
+    name: str,
+    videos: Sequence[Video],
+    settings: SceneSettings,
+    frames_per_second: float,
+) -> dict[str, NDArray[Any]]:
+    """Learn a scene and keep it, as that of all videos and as that of those which can be read.
+
+    It is the same with and without a video that cannot be read, so that taking one out changes nothing.
+    """
+    usable, last = list(videos), ""
+    with TemporaryDirectory() as folder:
+        for _ in range(_MOST_ROUNDS):
+            chosen = _chosen(usable, settings, frames_per_second, Path(folder))
+            files, errors = _sample(pool, f"scene {name}".strip(), chosen)
+            usable = [video for video in usable if video not in errors]
+            if not usable:
+                break
+            last = next(iter(errors.values()), last)
+            known = cache.read_arrays(_scene_key(usable, settings), name or _WHOLE) if errors else None
+            if known is not None:
+                cache.write_arrays(_scene_key(videos, settings), name or _WHOLE, known)
+                return known
+            if not errors:
+                break
+        if not files:
+            reason = last or next(iter(errors.values()))
+            raise InputError(f"none of the {len(videos)} normal videos can be read, the first: {reason}")
+        greys = _of_the_commonest_size([np.load(file, mmap_mode="c") for file in files])
+        model = learn_scene(greys, settings)
+        _log.info(
+            "scene %s: background of %d frames from %d videos, objects %.0f to %.0f px tall",
+            name or _WHOLE, len(greys), len(chosen) - len(errors), *model.height_range,
+        )  # fmt: skip
+    arrays = model.to_arrays()
+    keys = [_scene_key(usable, settings), _scene_key(videos, settings)]
+    for key in {key.key: key for key in keys}.values():
+        cache.write_arrays(key, name or _WHOLE, arrays)
+    return arrays
+
+
+def _chosen(
+    videos: Sequence[Video], settings: SceneSettings, frames_per_second: float, folder: Path
+) -> list[SampleTask]:
+    """Return of which videos how many frames are taken."""
     n_each = max(1, -(-settings.n_samples // len(videos)))  # rounded up
     step = -(-len(videos) // settings.n_samples)  # with very many videos, not every one is needed
-    greys: list[NDArray[np.uint8]] = []
-    chosen = videos[::step]
-    with Bar(f"scene {name}".strip(), len(chosen), "videos") as bar:
-        for done, video in enumerate(chosen, 1):
-            try:
-                greys += sample_frames(video, n_each, grey_of, frames_per_second=frames_per_second)
-            except VideoError as error:
-                _log.debug("%s", error)  # extraction reports it
+    return [
+        SampleTask(video, n_each, frames_per_second, Path(mkdtemp(dir=folder))) for video in videos[::step]
+    ]
+
+
+def _sample(pool: VideoPool, title: str, tasks: Sequence[SampleTask]) -> tuple[list[Path], dict[Video, str]]:
+    """Return files with the frames, in the order of the tasks, and why videos have none."""
+    files, errors = dict[Video, list[Path]](), dict[Video, str]()
+    for task in tasks:
+        pool.submit(_leave_greys, task)
+    with Bar(title, len(tasks), "videos") as bar:
+        for done, outcome in enumerate(pool.outcomes(), 1):
+            video: Video = outcome.task.video
+            if outcome.error is None:
+                files[video] = outcome.result or []
+            elif isinstance(outcome.error, _OF_ONE_VIDEO):
+                errors[video] = _reason(video, outcome.error)
+            else:
+                raise outcome.error
             bar.update(done)
-    if not greys:
-        raise InputError(
-            f"none of the {len(videos)} normal videos can be read, the first is {videos[0].path}"
-        )
-    greys = _of_the_commonest_size(greys)
-    model = learn_scene(greys, settings)
-    _log.info(
-        "scene %s: background of %d frames from %d videos, objects %.0f to %.0f px tall",
-        name or _WHOLE, len(greys), len(chosen), *model.height_range,
-    )  # fmt: skip
-    return model
+    return [file for task in tasks for file in files.get(task.video, [])], errors
+
+
+def _reason(video: Video, error: BaseException) -> str:
+    if isinstance(error, VideoError):
+        _log.debug("%s", error)  # extraction reports it
+        return str(error)
+    reason = f"{video.path}: {error}"
+    _log.warning("%s; it is left out of the scene", reason)
+    return reason
+
+
+def _leave_greys(task: SampleTask, tick: Tick) -> list[Path]:
+    """Write samples of a video into files; runs in a worker process."""
+    assert task.folder is not None
+    files = []
+    for index, grey in enumerate(sample_greys(task, tick)):
+        file = task.folder / f"{index}.npy"
+        np.save(file, grey)
+        files.append(file)
+    return files
 
 
 def grey_of(frame: Frame) -> NDArray[np.uint8]:
@@ -186,7 +295,7 @@ def _scene_key(videos: Iterable[Video], settings: SceneSettings) -> StreamKey:
             "folder": str(videos[0].split_folder.resolve()),
             "code_version": CODE_VERSION,
             **asdict(settings),
-            "n_videos": len(videos),
+            "n_videos": len(sources),
             "videos": digest_of(sources),
         },
     )

@@ -18,13 +18,13 @@ import numpy as np
 
 from mulde.data.atomic import write_text
 from mulde.data.cache.store import FeatureCache, RowWriter
-from mulde.data.decode.readers import FrameReader, open_frames, sample_frames
+from mulde.data.decode.readers import open_frames
 from mulde.data.errors import InputError, VideoError
 from mulde.data.identity import identify
 from mulde.data.video import DecodeReport, Video
 from mulde.extractors.networks.machine import NoRoomError, signs_of_life
 from mulde.extractors.networks.weights import Weights
-from mulde.extractors.one_pass import OnePass, PreparedFrame
+from mulde.extractors.one_pass import OnePass, PreparedFrame, View
 from mulde.extractors.prefetch import prefetched
 from mulde.extractors.scene import SceneModel, learn_scene
 from mulde.pipeline.config.sections import Config, ExtractConfig
@@ -33,7 +33,7 @@ from mulde.pipeline.executors.local import Outcome, Tick, VideoPool, WorkerDiedE
 from mulde.pipeline.features.devices import extraction_device, extraction_workers
 from mulde.pipeline.features.inventory import STAGE, CachedVideo, Inventory, look_up, look_up_all
 from mulde.pipeline.features.recipe import BOXES, Recipe, build_recipe, require_all
-from mulde.pipeline.features.scenes import Scenes, grey_of, group_by_scene, learn_scenes
+from mulde.pipeline.features.scenes import SampleTask, Scenes, group_by_scene, learn_scenes, sample_greys
 from mulde.pipeline.runs.folder import Failure, RunFolder
 from mulde.pipeline.runs.job import Job
 
@@ -51,6 +51,8 @@ class ExtractTask:
     frames_per_second: float
     wait: bool = False
     """Whether to wait for another process that is extracting this video."""
+    size_is_told: bool = False
+    """Whether the user knows of frames that have another size than the scene."""
     n_tries: int = 1
     device: str = "auto"
     """What networks run on."""
@@ -63,9 +65,12 @@ class ExtractTask:
 class ExtractResult:
     """What a worker did."""
 
-    status: Literal["done", "cached", "claimed"]
-    """"claimed": another process is at it."""
+    status: Literal["done", "cached", "claimed", "resized"]
+    """"claimed": another process is at it; "resized": nothing yet, for the user is to know first that the
+    frames have another size than the scene."""
     report: DecodeReport | None = None
+    frame_size: tuple[int, int] | None = None
+    """(width, height) in pixels of a "resized" video."""
 
 
 def extract(job: Job) -> Inventory:
@@ -79,7 +84,14 @@ def extract(job: Job) -> Inventory:
     job.cache.require_writable()
     weights = require_all(job.config.extract, offline=job.config.offline)
     groups = group_by_scene(job.dataset.normal, job.dataset.test, merge=job.config.data.merge_cameras)
-    scenes = learn_scenes(job.cache, groups, job.config.extract.scene, job.frames_per_second)
+    scenes = learn_scenes(
+        job.cache,
+        groups,
+        job.config.extract.scene,
+        job.frames_per_second,
+        workers=extraction_workers(job.config, "cpu"),
+        stall_seconds=job.config.extract.stall_seconds,
+    )
     inventory = look_up_all(job, scenes)
     record_weights(job.run, weights)
     if not inventory.missing:
@@ -127,7 +139,7 @@ def _run_tasks(tasks: Sequence[ExtractTask], workers: int, run: RunFolder) -> li
     workers = min(workers, len(tasks))
     n_done = n_frames = 0
     with (
-        VideoPool(workers, stall_seconds, capacity=3 * len(tasks)) as pool,
+        VideoPool(workers, stall_seconds, capacity=4 * len(tasks)) as pool,
         Bar("extract", len(tasks), "videos") as bar,
     ):
 
@@ -196,10 +208,12 @@ def extract_video(task: ExtractTask, tick: Tick) -> ExtractResult:
             # Before decord is: in a process that has decord, importing torch with CUDA brings in libnvblas,
             # which takes over matrix products and crashes the first convolution.
             import torch  # noqa: F401
-        return ExtractResult("done", _extract_missing(task, cache, cached, tick))
+        return _extract_missing(task, cache, cached, tick)
 
 
-def _extract_missing(task: ExtractTask, cache: FeatureCache, cached: CachedVideo, tick: Tick) -> DecodeReport:
+def _extract_missing(
+    task: ExtractTask, cache: FeatureCache, cached: CachedVideo, tick: Tick
+) -> ExtractResult:
     """Decode the video once and write what is missing of it."""
     before = identify(task.video, with_digest=True)
     missing = [name for name in cached.keys if name not in cached.entries]
@@ -210,8 +224,15 @@ def _extract_missing(task: ExtractTask, cache: FeatureCache, cached: CachedVideo
         ) as reader,
         ExitStack() as stack,
     ):
+        frame_size = (reader.info.width, reader.info.height)
+        size_note = _size_note(task, frame_size)
+        if size_note and not task.size_is_told:
+            return ExtractResult("resized", frame_size=frame_size)
         recipe = build_recipe(
-            task.config, _fitting_scene(task, reader), device=task.device, works_ahead=task.works_ahead
+            task.config,
+            _fitting_scene(task, frame_size, tick),
+            device=task.device,
+            works_ahead=task.works_ahead,
         )
         writers = {
             name: stack.enter_context(
@@ -226,7 +247,8 @@ def _extract_missing(task: ExtractTask, cache: FeatureCache, cached: CachedVideo
             )
             for name in missing
         }
-        one_pass = _one_pass(recipe, writers, cache, cached)
+        view = View(frame_size, task.scene.size) if _is_rescaled(task, frame_size) else None
+        one_pass = _one_pass(recipe, writers, cache, cached, view)
         stack.enter_context(signs_of_life(lambda: tick(len(seconds), reader.info.n_frames_claimed)))
         prepared: Iterator[PreparedFrame] = map(one_pass.prepare, reader)
         first = list(islice(prepared, 2))  # of the very first there is no flow
@@ -238,24 +260,38 @@ def _extract_missing(task: ExtractTask, cache: FeatureCache, cached: CachedVideo
                 seconds.append(frame.seconds)
                 tick(len(seconds), reader.info.n_frames_claimed)
         one_pass.finish()
-        report = reader.report
+        report = _with_notes(reader.report, [size_note, *one_pass.notes], cached)
         if identify(task.video, with_digest=False) != replace(before, digest=""):
             raise VideoError(f"{task.video.path} changed while it was read: run extract again")
         for writer in writers.values():
             writer.commit(before, report, np.array(seconds))
-    return report
+    return ExtractResult("done", report)
 
 
 def _one_pass(
-    recipe: Recipe, writers: Mapping[str, RowWriter], cache: FeatureCache, cached: CachedVideo
+    recipe: Recipe,
+    writers: Mapping[str, RowWriter],
+    cache: FeatureCache,
+    cached: CachedVideo,
+    view: View | None,
 ) -> OnePass:
     """Set up the pass for what is missing; boxes that are cached are not looked for again."""
     extractors = [(e, writers[e.name].append) for e in recipe.extractors if e.name in writers]
     if recipe.finder is None:
         return OnePass(extractors)
     if BOXES in writers:
-        return OnePass(extractors, finder=recipe.finder, emit_boxes=writers[BOXES].append)
-    return OnePass(extractors, known_objects=cache.read_in_order(cached.keys[BOXES], cached.video.name))
+        return OnePass(extractors, finder=recipe.finder, emit_boxes=writers[BOXES].append, view=view)
+    known = cache.read_in_order(cached.keys[BOXES], cached.video.name)
+    return OnePass(extractors, known_objects=known, view=view)
+
+
+def _with_notes(report: DecodeReport, notes: Sequence[str], cached: CachedVideo) -> DecodeReport:
+    """Return a report with further warnings, and with those of the pass that found the boxes, if they are
+    there.
+    """
+    of_boxes = cached.entries[BOXES].report.warnings if BOXES in cached.entries else ()
+    warnings = dict.fromkeys(note for note in (*report.warnings, *notes, *of_boxes) if note)
+    return replace(report, warnings=tuple(warnings))
 
 
 def _works_ahead(task: ExtractTask, workers: int) -> bool:
@@ -271,13 +307,36 @@ def _frames_ahead(examples: Sequence[PreparedFrame]) -> int:
     return min(max(2, _BYTES_AHEAD // max(1, size_bytes)), _MOST_FRAMES_AHEAD)
 
 
-def _fitting_scene(task: ExtractTask, reader: FrameReader) -> SceneModel:
-    """Return the task's scene, or one learnt from the video alone if its frames have another size."""
-    if (reader.info.width, reader.info.height) == task.scene.size:
-        return task.scene
-    settings = task.config.scene
-    greys = sample_frames(task.video, settings.n_samples, grey_of, frames_per_second=task.frames_per_second)
-    return learn_scene(greys, settings)
+def _fitting_scene(task: ExtractTask, frame_size: tuple[int, int], tick: Tick) -> SceneModel:
+    """Return the task's scene, or one learnt from the video alone if its frames have another shape."""
+    if not _needs_scene(task) or task.scene.is_shape_of(frame_size):
+        return task.scene.seen_through(frame_size)
+    sample = SampleTask(task.video, task.config.scene.n_samples, task.frames_per_second)
+    return learn_scene(sample_greys(sample, tick), task.config.scene)
+
+
+def _is_rescaled(task: ExtractTask, frame_size: tuple[int, int]) -> bool:
+    """Whether frames are seen at the size of the scene, of which they have the shape."""
+    return _needs_scene(task) and frame_size != task.scene.size and task.scene.is_shape_of(frame_size)
+
+
+def _needs_scene(task: ExtractTask) -> bool:
+    """Whether objects are looked for, not whole frames."""
+    return build_recipe(task.config, task.scene).finder is not None
+
+
+def _size_note(task: ExtractTask, frame_size: tuple[int, int]) -> str:
+    """Return what is to be said of frames that have another size than the scene; "" where nothing is."""
+    if frame_size == task.scene.size or not _needs_scene(task):
+        return ""
+    (width, height), (scene_width, scene_height) = frame_size, task.scene.size
+    sizes = f"frames of {width}x{height}, the learnt scene has {scene_width}x{scene_height}"
+    if task.scene.is_shape_of(frame_size):
+        return f"{sizes}: they are seen at the size of the scene"
+    return (
+        f"{sizes}, which is another shape: background and sizes of objects are learnt from this video alone, "
+        "and its scores compare badly with those of the scene"
+    )
 
 
 _OF_ONE_VIDEO = (VideoError, WorkerStalledError, WorkerDiedError, NoRoomError)
@@ -288,6 +347,9 @@ def _try_again(outcome: Outcome[ExtractTask, ExtractResult]) -> ExtractTask | No
     task = outcome.task
     if outcome.result is not None and outcome.result.status == "claimed":
         return replace(task, wait=True)  # last in the queue: the others come first
+    if outcome.result is not None and outcome.result.frame_size is not None:
+        _log.warning("%s: %s", task.video.path, _size_note(task, outcome.result.frame_size))
+        return replace(task, size_is_told=True)
     if isinstance(outcome.error, WorkerStalledError | WorkerDiedError) and task.n_tries == 1:
         _log.warning("%s: %s; trying once more with PyAV", task.video.path, outcome.error)
         config = task.config.model_copy(update={"decoder": "pyav"})
@@ -315,10 +377,7 @@ def _tell(outcome: Outcome[ExtractTask, ExtractResult], n_done: int, n_all: int)
         "extract %d/%d %s: %d frames in %.1f s (%s)",
         n_done, n_all, outcome.task.video.name, report.n_frames, outcome.seconds, report.backend,
     )  # fmt: skip
+    told = _size_note(outcome.task, (report.width, report.height))
     for warning in report.warnings:
-        _log.warning("%s: %s", outcome.task.video.path, warning)
-    if (report.width, report.height) != outcome.task.scene.size:
-        _log.warning(
-            "%s: frames of %dx%d, the scene has %dx%d: its background was learnt from this video alone",
-            outcome.task.video.path, report.width, report.height, *outcome.task.scene.size,
-        )  # fmt: skip
+        if warning != told:
+            _log.warning("%s: %s", outcome.task.video.path, warning)

@@ -7,7 +7,7 @@ import io
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from mulde.detector import fuse, interpolate_frames, log_tail, max_over_objects,
 from mulde.pipeline.config.sections import Config, ScoreConfig
 from mulde.pipeline.console import Bar
 from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable
-from mulde.pipeline.models.model import RunModel, load_model
+from mulde.pipeline.models.model import RunModel, StreamModel, load_model
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
 from mulde.pipeline.stages.train import fingerprint as train_fingerprint
@@ -36,6 +36,8 @@ STAGE = "score"
 CODE_VERSION = 3
 """Raise it when the same features and model give other scores than before."""
 _log = logging.getLogger(__name__)
+_ROWS_SHOWN = 8192
+"""Rows between two signs of progress; some blocks of the detector's."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,12 @@ def score_videos(
     notes = []
     with Bar("score", len(todo), "videos") as bar:
         for done, cached in enumerate(todo, 1):
-            notes += _score_video(run, model, cached, config)
+
+            def show(n_rows: int, n_all: int, before: int = done - 1, name: str = cached.video.name) -> None:
+                share = (before + n_rows / n_all) / len(todo)
+                bar.update(before, f"{name}: {n_rows} of {n_all} rows", share)
+
+            notes += _score_video(run, model, cached, config, show)
             run.remember(STAGE, {cached.video.name: wanted[cached.video.name]})
             bar.update(done)
     if notes:
@@ -161,13 +168,23 @@ def _fingerprint(cached: CachedVideo, config: Config, model_fingerprint: str) ->
     )
 
 
-def _score_video(run: RunFolder, model: RunModel, cached: CachedVideo, config: Config) -> list[str]:
-    """Write the scores of a video; return what is to be said of them."""
+def _score_video(
+    run: RunFolder,
+    model: RunModel,
+    cached: CachedVideo,
+    config: Config,
+    show: Callable[[int, int], None],
+) -> list[str]:
+    """Write the scores of a video; return what is to be said of them.
+
+    Args:
+        show: is told now and then how many rows are scored, and of how many.
+    """
     name, n_frames = cached.video.name, cached.report.n_frames
     settings = config.score
     streams = model.of(cached.video)
     rows = {stream: read_rows(cached.entries[stream].path) for stream in streams}
-    scores = {stream: streams[stream].score(part.features) for stream, part in rows.items()}
+    scores = _score_rows(streams, rows, show)
     scored = fuse_streams(scores, rows, n_frames, settings, are_objects=is_of_objects(cached, rows))
     smoothed = smooth(scored.unsmoothed, settings.smoothing_sigma_frames, causal=settings.causal)
     seconds = read_frame_seconds(next(iter(cached.entries.values())).path)
@@ -180,6 +197,21 @@ def _score_video(run: RunFolder, model: RunModel, cached: CachedVideo, config: C
         for dataset, values in scored.datasets.items():
             file[dataset] = values
     return [f"{name}: {scored.note}"] if scored.note else []
+
+
+def _score_rows(
+    streams: Mapping[str, StreamModel], rows: Mapping[str, FeatureRows], show: Callable[[int, int], None]
+) -> dict[str, NDArray[np.float64]]:
+    """Return the calibrated scores (n_rows,) of each stream."""
+    scores = {stream: np.empty(len(part)) for stream, part in rows.items()}
+    n_done, n_all = 0, sum(map(len, scores.values()))
+    for stream, part in rows.items():
+        for start in range(0, len(part), _ROWS_SHOWN):
+            block = slice(start, start + _ROWS_SHOWN)
+            scores[stream][block] = streams[stream].score(part.features[block])
+            n_done += len(scores[stream][block])
+            show(n_done, n_all)
+    return scores
 
 
 def is_of_objects(cached: CachedVideo, rows: Mapping[str, FeatureRows]) -> bool:

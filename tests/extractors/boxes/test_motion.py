@@ -97,3 +97,16 @@ def test_gradient_surrounds_what_moved() -> None:
 def test_gradient_leaves_out(settings: GradientSettings, n_found: int) -> None:
     found = MotionGradient(settings).find([with_box(60, 40, 80, 80), with_box(64, 40, 84, 80)], 1)
     assert len(found) == n_found
+
+
+def test_windows_of_a_frame_are_bounded_and_the_fullest_stay() -> None:
+    other_place = np.random.default_rng(0).integers(0, 2, (15, 20), np.uint8).repeat(8, 0).repeat(8, 1) * 255
+    everything = find(windows(), other_place)
+    assert everything.n_left_out == 0
+    assert everything.foreground_share > 0.5
+    few = find(windows(max_windows=10), other_place)
+    assert len(few) == 10
+    assert few.n_left_out == len(everything) - 10
+    thing = with_box(60, 40, 80, 90)
+    whole, fullest = find(windows(), thing), find(windows(max_windows=3), thing)
+    assert fullest.measures.min() >= np.sort(whole.measures[:, 0])[-3]

@@ -285,6 +285,45 @@ def test_new_footage_is_scored_with_a_run(cli, scene: Path, tmp_path: Path) -> N
     assert "up to date" in again.err
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "said"),
+    [
+        (320, 240, "frames of 320x240, the learnt scene has 160x120: they are seen at the size of the scene"),
+        (80, 60, "they are seen at the size of the scene"),
+        (
+            320,
+            120,
+            "which is another shape: background and sizes of objects are learnt from this video",
+        ),
+    ],
+)
+def test_footage_of_another_size(
+    cli, scene: Path, tmp_path: Path, width: int, height: int, said: str
+) -> None:
+    assert cli("run", "--dataset", scene, *FAST).code == 0
+    known = sorted((scene / "test").iterdir())[0]
+    new = tmp_path / "camera" / "today.mp4"
+    new.parent.mkdir()
+    with av.open(str(new), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for picture in frames_of(known):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture).reformat(width, height)))
+        container.mux(stream.encode(None))
+    result = cli("score", "--model", "runs/scene-motion", new)
+    assert result.code == 0, result.err
+    assert said in result.err
+    assert result.err.index(said) < result.err.index("extract 1/1")  # before the work, not after it
+    with h5py.File(Path(result.out.strip()).with_suffix(".h5")) as file:
+        frame, box = file["frame"][()], file["box"][()]
+    assert np.bincount(frame).max() <= 1000
+    assert (box >= -1).all() and (box <= [width + 1, height + 1] * 2).all()
+    if "another shape" not in said:
+        expected = [float(r["score"]) for r in read_csv(Path(f"runs/scene-motion/scores/{known.stem}.csv"))]
+        found = [float(row["score"]) for row in read_csv(Path(result.out.strip()))]
+        assert np.corrcoef(expected, found)[0, 1] > 0.5
+
+
 def test_plan_does_nothing(cli, scene: Path) -> None:
     result = cli("plan", "--dataset", scene, *FAST)
     assert result.code == 0

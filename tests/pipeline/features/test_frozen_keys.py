@@ -33,17 +33,17 @@ CONFIGURATIONS = {
 }
 FROZEN = {
     "motion": {
-        "boxes": "b35825bca7ff",
-        "velocity": "776f54fe517c",
-        "direction": "1dc88e8dd705",
-        "stillness": "2897006750a4",
-        "hog": "a7f5f4484623",
+        "boxes": "6ec8f9794c90",
+        "velocity": "981b985af19a",
+        "direction": "b8e66e8652bb",
+        "stillness": "5159f0d9aeef",
+        "hog": "564ccb4ef8af",
     },
     "object with local weights": {
-        "boxes": "2863e1aa2c54",
-        "velocity": "72769cc90f9e",
-        "pose": "373c6407f4aa",
-        "appearance": "9ab0085dcace",
+        "boxes": "6cad9e7a2293",
+        "velocity": "cc3b5bd689d9",
+        "pose": "650b890fb50e",
+        "appearance": "ea701c4095c2",
     },
     "frame with random weights": {"clip": "cde7fd232091"},
     "imported": {"imported": "eded44eda3eb"},
