@@ -19,7 +19,6 @@ from mulde.extractors.images import box_means, to_grey, to_pixels
 from mulde.extractors.scene import SceneModel, foreground
 from mulde.extractors.settings import GradientSettings, WindowSettings
 
-
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
 

@@ -65,8 +65,8 @@ class SceneModel:
     def seen_through(self, frame_size: tuple[int, int]) -> SceneModel:
         """Return this scene, at its own size, as a camera with frames of another size would show it.
 
-        A smaller frame that is enlarged has lost detail: against a background that has not, every edge would be
-        foreground.
+        A smaller frame that is enlarged has lost detail: against a background that has not, every edge would
+        be foreground.
         """
         size = min(self.size[0], frame_size[0]), min(self.size[1], frame_size[1])
         if size == self.size:

@@ -158,7 +158,7 @@ def _learn(
     It is the same with and without a video that cannot be read, so that taking one out changes nothing.
     """
     usable, last = list(videos), ""
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         for _ in range(_MOST_ROUNDS):
             chosen = _chosen(usable, settings, frames_per_second, Path(folder))
             files, errors = _sample(pool, f"scene {name}".strip(), chosen)
@@ -183,7 +183,7 @@ def _learn(
         )  # fmt: skip
     arrays = model.to_arrays()
     keys = [_scene_key(usable, settings), _scene_key(videos, settings)]
-    for key in dict((key.key, key) for key in keys).values():
+    for key in {key.key: key for key in keys}.values():
         cache.write_arrays(key, name or _WHOLE, arrays)
     return arrays
 
@@ -208,7 +208,7 @@ def _sample(pool: VideoPool, title: str, tasks: Sequence[SampleTask]) -> tuple[l
         for done, outcome in enumerate(pool.outcomes(), 1):
             video: Video = outcome.task.video
             if outcome.error is None:
-                files[video] = outcome.result
+                files[video] = outcome.result or []
             elif isinstance(outcome.error, _OF_ONE_VIDEO):
                 errors[video] = _reason(video, outcome.error)
             else:
