@@ -190,7 +190,7 @@ def _learn(
     It is the same with and without a video that cannot be read, so that taking one out changes nothing.
     """
     usable, last = list(videos), ""
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         for _ in range(_MOST_ROUNDS):
             chosen = _chosen(usable, settings, frames_per_second, Path(folder))
             files, errors = _sample(pool, f"scene {name}".strip(), chosen)

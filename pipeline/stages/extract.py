@@ -66,8 +66,8 @@ class ExtractResult:
     """What a worker did."""
 
     status: Literal["done", "cached", "claimed", "resized"]
-    """"claimed": another process is at it; "resized": nothing yet, for the user is to know first that the
-    frames have another size than the scene."""
+    """"claimed": another process is at it; "resized": nothing is done yet, for the user is to know first that
+    the frames have another size than the scene."""
     report: DecodeReport | None = None
     frame_size: tuple[int, int] | None = None
     """(width, height) in pixels of a "resized" video."""

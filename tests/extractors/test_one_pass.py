@@ -24,7 +24,7 @@ from mulde.extractors.base import (
     Preparation,
     RgbFrame,
 )
-from mulde.extractors.one_pass import OnePass, PreparedFrame
+from mulde.extractors.one_pass import OnePass, PreparedFrame, View
 
 BLACK = np.zeros((4, 4, 3), np.uint8)
 
@@ -331,3 +331,78 @@ def push_all(one_pass: OnePass, n_frames: int) -> None:
     for t in range(n_frames):
         one_pass.push(one_pass.prepare(Frame(t, float(t), BLACK)))
     one_pass.finish()
+
+
+@dataclass(frozen=True)
+class Whole(BoxFinder):
+    """Finds one object, a quarter of what it sees, and leaves others out."""
+
+    name: ClassVar[str] = "whole"
+    code_version: ClassVar[int] = 1
+    measure_names: ClassVar[tuple[str, ...]] = ("one",)
+    foreground_share: float = 0.0
+
+    @property
+    def preparation(self) -> RgbFrame:
+        return RgbFrame()
+
+    def find(self, around: Sequence[NDArray[np.uint8]], centre: int) -> Objects:
+        height, width = around[centre].shape[:2]
+        box = np.array([[0, 0, width / 2, height / 2]], np.float32)
+        return Objects(box, np.ones((1, 1), np.float32), centre, self.foreground_share)
+
+
+@dataclass(frozen=True)
+class Corner(Extractor):
+    """Describes an object by its corner, and by the size of what is seen."""
+
+    name: ClassVar[str] = "corner"
+    code_version: ClassVar[int] = 1
+
+    @property
+    def preparation(self) -> RgbFrame:
+        return RgbFrame()
+
+    @property
+    def n_features(self) -> int:
+        return 4
+
+    def describe(
+        self, around: Sequence[NDArray[np.uint8]], centre: int, objects: Objects
+    ) -> NDArray[np.float32]:
+        height, width = around[centre].shape[:2]
+        return np.column_stack([objects.box_xyxy[:, 2:], np.tile(np.float32([width, height]), (1, 1))])
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_operators_see_frames_at_another_size_but_boxes_are_of_the_frame(is_known: bool) -> None:
+    view = View(frame_size=(96, 64), size=(24, 16))
+    out: list[FeatureRows] = []
+    boxes: list[FeatureRows] = []
+    known = FeatureRows(
+        np.ones((1, 1), np.float32), np.zeros(1, np.int64), np.array([[0, 0, 48, 32]], np.float32)
+    )
+    one_pass = OnePass(
+        [(Corner(), out.append)],
+        finder=None if is_known else Whole(),
+        emit_boxes=boxes.append,
+        known_objects=known if is_known else None,
+        view=view,
+    )
+    one_pass.push(one_pass.prepare(Frame(0, 0.0, np.zeros((64, 96, 3), np.uint8))))
+    one_pass.finish()
+    np.testing.assert_array_equal(join_rows(out).features, [[12, 8, 24, 16]])
+    np.testing.assert_array_equal(join_rows(out).box_xyxy, [[0, 0, 48, 32]])
+    if not is_known:
+        np.testing.assert_array_equal(join_rows(boxes).box_xyxy, [[0, 0, 48, 32]])
+
+
+def test_what_is_odd_about_a_video_is_said() -> None:
+    for share, expected in ((0.0, ()), (0.9, ("in 2 of 2 frames more than 30% of the picture differs",))):
+        one_pass = OnePass([], finder=Whole(foreground_share=share))
+        assert one_pass.notes == ()
+        for t in range(2):
+            one_pass.push(one_pass.prepare(Frame(t, float(t), BLACK)))
+        one_pass.finish()
+        assert len(one_pass.notes) == len(expected)
+        assert all(note.startswith(start) for note, start in zip(one_pass.notes, expected, strict=True))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mulde.extractors.images import resize
 from mulde.extractors.scene import SceneModel, foreground, learn_scene
 from mulde.extractors.settings import SceneSettings
 
@@ -76,3 +77,31 @@ def test_foreground_is_what_differs() -> None:
 def test_overall_brightness_is_no_foreground(change: int) -> None:
     background = np.random.default_rng(0).integers(60, 180, (60, 80)).astype(np.uint8)
     assert not foreground((background.astype(int) + change).astype(np.uint8), background, 20).any()
+
+
+@pytest.mark.parametrize(
+    ("frame_size", "expected"),
+    [
+        ((160, 120), True),
+        ((640, 480), True),
+        ((80, 60), True),
+        ((160, 122), True),  # lines that a codec added
+        ((160, 124), False),
+        ((320, 180), False),  # 16:9
+        ((120, 160), False),  # upright
+    ],
+)
+def test_frames_of_its_shape_show_the_scene(frame_size: tuple[int, int], expected: bool) -> None:
+    scene = learn_scene(make_images(5), SceneSettings())
+    assert scene.is_shape_of(frame_size) == expected
+
+
+def test_a_small_frame_that_is_enlarged_is_no_foreground() -> None:
+    rng = np.random.default_rng(0)
+    background = rng.integers(0, 256, (HEIGHT, WIDTH)).astype(np.uint8)  # as much detail as there can be
+    scene = SceneModel(background, 20.0, 0.0, (20.0, 20.0), 0.5)
+    small = resize(background, (WIDTH // 2, HEIGHT // 2))
+    shown = resize(small, scene.size)
+    assert foreground(shown, background, 20).mean() > 0.2
+    assert not foreground(shown, scene.seen_through((WIDTH // 2, HEIGHT // 2)).background, 20).any()
+    assert scene.seen_through((2 * WIDTH, 2 * HEIGHT)) is scene

@@ -99,14 +99,28 @@ def test_gradient_leaves_out(settings: GradientSettings, n_found: int) -> None:
     assert len(found) == n_found
 
 
-def test_windows_of_a_frame_are_bounded_and_the_fullest_stay() -> None:
-    other_place = np.random.default_rng(0).integers(0, 2, (15, 20), np.uint8).repeat(8, 0).repeat(8, 1) * 255
-    everything = find(windows(), other_place)
-    assert everything.n_left_out == 0
-    assert everything.foreground_share > 0.5
-    few = find(windows(max_windows=10), other_place)
-    assert len(few) == 10
-    assert few.n_left_out == len(everything) - 10
-    thing = with_box(60, 40, 80, 90)
-    whole, fullest = find(windows(), thing), find(windows(max_windows=3), thing)
-    assert fullest.measures.min() >= np.sort(whole.measures[:, 0])[-3]
+@pytest.mark.parametrize("most", [1, 5, 40])
+def test_of_too_many_windows_the_fullest_stay(most: int) -> None:
+    grey = with_box(20, 40, 120, 90)
+    everything, found = find(windows(), grey), find(windows(max_windows=most), grey)
+    assert len(everything) > 40
+    assert len(found) == most
+    assert found.n_left_out == len(everything) - most
+    np.testing.assert_array_equal(np.sort(found.coverage), np.sort(everything.coverage)[-most:])
+    assert (np.diff(found.box_xyxy[:, 3]) <= 0).all()  # in the order of the lattice
+
+
+def test_of_windows_that_are_equally_full_some_lie_all_over_the_picture() -> None:
+    finder = windows(max_windows=30)
+    found = finder.boxes_of(np.ones(BACKGROUND.shape, np.uint8))
+    assert len(found) == 30
+    assert found.foreground_share == 1
+    centres = (found.box_xyxy[:, :2] + found.box_xyxy[:, 2:]) / 2  # (30, 2)
+    quarters = {(x > 80, y > 60) for x, y in centres.tolist()}
+    assert len(quarters) == 4
+
+
+def test_nothing_is_left_out_of_what_is_not_too_much() -> None:
+    found = find(windows(), with_box(60, 40, 80, 90))
+    assert found.n_left_out == 0
+    assert 0 < found.foreground_share < 0.1

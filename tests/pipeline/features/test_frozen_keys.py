@@ -33,17 +33,17 @@ CONFIGURATIONS = {
 }
 FROZEN = {
     "motion": {
-        "boxes": "6ec8f9794c90",
-        "velocity": "981b985af19a",
-        "direction": "b8e66e8652bb",
-        "stillness": "5159f0d9aeef",
-        "hog": "564ccb4ef8af",
+        "boxes": "63a9135536b6",
+        "velocity": "8dcc89e647fd",
+        "direction": "442991e35df5",
+        "stillness": "38a2d9281b29",
+        "hog": "9027f12d4ee1",
     },
     "object with local weights": {
-        "boxes": "6cad9e7a2293",
-        "velocity": "cc3b5bd689d9",
-        "pose": "650b890fb50e",
-        "appearance": "ea701c4095c2",
+        "boxes": "a60326c5ac58",
+        "velocity": "66a35cb29c48",
+        "pose": "6cb24bc5ad00",
+        "appearance": "17b538e51590",
     },
     "frame with random weights": {"clip": "cde7fd232091"},
     "imported": {"imported": "eded44eda3eb"},

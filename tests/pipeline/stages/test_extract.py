@@ -13,13 +13,21 @@ import pytest
 
 from mulde.data.cache.store import read_rows
 from mulde.data.decode.readers import sample_frames
+from mulde.data.features import FeatureRows
 from mulde.data.layouts.find_videos import find_videos
+from mulde.data.rendered.render import render_scene
 from mulde.extractors.prefetch import prefetched
 from mulde.extractors.scene import learn_scene
 from mulde.pipeline.config.sections import load_config
 from mulde.pipeline.features.scenes import grey_of
 from mulde.pipeline.stages import extract
-from mulde.pipeline.stages.extract import ExtractTask, _frames_ahead, _works_ahead, extract_video
+from mulde.pipeline.stages.extract import (
+    ExtractResult,
+    ExtractTask,
+    _frames_ahead,
+    _works_ahead,
+    extract_video,
+)
 
 
 @pytest.fixture
@@ -86,3 +94,72 @@ def test_large_frames_wait_in_smaller_numbers(size_bytes: int, room: int) -> Non
 
     assert _frames_ahead([Prepared(1), Prepared(size_bytes)]) == room  # type: ignore[list-item]
     assert _frames_ahead([]) == 32
+
+
+def render_as(root: Path, size: tuple[int, int], fps: int = 10) -> Path:
+    render_scene(root, size=size, n_normal=1, n_test=1, seconds=4.0, fps=fps, seed=1)
+    return root / "test"
+
+
+def rows_of(cache: Path, stream: str) -> FeatureRows:
+    (path,) = (path for path in cache.glob(f"{stream}/*/*.h5"))
+    return read_rows(path)
+
+
+def done(task: ExtractTask) -> ExtractResult:
+    return extract_video(task, lambda n_frames, n_expected=None: None)
+
+
+@pytest.mark.parametrize("size", [(320, 240), (80, 60)])
+def test_the_same_scene_at_another_resolution_has_the_same_features(
+    task: ExtractTask, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    (video, *_) = find_videos(render_as(tmp_path / "other", size))
+    other = replace(task, video=video, cache_folder=tmp_path / "cache-other")
+    first = done(other)
+    assert (first.status, first.frame_size) == ("resized", size)  # said before the work
+    report = done(replace(other, size_is_told=True)).report
+    assert done(task).status == "done"
+    assert report is not None
+    assert report.warnings[-1].endswith("they are seen at the size of the scene")
+    for stream in ("boxes", "velocity"):
+        own, seen = rows_of(task.cache_folder, stream), rows_of(other.cache_folder, stream)
+        assert len(seen) == pytest.approx(len(own), rel=0.35)
+    own_speed, speed = (np.percentile(rows.features[:, 0], (50, 90)) for rows in (own, seen))
+    np.testing.assert_allclose(speed, own_speed, rtol=0.35)  # in pixels of the scene
+    assert seen.box_xyxy is not None
+    assert seen.box_xyxy[:, 2:].max(axis=0) == pytest.approx(np.array(size), rel=0.1)  # of the frame
+
+
+def test_a_stream_added_later_is_the_same_at_another_resolution(task: ExtractTask, tmp_path: Path) -> None:
+    (video, *_) = find_videos(render_as(tmp_path / "other", (320, 240)))
+    other = replace(task, video=video, size_is_told=True)
+    few = other.config.model_copy(update={"streams": ("direction",)})
+    assert done(replace(other, config=few, cache_folder=tmp_path / "later")).status == "done"
+    result = done(replace(other, cache_folder=tmp_path / "later"))
+    assert done(replace(other, cache_folder=tmp_path / "once")).status == "done"
+    for stream in other.config.streams:
+        once, later = (rows_of(tmp_path / name, stream) for name in ("once", "later"))
+        np.testing.assert_array_equal(once.features, later.features)
+    assert result.report is not None
+    assert len(result.report.warnings) == len(set(result.report.warnings)) == 1
+
+
+def test_another_shape_is_learnt_from_the_video_alone_and_bounded(task: ExtractTask, tmp_path: Path) -> None:
+    (video, *_) = find_videos(render_as(tmp_path / "other", (320, 180)))
+    windows = replace(task.config.boxes.windows, max_windows=20)
+    config = task.config.model_copy(update={"boxes": replace(task.config.boxes, windows=windows)})
+    other = replace(task, video=video, config=config)
+    assert done(other).frame_size == (320, 180)
+    report = done(replace(other, size_is_told=True)).report
+    assert report is not None
+    assert "another shape" in report.warnings[0]
+    assert "extract.boxes.windows.max_windows" in report.warnings[1]
+    assert np.bincount(rows_of(task.cache_folder, "boxes").frame).max() == 20
+
+
+def test_a_camera_that_was_turned_round_is_noticed(task: ExtractTask) -> None:
+    turned = replace(task.scene, background=task.scene.background[::-1].copy())
+    report = done(replace(task, scene=turned)).report
+    assert report is not None
+    assert "was the camera moved" in report.warnings[0]
