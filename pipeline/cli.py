@@ -38,7 +38,7 @@ def main() -> None:
     """Run the command line and exit: 0 done, 1 unexpected error, 2 bad input, 3 some videos failed."""
     os.environ.setdefault("YOLO_OFFLINE", "true")
     try:
-        code = cli(standalone_mode=False)
+        code = cli(prog_name="mulde", standalone_mode=False)
     except click.exceptions.Abort:
         stderr.print("mulde: interrupted; the same command goes on with what is not finished", markup=False)
         code = EXIT_INTERRUPTED
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="mulde")
+@click.version_option(package_name="mulde", prog_name="mulde")
 def cli() -> None:
     """Find what is unusual in hours of video: an anomaly score for every frame.
 
