@@ -2,6 +2,7 @@
 
     python benchmarks/detector.py                     # d = 34, 512 and 1152, 4096x4096 units: some minutes
     python benchmarks/detector.py --widths 512 512    # quicker
+    python benchmarks/detector.py --device cuda       # on a GPU; captured graphs of a step are timed too
 
 The textbook's loop is what one writes from the paper: a loader, the input gradient by double backward, also
 on the clean batch, where nothing needs it; to score, a pass and a gradient for each noise scale. Everything
@@ -37,15 +38,16 @@ class Textbook:
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(sizes):
             layers += [nn.Linear(n_in, n_out), nn.GELU()]
-        self.network = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
+        self.network = nn.Sequential(*layers, nn.Linear(widths[-1], 1)).to(x.device)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=LEARNING_RATE, betas=(0.5, 0.9))
-        self.loader = DataLoader(TensorDataset(x), batch_size=batch_size, shuffle=True, drop_last=True)
+        self.loader = DataLoader(TensorDataset(x.cpu()), batch_size=batch_size, shuffle=True, drop_last=True)
+        self.device = x.device
         self.batches = self._endless()
 
     def _endless(self) -> Iterator[Tensor]:
         while True:
             for (x,) in self.loader:
-                yield x
+                yield x.to(self.device)
 
     def energy_and_gradient(
         self, x: Tensor, sigma: Tensor, *, keep_graph: bool = True
@@ -70,7 +72,8 @@ class Textbook:
     def score(self, x: Tensor) -> Tensor:
         columns = []
         for sigma in torch.linspace(SIGMA_LOW, 1, N_SCALES):
-            energy, _ = self.energy_and_gradient(x, sigma.expand(len(x), 1), keep_graph=False)
+            column = sigma.to(x.device).expand(len(x), 1)
+            energy, _ = self.energy_and_gradient(x, column, keep_graph=False)
             columns.append(energy.detach())
         return torch.cat(columns, dim=1)
 
@@ -81,27 +84,76 @@ class Ours:
     def __init__(
         self, n_features: int, widths: list[int], x: Tensor, batch_size: int, precision: str
     ) -> None:
-        self.network = EnergyNetwork(n_features, widths)
+        self.network = EnergyNetwork(n_features, widths).to(x.device)
         self.optimiser = torch.optim.Adam(
-            self.network.parameters(), lr=LEARNING_RATE, betas=(0.5, 0.9), fused=True
+            self.network.parameters(),
+            lr=LEARNING_RATE,
+            betas=(0.5, 0.9),
+            fused=True,
+            capturable=x.device.type == "cuda",
         )
         self.objective = PlainObjective(self.network, BETA, precision)  # type: ignore[arg-type]
         self.x, self.batch_size = x, batch_size
         self.dtype = getattr(torch, precision)
 
     def step(self) -> None:
-        x = self.x[torch.randperm(len(self.x))[: self.batch_size]]
+        x = self.x[torch.randperm(len(self.x), device=self.x.device)[: self.batch_size]]
         self.objective(x, *draw(x))
         self.optimiser.step()
 
+    def captured(self) -> Callable[[], object]:
+        """Return a step whose kernels are recorded once and launched together (CUDA graphs)."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self.step()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.step()
+
+        def replay() -> None:
+            graph.replay()
+
+        self.graph, replay.owner = graph, self  # type: ignore[attr-defined]  # what it reads and writes
+        return replay
+
     @torch.no_grad()
     def score(self, x: Tensor) -> Tensor:
-        return self.network.energies(x, torch.linspace(SIGMA_LOW, 1, N_SCALES), dtype=self.dtype)
+        sigmas = torch.linspace(SIGMA_LOW, 1, N_SCALES, device=x.device)
+        return self.network.energies(x, sigmas, dtype=self.dtype)
+
+
+class Compiled:
+    """Our objective with its closed-form input gradient through autograd, compiled by torch."""
+
+    def __init__(self, n_features: int, widths: list[int], x: Tensor, batch_size: int) -> None:
+        self.network = EnergyNetwork(n_features, widths).to(x.device)
+        self.optimiser = torch.optim.Adam(
+            self.network.parameters(), lr=LEARNING_RATE, betas=(0.5, 0.9), fused=True
+        )
+        self.x, self.batch_size = x, batch_size
+        self.objective = torch.compile(objective)
+
+    def step(self) -> None:
+        x = self.x[torch.randperm(len(self.x), device=self.x.device)[: self.batch_size]]
+        loss = self.objective(self.network, x, *draw(x), BETA)
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
 
 
 def draw(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return noise scales (N, 1), log-uniform on [1e-3, 1], and noise (N, d)."""
-    return torch.exp(torch.rand(len(x), 1) * -math.log(SIGMA_LOW) + math.log(SIGMA_LOW)), torch.randn_like(x)
+    u = torch.rand(len(x), 1, device=x.device)
+    return torch.exp(u * -math.log(SIGMA_LOW) + math.log(SIGMA_LOW)), torch.randn_like(x)
+
+
+def wait() -> None:
+    """Wait until a GPU has done what it was given."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def best_seconds(tasks: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
@@ -109,16 +161,19 @@ def best_seconds(tasks: dict[str, Callable[[], object]], repeats: int) -> dict[s
     best = dict.fromkeys(tasks, math.inf)
     for turn in range(repeats + 1):  # the first turn warms up
         for name, task in tasks.items():
+            wait()
             started = time.perf_counter()
             task()
+            wait()
             if turn:
                 best[name] = min(best[name], time.perf_counter() - started)
     return best
 
 
-def product_rate(batch_size: int, width: int, dtype: torch.dtype) -> float:
+def product_rate(batch_size: int, width: int, dtype: torch.dtype, device: str) -> float:
     """Return FLOP/s of one matrix product."""
-    a, b = torch.randn(batch_size, width).to(dtype), torch.randn(width, width).to(dtype)
+    a = torch.randn(batch_size, width, device=device).to(dtype)
+    b = torch.randn(width, width, device=device).to(dtype)
     out = torch.empty_like(a)
     seconds = best_seconds({"": lambda: torch.mm(a, b, out=out)}, 10)[""]
     return 2 * batch_size * width * width / seconds
@@ -132,9 +187,11 @@ def flops(n_rows: int, n_features: int, widths: list[int], n_products: int) -> f
 
 def measure_speed(arguments: argparse.Namespace, console: Console) -> None:
     batch_size, widths = arguments.batch, arguments.widths
-    rates = [product_rate(batch_size, widths[-1], dtype) for dtype in (torch.float32, torch.bfloat16)]
+    device = arguments.device
+    rates = [product_rate(batch_size, widths[-1], dtype, device) for dtype in (torch.float32, torch.bfloat16)]
+    where = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads"
     console.print(
-        f"{torch.get_num_threads()} threads, torch {torch.__version__}; one product of "
+        f"{where}, torch {torch.__version__}; one product of "
         f"{batch_size}x{widths[-1]} and {widths[-1]}x{widths[-1]}: {rates[0] / 1e9:.0f} GFLOP/s in float32, "
         f"{rates[1] / 1e9:.0f} in bfloat16"
     )
@@ -142,7 +199,7 @@ def measure_speed(arguments: argparse.Namespace, console: Console) -> None:
     for title in ("d", "", "textbook", "ours", "ratio", "share", "ours, bfloat16", "ratio", "share"):
         table.add_column(title, justify="right")
     for d in arguments.dims:
-        x = torch.randn(4 * batch_size, d)
+        x = torch.randn(4 * batch_size, d, device=device)
         loops = {
             "textbook": Textbook(d, widths, x, batch_size),
             "float32": Ours(d, widths, x, batch_size, "float32"),
@@ -153,21 +210,30 @@ def measure_speed(arguments: argparse.Namespace, console: Console) -> None:
         # with two backward again
         work = flops(batch_size, d, widths, 9)
         table.add_row(
-            str(d), "step", f"{step['textbook']:.3f} s",
-            f"{step['float32']:.3f} s", f"{step['textbook'] / step['float32']:.2f}x",
+            str(d), "step", f"{step['textbook']:.4f} s",
+            f"{step['float32']:.4f} s", f"{step['textbook'] / step['float32']:.2f}x",
             f"{work / step['float32'] / rates[0]:.0%}",
-            f"{step['bfloat16']:.3f} s", f"{step['textbook'] / step['bfloat16']:.2f}x",
+            f"{step['bfloat16']:.4f} s", f"{step['textbook'] / step['bfloat16']:.2f}x",
             f"{work / step['bfloat16'] / rates[0]:.0%}",
         )  # fmt: skip
+        if device == "cuda":
+            others = {
+                "graph": Ours(d, widths, x, batch_size, "float32").captured(),
+                "graph, bfloat16": Ours(d, widths, x, batch_size, "bfloat16").captured(),
+                "compiled autograd": Compiled(d, widths, x, batch_size).step,
+            }
+            for name, seconds in best_seconds(others, arguments.repeats).items():
+                ratio = step["textbook"] / seconds
+                table.add_row("", f"step, {name}", "", f"{seconds:.4f} s", f"{ratio:.2f}x", "", "", "", "")
         rows = x[:batch_size]
         tasks = {name: partial(loop.score, rows) for name, loop in loops.items()}
         score = best_seconds(tasks, arguments.repeats)
         work = flops(batch_size, 0, widths, N_SCALES)
         table.add_row(
-            "", f"score, {N_SCALES} scales", f"{score['textbook']:.3f} s",
-            f"{score['float32']:.3f} s", f"{score['textbook'] / score['float32']:.2f}x",
+            "", f"score, {N_SCALES} scales", f"{score['textbook']:.4f} s",
+            f"{score['float32']:.4f} s", f"{score['textbook'] / score['float32']:.2f}x",
             f"{work / score['float32'] / rates[0]:.0%}",
-            f"{score['bfloat16']:.3f} s", f"{score['textbook'] / score['bfloat16']:.2f}x",
+            f"{score['bfloat16']:.4f} s", f"{score['textbook'] / score['bfloat16']:.2f}x",
             f"{work / score['bfloat16'] / rates[0]:.0%}",
         )  # fmt: skip
     console.print(table)
@@ -211,6 +277,7 @@ def main() -> None:
     parser.add_argument("--dims", type=int, nargs="+", default=[34, 512, 1152])
     parser.add_argument("--widths", type=int, nargs="+", default=[4096, 4096])
     parser.add_argument("--batch", type=int, default=2048)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--repeats", type=int, default=4)
     parser.add_argument("--loss-steps", type=int, default=300, help="0 leaves the comparison of losses out")
     arguments = parser.parse_args()

@@ -16,11 +16,11 @@ import time
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from mulde.data.regions import Regions
-from mulde.pipeline.bootstrap import bootstrap
-from mulde.pipeline.config import EvaluateConfig
-from mulde.pipeline.metrics import VideoScores, evaluate_frames
-from mulde.pipeline.region_metrics import RegionVideo, rbdc, tbdc
+from mulde.data.labels.regions import Regions
+from mulde.pipeline.metrics.bootstrap import bootstrap
+from mulde.pipeline.metrics.measure import VideoScores, evaluate_frames
+from mulde.pipeline.metrics.regions import RegionVideo, rbdc, tbdc
+from mulde.pipeline.metrics.settings import EvaluateConfig
 
 
 def main() -> None:

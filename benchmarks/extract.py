@@ -34,13 +34,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mulde.data.find_videos import find_videos
-from mulde.data.readers import FrameReader, open_frames, sample_frames
+from mulde.data.decode.readers import FrameReader, open_frames, sample_frames
+from mulde.data.layouts.find_videos import find_videos
 from mulde.data.video import Frame, Video
 from mulde.extractors.scene import learn_scene
-from mulde.pipeline.config import load_config
-from mulde.pipeline.extract import ExtractTask, extract_video
-from mulde.pipeline.scenes import grey_of
+from mulde.pipeline.config.sections import load_config
+from mulde.pipeline.features.scenes import grey_of
+from mulde.pipeline.stages.extract import ExtractTask, extract_video
 
 PARTS = {
     "optical flow": ("flow.py", "flow"),

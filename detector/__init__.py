@@ -6,6 +6,8 @@ Nothing is imported before it is asked for: a command line that only wants `--he
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mulde.data.threads import wait_briefly
+
 if TYPE_CHECKING:
     from mulde.detector.aggregation import AGGREGATIONS, Aggregation, fit_aggregation
     from mulde.detector.base import Detector
@@ -46,6 +48,8 @@ _HOME = {
     "max_over_objects": "mulde.detector.frames",
     "smooth": "mulde.detector.frames",
 }
+
+wait_briefly()
 
 __all__ = [
     "AGGREGATIONS",

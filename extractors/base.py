@@ -31,6 +31,10 @@ class Objects:
     """(n_objects, 4) float32, x1, y1, x2, y2 in pixels of the frame, half-open."""
     measures: NDArray[np.float32]
     """(n_objects, M) float32: what the finder measured of each, see its `measure_names`."""
+    n_left_out: int = 0
+    """Further ones that were found, beyond the most that a finder keeps of a frame."""
+    foreground_share: float = 0.0
+    """Share of the frame in [0, 1] that is not the learnt background; 0 where none was looked at."""
 
     def __post_init__(self) -> None:
         n = len(self.box_xyxy)

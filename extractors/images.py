@@ -15,6 +15,16 @@ def to_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return grey
 
 
+def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return an image, (H, W) or (H, W, C), at another size, (width, height) in pixels."""
+    height, width = image.shape[:2]
+    if size == (width, height):
+        return image
+    method = cv2.INTER_AREA if size[0] < width else cv2.INTER_LINEAR
+    resized: NDArray[np.uint8] = cv2.resize(image, size, interpolation=method)
+    return resized
+
+
 def box_sums(
     image: NDArray[np.floating] | NDArray[np.uint8], box_xyxy: NDArray[np.int64]
 ) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,9 +24,12 @@ from mulde.extractors.base import (
     Operator,
     Preparation,
 )
+from mulde.extractors.images import resize
 
 Emit = Callable[[FeatureRows], None]
 _ROWS_A_BLOCK = 4096
+_CHANGED_SHARE = 0.3
+"""Of the picture: crowds and vans are less; a camera that was moved a little shows more."""
 
 
 class KnownObjects(Protocol):
@@ -52,6 +55,32 @@ class PreparedFrame:
         return _size_bytes(tuple(self.by_preparation.values()))
 
 
+@dataclass(frozen=True)
+class View:
+    """Frames seen at another size than their own."""
+
+    frame_size: tuple[int, int]
+    """(width, height) of the frames in pixels."""
+    size: tuple[int, int]
+    """(width, height) at which operators see them."""
+
+    def of(self, frame: Frame) -> Frame:
+        """Return a frame at the size at which it is seen."""
+        return replace(frame, rgb=resize(frame.rgb, self.size))
+
+    def into_frame(self, seen: Objects) -> Objects:
+        """Return objects with their boxes in pixels of the frame."""
+        return replace(seen, box_xyxy=seen.box_xyxy / self._seen_per_frame_pixel)
+
+    def out_of_frame(self, objects: Objects) -> Objects:
+        """Return objects with their boxes in pixels of what is seen."""
+        return replace(objects, box_xyxy=objects.box_xyxy * self._seen_per_frame_pixel)
+
+    @property
+    def _seen_per_frame_pixel(self) -> NDArray[np.float32]:
+        return np.tile(np.array(self.size, np.float32) / np.array(self.frame_size, np.float32), 2)  # (4,)
+
+
 class OnePass:
     """Prepare and push frames in order, then finish: each stream's rows are emitted in blocks, in that order.
 
@@ -62,6 +91,8 @@ class OnePass:
         finder: finds the objects in this pass.
         emit_boxes: where its boxes go, with what it measured of each as features.
         known_objects: the objects found in an earlier pass, in place of a finder.
+        view: at which size operators see the frames, if not at their own. Boxes that are emitted or known are
+            in pixels of the frames all the same.
 
     Objects must come from somewhere if an extractor describes them; extractors of whole frames need none.
     """
@@ -73,6 +104,7 @@ class OnePass:
         finder: BoxFinder | None = None,
         emit_boxes: Emit | None = None,
         known_objects: KnownObjects | None = None,
+        view: View | None = None,
     ) -> None:
         needs_objects = any(isinstance(extractor, Extractor) for extractor, _ in extractors)
         if finder is not None and known_objects is not None:
@@ -80,9 +112,12 @@ class OnePass:
         if needs_objects and finder is None and known_objects is None:
             raise ValueError("a finder or known objects are needed to describe objects")
         self._known = known_objects
-        self._finder = _FinderLane(finder, emit_boxes) if finder else None
+        self._view = view
+        self._finder = _FinderLane(finder, emit_boxes, view) if finder else None
         self._lanes: list[_ObjectLane | _FrameLane] = [
-            _ObjectLane(extractor, emit) if isinstance(extractor, Extractor) else _FrameLane(extractor, emit)
+            _ObjectLane(extractor, emit, view)
+            if isinstance(extractor, Extractor)
+            else _FrameLane(extractor, emit)
             for extractor, emit in extractors
         ]
         self._objects: dict[int, Objects] = {}
@@ -91,6 +126,8 @@ class OnePass:
 
     def prepare(self, frame: Frame) -> PreparedFrame:
         """Do what the operators want done to the next frame."""
+        if self._view is not None:
+            frame = self._view.of(frame)
         by_preparation = {preparation: run(frame) for preparation, run in self._prepare.items()}
         return PreparedFrame(frame.index, frame.seconds, by_preparation)
 
@@ -101,6 +138,11 @@ class OnePass:
         for lane in self._all:
             lane.push(frame)
         self._advance()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user about what the finder found so far."""
+        return self._finder.notes if self._finder else ()
 
     def finish(self) -> None:
         """Take it that no frame follows, and emit what is left."""
@@ -221,28 +263,54 @@ class _Lane(ABC):
 class _FinderLane(_Lane):
     """Finds the objects."""
 
-    def __init__(self, finder: BoxFinder, emit: Emit | None) -> None:
+    def __init__(self, finder: BoxFinder, emit: Emit | None, view: View | None) -> None:
         super().__init__(finder, emit)
-        self._finder = finder
+        self._finder, self._view = finder, view
+        self._n_looked_at = self._n_cut = self._n_left_out = self._n_changed = 0
 
     def advance(self, objects: dict[int, Objects]) -> None:
         for moments in self.batches():
             for moment, found in zip(moments, self._finder.find_batch(moments), strict=True):
+                self._count(found)
+                if self._view is not None:
+                    found = self._view.into_frame(found)
                 objects[moment.index] = found
                 self.out.add(_rows(found.measures, moment.index, found))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        notes = []
+        if 2 * self._n_changed > self._n_looked_at:
+            notes.append(
+                f"in {self._n_changed} of {self._n_looked_at} frames more than {_CHANGED_SHARE:.0%} of the "
+                "picture differs from the learnt background: was the camera moved, or is it another one?"
+            )
+        if self._n_cut:
+            notes.append(
+                f"in {self._n_cut} of {self._n_looked_at} frames there are more windows than "
+                f"extract.boxes.windows.max_windows: {self._n_left_out} with less foreground were left out"
+            )
+        return tuple(notes)
+
+    def _count(self, found: Objects) -> None:
+        self._n_looked_at += 1
+        self._n_cut += found.n_left_out > 0
+        self._n_left_out += found.n_left_out
+        self._n_changed += found.foreground_share > _CHANGED_SHARE
 
 
 class _ObjectLane(_Lane):
     """Describes the objects."""
 
-    def __init__(self, extractor: Extractor, emit: Emit) -> None:
+    def __init__(self, extractor: Extractor, emit: Emit, view: View | None) -> None:
         super().__init__(extractor, emit)
-        self._extractor = extractor
+        self._extractor, self._view = extractor, view
 
     def advance(self, objects: dict[int, Objects]) -> None:
         for moments in self.batches(objects):
             of_frames = [objects[moment.index] for moment in moments]
-            described = self._extractor.describe_batch(moments, of_frames)
+            seen = [self._view.out_of_frame(each) for each in of_frames] if self._view else of_frames
+            described = self._extractor.describe_batch(moments, seen)
             for moment, found, rows in zip(moments, of_frames, described, strict=True):
                 _check(rows, len(found), self._extractor, self._extractor.n_extra, moment.index)
                 self.out.add(_rows(rows, moment.index, found, self._extractor.n_extra))

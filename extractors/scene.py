@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,11 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.extractors.images import blur
+from mulde.extractors.images import blur, resize
 from mulde.extractors.settings import SceneSettings
 
 CODE_VERSION = 1
 """Raise it when the same settings give another scene than before."""
+_ASPECT_TOLERANCE = 0.02  # 1920x1088 shows what 1920x1080 does
 _log = logging.getLogger(__name__)
 
 
@@ -55,6 +56,22 @@ class SceneModel:
             hasher.update(f"{name}{array.shape}{array.dtype}".encode())
             hasher.update(np.ascontiguousarray(array).tobytes())
         return hasher.hexdigest()[:16]
+
+    def is_shape_of(self, frame_size: tuple[int, int]) -> bool:
+        """Whether frames of a size, (width, height) in pixels, may show this scene at another resolution."""
+        width, height = self.size
+        return abs(frame_size[0] * height / (frame_size[1] * width) - 1) <= _ASPECT_TOLERANCE
+
+    def seen_through(self, frame_size: tuple[int, int]) -> SceneModel:
+        """Return this scene, at its own size, as a camera with frames of another size would show it.
+
+        A smaller frame that is enlarged has lost detail: against a background that has not, every edge would
+        be foreground.
+        """
+        size = min(self.size[0], frame_size[0]), min(self.size[1], frame_size[1])
+        if size == self.size:
+            return self
+        return replace(self, background=resize(resize(self.background, size), self.size))
 
     def object_height(self, bottom: float) -> float:
         """Return the height in pixels of an object that stands on row `bottom`."""

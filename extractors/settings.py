@@ -42,6 +42,9 @@ class WindowSettings:
     """Grey levels by which a blurred pixel must differ from the background."""
     min_coverage: Annotated[float, Gt(0), Le(1)] = 0.1
     """Share of a window that must be foreground."""
+    max_windows: Annotated[int, Ge(1)] = 1000
+    """Most windows of a frame. Where the picture is not the learnt scene nearly all differ from the
+    background; those with most foreground stay, and warnings say in how many frames some were left out."""
 
 
 @dataclass(frozen=True)

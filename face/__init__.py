@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mulde.data.errors import InputError
-    from mulde.data.layouts import open_dataset
+    from mulde.data.layouts.catalogue import open_dataset
     from mulde.detector import MULDE
 
     __version__: str
 
 __all__ = ["MULDE", "InputError", "__version__", "open_dataset"]
 
-_HOMES = {"MULDE": "mulde.detector", "InputError": "mulde.data.errors", "open_dataset": "mulde.data.layouts"}
+_HOMES = {
+    "MULDE": "mulde.detector",
+    "InputError": "mulde.data.errors",
+    "open_dataset": "mulde.data.layouts.catalogue",
+}
 """Where each name is defined; nothing of torch or OpenCV is imported before one is used."""
 
 

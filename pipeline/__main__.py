@@ -1,6 +1,6 @@
 """`python -m mulde.pipeline` is `mulde`."""
 
-from mulde.pipeline.cli import main
+from mulde.pipeline.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
-from mulde.pipeline.bootstrap import LEVEL, Interval
 from mulde.pipeline.console import stdout
-from mulde.pipeline.events import EventTable
-from mulde.pipeline.metric_records import Metrics
+from mulde.pipeline.metrics.bootstrap import LEVEL, Interval
+from mulde.pipeline.metrics.events import EventTable
+from mulde.pipeline.metrics.records import Metrics
 
 _MAX_SCENES = 20
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mulde.extractors.networks import Machine
-from mulde.extractors.weights import Weights, find_weights
-from mulde.extractors.yolo import import_ultralytics
+from mulde.extractors.boxes.yolo import import_ultralytics
+from mulde.extractors.networks.machine import Machine
+from mulde.extractors.networks.weights import Weights, find_weights
 
 
 def skip_without_ultralytics() -> None:
@@ -78,8 +78,8 @@ def real_weights(shared_folder: Path, machine: Machine) -> Callable[[str], Weigh
 @pytest.fixture(scope="session")
 def ped2_frames(shared_folder: Path) -> list[NDArray[np.uint8]]:
     """Four frames of UCSD Ped2, (240, 360, 3) uint8 RGB, with about ten people each."""
-    from mulde.data.find_videos import find_videos
-    from mulde.data.readers import sample_frames
+    from mulde.data.decode.readers import sample_frames
+    from mulde.data.layouts.find_videos import find_videos
 
     videos = find_videos(shared_folder / "ped2" / "testing")[:2]
     return [rgb for video in videos for rgb in sample_frames(video, 2, lambda frame: frame.rgb)]

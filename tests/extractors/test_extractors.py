@@ -10,18 +10,18 @@ from tiny_networks import tiny_encoder
 
 from mulde.data.features import FeatureRows, join_rows
 from mulde.data.video import Frame
-from mulde.extractors.appearance import Appearance
 from mulde.extractors.base import Extractor, Objects
-from mulde.extractors.encoder_libraries import IMAGE_LIBRARIES
-from mulde.extractors.encoders import make_encoder
-from mulde.extractors.flow import DenseFlow
-from mulde.extractors.hog import Hog
-from mulde.extractors.networks import Machine
+from mulde.extractors.networks.encoders import make_encoder
+from mulde.extractors.networks.libraries import IMAGE_LIBRARIES
+from mulde.extractors.networks.machine import Machine
 from mulde.extractors.one_pass import OnePass
 from mulde.extractors.scene import SceneModel
 from mulde.extractors.settings import AppearanceSettings, HogSettings, StillnessSettings, VelocitySettings
-from mulde.extractors.stillness import Stillness
-from mulde.extractors.velocity import Direction, Velocity
+from mulde.extractors.streams.appearance import Appearance
+from mulde.extractors.streams.flow import DenseFlow
+from mulde.extractors.streams.hog import Hog
+from mulde.extractors.streams.stillness import Stillness
+from mulde.extractors.streams.velocity import Direction, Velocity
 
 FLOW = DenseFlow("fast", 1.0)
 SCENE = SceneModel(np.full((48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)

@@ -8,9 +8,9 @@ from collections.abc import Generator
 import numpy as np
 import pytest
 
-from mulde.data.decoding import Tally, VideoInfo
+from mulde.data.decode.readers import FrameReader
+from mulde.data.decode.report import Tally, VideoInfo
 from mulde.data.errors import VideoError
-from mulde.data.readers import FrameReader
 from mulde.data.video import Frame
 from mulde.extractors.prefetch import prefetched
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 
-from mulde.extractors.encoders import Encoder, Library
-from mulde.extractors.network_images import ImageSpec
-from mulde.extractors.networks import Machine
+from mulde.extractors.networks.catalogue import WeightsRecord
+from mulde.extractors.networks.encoders import Encoder
+from mulde.extractors.networks.images import ImageSpec
+from mulde.extractors.networks.library import Library
+from mulde.extractors.networks.machine import Machine
 from mulde.extractors.settings import EncoderSettings
-from mulde.extractors.weights import WeightsRecord
 
 SPEC = ImageSpec(12, 16, 18, (0.5, 0.25, 0.125), (0.25, 0.5, 0.75), "bilinear")
 

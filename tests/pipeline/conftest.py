@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mulde.data.surveillance import render_scene
-from mulde.pipeline.cli import main
+from mulde.data.rendered.render import render_scene
+from mulde.pipeline.cli.main import main
 
 
 @dataclass(frozen=True)

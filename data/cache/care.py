@@ -1,0 +1,194 @@
+"""Find what in the feature cache is damaged or serves nobody any more, and delete it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from mulde.data.cache.entries import (
+    DESCRIPTION,
+    CacheFileError,
+    StreamFolder,
+    holds_rows,
+    list_streams,
+    read_entry,
+    verify_entry,
+)
+from mulde.data.cache.keys import STAGING, import_claim
+from mulde.data.cache.store import LOCKS, FeatureCache, is_locked
+from mulde.data.errors import VideoError
+from mulde.data.identity import is_unchanged
+from mulde.data.video import Video
+
+_LEFT_OVER_SECONDS = 3600.0  # nothing is written for so long; what has a temporary name then was given up
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A file, or the folder of a broken-off import, that is to go."""
+
+    path: Path
+    reason: str
+    """In words, for the user."""
+    size_bytes: int
+    claim: tuple[str, str] | None
+    """What `FeatureCache.claim_name` takes to hold off other processes; None where none can be at work."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What is wrong in a cache."""
+
+    items: tuple[Removal, ...]
+    left: tuple[str, ...]
+    """What is wrong with files that cannot be made again here, and the way out."""
+    n_checked: int
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What became of the items that were to go."""
+
+    n_files: int
+    n_bytes: int
+    busy: tuple[Removal, ...]
+    """Those that another process works on; they are still there."""
+
+
+def find_damage(cache: Path) -> Damage:
+    """Read every file in full; return what is damaged, and what killed processes have left."""
+    items, left, n_checked = list(_left_over(cache)), [], 0
+    for stream, path in _files(cache):
+        n_checked += 1
+        problem = verify_entry(path)
+        if problem is None:
+            continue
+        if "imported_as" in stream.description:
+            split = stream.description["imported_as"]
+            left.append(f"{problem}; it was imported as {split}: import that again with --replace")
+        else:
+            items.append(_removal(stream, path, problem))
+    return Damage(tuple(items), tuple(left), n_checked)
+
+
+def find_orphans(cache: Path) -> list[Removal]:
+    """Return what was made from videos that are gone or have changed since; imported features never are."""
+    found = []
+    for stream, path in _files(cache):
+        # A folder that does not say what it holds may hold what cannot be made again
+        is_kept = "imported_as" in stream.description or not stream.description
+        reason = None if is_kept else _why_orphan(stream, path)
+        if reason:
+            found.append(_removal(stream, path, reason))
+    return found
+
+
+def find_selected(
+    cache: Path, *, stream: str | None = None, key: str | None = None, older_than_days: float | None = None
+) -> list[Removal]:
+    """Return what fits each condition that is given.
+
+    Args:
+        stream: the name of a stream.
+        key: the beginning of a key.
+        older_than_days: the least age of a file, by the time it was written.
+    """
+    newest = None if older_than_days is None else time.time() - older_than_days * 86_400
+    return [
+        _removal(folder, path, f"made {_date(path)}")
+        for folder, path in _files(cache)
+        if stream in (None, folder.stream)
+        and folder.key.startswith(key or "")
+        and (newest is None or path.stat().st_mtime < newest)
+    ]
+
+
+def remove(cache: Path, items: Sequence[Removal]) -> Removed:
+    """Delete files that no other process works on, and the folders that are empty then."""
+    store, busy, done = FeatureCache(cache), [], []
+    for item in items:
+        with store.claim_name(*item.claim, wait=False) if item.claim else nullcontext(True) as is_ours:
+            if not is_ours:
+                busy.append(item)
+                continue
+            if item.path.is_dir():
+                shutil.rmtree(item.path)
+            else:
+                item.path.unlink(missing_ok=True)
+            done.append(item)
+    _tidy(cache, {item.path.parent for item in done})
+    return Removed(len(done), sum(item.size_bytes for item in done), tuple(busy))
+
+
+def _files(cache: Path) -> Iterator[tuple[StreamFolder, Path]]:
+    """Yield the entries that lie in the cache itself: a link that leads out of it is nobody's to delete."""
+    root = cache.resolve()
+    for stream in list_streams(cache):
+        for path in stream.entries:
+            if root in path.resolve().parents and not path.is_symlink():
+                yield stream, path
+
+
+def _removal(stream: StreamFolder, path: Path, reason: str) -> Removal:
+    said = stream.description
+    if "imported_as" in said:
+        claim = import_claim(stream.stream, str(said["imported_as"]))
+    else:
+        name = path.relative_to(stream.home).as_posix().removesuffix(".h5")
+        claim = (str(said.get("folder", "")), name)
+    return Removal(path, reason, path.stat().st_size, claim)
+
+
+def _why_orphan(stream: StreamFolder, path: Path) -> str | None:
+    folder = Path(str(stream.description.get("folder", "")))
+    try:
+        if not holds_rows(path):
+            gone = "folder" in stream.description and not folder.is_dir()
+            return f"learnt from {folder}, which is gone" if gone else None
+        entry = read_entry(path)
+    except CacheFileError:
+        return None  # that is for repair
+    if entry.source is None:
+        return None
+    source = Path(entry.source)
+    if not source.exists():
+        return f"{source} is gone"
+    try:
+        is_same = is_unchanged(Video(entry.video, source, folder), entry.identity)
+    except VideoError:
+        return None  # it is there, but cannot be read now: nothing is known of it
+    return None if is_same else f"{source} has changed since"
+
+
+def _left_over(cache: Path) -> Iterator[Removal]:
+    oldest = time.time() - _LEFT_OVER_SECONDS
+    for path in (*cache.glob("*/*/**/.*.tmp"), *cache.glob(f"{STAGING}*")):
+        if not path.is_symlink() and path.stat().st_mtime < oldest:
+            yield Removal(path, f"{path} was left by a process that was killed", _size(path), None)
+
+
+def _size(path: Path) -> int:
+    return sum(part.stat().st_size for part in (path, *path.rglob("*")) if part.is_file())
+
+
+def _date(path: Path) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(path.stat().st_mtime))
+
+
+def _tidy(cache: Path, folders: Iterable[Path]) -> None:
+    """Delete folders without entries, upwards; not while another process is at work, which may need them."""
+    if any(map(is_locked, (cache / LOCKS).glob("*.lock"))):
+        return
+    for folder in folders:
+        while cache in folder.parents:
+            rest = [path for path in folder.iterdir() if path.name != DESCRIPTION] if folder.is_dir() else []
+            if rest:
+                break
+            (folder / DESCRIPTION).unlink(missing_ok=True)
+            if folder.is_dir():
+                folder.rmdir()
+            folder = folder.parent

@@ -1,0 +1,369 @@
+"""The feature cache: one HDF5 file a video and stream, complete or not there.
+
+    CACHE/<stream>/<key>/stream.json     what the key stands for, in plain words
+    CACHE/<stream>/<key>/<video>.h5      features and frame, box of objects, start and stop of clips
+
+A key is a hash of everything that decides the features but the video's content; that is checked against the
+identity kept in the file. A file is written under a temporary name, fsynced and renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Any
+
+import h5py
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from mulde.data.atomic import replacing, require_writable, write_text
+from mulde.data.cache.entries import (
+    COLUMNS,
+    DESCRIPTION,
+    SCHEMA_VERSION,
+    CacheFileError,
+    Entry,
+    RowsInOrder,
+    StreamFolder,
+    list_streams,
+    open_hdf5,
+    read_entry,
+    read_frame_seconds,
+    read_rows,
+    verify_entry,
+)
+from mulde.data.errors import InputError, VideoError
+from mulde.data.features import FeatureRows
+from mulde.data.identity import SourceIdentity, is_unchanged
+from mulde.data.version import mulde_version
+from mulde.data.video import DecodeReport, Video
+
+__all__ = [
+    "CacheFileError",
+    "Entry",
+    "FeatureCache",
+    "RowWriter",
+    "StreamFolder",
+    "StreamKey",
+    "digest_of",
+    "list_streams",
+    "open_hdf5",
+    "read_entry",
+    "read_frame_seconds",
+    "read_rows",
+    "verify_entry",
+]
+
+_KEY_CHARACTERS = 12
+_SPOOL_BYTES = 64 * 2**20  # rows beyond this wait on disk, so that memory stays bounded on a ten-hour video
+_COPY_ROWS = 65_536
+LOCKS = ".locks"
+"""Folder of the cache for the locks of videos that are being extracted."""
+
+_log = logging.getLogger(__name__)
+
+
+def digest_of(content: object) -> str:
+    """Return a hash of what JSON can hold, the same on every machine."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class StreamKey:
+    """One kind of features, with all that decides their values except the video's content."""
+
+    stream: str
+    """Such as "velocity"; a folder name."""
+    settings: Mapping[str, Any] = field(hash=False)
+    """Settings, code version, weights and inputs, as JSON holds them; shown to users."""
+
+    @property
+    def key(self) -> str:
+        """The short hash that names the folder."""
+        return digest_of({"schema": SCHEMA_VERSION, **self.settings})[:_KEY_CHARACTERS]
+
+
+class FeatureCache:
+    """Features on disk, shared by runs and by processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def require_writable(self) -> None:
+        """Raise InputError, naming the folder, if nothing can be written to it."""
+        require_writable(self.folder, "cache folder", "choose another with --cache DIR")
+
+    def entry_path(self, key: StreamKey, video: str) -> Path:
+        """Return where the rows of a video are kept."""
+        return self.folder / key.stream / key.key / f"{video}.h5"
+
+    def find(self, key: StreamKey, video: Video, frames_per_second: float | None = None) -> Entry | None:
+        """Return the entry of a video if it is there, readable, and made from the file as it is now.
+
+        Args:
+            frames_per_second: of folders of images, whose files do not say it; None for any.
+        """
+        path = self.entry_path(key, video.name)
+        if not path.exists():
+            return None
+        try:
+            entry = read_entry(path)
+        except CacheFileError as error:
+            _log.warning("%s; it will be made again", error)
+            return None
+        if video.is_frame_folder and frames_per_second not in (None, entry.report.fps):
+            return None
+        try:
+            return entry if is_unchanged(video, entry.identity) else None
+        except VideoError:  # the video is not there any more; whoever needs it will say so
+            return None
+
+    def read_in_order(self, key: StreamKey, video: str) -> RowsInOrder:
+        """Return the rows of a video, to be asked for frame by frame."""
+        return RowsInOrder(self.entry_path(key, video))
+
+    @contextmanager
+    def writer(
+        self,
+        key: StreamKey,
+        video: Video,
+        n_features: int,
+        *,
+        has_boxes: bool,
+        has_spans: bool = False,
+        n_extra: int = 0,
+    ) -> Iterator[RowWriter]:
+        """Collect rows in bounded memory; only `commit` puts the file in place.
+
+        Args:
+            has_boxes: whether the rows are about boxes.
+            has_spans: whether they are about clips, with `start` and `stop`.
+            n_extra: how many columns they have that no detector sees.
+        """
+        self._describe(key)
+        path, source = self.entry_path(key, video.name), str(video.path.resolve())
+        with write_rows(
+            path,
+            video.name,
+            n_features,
+            has_boxes=has_boxes,
+            has_spans=has_spans,
+            n_extra=n_extra,
+            source=source,
+        ) as writer:
+            yield writer
+
+    @contextmanager
+    def claim(
+        self, video: Video, *, wait: bool, on_wait: Callable[[], None] = lambda: None
+    ) -> Iterator[bool]:
+        """Hold the right to extract a video; yields False if another process has it and `wait` is off.
+
+        Args:
+            on_wait: called every second while waiting.
+        """
+        with self.claim_name(
+            str(video.split_folder.resolve()), video.name, wait=wait, on_wait=on_wait
+        ) as is_ours:
+            yield is_ours
+
+    @contextmanager
+    def claim_name(
+        self, split_folder: str, name: str, *, wait: bool, on_wait: Callable[[], None] = lambda: None
+    ) -> Iterator[bool]:
+        """Do as `claim` for a video that may not be there any more: its split's whole path, and its name."""
+        locks = self.folder / LOCKS
+        lock = FileLock(locks / f"{digest_of([split_folder, name])[:32]}.lock", timeout=1 if wait else 0)
+        while not lock.is_locked:
+            try:
+                locks.mkdir(parents=True, exist_ok=True)
+                lock.acquire()
+            except PermissionError:
+                raise InputError(f"cache folder {self.folder} cannot be written: check its rights") from None
+            except Timeout:
+                if not wait:
+                    yield False
+                    return
+                on_wait()
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def write_arrays(self, key: StreamKey, name: str, arrays: Mapping[str, NDArray[Any]]) -> Path:
+        """Keep a product that is learnt from several videos, such as a scene's background."""
+        self._describe(key)
+        path = self.entry_path(key, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _whole_file(path) as file:
+            file.attrs["schema_version"] = SCHEMA_VERSION
+            file.attrs["provenance"] = json.dumps(_provenance())
+            for column, values in arrays.items():
+                file.create_dataset(column, data=values)
+        return path
+
+    def read_arrays(self, key: StreamKey, name: str) -> dict[str, NDArray[Any]] | None:
+        """Return a product, or None if it is not there or is damaged."""
+        path = self.entry_path(key, name)
+        if not path.exists():
+            return None
+        try:
+            with open_hdf5(path) as file:
+                return {column: file[column][()] for column in file}
+        except CacheFileError as error:
+            _log.warning("%s; it will be made again", error)
+            return None
+
+    def _describe(self, key: StreamKey) -> None:
+        path = self.folder / key.stream / key.key / DESCRIPTION
+        if not path.exists():
+            write_description(path, key, {})
+
+
+def write_description(path: Path, key: StreamKey, notes: Mapping[str, Any]) -> None:
+    """Write a stream.json: what a key stands for, and notes that do not enter the key."""
+    content = {
+        "stream": key.stream,
+        "key": key.key,
+        "schema_version": SCHEMA_VERSION,
+        **key.settings,
+        **notes,
+    }
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def write_rows(
+    path: Path,
+    video: str,
+    n_features: int,
+    *,
+    has_boxes: bool,
+    has_spans: bool,
+    n_extra: int = 0,
+    source: str,
+) -> Iterator[RowWriter]:
+    """Collect the rows of one file in bounded memory; only `commit` puts it in place.
+
+    Args:
+        source: where the video, or the file that is imported, lies.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = RowWriter(path, video, n_features, has_boxes, has_spans, n_extra, source)
+    try:
+        yield writer
+    finally:
+        writer.close()
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of this file."""
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+class RowWriter:
+    """Rows on their way into one file of the cache."""
+
+    def __init__(
+        self,
+        path: Path,
+        video: str,
+        n_features: int,
+        has_boxes: bool,
+        has_spans: bool,
+        n_extra: int,
+        source: str,
+    ) -> None:
+        self._path, self._video, self._source = path, video, source
+        self._columns: dict[str, tuple[type, tuple[int, ...]]] = {
+            "features": (np.float32, (n_features,)),
+            "frame": (np.int64, ()),
+        }
+        if has_boxes:
+            self._columns["box"] = (np.float32, (4,))
+        if has_spans:
+            self._columns |= {"start": (np.int64, ()), "stop": (np.int64, ())}
+        if n_extra:
+            self._columns["extra"] = (np.float32, (n_extra,))
+        self._spools: dict[str, IO[bytes]] = {
+            name: tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=str(path.parent))  # noqa: SIM115  # close() ends it
+            for name in self._columns
+        }
+        self._n_rows, self._last_frame = 0, -1
+        self._n_features, self._n_extra = n_features, n_extra
+
+    def append(self, rows: FeatureRows) -> None:
+        """Add rows; their frames must not lie before those already added."""
+        if rows.n_features != self._n_features:
+            raise ValueError(f"rows have {rows.n_features} features, but this file holds {self._n_features}")
+        n_extra = 0 if rows.extra is None else rows.extra.shape[1]
+        if n_extra != self._n_extra:
+            raise ValueError(f"rows have {n_extra} extra columns, but this file holds {self._n_extra}")
+        if len(rows) and rows.frame[0] < self._last_frame:
+            raise ValueError(f"rows of frame {rows.frame[0]} come after those of frame {self._last_frame}")
+        self._last_frame = int(rows.frame[-1]) if len(rows) else self._last_frame
+        for name, spool in self._spools.items():
+            values = getattr(rows, COLUMNS[name])
+            assert values is not None
+            spool.write(np.ascontiguousarray(values).tobytes())
+        self._n_rows += len(rows)
+
+    def commit(
+        self, identity: SourceIdentity, report: DecodeReport, frame_seconds: NDArray[np.float64]
+    ) -> None:
+        """Put the file in place, whole and on disk.
+
+        Args:
+            frame_seconds: (n_frames,) when each decoded frame is shown, from the first on.
+        """
+        with _whole_file(self._path) as file:
+            file.attrs["schema_version"] = SCHEMA_VERSION
+            file.attrs["video"] = self._video
+            file.attrs["source_path"] = self._source
+            file.attrs["source"] = json.dumps(identity.to_dict())
+            file.attrs["n_frames"] = report.n_frames
+            file.attrs["fps"] = report.fps
+            file.attrs["decode_report"] = json.dumps(asdict(report))
+            file.attrs["provenance"] = json.dumps(_provenance())
+            file.create_dataset("frame_seconds", data=frame_seconds)
+            for name, (dtype, shape) in self._columns.items():
+                # Contiguous and uncompressed: dense features do not compress, and this reads 50× as fast
+                dataset = file.create_dataset(name, (self._n_rows, *shape), dtype)
+                self._copy(name, dataset)
+
+    def _copy(self, name: str, dataset: h5py.Dataset) -> None:
+        spool = self._spools[name]
+        spool.seek(0)
+        row_bytes = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:]))
+        for start in range(0, self._n_rows, _COPY_ROWS):
+            stop = min(start + _COPY_ROWS, self._n_rows)
+            block = np.frombuffer(spool.read((stop - start) * row_bytes), dataset.dtype)
+            dataset[start:stop] = block.reshape(stop - start, *dataset.shape[1:])
+
+    def close(self) -> None:
+        """Let go of what was collected."""
+        for spool in self._spools.values():
+            spool.close()
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[h5py.File]:
+    with replacing(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+        yield file
+
+
+def _provenance() -> dict[str, str]:
+    return {"mulde": mulde_version(), "created": datetime.now(timezone.utc).isoformat(timespec="seconds")}

@@ -1,0 +1,1 @@
+"""Turn video files and folders of images into frames with their times."""

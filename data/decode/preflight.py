@@ -1,0 +1,281 @@
+"""A look at a video file before its frames are decoded: what it is, and whether decord may read it.
+
+decord gives wrong frames for files that are not regular (cut without re-encoding, MPEG-TS, interlaced) and
+decodes ahead without bound, and it hides damage behind copies of frames; so only files that this look finds
+regular, whole and small are given to it, and only when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mulde.data.decode.report import VideoInfo
+from mulde.data.errors import VideoError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+DECORD_CONTAINERS = frozenset({"mp4", "matroska", "avi"})
+"""FFmpeg's names; it reads mov as mp4 and webm as matroska."""
+DECORD_PIXEL_FORMATS = frozenset({"yuv420p", "yuvj420p", "gbrp"})
+"""FFmpeg's names; of all others decord's colours differ."""
+_LEAST_DECORD_WIDTH = 128
+DEFAULT_FPS = 25.0
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What the header and the first frame that decodes say about a video file."""
+
+    info: VideoInfo
+    containers: frozenset[str]
+    """FFmpeg's names of the container: {"mov", "mp4", …}."""
+    codec: str
+    """FFmpeg's name, such as "h264"."""
+    pixel_format: str
+    """FFmpeg's name of what the codec stores, such as "yuv420p"."""
+
+    @property
+    def has_times(self) -> bool:
+        """Whether the container stores presentation times; AVI stores only a constant rate."""
+        return "avi" not in self.containers
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What reading all packets of a file, and decoding them once, found."""
+
+    irregularity: str
+    """Why decord may not read this file; "" where it may."""
+    seconds: tuple[float, ...] = ()
+    """(n_frames,) presentation times in display order from 0.0 on; empty where there is an irregularity."""
+
+
+@contextmanager
+def open_container(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a video file with PyAV, for one thread.
+
+    Raises:
+        VideoError: the file is missing, empty, no video, or in a codec that nothing here decodes.
+    """
+    import av
+    from av.video.stream import VideoStream
+
+    _check_file(path)
+    try:
+        # absolute: FFmpeg takes "cam1:door.mp4" for a protocol
+        container = av.open(str(path.absolute()), **_any_encoding())
+    except (av.FFmpegError, OSError) as error:
+        raise VideoError(
+            f"{path} cannot be opened as a video ({_reason(error)}): it may be cut short or something else; "
+            "copy it again, re-encode it with ffmpeg, or take it out of the folder"
+        ) from error
+    with container:
+        stream = container.streams.best("video")
+        if not isinstance(stream, VideoStream):
+            raise VideoError(f"{path} has no video stream: take it out of the folder")
+        if stream.codec_context is None:
+            raise VideoError(
+                f"{path} is in a codec that PyAV cannot decode: re-encode it with ffmpeg as H.264"
+            )
+        # one thread: what comes out of a damaged stream then does not vary, and workers share the processor
+        stream.thread_count = 1
+        yield container, stream
+
+
+def probe_file(path: Path) -> Probe:
+    """Read the header and the first frame that decodes.
+
+    Raises:
+        VideoError: the file cannot be opened, or holds no frame that decodes.
+    """
+    with open_container(path) as (container, stream):
+        frame = _first_frame(container, stream)
+        if frame is None:
+            raise VideoError(
+                f"{path} holds no frame that decodes: copy it again or take it out of the folder"
+            )
+        return Probe(
+            info=_describe(container, stream, frame),
+            containers=frozenset(container.format.name.split(",")),
+            codec=stream.codec_context.codec.name,
+            pixel_format=frame.format.name,
+        )
+
+
+def preflight(path: Path, probe: Probe, memory_budget_bytes: int) -> Preflight:
+    """Find out whether decord reads this file rightly and within `memory_budget_bytes` of decoded frames."""
+    irregularity = _header_irregularity(probe, memory_budget_bytes)
+    if irregularity:
+        return Preflight(irregularity)
+    times: list[float] = []
+    with open_container(path) as (container, stream):
+        irregularity = _packet_irregularity(container, stream, probe, memory_budget_bytes, times)
+    irregularity = irregularity or _damage(path, n_expected=len(times))
+    if irregularity:
+        return Preflight(irregularity)
+    times.sort()
+    if not probe.has_times:
+        return Preflight("", tuple(index / probe.info.fps for index in range(len(times))))
+    return Preflight("", tuple(times))
+
+
+def turns_counter_clockwise(frame: VideoFrame) -> int:
+    """Give the quarter turns (0–3) that bring a decoded frame upright."""
+    return round(frame.rotation / 90) % 4
+
+
+def _any_encoding() -> dict[str, Any]:
+    """Return what `av.open` has to be told so that metadata in any encoding do not end it.
+
+    PyAV before 19 refuses what is not UTF-8 unless told otherwise; from 19 on it takes all, and no such word.
+    """
+    import av
+
+    return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise VideoError(
+            f"{path} is not there (or no file): check the path, or whether a link in it is broken"
+        )
+    if path.stat().st_size == 0:
+        raise VideoError(f"{path} is empty (0 bytes): copy it again or take it out of the folder")
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
+def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame | None:
+    import av
+
+    try:
+        for packet in container.demux(stream):
+            try:
+                for frame in packet.decode():
+                    return frame
+            except av.FFmpegError:
+                continue
+    except av.FFmpegError:
+        return None
+    return None
+
+
+def _describe(container: InputContainer, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
+    rate = stream.average_rate or stream.guessed_rate
+    fps = float(rate) if rate else DEFAULT_FPS
+    seconds = _claimed_seconds(container, stream)
+    turns = turns_counter_clockwise(frame)
+    width, height = (frame.height, frame.width) if turns % 2 else (frame.width, frame.height)
+    return VideoInfo(
+        width=width,
+        height=height,
+        fps=fps,
+        n_frames_claimed=stream.frames or (None if seconds is None else round(seconds * fps)),
+        claim_is_exact=stream.frames > 0,
+        rotation_degrees=90 * turns,
+        interlaced=frame.interlaced_frame,
+        warnings=() if rate else (f"container gives no frame rate, {DEFAULT_FPS:g} a second is assumed",),
+    )
+
+
+def _claimed_seconds(container: InputContainer, stream: VideoStream) -> float | None:
+    """Give the duration of the video stream in seconds, None where the container does not say."""
+    import av
+
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    tag = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))  # Matroska
+    if tag:
+        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+    if container.duration is not None and len(container.streams) == 1:  # else sound may be what lasts longer
+        start = 0 if container.start_time is None else container.start_time
+        return max(container.duration - start, 0) / av.time_base
+    return None
+
+
+def _header_irregularity(probe: Probe, memory_budget_bytes: int) -> str:
+    if not probe.containers & DECORD_CONTAINERS:
+        return f"its container is {'/'.join(sorted(probe.containers))}"
+    if probe.codec == "vp8":
+        return "it is VP8"  # whose packets can hold frames that are not shown; decord repeats others instead
+    if probe.info.interlaced:
+        return "it is interlaced"  # decord converts the colours of such frames in another way
+    if probe.info.rotation_degrees:
+        return "it is rotated"  # decord gives four channels of nonsense where the codec stores RGB
+    if probe.pixel_format not in DECORD_PIXEL_FORMATS:
+        return f"its pixels are {probe.pixel_format}"  # decord turns palettes black and one bit round
+    if probe.info.width < _LEAST_DECORD_WIDTH:
+        return f"it is less than {_LEAST_DECORD_WIDTH} pixels wide"  # some widths crash the process
+    return _excess(probe, probe.info.n_frames_claimed or 0, memory_budget_bytes)
+
+
+def _excess(probe: Probe, n_frames: int, memory_budget_bytes: int) -> str:
+    n_bytes = n_frames * probe.info.height * probe.info.width * 3
+    if n_bytes <= memory_budget_bytes:
+        return ""
+    return f"decoded it takes more than {memory_budget_bytes / 2**20:.0f} MiB"
+
+
+def _packet_irregularity(
+    container: InputContainer,
+    stream: VideoStream,
+    probe: Probe,
+    memory_budget_bytes: int,
+    times: list[float],
+) -> str:
+    """Read the packets up to the first that is not regular; `times` takes their seconds, in coding order."""
+    import av
+
+    try:
+        for packet in container.demux(stream):
+            if packet.size == 0:
+                continue
+            if not times and not packet.is_keyframe:
+                return "its first packet is not a key frame"
+            if packet.is_discard or packet.is_corrupt:
+                return "it has packets that are marked as hidden or corrupt"
+            if packet.pts is None or packet.pts < 0:
+                return "it has packets without a time or before time 0"
+            times.append(float(packet.pts * packet.time_base))
+            if _excess(probe, len(times), memory_budget_bytes):
+                return _excess(probe, len(times), memory_budget_bytes)
+    except av.FFmpegError as error:
+        return f"its packets cannot all be read ({_reason(error)})"
+    return _timing_irregularity(probe, times)
+
+
+def _damage(path: Path, n_expected: int) -> str:
+    """Decode the whole file and say what is damaged; decord conceals it with copies of frames."""
+    import av
+
+    n_frames = 0
+    try:
+        with open_container(path) as (container, stream):
+            for frame in container.decode(stream):
+                if frame.is_corrupt:
+                    return f"frame {n_frames} is damaged"
+                n_frames += 1
+    except av.FFmpegError as error:
+        return f"it is damaged after frame {n_frames} ({_reason(error)})"
+    return "" if n_frames == n_expected else f"{n_expected} frames are expected, {n_frames} decode"
+
+
+def _timing_irregularity(probe: Probe, times: list[float]) -> str:
+    if not times or min(times) != 0:
+        return "it does not start at time 0"
+    if len(set(times)) < len(times):
+        return "two of its packets have the same time"
+    claimed = probe.info.n_frames_claimed
+    if probe.info.claim_is_exact and claimed is not None and claimed != len(times):
+        return f"it holds {len(times)} packets where its header claims {claimed}"
+    return ""

@@ -1,0 +1,1 @@
+"""Bring in features that were made elsewhere, and hand out those of the cache."""

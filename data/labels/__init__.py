@@ -1,0 +1,1 @@
+"""Read labels of frames and regions in the forms in which they are published."""

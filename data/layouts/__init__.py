@@ -1,0 +1,1 @@
+"""Recognise and read the folder layouts of data sets."""

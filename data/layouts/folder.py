@@ -1,0 +1,92 @@
+"""Layout `folder`: a folder of normal videos, one of test videos, and labels if there are any."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mulde.data.errors import InputError
+from mulde.data.files import is_hidden
+from mulde.data.labels.files import read_labels
+from mulde.data.layouts.common import name_some
+from mulde.data.layouts.dataset import Dataset, Layout
+from mulde.data.layouts.find_videos import find_videos
+from mulde.data.video import Video
+
+NORMAL_NAMES = ("normal", "training", "train")
+TEST_NAMES = ("test", "testing")
+LABEL_NAMES = ("labels.csv", "labels")
+
+
+def open_folders(normal: Path, test: Path, labels: Path | None = None) -> Dataset:
+    """Make a data set of two folders of videos.
+
+    Args:
+        normal: Videos of what is usual, to learn from.
+        test: Videos to score.
+        labels: Of the test videos, see `read_labels`; None where there are none.
+
+    Raises:
+        InputError: A folder cannot be used, or the labels cannot be read or are for other videos.
+    """
+    normal, test = Path(normal), Path(test)
+    normal_videos, test_videos = find_videos(normal), find_videos(test)
+    found = None if labels is None else read_labels(labels)
+    notes = _note_overlap(normal_videos, test_videos)
+    if found is not None:
+        notes += _note_unlabelled(found.check_against(test_videos), len(test_videos))
+    return Dataset(
+        name=_name(normal, test), normal=normal_videos, test=test_videos, labels=found, notes=tuple(notes)
+    )
+
+
+def _name(normal: Path, test: Path) -> str:
+    parent = test.resolve().parent
+    # data/ped2/training, data/ped2/testing -> ped2; two folders that lie apart -> the name of the test folder
+    return parent.name if parent.name and parent == normal.resolve().parent else test.resolve().name
+
+
+def _note_overlap(normal: tuple[Video, ...], test: tuple[Video, ...]) -> list[str]:
+    test_paths = {video.path.resolve() for video in test}
+    both = [video.name for video in normal if video.path.resolve() in test_paths]
+    if not both:
+        return []
+    return [f"{len(both)} of {len(normal)} normal videos are test videos too: {name_some(both)}"]
+
+
+def _note_unlabelled(unlabelled: tuple[Video, ...], n_videos: int) -> list[str]:
+    if not unlabelled:
+        return []
+    names = name_some([video.name for video in unlabelled])
+    return [f"{len(unlabelled)} of {n_videos} test videos have no labels: {names}"]
+
+
+def _find_one(root: Path, names: tuple[str, ...]) -> Path | None:
+    """Give the entry of `root` with one of these names, in any case; None where there is none.
+
+    Raises:
+        InputError: There are several.
+    """
+    found = sorted(p for p in root.iterdir() if p.name.lower() in names and not is_hidden(p.name))
+    if len(found) > 1:
+        raise InputError(f"{root} holds {' and '.join(p.name for p in found)}: which is meant? Keep one")
+    return found[0] if found else None
+
+
+def _recognise(root: Path) -> bool:
+    entries = {p.name.lower() for p in root.iterdir() if p.is_dir()}
+    return bool(entries & set(NORMAL_NAMES)) and bool(entries & set(TEST_NAMES))
+
+
+def _read(root: Path) -> Dataset:
+    normal, test = _find_one(root, NORMAL_NAMES), _find_one(root, TEST_NAMES)
+    if normal is None or test is None:
+        missing = NORMAL_NAMES if normal is None else TEST_NAMES
+        raise InputError(f"{root} has no folder {'/ or '.join(missing)}/: layout folder needs it")
+    return open_folders(normal, test, _find_one(root, LABEL_NAMES))
+
+
+LAYOUT = Layout(
+    looks_for="normal/ (or training/, train/) beside test/ (or testing/), perhaps with labels.csv or labels/",
+    recognise=_recognise,
+    read=_read,
+)

@@ -1,0 +1,1 @@
+"""Render a small surveillance scene with known anomalies."""

@@ -1,0 +1,1 @@
+"""Find objects: boxes in a frame."""

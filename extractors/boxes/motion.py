@@ -1,0 +1,182 @@
+"""Boxes of what moves or does not belong to the background, without any network."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mulde.data.video import Frame
+from mulde.extractors.base import MOTION_MEASURES, BoxFinder, Objects, Preparation
+from mulde.extractors.images import box_means, to_grey, to_pixels
+from mulde.extractors.scene import SceneModel, foreground
+from mulde.extractors.settings import GradientSettings, WindowSettings
+
+_GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
+
+
+@dataclass(frozen=True)
+class GreyFrame(Preparation):
+    """The luminance of a frame, (H, W) uint8."""
+
+    def start(self) -> Callable[[Frame], NDArray[np.uint8]]:
+        """Return the conversion."""
+        return lambda frame: to_grey(frame.rgb)
+
+
+@dataclass(frozen=True)
+class Foreground(Preparation):
+    """Where a frame differs from the scene's background, (H, W) bool."""
+
+    scene_digest: str
+    """Stands for the scene when preparations are compared."""
+    threshold: int
+    """Grey levels by which a blurred pixel must differ."""
+    scene: SceneModel = field(compare=False)
+
+    def start(self) -> Callable[[Frame], NDArray[np.bool_]]:
+        """Return the subtraction."""
+        return lambda frame: foreground(to_grey(frame.rgb), self.scene.background, self.threshold)
+
+
+@dataclass(frozen=True)
+class MotionFinder(BoxFinder):
+    """Finds boxes in a mask of what moves or is not background; detectors are joined with such a one."""
+
+    measure_names: ClassVar[tuple[str, ...]] = MOTION_MEASURES
+
+    @abstractmethod
+    def mask(self, around: Sequence[Any], centre: int) -> NDArray[np.uint8]:
+        """Return the mask of a frame, (H, W) of 0 and 1."""
+
+    @abstractmethod
+    def boxes_of(self, mask: NDArray[np.uint8]) -> Objects:
+        """Return the boxes in a mask, and which share of each it fills."""
+
+    def find(self, around: Sequence[Any], centre: int) -> Objects:
+        """Return the boxes in the frame's mask."""
+        return self.boxes_of(self.mask(around, centre))
+
+
+@dataclass(frozen=True)
+class MotionWindows(MotionFinder):
+    """Windows of about an object's size that hold foreground.
+
+    Unlike connected regions they do not merge neighbours, and a fast part is not diluted by a slow crowd.
+    """
+
+    name: ClassVar[str] = "windows"
+    code_version: ClassVar[int] = 2
+
+    scene: SceneModel = field(compare=False)
+    options: WindowSettings
+
+    @property
+    def preparation(self) -> Foreground:
+        """Background subtraction."""
+        return Foreground(self.scene.digest, self.options.threshold, self.scene)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the options and what the scene is."""
+        return {"code_version": self.code_version, **asdict(self.options), "scene": self.scene.digest}
+
+    @cached_property
+    def lattice(self) -> NDArray[np.float32]:
+        """All windows of the scene, (n_windows, 4) float32 xyxy."""
+        boxes = [box for scale in self.options.scales for box in self._windows(scale)]
+        return np.array(boxes, np.float32).reshape(-1, 4)
+
+    def mask(self, around: Sequence[NDArray[np.bool_]], centre: int) -> NDArray[np.uint8]:
+        """Return where the frame is foreground, (H, W) of 0 and 1."""
+        return around[centre].astype(np.uint8)
+
+    def boxes_of(self, mask: NDArray[np.uint8]) -> Objects:
+        """Return the windows that are foreground for `min_coverage` of their area or more, the fullest ones
+        where they are too many.
+        """
+        coverage = box_means(mask, to_pixels(self.lattice, *self.scene.size))  # (n_windows, 1)
+        found = np.flatnonzero(coverage[:, 0] >= self.options.min_coverage)
+        kept = found[_highest(coverage[found, 0], self.options.max_windows)]
+        return Objects(
+            self.lattice[kept], coverage[kept], len(found) - len(kept), float(mask.mean(dtype=np.float64))
+        )
+
+    def _windows(self, scale: float) -> list[tuple[float, float, float, float]]:
+        frame_width, frame_height = self.scene.size
+        step = 1 - self.options.overlap
+        bottom, boxes = float(frame_height), list[tuple[float, float, float, float]]()
+        while True:
+            height = self.scene.object_height(bottom) * scale
+            width = min(height * self.scene.aspect, frame_width)
+            if bottom - height < 0:
+                return boxes
+            n_columns = int(np.ceil((frame_width - width) / (width * step))) + 1
+            lefts = np.linspace(0, frame_width - width, n_columns)
+            boxes += [(left, bottom - height, left + width, bottom) for left in lefts]
+            bottom -= height * step
+
+
+def _highest(values: NDArray[np.float32], most: int) -> NDArray[np.int64]:
+    """Return where the highest of some values (n,) are, no more than `most`, in order; of equal ones, such as
+    lie all over the picture.
+    """
+    if len(values) <= most:
+        return np.arange(len(values))
+    spread = np.arange(len(values)) * _GOLDEN_RATIO % 1  # neighbours get numbers that are far apart
+    return np.sort(np.lexsort((spread, -values))[:most])
+
+
+@dataclass(frozen=True)
+class MotionGradient(MotionFinder):
+    """Boxes around connected regions that change between two frames.
+
+    Source: AI-VAD (arXiv 2212.00789), which uses them for what its object detector does not know.
+    """
+
+    name: ClassVar[str] = "gradient"
+    code_version: ClassVar[int] = 2
+
+    options: GradientSettings
+
+    @property
+    def preparation(self) -> GreyFrame:
+        """Grey frames."""
+        return GreyFrame()
+
+    @property
+    def n_frames_before(self) -> int:
+        """The frame before is needed."""
+        return 1
+
+    def settings(self) -> dict[str, Any]:
+        """Return the options."""
+        return {"code_version": self.code_version, **asdict(self.options)}
+
+    def mask(self, around: Sequence[NDArray[np.uint8]], centre: int) -> NDArray[np.uint8]:
+        """Return what changed since the frame before, (H, W) of 0 and 1; nothing in the first frame."""
+        if centre == 0:
+            return np.zeros_like(around[centre])
+        before, now = (cv2.GaussianBlur(grey, (5, 5), 0) for grey in around[centre - 1 : centre + 1])
+        return np.asarray(cv2.absdiff(before, now) > self.options.threshold).astype(np.uint8)
+
+    def boxes_of(self, mask: NDArray[np.uint8]) -> Objects:
+        """Return boxes around connected regions."""
+        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        sizes = [cv2.boundingRect(contour) for contour in contours if self._is_object(contour)]
+        x, y, width, height = np.array(sizes, np.float32).reshape(-1, 4).T
+        grow = self.options.grow_px
+        boxes = np.stack([x - grow, y - grow, x + width + grow, y + height + grow], axis=1)  # (n, 4)
+        pixels = to_pixels(boxes, mask.shape[1], mask.shape[0])
+        return Objects(pixels.astype(np.float32), box_means(mask, pixels))
+
+    def _is_object(self, contour: NDArray[np.int32]) -> bool:
+        _, _, width, height = cv2.boundingRect(contour)
+        is_large = cv2.contourArea(contour) >= self.options.min_area_px
+        return is_large and max(width, height) <= self.options.max_aspect * min(width, height)

@@ -1,0 +1,1 @@
+"""Get, check, load and run pretrained networks."""

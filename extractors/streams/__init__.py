@@ -1,0 +1,1 @@
+"""Describe objects, clips and frames: one kind of feature a module."""

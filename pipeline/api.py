@@ -1,0 +1,104 @@
+"""Score videos that no data set lists, with the model of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mulde.data.cache.store import FeatureCache
+from mulde.data.decode.readers import FRAMES_PER_SECOND
+from mulde.data.errors import InputError
+from mulde.data.files import name_without_suffix
+from mulde.data.layouts.find_videos import find_videos
+from mulde.data.video import Video
+from mulde.pipeline.config.sections import Config
+from mulde.pipeline.features.devices import check_device
+from mulde.pipeline.features.inventory import STAGE, CachedVideo, look_up
+from mulde.pipeline.features.recipe import build_recipe, require_all
+from mulde.pipeline.models.model import read_manifest, read_scenes
+from mulde.pipeline.runs.folder import Failure, RunFolder
+from mulde.pipeline.stages.extract import extract_missing, record_weights
+from mulde.pipeline.stages.score import score_videos
+from mulde.pipeline.stages.train import STAGE as TRAIN_STAGE
+
+
+def videos_at(paths: Sequence[Path]) -> list[Video]:
+    """Return the videos that paths name: files, folders of frames, or folders of videos.
+
+    Raises:
+        InputError: a path holds no video, or two videos would have the same name.
+    """
+    videos: list[Video] = []
+    for path in paths:
+        if path.is_dir():
+            videos += [_with_scene(video, path.resolve()) for video in find_videos(path)]
+        elif path.exists():
+            whole = path.resolve()
+            videos.append(Video(name_without_suffix(whole.name), path, whole.parent, whole.parent.name))
+        else:
+            raise InputError(f"{path} is not there: check the path")
+    by_name: dict[str, Video] = {}
+    for video in videos:
+        twin = by_name.setdefault(video.name, video)
+        if twin is not video:
+            raise InputError(
+                f"{twin.path} and {video.path} would both be called {video.name}: score one at a time"
+            )
+    return videos
+
+
+def _with_scene(video: Video, folder: Path) -> Video:
+    """Return a video with the camera that the folder's name says, where its own folder says none."""
+    if video.scene:
+        return video
+    camera = folder.parent if video.path.resolve() == folder else folder
+    return replace(video, scene=camera.name)
+
+
+def score_footage(model_run: RunFolder, out: RunFolder, config: Config, paths: Sequence[Path]) -> list[Path]:
+    """Extract and score videos; return the CSV files that were written or are up to date.
+
+    Raises:
+        InputError: the model or the device cannot be used, or no video can be read.
+    """
+    if config.extract.are_imported:
+        raise InputError(
+            f"the model in {model_run.folder} was made from imported features: import those of the new "
+            "videos as well, and name them with --test-features"
+        )
+    check_device(config.device)
+    videos = videos_at(paths)
+    scenes = read_scenes(model_run.model)
+    frames_per_second = float(
+        read_manifest(model_run.model)["provenance"].get("frames_per_second", FRAMES_PER_SECOND)
+    )
+    cache = FeatureCache(config.cache)
+    cache.require_writable()
+    out.require_writable()
+    record_weights(out, require_all(config.extract, offline=config.offline))
+
+    def look() -> list[CachedVideo]:
+        return [
+            look_up(
+                cache,
+                video,
+                build_recipe(config.extract, scenes.of(video)).keys(video.split_folder),
+                frames_per_second,
+            )
+            for video in videos
+        ]
+
+    failures: list[Failure] = []
+    missing = [cached for cached in look() if not cached.is_complete]
+    if missing:
+        failures = extract_missing(missing, scenes, config, frames_per_second, out)
+    else:
+        out.record_failures(STAGE, failures)
+    complete = [cached for cached in look() if cached.is_complete]
+    if not complete:
+        raise InputError(f"no video can be scored: {failures[0].reason}")
+    score_videos(
+        out, complete, config, model_run.fingerprint(TRAIN_STAGE) or "", model_folder=model_run.model
+    )
+    return [out.csv(cached.video.name) for cached in complete]

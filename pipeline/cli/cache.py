@@ -1,0 +1,254 @@
+"""The commands of the feature cache: list, verify, repair, prune, export, import."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from mulde.data.errors import InputError
+from mulde.data.files import name_without_suffix
+from mulde.pipeline.console import stderr, stdout
+
+if TYPE_CHECKING:
+    from mulde.data.cache.care import Removal
+
+EXIT_DONE, EXIT_USAGE = 0, 2
+_FOLDER = click.Path(path_type=Path)
+_at = click.option(
+    "--cache",
+    "folder",
+    type=_FOLDER,
+    default=Path(".cache/mulde"),
+    show_default=True,
+    help="Folder of the cache.",
+)
+_dry_run = click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+
+
+@click.group()
+def cache() -> None:
+    """Look into the feature cache, mend it, and take features in and out."""
+
+
+@cache.command("list")
+@_at
+def list_(folder: Path) -> int:
+    """Show what is cached, by stream and settings."""
+    from mulde.data.cache.entries import list_streams
+    from mulde.data.exchange.exports import describe_origin
+
+    _require_folder(folder)
+    table = Table("stream", "key", "videos", "size", "of", box=None, pad_edge=False)
+    for stream in list_streams(folder):
+        table.add_row(
+            escape(stream.stream),
+            stream.key,
+            str(len(stream.entries)),
+            _megabytes(stream.size_bytes),
+            escape(describe_origin(stream.description)),
+        )
+    stdout.print(table)
+    return EXIT_DONE
+
+
+@cache.command()
+@_at
+def verify(folder: Path) -> int:
+    """Read every cached file in full; exit 2 if one is damaged."""
+    from mulde.data.cache.entries import list_streams, verify_entry
+
+    _require_folder(folder)
+    entries = [path for stream in list_streams(folder) for path in stream.entries]
+    problems = [problem for path in entries if (problem := verify_entry(path))]
+    for problem in problems:
+        stderr.print(f"mulde: {problem}", markup=False)
+    stdout.print(f"{len(entries)} files, {len(problems)} damaged")
+    return EXIT_USAGE if problems else EXIT_DONE
+
+
+@cache.command()
+@_at
+@_dry_run
+def repair(folder: Path, dry_run: bool) -> int:
+    """Delete what is damaged or was left by a killed process; `mulde extract` makes it again.
+
+    Every file is read in full. What another process works on is left alone, and so are imported features:
+    those can only be imported again (exit 2).
+    """
+    from mulde.data.cache.care import find_damage
+
+    _require_folder(folder)
+    damage = find_damage(folder)
+    for problem in damage.left:
+        stderr.print(f"mulde: left: {problem}", markup=False)
+    removed = _remove(folder, damage.items, dry_run=dry_run)
+    stdout.print(f"{damage.n_checked} files checked, {removed}; {len(damage.left)} left alone")
+    return EXIT_USAGE if damage.left else EXIT_DONE
+
+
+@cache.command()
+@_at
+@_dry_run
+@click.option("--stream", metavar="NAME", help="Only features of this kind, whatever their source.")
+@click.option("--key", metavar="KEY", help="Only features whose key begins so, whatever their source.")
+@click.option(
+    "--older-than",
+    "days",
+    type=click.FloatRange(min=0),
+    metavar="DAYS",
+    help="Only what was made before that.",
+)
+@click.option("--yes", is_flag=True, help="Delete without being asked.")
+def prune(
+    folder: Path, dry_run: bool, stream: str | None, key: str | None, days: float | None, yes: bool
+) -> int:
+    """Delete features that no video stands for any more; or those that are named.
+
+    Without --stream, --key and --older-than: what was made from a video that is gone or has changed since.
+    With one or more of them: all that fits each, imported features among them. It lists what goes, and asks.
+    """
+    from mulde.data.cache.care import find_orphans, find_selected
+
+    _require_folder(folder)
+    if stream is None and key is None and days is None:
+        items = find_orphans(folder)
+    else:
+        items = find_selected(folder, stream=stream, key=key, older_than_days=days)
+    for item in items:
+        stdout.print(f"{item.path.relative_to(folder)}: {item.reason}", markup=False)
+    if items and not (dry_run or yes) and not _agrees(len(items)):
+        raise InputError("nothing was deleted: say yes, or give --yes")
+    stdout.print(_remove(folder, items, dry_run=dry_run or not items, tell=False))
+    return EXIT_DONE
+
+
+def _agrees(n_files: int) -> bool:
+    if not sys.stdin.isatty():
+        raise InputError(f"nothing was deleted: {n_files} files would go, give --yes to delete them")
+    return click.confirm(f"Delete these {n_files} files?", default=False, err=True)
+
+
+@cache.command()
+@click.argument("out", type=_FOLDER, metavar="OUT.h5")
+@click.option("--stream", required=True, metavar="NAME", help="Which features.")
+@click.option("--key", metavar="KEY", help="The beginning of their key, where there are several kinds.")
+@_at
+def export(out: Path, stream: str, key: str | None, folder: Path) -> int:
+    """Pack a stream into one HDF5 file, a group a video, for h5py, MATLAB, Julia or `mulde cache import`."""
+    from mulde.data.exchange.exports import export_stream, find_stream
+
+    _require_folder(folder)
+    n_videos = export_stream(find_stream(folder, stream, key), out)
+    stdout.print(f"{n_videos} videos, {_megabytes(out.stat().st_size)}: {out}", markup=False)
+    return EXIT_DONE
+
+
+@cache.command("import")
+@click.argument("source", type=_FOLDER)
+@click.option("--stream", required=True, metavar="NAME", help="What the features are, such as pose.")
+@click.option(
+    "--as", "split", required=True, metavar="SPLIT", help="Name of the split, such as ped2/training."
+)
+@click.option("--fps", type=float, metavar="F", help="Frame rate of the videos. [what the files say, or 25]")
+@click.option(
+    "--videos", type=_FOLDER, metavar="NAMES.txt", help="Names of the videos, a line each. [01, 02, …]"
+)
+@click.option(
+    "--clip-lengths", type=_FOLDER, metavar="FILE", help="Frames of each video, or their running sums."
+)
+@click.option("--lengths", metavar="N,N,...", help="Frames of each video, in place of the file.")
+@click.option(
+    "--boxes", type=_FOLDER, metavar="FILE", help="A box for each row, in the form of the features."
+)
+@click.option("--allow-pickle", is_flag=True, help="Read arrays of Python objects: only of files you trust.")
+@click.option("--whiten", type=int, metavar="K", help="Let detectors use K whitened principal components.")
+@click.option(
+    "--one-unit", is_flag=True, help="The features share a unit: detectors must not scale them apart."
+)
+@click.option("--replace", is_flag=True, help="Replace other features that were imported under these names.")
+@_at
+def import_(
+    source: Path, stream: str, split: str, fps: float | None, videos: Path | None, clip_lengths: Path | None,
+    lengths: str | None, boxes: Path | None, allow_pickle: bool, whiten: int | None, one_unit: bool,
+    replace: bool, folder: Path,
+) -> int:  # fmt: skip
+    """Take features that were made elsewhere into the cache.
+
+    SOURCE is a folder with a .npy, .npz or .h5 file a video; or one file for a whole split, with the length
+    of each clip. A file holds a row a frame, or rows with `frame` (and `box`), or one array of objects a
+    frame, as AI-VAD keeps them. All is checked, and goes in whole or not at all. Runs then name the split:
+
+    mulde run --normal-features ped2/training --test-features ped2/testing extract.streams=[pose]
+    """
+    from mulde.data.exchange.imports import ImportRequest, import_features
+    from mulde.data.exchange.sources import ForeignSource
+
+    foreign = ForeignSource(
+        source,
+        names=None if videos is None else _read_names(videos),
+        clip_lengths=clip_lengths,
+        lengths=None if lengths is None else _parse_lengths(lengths),
+        boxes=boxes,
+        allow_pickle=allow_pickle,
+    )
+    request = ImportRequest(
+        foreign, stream, split, fps=fps, n_whitened=whiten, has_one_unit=one_unit, replace=replace
+    )
+    found = import_features(request, folder)
+    content = found.content
+    if found.was_there:
+        stdout.print(f"up to date, these features were imported before: {found.folder}", markup=False)
+        return EXIT_DONE
+    assumed = " (assumed, see --fps)" if content.is_fps_assumed else ""
+    stdout.print(
+        f"{stream} of {split}: {content.n_videos} videos, {content.n_frames} frames, {content.n_rows} rows "
+        f"of {content.n_features} features, {content.fps:g} frames/s{assumed}: {found.folder}",
+        markup=False,
+    )
+    return EXIT_DONE
+
+
+def _read_names(path: Path) -> tuple[str, ...]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"video names {path} cannot be read ({error}): text with a name a line") from None
+    return tuple(name_without_suffix(line.strip()) for line in lines if line.strip())
+
+
+def _parse_lengths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise InputError(f"--lengths {text!r} must be whole numbers with commas, such as 180,150") from None
+
+
+def _remove(folder: Path, items: Sequence[Removal], *, dry_run: bool, tell: bool = True) -> str:
+    """Delete files, or only show them; return in words what was done."""
+    from mulde.data.cache.care import remove
+
+    if tell:
+        for item in items:
+            stdout.print(f"{item.path.relative_to(folder)}: {item.reason}", markup=False)
+    size = sum(item.size_bytes for item in items)
+    if dry_run:
+        return f"{len(items)} files ({_megabytes(size)}) would be deleted"
+    removed = remove(folder, items)
+    for item in removed.busy:
+        stderr.print(f"mulde: left: another process works on {item.path}", markup=False)
+    return f"{removed.n_files} files ({_megabytes(removed.n_bytes)}) deleted"
+
+
+def _megabytes(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:.1f} MB"
+
+
+def _require_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise InputError(f"there is no cache at {folder}: give --cache DIR")

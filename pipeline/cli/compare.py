@@ -1,0 +1,176 @@
+"""The commands `mulde compare`, of runs, and `mulde ablate`, of densities on one cache."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from mulde.data.errors import InputError
+from mulde.detector.settings import AggregationKind
+from mulde.pipeline.cli.options import common_options, conclude, configure
+from mulde.pipeline.config.sections import Config
+from mulde.pipeline.console import log_to_file, set_up_logging, stdout
+
+if TYPE_CHECKING:
+    from mulde.pipeline.experiments.ablate import Grid, Result
+    from mulde.pipeline.experiments.compare import RunSummary
+    from mulde.pipeline.metrics.bootstrap import Interval
+
+_MEASURES = ("micro_auc", "macro_auc", "average_precision", "eer")
+
+
+@click.command("compare")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list, metrics.json of each run in it.")
+def compare(runs: tuple[Path, ...], as_json: bool) -> int:
+    """Show the streams, detector and metrics of runs side by side."""
+    from mulde.pipeline.experiments.compare import differences, summarise
+
+    set_up_logging(logging.WARNING)
+    found = [summarise(run) for run in runs]
+    if as_json:
+        click.echo(json.dumps([run.as_dict() for run in found], indent=2, ensure_ascii=False))
+        return 0
+    stdout.print(_table_of_runs(found))
+    stdout.print(f"scores: {found[0].metrics.treatment.text}; in brackets 95 % intervals", markup=False)
+    for note in differences(found):
+        stdout.print(f"note: {note}", markup=False)
+    return 0
+
+
+@click.command("ablate")
+@click.option(
+    "--streams", metavar="S,S+S", help="Streams, and sums of streams, to score with. [each, and all together]"
+)
+@click.option(
+    "--densities",
+    default="mulde,single_scale,msma,knn,gmm,mahalanobis",
+    show_default=True,
+    metavar="D,D",
+    help="Kinds of detectors, with settings of their own after a colon: knn:k=1.",
+)
+@click.option(
+    "--aggregations",
+    metavar="A,A",
+    help="From noise scales to one score, of mulde and msma. [detector.aggregation]",
+)
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="How many.")
+@common_options
+def ablate(streams: str | None, densities: str, aggregations: str | None, seeds: int, **options: Any) -> int:
+    """Compare streams x densities x aggregations on one cache, with intervals over videos and seeds.
+
+    Each density is trained once a stream and seed. Labels are used for measuring only.
+    """
+    from mulde.pipeline.experiments.ablate import ablate as compute
+    from mulde.pipeline.experiments.ablate import table_path, treatment_text
+    from mulde.pipeline.open_job import open_job, tell_notes
+
+    groups = [tuple(_parts(group, "+")) for group in _parts(streams)] if streams else []
+    if groups:
+        names = dict.fromkeys(name for group in groups for name in group)
+        options["arguments"] = (*options["arguments"], f"extract.streams=[{','.join(names)}]")
+    config = configure(options)
+    grid = _read_grid(config, groups, densities, aggregations, seeds)
+    job = open_job(config)
+    job.run.require_writable()
+    with log_to_file(job.run.log):
+        tell_notes(job)
+        results = compute(job, grid)
+    stdout.print(_table_of_results(results))
+    stdout.print(
+        f"{seeds} seeds from {config.seed} on; {treatment_text(job)}; 95 % intervals of the mean over seeds, "
+        "over resampled videos",
+        markup=False,
+    )
+    stdout.print(f"table  {table_path(job)}", markup=False)
+    return conclude(job.run)
+
+
+def _read_grid(
+    config: Config, groups: list[tuple[str, ...]], densities: str, aggregations: str | None, n_seeds: int
+) -> Grid:
+    from mulde.pipeline.experiments.ablate import Grid, parse_density
+
+    if config.detector.kind != "mulde":
+        raise InputError("an ablation takes its densities from --densities: leave detector.kind out")
+    if config.train.by != "all":
+        raise InputError("an ablation has one detector for all scenes: leave train.by out")
+    known = get_args(AggregationKind)
+    chosen = _parts(aggregations) if aggregations else [str(config.detector.resolved()["aggregation"])]
+    for name in chosen:
+        if name not in known:
+            raise InputError(f"aggregation {name!r} is not allowed: known are {', '.join(known)}")
+    if not groups:
+        every = config.extract.streams
+        groups = [(name,) for name in every] + ([tuple(every)] if len(every) > 1 else [])
+    return Grid(
+        tuple(groups),
+        tuple(parse_density(text, config.detector) for text in _parts(densities)),
+        tuple(chosen),
+        n_seeds,
+    )
+
+
+def _parts(text: str, separator: str = ",") -> list[str]:
+    """Return the parts of a list without repetitions: "a, b,a" -> ["a", "b"]."""
+    found = list(dict.fromkeys(part.strip() for part in text.split(separator) if part.strip()))
+    if not found:
+        raise InputError(f"{text!r} is no list: give names with {separator!r} in between")
+    return found
+
+
+def _table_of_runs(runs: Sequence[RunSummary]) -> Table:
+    keys = [key for key in _MEASURES if any(run.metrics.get(key) for run in runs)]
+    table = Table("run", "streams", "detector", box=None, pad_edge=False)
+    for key in keys:
+        number = next(found for run in runs if (found := run.metrics.get(key)))
+        table.add_column(number.title)
+    for run in runs:
+        cells = []
+        for key in keys:
+            found = run.metrics.get(key)
+            cells.append(_percent(found.value, found.interval) if found else "–")
+        table.add_row(escape(str(run.folder)), escape("+".join(run.streams)), escape(run.detector), *cells)
+    return table
+
+
+def _table_of_results(results: Sequence[Result]) -> Table:
+    from mulde.pipeline.experiments.ablate import mean_and_deviation
+
+    table = Table("streams", "density", "aggregation", box=None, pad_edge=False)
+    titles = (
+        "micro AUC % (interval)",
+        "± seeds",
+        "unsmoothed",
+        "macro AUC % (interval)",
+        "± seeds",
+        "training",
+    )
+    for title in titles:
+        table.add_column(title, justify="right")
+    for row in results:
+        cells = []
+        for values, interval in ((row.micro_auc, row.micro_interval), (row.macro_auc, row.macro_interval)):
+            found = mean_and_deviation(values)
+            cells.append(_percent(found[0] if found else None, interval))
+            cells.append(f"{100 * found[1]:.2f}" if found else "–")
+        unsmoothed = mean_and_deviation(row.unsmoothed_micro_auc)
+        cells.insert(2, _percent(unsmoothed[0] if unsmoothed else None, None))
+        table.add_row(
+            escape(row.streams), escape(row.density), row.aggregation, *cells, f"{row.train_seconds:.1f} s"
+        )
+    return table
+
+
+def _percent(value: float | None, interval: Interval | None) -> str:
+    if value is None:
+        return "–"
+    between = f" ({100 * interval.low:.1f}–{100 * interval.high:.1f})" if interval else ""
+    return f"{100 * value:.2f}{between}"

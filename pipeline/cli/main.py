@@ -1,0 +1,226 @@
+"""The command line: what it takes, what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from mulde.data.errors import InputError
+from mulde.data.threads import wait_briefly
+from mulde.pipeline.cli.cache import cache
+from mulde.pipeline.cli.compare import ablate, compare
+from mulde.pipeline.cli.datasets import datasets
+from mulde.pipeline.cli.options import (
+    EXIT_DONE,
+    EXIT_INTERRUPTED,
+    EXIT_UNEXPECTED,
+    EXIT_USAGE,
+    common_options,
+    conclude,
+    configure,
+)
+from mulde.pipeline.cli.weights import weights
+from mulde.pipeline.console import log_to_file, set_up_logging, stderr, stdout
+
+_FOLDER = click.Path(path_type=Path)
+
+_log = logging.getLogger("mulde.cli")
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 unexpected error, 2 bad input, 3 some videos failed."""
+    os.environ.setdefault("YOLO_OFFLINE", "true")
+    wait_briefly()  # worker processes inherit it
+    try:
+        code = cli(prog_name="mulde", standalone_mode=False)
+    except click.exceptions.Abort:
+        stderr.print("mulde: interrupted; the same command goes on with what is not finished", markup=False)
+        code = EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = EXIT_USAGE
+    except InputError as error:
+        stderr.print(f"mulde: {error}", markup=False)
+        code = EXIT_USAGE
+    except Exception as error:
+        stderr.print_exception(show_locals=False)
+        stderr.print(f"mulde: unexpected error: {error}", markup=False)
+        code = EXIT_UNEXPECTED
+    sys.exit(code if isinstance(code, int) else EXIT_DONE)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="mulde", prog_name="mulde")
+def cli() -> None:
+    """Find what is unusual in hours of video: an anomaly score for every frame.
+
+    Settings come from a YAML file, then options, then key=value: mulde run my.yaml detector.beta=0.05
+    """
+
+
+@cli.command()
+@common_options
+def run(**options: Any) -> int:
+    """Run all stages in order, each only where it is needed."""
+    return _with_job(options, ["extract", "train", "score", "evaluate", "report"])
+
+
+@cli.command()
+@common_options
+def extract(**options: Any) -> int:
+    """Extract what is missing in the feature cache, one decode pass a video."""
+    return _with_job(options, ["extract"])
+
+
+@cli.command()
+@common_options
+def train(**options: Any) -> int:
+    """Train one detector a stream on the cached features of the normal videos."""
+    return _with_job(options, ["train"])
+
+
+@cli.command()
+@click.option("--model", type=_FOLDER, metavar="RUN", help="Score new footage with the model of this run.")
+@common_options
+def score(model: Path | None, **options: Any) -> int:
+    """Score the test videos; or, with --model RUN VIDEO..., any other videos."""
+    if model is not None:
+        return _score_footage(model, options)
+    return _with_job(options, ["score"])
+
+
+@cli.command()
+@click.option(
+    "--scores", type=_FOLDER, metavar="PATH", help="Scores that others made: a folder of .csv or .npy; .npz."
+)
+@common_options
+def evaluate(scores: Path | None, **options: Any) -> int:
+    """Compare the scores with the labels; or, with --scores PATH, those of any other method."""
+    if scores is not None:
+        from mulde.pipeline.experiments.evaluate_files import evaluate_files
+
+        evaluate_files(configure(options), scores)
+        return EXIT_DONE
+    return _with_job(options, ["evaluate"])
+
+
+@cli.command()
+@common_options
+def report(**options: Any) -> int:
+    """Write the HTML report."""
+    return _with_job(options, ["report"])
+
+
+@cli.command()
+@common_options
+def plan(**options: Any) -> int:
+    """Show what `run` would do: videos to do, cached and stale by stage; nothing is done."""
+    from mulde.pipeline.open_job import open_job, tell_notes
+    from mulde.pipeline.stages.plan import make_plan
+
+    job = open_job(configure(options))
+    tell_notes(job)
+    table = Table("stage", "to do", "cached", "stale", "", box=None, pad_edge=False)
+    for row in make_plan(job):
+        table.add_row(row.stage, str(row.todo), str(row.cached), str(row.stale), escape(row.note))
+    stdout.print(table)
+    return EXIT_DONE
+
+
+@cli.command()
+@click.option(
+    "--out", type=_FOLDER, default=Path("mulde-demo"), show_default=True, help="Folder for everything."
+)
+@click.option("--workers", type=int, default=os.cpu_count(), metavar="N", help="Videos extracted at a time.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the scene and the detector.")
+def demo(out: Path, workers: int, seed: int) -> int:
+    """Render a surveillance scene with known anomalies, run all stages on it, print the result."""
+    from mulde.pipeline.cli.demo import render_demo
+
+    set_up_logging(logging.INFO)
+    root = render_demo(out, seed)
+    options = {
+        "dataset": root, "out": out / "run", "cache": out / "cache", "workers": workers, "seed": seed,
+        "arguments": (),
+    }  # fmt: skip
+    return _with_job(options, ["extract", "train", "score", "evaluate", "report"])
+
+
+cli.add_command(ablate)
+cli.add_command(cache)
+cli.add_command(compare)
+cli.add_command(datasets)
+cli.add_command(weights)
+
+
+@cli.command()
+def doctor() -> int:
+    """Show versions, devices and decoders."""
+    from mulde.pipeline.cli.doctor import examine
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    findings = list(examine())
+    for finding in findings:
+        table.add_row(escape(finding.subject), escape(finding.value))
+    stdout.print(table)
+    return EXIT_DONE if all(finding.is_good for finding in findings) else EXIT_USAGE
+
+
+def _with_job(options: dict[str, Any], stages: Sequence[str]) -> int:
+    """Run stages in order, print what came out, and return the exit code."""
+    from mulde.pipeline.open_job import open_job, tell_notes
+    from mulde.pipeline.stages.run import run_stages
+
+    config = configure(options)
+    job = open_job(config)
+    job.run.require_writable()
+    with log_to_file(job.run.log):
+        _log.debug("mulde %s", " ".join(sys.argv[1:]))
+        tell_notes(job)
+        run_stages(job, stages)
+    return conclude(job.run)
+
+
+def _score_footage(model: Path, options: dict[str, Any]) -> int:
+    from mulde.pipeline.api import score_footage
+    from mulde.pipeline.runs.folder import RunFolder
+
+    given = RunFolder(model)
+    if not given.model_config.exists():
+        raise InputError(f"{model} is no run with a trained model: --model takes the folder of a run")
+    paths = [Path(text) for text in options["arguments"] if "=" not in text or Path(text).exists()]
+    if not paths:
+        raise InputError("which videos? mulde score --model RUN VIDEO...")
+    if any(options[name] for name in ("normal", "test", "labels", "dataset")):
+        raise InputError(
+            "--model scores the videos that are named, without a data set: leave its options out"
+        )
+    overrides = tuple(text for text in options["arguments"] if Path(text) not in paths)
+    _refuse_training_settings(overrides, options, model)
+    config = configure({**options, "arguments": overrides}, file=given.model_config)
+    out = RunFolder(options["out"] or model / "new")
+    out.require_writable()
+    with log_to_file(out.log):
+        written = score_footage(given, out, config, paths)
+    for path in written:
+        stdout.print(str(path), markup=False)
+    return conclude(out)
+
+
+def _refuse_training_settings(overrides: Sequence[str], options: dict[str, Any], model: Path) -> None:
+    """Raise InputError for settings that a model that is there no longer depends on."""
+    idle = [text for text in overrides if text.startswith(("detector.", "train.", "seed="))]
+    idle += ["--seed"] if options.get("seed") is not None else []
+    if idle:
+        raise InputError(
+            f"{idle[0]} does not change the detectors in {model}, which are trained: leave it out, or train "
+            "again with it"
+        )

@@ -1,0 +1,112 @@
+"""The options that all stages share, and how they become a configuration."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from mulde.data.errors import InputError
+from mulde.pipeline.config.sections import PRESETS, Config, load_config
+from mulde.pipeline.console import set_up_logging, stderr
+
+if TYPE_CHECKING:
+    from mulde.pipeline.runs.folder import RunFolder
+
+EXIT_DONE, EXIT_UNEXPECTED, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+_FOLDER = click.Path(path_type=Path)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def common_options(command: F) -> F:
+    """Add the options that all stages share."""
+    for option in reversed(
+        [
+            click.argument("arguments", nargs=-1, metavar="[CONFIG.yaml | RUN] [key=value ...]"),
+            click.option("--normal", type=_FOLDER, help="Folder of normal videos, to learn from."),
+            click.option("--test", type=_FOLDER, help="Folder of videos to score."),
+            click.option(
+                "--labels", type=_FOLDER, help="Labels of the test videos: CSV, .npy, .txt or a folder."
+            ),
+            click.option(
+                "--normal-features", metavar="NAME", help="Imported features to learn from; no videos then."
+            ),
+            click.option("--test-features", metavar="NAME", help="Imported features to score."),
+            click.option("--dataset", type=_FOLDER, help="Root of a data set, in place of the three."),
+            click.option(
+                "--layout", metavar="NAME", help="Layout of --dataset, see `mulde datasets`. [auto]"
+            ),
+            click.option("--preset", metavar="NAME", help=f"Set of defaults: {', '.join(PRESETS)}."),
+            click.option("--out", type=_FOLDER, help="Folder of the run. [runs/<dataset>-<preset>]"),
+            click.option("--cache", type=_FOLDER, help="Folder of the feature cache. [.cache/mulde]"),
+            click.option(
+                "--protocol", metavar="NAME", help="Of the evaluation, such as mulde, unsmoothed or ai-vad."
+            ),
+            click.option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N."),
+            click.option(
+                "--workers",
+                type=int,
+                metavar="N",
+                help="Videos extracted at a time. [one a core, 4 on a GPU]",
+            ),
+            click.option("--seed", type=int, metavar="N", help="Of all that is random."),
+            click.option("--offline", is_flag=True, default=None, help="Fetch no weights."),
+            click.option("--quiet", is_flag=True, help="Say only what went wrong, and the result."),
+            click.option("--verbose", is_flag=True, help="Say more."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def configure(options: dict[str, Any], *, file: Path | None = None) -> Config:
+    """Set up logging and put the configuration together; `arguments` are a YAML file and key=value."""
+    level = logging.WARNING if options.get("quiet") else logging.INFO
+    set_up_logging(logging.DEBUG if options.get("verbose") else level)
+    arguments: Sequence[str] = options["arguments"]
+    files = [text for text in arguments if "=" not in text and text.endswith((".yaml", ".yml"))]
+    runs = [text for text in arguments if "=" not in text and text not in files and Path(text).is_dir()]
+    if len(files) + len(runs) > 1:
+        raise InputError(f"one configuration file or run is enough, not {' and '.join((*files, *runs))}")
+    names = {
+        "normal": "data.normal", "test": "data.test", "labels": "data.labels", "dataset": "data.dataset",
+        "layout": "data.layout", "protocol": "evaluate.protocol", "normal_features": "data.normal_features",
+        "test_features": "data.test_features",
+    }  # fmt: skip
+    plain = ("preset", "out", "cache", "device", "workers", "seed", "offline")
+    given = {
+        names.get(name, name): value
+        for name, value in options.items()
+        if name in (*names, *plain) and value is not None
+    }
+    overrides = [text for text in arguments if text not in (*files, *runs)]
+    if runs:
+        file = _config_of(Path(runs[0]))
+        given.setdefault("out", Path(runs[0]))  # it may have been moved since
+    return load_config(Path(files[0]) if files else file, options=given, overrides=overrides)
+
+
+def _config_of(run: Path) -> Path:
+    file = run / "config.yaml"
+    if not file.is_file():
+        raise InputError(
+            f"{run} is no run, for it holds no config.yaml: name the folder that an earlier command gave "
+            "as --out; videos are named with --normal and --test"
+        )
+    return file
+
+
+def conclude(run: RunFolder) -> int:
+    """Tell which videos failed, and return the exit code."""
+    failures = run.failures()
+    if not failures:
+        return EXIT_DONE
+    stderr.print(
+        f"mulde: {len(failures)} videos failed, the others are done; see {run.folder / 'failures.json'}:"
+    )
+    for failure in failures:
+        stderr.print(f"  {failure.video} ({failure.stage}): {failure.reason}", markup=False)
+    return EXIT_SOME_FAILED

@@ -1,0 +1,1 @@
+"""Settings: their sections, and how files and arguments become one configuration."""

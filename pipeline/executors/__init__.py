@@ -1,0 +1,1 @@
+"""Run one task per video, in this process's children or elsewhere."""

@@ -1,0 +1,1 @@
+"""Compare runs, densities and the scores of other methods."""

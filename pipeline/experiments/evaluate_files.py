@@ -1,0 +1,113 @@
+"""Evaluate scores that others made, so that any method can be compared under one protocol."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mulde.data.atomic import write_text
+from mulde.data.errors import InputError
+from mulde.data.labels.files import read_labels
+from mulde.data.labels.labels import Labels
+from mulde.data.layouts.catalogue import open_dataset
+from mulde.pipeline.config.sections import Config
+from mulde.pipeline.console import stdout
+from mulde.pipeline.metrics.measure import Metrics, VideoScores, evaluate_frames
+from mulde.pipeline.metrics.protocols import find_protocol
+from mulde.pipeline.metrics.score_files import ScoreFile, read_score_files
+from mulde.pipeline.metrics_table import print_metrics
+from mulde.pipeline.runs.folder import RunFolder
+from mulde.pipeline.stages.evaluate import apply_protocol
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """What scores are compared with."""
+
+    labels: Labels
+    scenes: dict[str, str]
+    """By name of the video; empty where only labels are known."""
+    fps: float | None
+
+
+def evaluate_files(config: Config, path: Path) -> Metrics:
+    """Measure the scores at `path` against the labels of a data set or a file, and print the result.
+
+    metrics.json is written only where a run folder is named (--out). No model, cache or video is needed.
+
+    Raises:
+        InputError: scores or labels cannot be used or do not fit, a labelled video has no scores, or the run
+            folder is that of another method.
+    """
+    if config.out is not None and RunFolder(config.out).scores.exists():
+        raise InputError(
+            f"{config.out} is a run with scores of its own: choose another folder with --out DIR"
+        )
+    reference = _open_reference(config)
+    files = read_score_files(path)
+    labelled = _labelled(files, reference.labels, path)
+    videos = [_video(file, reference) for file in labelled]
+    settings = config.evaluate
+    metrics = evaluate_frames(
+        apply_protocol(settings, videos, videos),
+        treatment=find_protocol(settings.protocol).describe(settings.protocol, None),
+        no_regions_reason="the scores are of whole frames, without boxes",
+        settings=settings,
+        seed=config.seed,
+    )
+    print_metrics(metrics)
+    if config.out is not None:
+        run = RunFolder(config.out)
+        run.require_writable()
+        write_text(run.metrics, metrics.to_json())
+        stdout.print(f"metrics {run.metrics}", markup=False)
+    return metrics
+
+
+def _open_reference(config: Config) -> _Reference:
+    data = config.data
+    if data.dataset is not None and data.labels is None:
+        dataset = open_dataset(data.dataset, data.layout)
+        if dataset.labels is None:
+            raise InputError(f"data set {data.dataset} has no labels: give --labels PATH in its place")
+        scenes = {video.name: video.scene for video in dataset.test}
+        return _Reference(dataset.labels, scenes, dataset.frames_per_second)
+    if data.labels is not None and data.dataset is None:
+        return _Reference(read_labels(data.labels), {}, None)
+    raise InputError("what shall the scores be compared with? Give either --dataset ROOT or --labels PATH")
+
+
+def _labelled(files: Sequence[ScoreFile], labels: Labels, path: Path) -> list[ScoreFile]:
+    """Return the files of labelled videos; every labelled video must have one."""
+    by_name = {file.name: file for file in files}
+    missing = [name for name in labels.names if name not in by_name]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(labels.names)} labelled videos have no scores in {path}, the first is "
+            f"{missing[0]} (there are scores of {', '.join(list(by_name)[:3])}, …): a metric of a part would "
+            "pass for one of the whole; name the files as the videos, or give labels of the part"
+        )
+    unlabelled = [file.name for file in files if not labels.has(file.name)]
+    if unlabelled:
+        _log.warning(
+            "evaluate: %d videos with scores have no labels and are left out, the first is %s",
+            len(unlabelled),
+            unlabelled[0],
+        )
+    return [file for file in files if labels.has(file.name)]
+
+
+def _video(file: ScoreFile, reference: _Reference) -> VideoScores:
+    # Without a data set the first sub-folder names the camera, as it does below a folder of videos.
+    scene = file.name.split("/")[0] if "/" in file.name else ""
+    return VideoScores(
+        file.name,
+        file.scores,
+        reference.labels.frames(file.name, len(file.scores)),
+        reference.scenes.get(file.name, scene),
+        file.fps or reference.fps,
+    )

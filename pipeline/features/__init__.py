@@ -1,0 +1,1 @@
+"""Decide which features a run needs, and make those of one video."""

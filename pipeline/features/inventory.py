@@ -1,0 +1,119 @@
+"""What the cache has of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mulde.data.cache.store import Entry, FeatureCache, StreamKey
+from mulde.data.errors import InputError
+from mulde.data.video import DecodeReport, Video
+from mulde.pipeline.features.recipe import BOXES, build_recipe
+from mulde.pipeline.features.scenes import Scenes, find_scenes, group_by_scene
+from mulde.pipeline.runs.job import Job
+
+STAGE = "extract"
+_UNKNOWN = StreamKey(BOXES, {})  # before its scene is learnt, a video's keys are not known
+
+
+@dataclass(frozen=True)
+class CachedVideo:
+    """A video and what the cache has of it."""
+
+    video: Video
+    keys: dict[str, StreamKey]
+    """Of every stream, boxes included."""
+    entries: dict[str, Entry]
+    """Of the streams that are there and up to date."""
+    is_stale: bool
+    """Whether something is there that was made from another file of this name."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing has to be extracted."""
+        return self.keys.keys() == self.entries.keys()
+
+    @property
+    def report(self) -> DecodeReport:
+        """What decoding found; only of a complete video."""
+        return next(iter(self.entries.values())).report  # one pass wrote them all, so they agree
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What the cache has of a data set."""
+
+    scenes: Scenes | None
+    """None where they have not been learnt; then nothing else is known either."""
+    normal: tuple[CachedVideo, ...]
+    test: tuple[CachedVideo, ...]
+
+    @property
+    def missing(self) -> tuple[CachedVideo, ...]:
+        """The videos that are not complete."""
+        return tuple(cached for cached in (*self.normal, *self.test) if not cached.is_complete)
+
+
+def take_inventory(job: Job) -> Inventory:
+    """Look up what the cache has; nothing is decoded and nothing written.
+
+    Raises:
+        InputError: a video's files cannot be read.
+    """
+    groups = group_by_scene(job.dataset.normal, job.dataset.test, merge=job.config.data.merge_cameras)
+    scenes = find_scenes(job.cache, groups, job.config.extract.scene)
+    return look_up_all(job, scenes)
+
+
+def usable(job: Job, videos: Sequence[CachedVideo], split: str) -> tuple[CachedVideo, ...]:
+    """Return the videos whose features are there, without those that failed.
+
+    Raises:
+        InputError: some were never extracted, or all failed.
+    """
+    failed = {failure.path: failure.reason for failure in job.run.failures() if failure.stage == STAGE}
+    complete = tuple(cached for cached in videos if cached.is_complete)
+    todo = [
+        cached
+        for cached in videos
+        if not cached.is_complete and str(cached.video.path.absolute()) not in failed
+    ]
+    if todo:
+        raise InputError(
+            f"features of {len(todo)} of {len(videos)} {split} videos are not in the cache, the first is "
+            f"{todo[0].video.name}: run `mulde extract` with the same options first"
+        )
+    if not complete:
+        raise InputError(f"no {split} video can be used: {failed[str(videos[0].video.path.absolute())]}")
+    return complete
+
+
+def look_up(
+    cache: FeatureCache, video: Video, keys: dict[str, StreamKey], frames_per_second: float
+) -> CachedVideo:
+    """Return what the cache has of a video."""
+    found = {name: cache.find(key, video, frames_per_second) for name, key in keys.items()}
+    entries = {name: entry for name, entry in found.items() if entry}
+    is_stale = any(
+        name not in entries and cache.entry_path(key, video.name).exists() for name, key in keys.items()
+    )
+    return CachedVideo(video, keys, entries, is_stale)
+
+
+def look_up_all(job: Job, scenes: Scenes | None) -> Inventory:
+    """Look up all videos of a job, whose scenes are None where they have not been learnt."""
+
+    def all_of(videos: Sequence[Video]) -> tuple[CachedVideo, ...]:
+        if scenes is None:
+            return tuple(CachedVideo(video, {BOXES: _UNKNOWN}, {}, is_stale=False) for video in videos)
+        return tuple(
+            look_up(
+                job.cache,
+                video,
+                build_recipe(job.config.extract, scenes.of(video)).keys(video.split_folder),
+                job.frames_per_second,
+            )
+            for video in videos
+        )
+
+    return Inventory(scenes, all_of(job.dataset.normal), all_of(job.dataset.test))

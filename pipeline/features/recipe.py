@@ -1,0 +1,262 @@
+"""The composition root of extraction: from configuration and scene to finders, extractors and cache keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from mulde.data.cache.entries import BOXES_STREAM
+from mulde.data.cache.store import StreamKey, digest_of
+from mulde.data.errors import InputError
+from mulde.extractors.base import BoxFinder, Extractor, FrameExtractor
+from mulde.extractors.boxes.detected import DetectedBoxes, Detector, MotionOrWholeFrame
+from mulde.extractors.boxes.motion import MotionFinder, MotionGradient, MotionWindows
+from mulde.extractors.boxes.torchvision import TorchvisionDetector
+from mulde.extractors.boxes.yolo import YoloDetector
+from mulde.extractors.networks.encoders import make_encoder
+from mulde.extractors.networks.libraries import CLIP_LIBRARIES, IMAGE_LIBRARIES
+from mulde.extractors.networks.machine import Machine
+from mulde.extractors.networks.weights import WEIGHTS_FOLDER, Weights, fetch, find_weights, record_of
+from mulde.extractors.scene import SceneModel
+from mulde.extractors.settings import BoxSettings
+from mulde.extractors.streams.appearance import Appearance
+from mulde.extractors.streams.clip import ClipEncoder
+from mulde.extractors.streams.flow import DenseFlow, suitable_scale
+from mulde.extractors.streams.frame import FrameEncoder
+from mulde.extractors.streams.hog import Hog
+from mulde.extractors.streams.pose import Pose
+from mulde.extractors.streams.stillness import Stillness
+from mulde.extractors.streams.velocity import Direction, Velocity
+from mulde.pipeline.config.sections import ExtractConfig
+from mulde.pipeline.features.plugins import Plugin, load_plugins
+from mulde.pipeline.features.scenes import SCENES
+
+T = TypeVar("T")
+BOXES = BOXES_STREAM
+"""Name of the stream that holds the boxes themselves."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All operators for the videos of one scene."""
+
+    finder: BoxFinder | None
+    """None where whole frames are described."""
+    extractors: tuple[Extractor | FrameExtractor, ...]
+    plugins: tuple[Plugin, ...] = ()
+    """Those that the extractors may be from."""
+    decoder: str = "pyav"
+    """What decodes the videos: features of one decoder are not taken for those of another."""
+
+    def keys(self, folder: Path) -> dict[str, StreamKey]:
+        """Return the cache key of each stream, boxes first, for the videos below a split folder.
+
+        The folder is part of the key, so that training/01 and testing/01 do not meet in one file.
+
+        Raises:
+            InputError: weights are not there, whose content would be part of a key.
+        """
+        return self.keys_at(str(folder.resolve()))
+
+    def keys_at(self, home: str) -> dict[str, StreamKey]:
+        """Return the keys for videos at a place that is named in any way."""
+        streams: dict[str, StreamKey] = {}
+        inputs: dict[str, str] = {}
+        code = {plugin.kind.name: plugin.code_digest for plugin in self.plugins}
+        if self.finder is not None:
+            settings = {
+                "folder": home,
+                "decoder": self.decoder,
+                "finder": self.finder.name,
+                **self.finder.settings(),
+            }
+            streams[BOXES] = StreamKey(BOXES, settings)
+            inputs = {"boxes": streams[BOXES].key}
+        for extractor in self.extractors:
+            settings = {"folder": home, "decoder": self.decoder, **extractor.settings(), **inputs}
+            if extractor.name in code:
+                settings["plugin"] = code[extractor.name]
+            streams[extractor.name] = StreamKey(extractor.name, settings)
+        return streams
+
+    def width_of(self, stream: str) -> int:
+        """Return the number of columns of a stream, boxes included."""
+        if stream == BOXES and self.finder is not None:
+            return len(self.finder.measure_names)
+        return next(e.n_features for e in self.extractors if e.name == stream)
+
+    def n_extra_of(self, stream: str) -> int:
+        """Return the number of columns of a stream that no detector sees."""
+        return next((e.n_extra for e in self.extractors if e.name == stream and isinstance(e, Extractor)), 0)
+
+    @property
+    def may_run_networks(self) -> bool:
+        """Whether an operator knows on what to run a network; of plugins it is not known."""
+        operators = (self.finder, *self.extractors)
+        return bool(self.plugins) or any(any(_parts(operator, Machine)) for operator in operators)
+
+    def check(self) -> None:
+        """Raise InputError if a package or a file that an operator needs is not there."""
+        for operator in (*([self.finder] if self.finder else []), *self.extractors):
+            operator.check()
+
+
+def build_recipe(
+    config: ExtractConfig, scene: SceneModel, *, device: str = "auto", works_ahead: bool = False
+) -> Recipe:
+    """Build the finder and the extractors that a configuration asks for.
+
+    Args:
+        works_ahead: whether there is a core to spare for a thread that helps.
+
+    Raises:
+        InputError: streams of objects and streams of whole frames are mixed, or a plugin cannot be used.
+    """
+    machine = Machine(device, config.threads, config.weights_folder, works_ahead)
+    plugins = load_plugins(config.plugins)
+    extractors = _extractors(config, scene, machine, plugins)
+    of_frames = [name for name in config.streams if isinstance(extractors[name], FrameExtractor)]
+    if of_frames and len(of_frames) < len(config.streams):
+        others = ", ".join(name for name in config.streams if name not in of_frames)
+        raise InputError(
+            f"extract.streams mixes {', '.join(of_frames)}, of whole frames, with {others}, of objects: "
+            "make two runs"
+        )
+    chosen = tuple(extractors[name] for name in config.streams)
+    finder = None if of_frames else _finder(config.boxes, scene, machine)
+    decoder = "decord" if config.decoder == "decord" else "pyav"
+    return Recipe(finder, chosen, tuple(plugins.values()), decoder)
+
+
+def require_all(config: ExtractConfig, *, offline: bool) -> list[Weights]:
+    """Make sure that all packages and weights are there; fetch what is missing, if it may be fetched.
+
+    Raises:
+        InputError: something is missing; the text has the command that gets it.
+    """
+    wanted = weights_of(config)
+    for weights in wanted:
+        if not weights.is_published:
+            weights.require()  # before anything is fetched: a mistyped path is noticed now
+    fetch([w.name for w in wanted if record_of(w.name)], config.weights_folder, offline=offline)
+    # which scene it is does not matter: only packages and files are looked at
+    build_recipe(config, _ANY_SCENE).check()
+    return weights_of(config)
+
+
+def require_weights(config: ExtractConfig) -> None:
+    """Raise InputError if weights are not there; the text names them all, and the command that gets them."""
+    fetch([w.name for w in weights_of(config) if record_of(w.name)], config.weights_folder, offline=True)
+
+
+def runs_networks(config: ExtractConfig) -> bool:
+    """Whether extraction with a configuration may run networks."""
+    return build_recipe(config, _ANY_SCENE).may_run_networks
+
+
+def weights_of(config: ExtractConfig) -> list[Weights]:
+    """Return all weights that a configuration asks for, in order."""
+    recipe = build_recipe(config, _ANY_SCENE)
+    operators = (recipe.finder, *recipe.extractors)
+    return list(dict.fromkeys(weights for operator in operators for weights in _parts(operator, Weights)))
+
+
+def stream_digest(config: ExtractConfig, stream: str) -> str:
+    """Return a hash of all that decides a stream's features, whatever scene and folder its videos are from.
+
+    A detector keeps it: features from other settings, weights or code are then refused.
+    """
+    if config.are_imported:  # nothing is known of where they come from, and no weights are needed
+        return digest_of({"stream": stream, "is_imported": True})[:12]
+    only = config.model_copy(update={"streams": (stream,)})
+    recipe = build_recipe(only, _ANY_SCENE)
+    uses_flow = "flow" in recipe.extractors[0].settings()
+    # what scale is suitable depends on the scene: what counts is which was asked for
+    flow_scale = config.flow.scale if uses_flow else None
+    return digest_of({"key": recipe.keys_at("")[stream].key, "flow_scale": flow_scale})[:12]
+
+
+_ANY_SCENE = SceneModel(np.zeros((64, 64), np.uint8), 16.0, 0.0, (16.0, 16.0), 0.5)
+
+
+def _extractors(
+    config: ExtractConfig, scene: SceneModel, machine: Machine, plugins: Mapping[str, Plugin]
+) -> dict[str, Extractor | FrameExtractor]:
+    """Return the extractors that are asked for, by the name of their stream."""
+    flow = _flow(config, scene)
+    around = config.flow.frames_averaged_around
+    known: dict[str, Callable[[], Extractor | FrameExtractor]] = {
+        "velocity": lambda: Velocity(flow, around, config.velocity),
+        "direction": lambda: Direction(flow, around),
+        "stillness": lambda: Stillness(scene, config.boxes.windows.threshold, config.stillness),
+        "hog": lambda: Hog(config.hog),
+        "pose": lambda: Pose.from_settings(config.pose, machine),
+        "appearance": lambda: Appearance(
+            make_encoder("extract.appearance", config.appearance, IMAGE_LIBRARIES, machine)
+        ),
+        "clip": lambda: ClipEncoder(
+            make_encoder("extract.clip", config.clip, CLIP_LIBRARIES, machine), config.clip
+        ),
+        "frame": lambda: FrameEncoder(
+            make_encoder("extract.frame", config.frame, IMAGE_LIBRARIES, machine), config.frame
+        ),
+    }
+    taken = plugins.keys() & {*known, BOXES, SCENES, WEIGHTS_FOLDER}
+    if taken:
+        raise InputError(
+            f"a plugin is named {', '.join(sorted(taken))}, as something of mulde's own is: rename it"
+        )
+    for name, plugin in plugins.items():
+        settings = config.plugin_settings.get(name, {})
+        known[name] = partial(plugin.build, settings, scene, machine)
+    unknown = [name for name in (*config.streams, *config.plugin_settings) if name not in known]
+    if unknown:
+        raise InputError(f"there is no stream {unknown[0]}: known are {', '.join(known)}")
+    return {name: known[name]() for name in config.streams}
+
+
+def _finder(boxes: BoxSettings, scene: SceneModel, machine: Machine) -> BoxFinder:
+    motion: dict[str, Callable[[], MotionFinder]] = {
+        "windows": lambda: MotionWindows(scene, boxes.windows),
+        "gradient": lambda: MotionGradient(boxes.gradient),
+    }
+    if boxes.finder in motion:
+        finder = motion[boxes.finder]()
+        return MotionOrWholeFrame(finder) if boxes.whole_frame_if_empty else finder
+    detectors: dict[str, Callable[[], Detector]] = {
+        "yolo": lambda: YoloDetector(
+            find_weights(boxes.yolo.weights, machine.weights_folder), boxes.yolo, machine
+        ),
+        "torchvision": lambda: TorchvisionDetector.from_settings(boxes.torchvision, machine),
+    }
+    joins_motion = boxes.join != "none"
+    return DetectedBoxes(
+        detectors[boxes.finder](),
+        # without motion boxes, the windows' background still says how much of a box is foreground
+        motion[boxes.join if joins_motion else "windows"](),
+        joins_motion,
+        boxes.min_area_px,
+        boxes.max_covered,
+        boxes.whole_frame_if_empty,
+    )
+
+
+def _parts(record: object, kind: type[T]) -> Iterator[T]:
+    """Yield what is of a kind among the fields of an operator and of what it is made of."""
+    if isinstance(record, kind):
+        yield record
+    elif is_dataclass(record):
+        for part in fields(record):
+            yield from _parts(getattr(record, part.name), kind)
+
+
+def _flow(config: ExtractConfig, scene: SceneModel) -> DenseFlow:
+    scale = config.flow.scale
+    if scale == "auto":
+        scale = suitable_scale(scene.typical_height, scene.size)
+    return DenseFlow(config.flow.preset, scale)

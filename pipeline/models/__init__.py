@@ -1,0 +1,1 @@
+"""Fit one detector per stream, keep them, and fuse their scores."""

@@ -1,0 +1,213 @@
+"""What a run has learnt: a detector and a calibration a stream, and the scenes; and its form on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from mulde.data.atomic import replacing, write_text
+from mulde.data.errors import InputError
+from mulde.data.features import is_without_measurement
+from mulde.data.video import Video
+from mulde.detector import Calibration
+from mulde.extractors.scene import SceneModel
+from mulde.pipeline.config.sections import ExtractConfig
+from mulde.pipeline.features.recipe import stream_digest
+from mulde.pipeline.features.scenes import Scenes
+
+if TYPE_CHECKING:
+    from mulde.detector import Detector
+
+FORMAT_VERSION = 3
+EVERY_SCENE = ""
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class StreamModel:
+    """The density of one stream and the scale of its scores."""
+
+    detector: Detector
+    calibration: Calibration
+
+    def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return calibrated anomaly scores (n,) of rows (n, D); higher = more anomalous, 0 = least seen.
+
+        Rows without a measurement of this kind (all NaN) have the mean of training.
+        """
+        scores = np.full(len(features), self.calibration.unmeasured)
+        measured = ~is_without_measurement(features)
+        if measured.any():
+            scores[measured] = self.calibration(self.detector.anomaly_score(features[measured]))
+        return scores
+
+
+@dataclass(frozen=True)
+class RunModel:
+    """All that scoring needs besides the features."""
+
+    parts: Mapping[str, Mapping[str, StreamModel]]
+    """The streams' models by scene; "" stands for all scenes where there is one model for all."""
+    scenes: Scenes
+
+    @property
+    def stream_names(self) -> list[str]:
+        """Return which streams there are."""
+        return list(next(iter(self.parts.values())))
+
+    def of(self, video: Video) -> Mapping[str, StreamModel]:
+        """Return the models of the streams for a video.
+
+        Raises:
+            InputError: each scene has its own, and that of the video is none of them.
+        """
+        if EVERY_SCENE in self.parts:
+            return self.parts[EVERY_SCENE]
+        check_scene(video, self.parts)
+        return self.parts[video.scene]
+
+    def save(self, folder: Path, provenance: Mapping[str, Any]) -> None:
+        """Write all but the detectors, which `save_stream` wrote; the manifest comes last."""
+        for index, scene in enumerate(self.scenes.models.values()):
+            with replacing(folder / f"scene-{index}.safetensors") as temporary:
+                save_file(scene.to_arrays(), temporary)
+        manifest = {
+            "format_version": FORMAT_VERSION,
+            "parts": {
+                part: {name: asdict(stream.calibration) for name, stream in streams.items()}
+                for part, streams in self.parts.items()
+            },
+            "scenes": list(self.scenes.models),
+            "provenance": dict(provenance),
+        }
+        write_text(folder / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+
+
+def check_scene(video: Video, scenes: Collection[str]) -> None:
+    """Raise InputError if a video is of none of the scenes that have detectors."""
+    if video.scene not in scenes:
+        raise InputError(
+            f"{video.name} is of the scene {video.scene!r}, but there are detectors for "
+            f"{', '.join(sorted(scenes))} only: add normal videos of it, or set train.by=all"
+        )
+
+
+def stream_folder(model: Path, part: str, stream: str) -> Path:
+    """Return where the detector of a stream is: model/<stream>, or model/<scene>/<stream>."""
+    return model / part / stream if part else model / stream
+
+
+def save_stream(
+    folder: Path, name: str, stream: StreamModel, config: ExtractConfig, provenance: Mapping[str, Any]
+) -> None:
+    """Write the detector of a stream."""
+    stream.detector.save(
+        folder,
+        description={"stream": name, "settings": stream_digest(config, name)},
+        provenance={**provenance, "calibration": asdict(stream.calibration)},
+    )
+
+
+def load_stream(
+    folder: Path, name: str, config: ExtractConfig, device: str, source: str
+) -> StreamModel | None:
+    """Read a detector that a training, which was cut off later, has finished with; None if there is none.
+
+    Args:
+        source: the entry "source" of its provenance: what it has to have been made from.
+    """
+    from mulde.detector import load_detector  # only here, for it imports torch
+    from mulde.detector.store import read_model
+
+    try:
+        provenance = read_model(folder).provenance
+        if provenance.get("source") != source:
+            return None
+        expect = {"stream": name, "settings": stream_digest(config, name)}
+        return StreamModel(
+            load_detector(folder, expect=expect, device=device), Calibration(**provenance["calibration"])
+        )
+    except ValueError:
+        return None
+
+
+def load_model(folder: Path, config: ExtractConfig, device: str) -> RunModel:
+    """Read what `RunModel.save` wrote, and check that it is for the streams of a configuration.
+
+    Raises:
+        InputError: it is missing, damaged, from a later version, or was made from other streams or settings.
+    """
+    from mulde.detector import load_detector  # only here, for it imports torch
+
+    manifest = read_manifest(folder)
+    there = list(next(iter(manifest["parts"].values())))
+    if set(there) != set(config.streams):
+        raise InputError(
+            f"the model in {folder} was made from the streams {', '.join(there)}, but "
+            f"{', '.join(config.streams)} are asked for: train again, or set "
+            f"extract.streams=[{','.join(there)}]"
+        )
+    try:
+        parts = {
+            part: {
+                name: StreamModel(
+                    load_detector(
+                        stream_folder(folder, part, name),
+                        expect={"stream": name, "settings": stream_digest(config, name)},
+                        device=device,
+                    ),
+                    Calibration(**calibrations[name]),
+                )
+                for name in config.streams
+            }
+            for part, calibrations in manifest["parts"].items()
+        }
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    return RunModel(parts, read_scenes(folder))
+
+
+def read_scenes(folder: Path) -> Scenes:
+    """Read the scenes of a saved model.
+
+    Raises:
+        InputError: they are missing or damaged.
+    """
+    names = read_manifest(folder)["scenes"]
+    try:
+        return Scenes(
+            {
+                name: SceneModel.from_arrays(load_file(folder / f"scene-{index}.safetensors"))
+                for index, name in enumerate(names)
+            }
+        )
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"a scene in {folder} is missing or damaged ({error}): train again") from None
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read a model's manifest.
+
+    Raises:
+        InputError: there is none, or it is damaged or from a later version.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        version = manifest["format_version"]
+    except FileNotFoundError:
+        raise InputError(f"there is no trained model in {folder}: run `mulde train` first") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged ({error}): train again") from None
+    if version != FORMAT_VERSION:
+        way_out = "upgrade" if version > FORMAT_VERSION else "train again"
+        raise InputError(f"{path} has format version {version}, this mulde reads {FORMAT_VERSION}: {way_out}")
+    return dict(manifest)

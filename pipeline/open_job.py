@@ -1,0 +1,65 @@
+"""From a configuration to a job: find the videos, decide where the run is."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from mulde.data.errors import InputError
+from mulde.data.layouts.catalogue import open_dataset, open_folders
+from mulde.data.layouts.dataset import Dataset
+from mulde.pipeline.config.sections import Config, DataConfig
+from mulde.pipeline.features.imported import open_imported
+from mulde.pipeline.runs.folder import RunFolder
+from mulde.pipeline.runs.job import Job
+
+_log = logging.getLogger(__name__)
+
+
+def open_job(config: Config) -> Job:
+    """Find the videos and decide where the run is; nothing is written.
+
+    Raises:
+        InputError: no data were named, or they cannot be used.
+    """
+    dataset = _open_data(config)
+    out = config.out or _default_out(dataset.name, config)
+    return Job(config.model_copy(update={"out": out}), dataset, RunFolder(out))
+
+
+def tell_notes(job: Job) -> None:
+    """Log what does not add up in the data set, and how its split was made."""
+    for note in job.dataset.notes:
+        _log.warning("%s: %s", job.dataset.name, note)
+    if job.dataset.protocol:
+        _log.info("%s: %s", job.dataset.name, job.dataset.protocol)
+
+
+def find_data(data: DataConfig) -> Dataset:
+    """Open the data that a configuration names.
+
+    Raises:
+        InputError: neither a data set nor two folders are named, or both, or they cannot be used.
+    """
+    folders = (data.normal, data.test)
+    if data.dataset is not None:
+        if any(folders) or data.labels is not None:
+            raise InputError("give --dataset ROOT, or --normal, --test and --labels, not both")
+        return open_dataset(data.dataset, data.layout)
+    if data.normal is None or data.test is None:
+        raise InputError(
+            "which videos? Give --normal DIR and --test DIR, or --dataset ROOT, or features that were "
+            "imported with --normal-features NAME and --test-features NAME"
+        )
+    return open_folders(data.normal, data.test, data.labels)
+
+
+def _open_data(config: Config) -> Dataset:
+    if not config.extract.are_imported:
+        return find_data(config.data)
+    return open_imported(config)
+
+
+def _default_out(dataset: str, config: Config) -> Path:
+    kind = "-".join(config.extract.streams) if config.extract.are_imported else config.preset
+    return Path("runs") / f"{dataset}-{kind}"

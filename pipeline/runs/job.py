@@ -1,0 +1,52 @@
+"""What all stages of a command share: configuration, videos, cache and run folder."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from mulde.data.cache.store import FeatureCache
+from mulde.data.layouts.dataset import Dataset
+from mulde.data.errors import InputError
+from mulde.data.layouts.catalogue import open_dataset, open_folders
+from mulde.data.decode.readers import FRAMES_PER_SECOND
+from mulde.pipeline.config.sections import Config, DataConfig
+from mulde.pipeline.runs.folder import RunFolder
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A configuration put to work."""
+
+    config: Config
+    dataset: Dataset
+    run: RunFolder
+
+    @cached_property
+    def cache(self) -> FeatureCache:
+        """The feature cache."""
+        return FeatureCache(self.config.cache)
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether the features were made elsewhere, so that there are no videos; see `pipeline.imported`."""
+        return self.config.extract.are_imported
+
+    @property
+    def frames_per_second(self) -> float:
+        """Rate of folders of images, which do not say it themselves."""
+        return self.dataset.frames_per_second or FRAMES_PER_SECOND
+
+
+
+
+
+
+
+
+
+

@@ -1,0 +1,1 @@
+"""The stages, each only where it is needed."""

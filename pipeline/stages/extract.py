@@ -1,0 +1,383 @@
+"""Stage extract: every stream of every video that is not in the cache, one decode pass a video."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from mulde.data.atomic import write_text
+from mulde.data.cache.store import FeatureCache, RowWriter
+from mulde.data.decode.readers import open_frames
+from mulde.data.errors import InputError, VideoError
+from mulde.data.identity import identify
+from mulde.data.video import DecodeReport, Video
+from mulde.extractors.networks.machine import NoRoomError, signs_of_life
+from mulde.extractors.networks.weights import Weights
+from mulde.extractors.one_pass import OnePass, PreparedFrame, View
+from mulde.extractors.prefetch import prefetched
+from mulde.extractors.scene import SceneModel, learn_scene
+from mulde.pipeline.config.sections import Config, ExtractConfig
+from mulde.pipeline.console import Bar
+from mulde.pipeline.executors.local import Outcome, Tick, VideoPool, WorkerDiedError, WorkerStalledError
+from mulde.pipeline.features.devices import extraction_device, extraction_workers
+from mulde.pipeline.features.inventory import STAGE, CachedVideo, Inventory, look_up, look_up_all
+from mulde.pipeline.features.recipe import BOXES, Recipe, build_recipe, require_all
+from mulde.pipeline.features.scenes import SampleTask, Scenes, group_by_scene, learn_scenes, sample_greys
+from mulde.pipeline.runs.folder import Failure, RunFolder
+from mulde.pipeline.runs.job import Job
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ExtractTask:
+    """All that a worker needs to extract one video."""
+
+    video: Video
+    scene: SceneModel
+    config: ExtractConfig
+    cache_folder: Path
+    frames_per_second: float
+    wait: bool = False
+    """Whether to wait for another process that is extracting this video."""
+    size_is_told: bool = False
+    """Whether the user knows of frames that have another size than the scene."""
+    n_tries: int = 1
+    device: str = "auto"
+    """What networks run on."""
+    works_ahead: bool = False
+    """Whether threads decode and prepare ahead while another runs networks; of use if a core, or a GPU, would
+    be idle."""
+
+
+@dataclass(frozen=True)
+class ExtractResult:
+    """What a worker did."""
+
+    status: Literal["done", "cached", "claimed", "resized"]
+    """"claimed": another process is at it; "resized": nothing yet, for the user is to know first that the
+    frames have another size than the scene."""
+    report: DecodeReport | None = None
+    frame_size: tuple[int, int] | None = None
+    """(width, height) in pixels of a "resized" video."""
+
+
+def extract(job: Job) -> Inventory:
+    """Extract what is missing, and return what is there.
+
+    Videos that fail are recorded in the run; the others go on.
+
+    Raises:
+        InputError: the cache cannot be written, or no normal video can be read.
+    """
+    job.cache.require_writable()
+    weights = require_all(job.config.extract, offline=job.config.offline)
+    groups = group_by_scene(job.dataset.normal, job.dataset.test, merge=job.config.data.merge_cameras)
+    scenes = learn_scenes(
+        job.cache,
+        groups,
+        job.config.extract.scene,
+        job.frames_per_second,
+        workers=extraction_workers(job.config, "cpu"),
+        stall_seconds=job.config.extract.stall_seconds,
+    )
+    inventory = look_up_all(job, scenes)
+    record_weights(job.run, weights)
+    if not inventory.missing:
+        n_videos = len(inventory.normal) + len(inventory.test)
+        _log.info("extract: up to date, all %d videos are in the cache", n_videos)
+        job.run.record_failures(STAGE, [])
+        return inventory
+    extract_missing(inventory.missing, scenes, job.config, job.frames_per_second, job.run)
+    return look_up_all(job, scenes)
+
+
+def extract_missing(
+    videos: Sequence[CachedVideo], scenes: Scenes, config: Config, frames_per_second: float, run: RunFolder
+) -> list[Failure]:
+    """Extract what is missing of at least one video in worker processes; record and return what failed.
+
+    Raises:
+        InputError: a video is of no known scene, or the device is not there.
+    """
+    device = extraction_device(config)
+    tasks = [
+        ExtractTask(
+            cached.video,
+            scenes.of(cached.video),
+            config.extract,
+            config.cache,
+            frames_per_second,
+            device=device,
+        )
+        for cached in videos
+    ]
+    return _run_tasks(tasks, extraction_workers(config, device), run)
+
+
+def _run_tasks(tasks: Sequence[ExtractTask], workers: int, run: RunFolder) -> list[Failure]:
+    """Extract videos in worker processes; record in the run what failed, and return it.
+
+    A worker that stalls or dies has its video tried once more, with PyAV. An error that is nobody's video's
+    is raised: a user's mistake at once, any other after the other videos are done.
+    """
+    failures: list[Failure] = []
+    unexpected: list[BaseException] = []
+    started = time.monotonic()
+    stall_seconds = tasks[0].config.stall_seconds
+    workers = min(workers, len(tasks))
+    n_done = n_frames = 0
+    with (
+        VideoPool(workers, stall_seconds, capacity=4 * len(tasks)) as pool,
+        Bar("extract", len(tasks), "videos") as bar,
+    ):
+
+        def show_rate() -> None:
+            rate = pool.n_frames_done / max(1e-9, time.monotonic() - started)
+            rate_text = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
+            bar.update(n_done, f"{rate_text} frames/s", pool.share_done)
+
+        for task in tasks:
+            pool.submit(extract_video, replace(task, works_ahead=_works_ahead(task, workers)))
+        for outcome in pool.outcomes(show_rate):
+            again = _try_again(outcome)
+            if again:
+                pool.submit(extract_video, again)
+                continue
+            n_done += 1
+            if outcome.error is not None:
+                failures.append(_failure(outcome))
+                if not isinstance(outcome.error, _OF_ONE_VIDEO):
+                    unexpected.append(outcome.error)
+            elif outcome.result is not None and outcome.result.report is not None:
+                n_frames += outcome.result.report.n_frames
+                _tell(outcome, n_done, len(tasks))
+    seconds = time.monotonic() - started
+    _log.info(
+        "extract: %d videos, %d frames in %.1f s (%.0f frames/s), %d failed",
+        len(tasks) - len(failures), n_frames, seconds, n_frames / seconds, len(failures),
+    )  # fmt: skip
+    run.record_failures(STAGE, failures)
+    if unexpected:
+        raise unexpected[0]
+    return failures
+
+
+def record_weights(run: RunFolder, weights: Sequence[Weights]) -> None:
+    """Write down which weights were used, and under which licence they are."""
+    path = run.folder / "weights.json"
+    if not weights:
+        path.unlink(missing_ok=True)  # of a run that was in this folder before
+        return
+    content = [
+        {"name": each.name, "file": str(each.path), "sha256": each.digest, "licence": each.licence}
+        for each in weights
+    ]
+    for each in weights:
+        _log.info("weights %s: licence %s", each.name, each.licence)
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def extract_video(task: ExtractTask, tick: Tick) -> ExtractResult:
+    """Extract the streams of one video that are missing; runs in a worker process.
+
+    Raises:
+        VideoError: the video cannot be read, or changed meanwhile.
+    """
+    cache = FeatureCache(task.cache_folder)
+    with cache.claim(task.video, wait=task.wait, on_wait=lambda: tick(0)) as is_ours:
+        if not is_ours:
+            return ExtractResult("claimed")
+        recipe = build_recipe(task.config, task.scene)
+        keys = recipe.keys(task.video.split_folder)
+        cached = look_up(cache, task.video, keys, task.frames_per_second)
+        if cached.is_complete:
+            return ExtractResult("cached", cached.report)
+        if recipe.may_run_networks:
+            # Before decord is: in a process that has decord, importing torch with CUDA brings in libnvblas,
+            # which takes over matrix products and crashes the first convolution.
+            import torch  # noqa: F401
+        return _extract_missing(task, cache, cached, tick)
+
+
+def _extract_missing(
+    task: ExtractTask, cache: FeatureCache, cached: CachedVideo, tick: Tick
+) -> ExtractResult:
+    """Decode the video once and write what is missing of it."""
+    before = identify(task.video, with_digest=True)
+    missing = [name for name in cached.keys if name not in cached.entries]
+    seconds = array("d")
+    with (
+        open_frames(
+            task.video, decoder=task.config.decoder, frames_per_second=task.frames_per_second
+        ) as reader,
+        ExitStack() as stack,
+    ):
+        frame_size = (reader.info.width, reader.info.height)
+        size_note = _size_note(task, frame_size)
+        if size_note and not task.size_is_told:
+            return ExtractResult("resized", frame_size=frame_size)
+        recipe = build_recipe(
+            task.config,
+            _fitting_scene(task, frame_size, tick),
+            device=task.device,
+            works_ahead=task.works_ahead,
+        )
+        writers = {
+            name: stack.enter_context(
+                cache.writer(
+                    cached.keys[name],
+                    task.video,
+                    recipe.width_of(name),
+                    has_boxes=recipe.finder is not None,
+                    has_spans=recipe.finder is None,
+                    n_extra=recipe.n_extra_of(name),
+                )
+            )
+            for name in missing
+        }
+        view = View(frame_size, task.scene.size) if _is_rescaled(task, frame_size) else None
+        one_pass = _one_pass(recipe, writers, cache, cached, view)
+        stack.enter_context(signs_of_life(lambda: tick(len(seconds), reader.info.n_frames_claimed)))
+        prepared: Iterator[PreparedFrame] = map(one_pass.prepare, reader)
+        first = list(islice(prepared, 2))  # of the very first there is no flow
+        prepared = chain(first, prepared)
+        room = _frames_ahead(first) if task.works_ahead else 0
+        with prefetched(prepared, room) if room else nullcontext(prepared) as frames:
+            for frame in frames:
+                one_pass.push(frame)
+                seconds.append(frame.seconds)
+                tick(len(seconds), reader.info.n_frames_claimed)
+        one_pass.finish()
+        report = _with_notes(reader.report, [size_note, *one_pass.notes], cached)
+        if identify(task.video, with_digest=False) != replace(before, digest=""):
+            raise VideoError(f"{task.video.path} changed while it was read: run extract again")
+        for writer in writers.values():
+            writer.commit(before, report, np.array(seconds))
+    return ExtractResult("done", report)
+
+
+def _one_pass(
+    recipe: Recipe,
+    writers: Mapping[str, RowWriter],
+    cache: FeatureCache,
+    cached: CachedVideo,
+    view: View | None,
+) -> OnePass:
+    """Set up the pass for what is missing; boxes that are cached are not looked for again."""
+    extractors = [(e, writers[e.name].append) for e in recipe.extractors if e.name in writers]
+    if recipe.finder is None:
+        return OnePass(extractors)
+    if BOXES in writers:
+        return OnePass(extractors, finder=recipe.finder, emit_boxes=writers[BOXES].append, view=view)
+    known = cache.read_in_order(cached.keys[BOXES], cached.video.name)
+    return OnePass(extractors, known_objects=known, view=view)
+
+
+def _with_notes(report: DecodeReport, notes: Sequence[str], cached: CachedVideo) -> DecodeReport:
+    """Return a report with further warnings, and with those of the pass that found the boxes, if they are
+    there.
+    """
+    of_boxes = cached.entries[BOXES].report.warnings if BOXES in cached.entries else ()
+    warnings = dict.fromkeys(note for note in (*report.warnings, *notes, *of_boxes) if note)
+    return replace(report, warnings=tuple(warnings))
+
+
+def _works_ahead(task: ExtractTask, workers: int) -> bool:
+    """Whether a thread that decodes and prepares would find a core that is idle."""
+    if (os.cpu_count() or 1) == 1:
+        return False
+    return workers == 1 or task.device.startswith("cuda")
+
+
+def _frames_ahead(examples: Sequence[PreparedFrame]) -> int:
+    """Return how many frames like these may wait, 2 to 32."""
+    size_bytes = max((frame.size_bytes for frame in examples), default=0)
+    return min(max(2, _BYTES_AHEAD // max(1, size_bytes)), _MOST_FRAMES_AHEAD)
+
+
+def _fitting_scene(task: ExtractTask, frame_size: tuple[int, int], tick: Tick) -> SceneModel:
+    """Return the task's scene, or one learnt from the video alone if its frames have another shape."""
+    if not _needs_scene(task) or task.scene.is_shape_of(frame_size):
+        return task.scene.seen_through(frame_size)
+    sample = SampleTask(task.video, task.config.scene.n_samples, task.frames_per_second)
+    return learn_scene(sample_greys(sample, tick), task.config.scene)
+
+
+def _is_rescaled(task: ExtractTask, frame_size: tuple[int, int]) -> bool:
+    """Whether frames are seen at the size of the scene, of which they have the shape."""
+    return _needs_scene(task) and frame_size != task.scene.size and task.scene.is_shape_of(frame_size)
+
+
+def _needs_scene(task: ExtractTask) -> bool:
+    """Whether objects are looked for, not whole frames."""
+    return build_recipe(task.config, task.scene).finder is not None
+
+
+def _size_note(task: ExtractTask, frame_size: tuple[int, int]) -> str:
+    """Return what is to be said of frames that have another size than the scene; "" where nothing is."""
+    if frame_size == task.scene.size or not _needs_scene(task):
+        return ""
+    (width, height), (scene_width, scene_height) = frame_size, task.scene.size
+    sizes = f"frames of {width}x{height}, the learnt scene has {scene_width}x{scene_height}"
+    if task.scene.is_shape_of(frame_size):
+        return f"{sizes}: they are seen at the size of the scene"
+    return (
+        f"{sizes}, which is another shape: background and sizes of objects are learnt from this video alone, "
+        "and its scores compare badly with those of the scene"
+    )
+
+
+_OF_ONE_VIDEO = (VideoError, WorkerStalledError, WorkerDiedError, NoRoomError)
+_BYTES_AHEAD, _MOST_FRAMES_AHEAD = 256 * 2**20, 32
+
+
+def _try_again(outcome: Outcome[ExtractTask, ExtractResult]) -> ExtractTask | None:
+    task = outcome.task
+    if outcome.result is not None and outcome.result.status == "claimed":
+        return replace(task, wait=True)  # last in the queue: the others come first
+    if outcome.result is not None and outcome.result.frame_size is not None:
+        _log.warning("%s: %s", task.video.path, _size_note(task, outcome.result.frame_size))
+        return replace(task, size_is_told=True)
+    if isinstance(outcome.error, WorkerStalledError | WorkerDiedError) and task.n_tries == 1:
+        _log.warning("%s: %s; trying once more with PyAV", task.video.path, outcome.error)
+        config = task.config.model_copy(update={"decoder": "pyav"})
+        return replace(task, config=config, n_tries=2)
+    return None
+
+
+def _failure(outcome: Outcome[ExtractTask, ExtractResult]) -> Failure:
+    error, video = outcome.error, outcome.task.video
+    reason = str(error)
+    if not isinstance(error, VideoError):
+        reason = f"{video.path}: {type(error).__name__}: {error}"
+    if isinstance(error, InputError) and not isinstance(error, VideoError):
+        raise error  # a mistake in the configuration, which the other videos would meet too
+    if not isinstance(error, _OF_ONE_VIDEO):
+        _log.error("unexpected error in a worker", exc_info=error)
+    _log.error("failed: %s", reason)
+    return Failure(video.name, STAGE, reason, str(video.path.absolute()))
+
+
+def _tell(outcome: Outcome[ExtractTask, ExtractResult], n_done: int, n_all: int) -> None:
+    assert outcome.result is not None and outcome.result.report is not None
+    report = outcome.result.report
+    _log.info(
+        "extract %d/%d %s: %d frames in %.1f s (%s)",
+        n_done, n_all, outcome.task.video.name, report.n_frames, outcome.seconds, report.backend,
+    )  # fmt: skip
+    told = _size_note(outcome.task, (report.width, report.height))
+    for warning in report.warnings:
+        if warning != told:
+            _log.warning("%s: %s", outcome.task.video.path, warning)

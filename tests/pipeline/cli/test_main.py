@@ -1,0 +1,495 @@
+"""The command line on real small videos: what it writes, what it skips, and what it says of mistakes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import cv2
+import h5py
+import numpy as np
+import pytest
+
+from mulde.data.cache.store import read_rows
+
+FAST = ["detector.widths=[32]", "detector.max_steps=60", "extract.flow.preset=ultrafast", "--workers", "2"]
+N_FRAMES = 40
+
+
+def cached_files(folder: Path = Path(".cache/mulde")) -> dict[str, int]:
+    """Every feature file with its time of writing."""
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*.h5")}
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_run_writes_what_the_design_promises(cli, scene: Path) -> None:
+    result = cli("run", "--dataset", scene, *FAST)
+    assert result.code == 0, result.err
+    run = Path("runs/scene-motion")
+    tests = sorted(path.stem for path in (scene / "test").iterdir())
+    assert tests
+    for name in tests:
+        rows = read_csv(run / "scores" / f"{name}.csv")
+        assert list(rows[0]) == ["frame", "time", "score"]
+        assert [int(row["frame"]) for row in rows] == list(range(N_FRAMES))
+        assert float(rows[10]["time"]) == pytest.approx(1.0)
+        assert all(np.isfinite(float(row["score"])) for row in rows)
+        with h5py.File(run / "scores" / f"{name}.h5") as file:
+            assert file["box"].shape == (len(file["frame"]), 4)
+            total = sum(file[f"object_score/{name}"][()] for name in ("velocity", "direction", "stillness"))
+            np.testing.assert_allclose(file["object_score/total"][()], total)
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert 0 <= metrics["micro_auc"] <= 1
+    assert "σ = 3" in metrics["protocols"]["micro_auc"]
+    assert metrics["unsmoothed"]["micro_auc"] is not None
+    assert (run / "report" / "index.html").read_text().count("<svg") >= len(tests)
+    assert "beta: 0.1" in (run / "config.yaml").read_text()
+    assert not (run / "failures.json").exists()
+    assert "extract" in (run / "run.log").read_text()
+    assert not list(run.rglob("*.pkl")) + list(run.rglob("*.pt"))
+    assert "micro" in result.out.lower()
+
+
+def test_second_run_does_nothing(cli, scene: Path) -> None:
+    assert cli("run", "--dataset", scene, *FAST).code == 0
+    before = cached_files()
+    scores = {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*.csv")}
+    result = cli("run", "--dataset", scene, *FAST)
+    assert result.code == 0
+    assert result.err.count("up to date") == 5
+    assert cached_files() == before
+    assert {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*.csv")} == scores
+
+
+def test_detector_setting_decodes_nothing(cli, scene: Path) -> None:
+    assert cli("run", "--dataset", scene, *FAST).code == 0
+    before = cached_files()
+    result = cli("run", "--dataset", scene, *FAST, "detector.beta=0.2")
+    assert result.code == 0
+    assert "extract: up to date" in result.err
+    assert "train: up to date" not in result.err
+    assert cached_files() == before
+
+
+def test_flow_setting_extracts_what_depends_on_it(cli, scene: Path) -> None:
+    assert cli("extract", "--dataset", scene, *FAST).code == 0
+    before = cached_files()
+    assert cli("extract", "--dataset", scene, *FAST, "extract.flow.frames_averaged_around=1").code == 0
+    after = cached_files()
+    assert before.items() <= after.items()
+    added = {Path(path).parts[2] for path in after.keys() - before.keys()}
+    assert added == {"velocity", "direction"}  # not stillness, which sees no flow
+    assert "up to date" in cli("extract", "--dataset", scene, *FAST).err
+
+
+def test_replaced_clip_alone_is_extracted_again(cli, scene: Path) -> None:
+    assert cli("run", "--dataset", scene, *FAST).code == 0
+    before = cached_files()
+    first, second, *_ = sorted((scene / "test").iterdir())
+    shutil.copy(second, first)
+    (scene / "labels.csv").write_text(f"video,start,end\n{first.stem},,\n{second.stem},3,30\n")
+    plan = cli("plan", "--dataset", scene, *FAST)
+    assert [line.split()[:4] for line in plan.out.splitlines()[1:3]] == [
+        ["extract", "1", "4", "1"],
+        ["train", "0", "1", "0"],
+    ]
+    assert cli("run", "--dataset", scene, *FAST).code == 0
+    after = cached_files()
+    changed = {Path(path).name for path in after if after[path] != before.get(path)}
+    assert changed == {f"{first.stem}.h5"}
+
+
+def test_corrected_labels_are_measured_on_the_scores_that_are_there(cli, scene: Path) -> None:
+    assert cli("run", "--dataset", scene, *FAST).code == 0
+    run = Path("runs/scene-motion")
+    before = {path: path.stat().st_mtime_ns for path in (run / "scores").iterdir()}
+    metrics = (run / "metrics.json").read_text()
+    first, second, *_ = sorted((scene / "test").iterdir())
+    (scene / "labels.csv").write_text(f"video,start,end\n{first.stem},,\n{second.stem},3,30\n")
+    plan = cli("plan", "--dataset", scene, *FAST)
+    todo = [line.split()[:2] for line in plan.out.splitlines()[1:]]
+    assert todo == [["extract", "0"], ["train", "0"], ["score", "0"], ["evaluate", "1"], ["report", "1"]]
+    result = cli("evaluate", "--dataset", scene, *FAST)
+    assert result.code == 0, result.err
+    assert (run / "metrics.json").read_text() != metrics
+    assert "score: up to date" in cli("score", "--dataset", scene, *FAST).err
+    assert before == {path: path.stat().st_mtime_ns for path in (run / "scores").iterdir()}
+
+
+TODO_AFTER = {
+    "nothing": ([], []),
+    "pictures": (["report.n_pictures=1"], ["report"]),
+    "metrics": (["evaluate.n_resamples=7"], ["evaluate", "report"]),
+    "smoothing": (["score.smoothing_sigma_frames=1"], ["score", "evaluate", "report"]),
+    "seed": (["--seed", 5], ["train", "score", "evaluate", "report"]),
+}
+WRITES = {"train": "model/manifest.json", "score": "scores", "evaluate": "metrics.json", "report": "report"}
+
+
+def _written(run: Path) -> dict[str, list[int]]:
+    """When the files of each stage were written, by stage."""
+    files = {
+        stage: [run / name, *(run / name).rglob("*")] if (run / name).is_dir() else [run / name]
+        for stage, name in WRITES.items()
+    }
+    return {
+        stage: [path.stat().st_mtime_ns for path in sorted(paths) if path.is_file()]
+        for stage, paths in files.items()
+    }
+
+
+@pytest.mark.parametrize("is_broken", [False, True], ids=["all read", "a failed test video"])
+def test_plan_says_what_run_then_writes(cli, scene: Path, is_broken: bool) -> None:
+    if is_broken:
+        (scene / "test/broken.mp4").write_bytes(b"no video")
+    code, run = (3 if is_broken else 0), Path("runs/scene-motion")
+    assert cli("run", "--dataset", scene, *FAST).code == code
+    for change, expected in TODO_AFTER.values():
+        plan = cli("plan", "--dataset", scene, *FAST, *change)
+        todo = [line.split()[0] for line in plan.out.splitlines()[1:] if line.split()[1] != "0"]
+        assert todo == expected, change
+        assert ("1 failed before" in plan.out) == is_broken
+        before = _written(run)
+        assert cli("run", "--dataset", scene, *FAST, *change).code == code
+        after = _written(run)
+        assert [stage for stage in WRITES if after[stage] != before[stage]] == expected, change
+        assert cli("run", "--dataset", scene, *FAST).code == code
+
+
+@pytest.mark.parametrize("as_file", [False, True], ids=["folder", "its config.yaml"])
+def test_run_is_picked_up_from_any_folder(
+    cli, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_file: bool
+) -> None:
+    (scene / "test/broken.mp4").write_bytes(b"no video")
+    monkeypatch.chdir(tmp_path)
+    relative = ["--normal", "scene/normal", "--test", "scene/test", "--labels", "scene/labels.csv"]
+    assert cli("run", *relative, "--out", "mine", *FAST).code == 3
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    given = "../mine/config.yaml" if as_file else "../mine"
+    plan = cli("plan", given)
+    assert plan.code == 0, plan.err
+    assert [line.split()[1] for line in plan.out.splitlines()[1:]] == ["0"] * 5
+    for stage in ("train", "score", "evaluate", "report"):
+        result = cli(stage, given)
+        assert (result.code, f"{stage}: up to date" in result.err) == (3, True), result.err
+    assert list(Path().iterdir()) == []
+
+
+def test_folder_that_is_no_run_is_said(cli, scene: Path) -> None:
+    result = cli("report", scene / "test")
+    assert result.code == 2
+    assert "is no run" in result.err
+
+
+def test_one_seed_gives_identical_scores(cli, scene: Path) -> None:
+    for out in ("a", "b"):
+        assert cli("run", "--dataset", scene, *FAST, "--out", out, "--cache", f"cache-{out}").code == 0
+    assert cli("run", "--dataset", scene, *FAST, "--out", "c", "--cache", "cache-a", "--seed", 5).code == 0
+    texts = [
+        [path.read_text() for path in sorted(Path(out, "scores").glob("*.csv"))] for out in ("a", "b", "c")
+    ]
+    assert texts[0] == texts[1]
+    assert texts[0] != texts[2]
+
+
+def test_stages_one_by_one_equal_a_run(cli, scene: Path) -> None:
+    assert cli("run", "--dataset", scene, *FAST, "--out", "whole").code == 0
+    for stage in ("extract", "train", "score", "evaluate", "report"):
+        assert cli(stage, "--dataset", scene, *FAST, "--out", "steps").code == 0
+    for path in Path("whole/scores").glob("*.csv"):
+        assert path.read_text() == Path("steps/scores", path.name).read_text()
+    assert Path("whole/metrics.json").read_text() == Path("steps/metrics.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ("train", "run `mulde extract`"),
+        ("score", "run `mulde extract`"),
+        ("evaluate", "run `mulde score`"),
+        ("report", "run `mulde score`"),
+    ],
+)
+def test_stage_says_what_is_missing(cli, scene: Path, stage: str, message: str) -> None:
+    result = cli(stage, "--dataset", scene)
+    assert (result.code, message in result.err) == (2, True)
+    assert "Traceback" not in result.err
+
+
+def test_score_says_that_training_is_missing(cli, scene: Path) -> None:
+    assert cli("extract", "--dataset", scene, *FAST).code == 0
+    result = cli("score", "--dataset", scene, *FAST)
+    assert (result.code, "run `mulde train`" in result.err) == (2, True)
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "report"])
+def test_stale_scores_are_not_believed(cli, scene: Path, stage: str) -> None:
+    assert cli("run", "--dataset", scene, *FAST).code == 0
+    before = Path("runs/scene-motion/config.yaml").read_text()
+    result = cli(stage, "--dataset", scene, *FAST, "score.smoothing_sigma_frames=0")
+    assert (result.code, "run `mulde score`" in result.err) == (2, True)
+    assert Path("runs/scene-motion/config.yaml").read_text() == before
+    assert cli("score", "--dataset", scene, *FAST, "score.smoothing_sigma_frames=0").code == 0
+    assert cli("evaluate", "--dataset", scene, *FAST, "score.smoothing_sigma_frames=0").code == 0
+    assert "not smoothed" in Path("runs/scene-motion/metrics.json").read_text()
+
+
+def test_report_shows_metrics_once_they_are_there(cli, scene: Path) -> None:
+    for stage in ("extract", "train", "score", "report"):
+        assert cli(stage, "--dataset", scene, *FAST).code == 0
+    page = Path("runs/scene-motion/report/index.html")
+    without = page.read_text()
+    for stage in ("evaluate", "report"):
+        assert cli(stage, "--dataset", scene, *FAST).code == 0
+    assert "Micro AUC" not in without
+    assert "Micro AUC" in page.read_text()
+
+
+def test_a_gpu_that_is_not_there_stops_the_run_at_once(cli, scene: Path) -> None:
+    result = cli("run", "--dataset", scene, *FAST, "--device", "cuda:99")
+    assert (result.code, "cuda:99" in result.err) == (2, True)
+    assert not Path(".cache").exists()
+
+
+def test_without_labels_evaluation_is_left_out(cli, scene: Path) -> None:
+    result = cli("run", "--normal", scene / "normal", "--test", scene / "test", *FAST)
+    assert result.code == 0, result.err
+    assert "evaluate: left out" in result.err
+    run = Path("runs/scene-motion")
+    assert not (run / "metrics.json").exists()
+    assert list(read_csv(next((run / "scores").glob("*.csv")))[0]) == ["frame", "time", "score"]
+    assert (run / "report" / "index.html").exists()
+
+
+def test_new_footage_is_scored_with_a_run(cli, scene: Path, tmp_path: Path) -> None:
+    assert cli("run", "--dataset", scene, *FAST).code == 0
+    known = sorted((scene / "test").iterdir())[0]
+    new = tmp_path / "camera" / "today.mp4"
+    new.parent.mkdir()
+    shutil.copy(known, new)
+    result = cli("score", "--model", "runs/scene-motion", new)
+    assert result.code == 0, result.err
+    path = Path(result.out.strip())
+    expected = [row["score"] for row in read_csv(Path("runs/scene-motion/scores") / f"{known.stem}.csv")]
+    assert [row["score"] for row in read_csv(path)] == expected
+    again = cli("score", "--model", "runs/scene-motion", new)
+    assert "up to date" in again.err
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "said"),
+    [
+        (320, 240, "frames of 320x240, the learnt scene has 160x120: they are seen at the size of the scene"),
+        (80, 60, "they are seen at the size of the scene"),
+        (
+            320,
+            120,
+            "which is another shape: background and sizes of objects are learnt from this video",
+        ),
+    ],
+)
+def test_footage_of_another_size(
+    cli, scene: Path, tmp_path: Path, width: int, height: int, said: str
+) -> None:
+    assert cli("run", "--dataset", scene, *FAST).code == 0
+    known = sorted((scene / "test").iterdir())[0]
+    new = tmp_path / "camera" / "today.mp4"
+    new.parent.mkdir()
+    with av.open(str(new), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for picture in frames_of(known):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture).reformat(width, height)))
+        container.mux(stream.encode(None))
+    result = cli("score", "--model", "runs/scene-motion", new)
+    assert result.code == 0, result.err
+    assert said in result.err
+    assert result.err.index(said) < result.err.index("extract 1/1")  # before the work, not after it
+    with h5py.File(Path(result.out.strip()).with_suffix(".h5")) as file:
+        frame, box = file["frame"][()], file["box"][()]
+    assert np.bincount(frame).max() <= 1000
+    assert (box >= -1).all() and (box <= [width + 1, height + 1] * 2).all()
+    if "another shape" not in said:
+        expected = [float(r["score"]) for r in read_csv(Path(f"runs/scene-motion/scores/{known.stem}.csv"))]
+        found = [float(row["score"]) for row in read_csv(Path(result.out.strip()))]
+        assert np.corrcoef(expected, found)[0, 1] > 0.5
+
+
+def test_plan_does_nothing(cli, scene: Path) -> None:
+    result = cli("plan", "--dataset", scene, *FAST)
+    assert result.code == 0
+    assert [line.split()[:4] for line in result.out.splitlines()[1:]] == [
+        ["extract", "5", "0", "0"],
+        ["train", "1", "0", "0"],
+        ["score", "2", "0", "0"],
+        ["evaluate", "1", "0", "0"],
+        ["report", "1", "0", "0"],
+    ]
+    assert list(Path().iterdir()) == []
+
+
+def frames_of(video: Path) -> list[np.ndarray]:  # type: ignore[type-arg]
+    with av.open(str(video)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def as_frame_folders(split: Path, target: Path) -> None:
+    for video in split.glob("*.mp4"):
+        folder = target / video.stem
+        folder.mkdir(parents=True)
+        for index, rgb in enumerate(frames_of(video)):
+            assert cv2.imwrite(str(folder / f"{index}.png"), rgb[..., ::-1])
+
+
+def test_frame_folders_give_the_scores_of_the_videos(cli, scene: Path, tmp_path: Path) -> None:
+    folders = tmp_path / "frames"
+    for split in ("normal", "test"):
+        as_frame_folders(scene / split, folders / split)
+    shutil.copy(scene / "labels.csv", folders)
+    assert cli("run", "--dataset", scene, *FAST, "--out", "videos").code == 0
+    assert cli("run", "--dataset", folders, *FAST, "--out", "folders").code == 0
+    for path in Path("videos/scores").glob("*.csv"):
+        pair = [read_csv(root / "scores" / path.name) for root in (Path("videos"), Path("folders"))]
+        assert [row["score"] for row in pair[0]] == [row["score"] for row in pair[1]]
+
+
+def test_lossy_video_gives_nearly_the_boxes_of_the_lossless_one(
+    cli, scene: Path, tmp_path: Path, write_video
+) -> None:
+    lossy = tmp_path / "lossy"
+    for split in ("normal", "test"):
+        for video in (scene / split).glob("*.mp4"):
+            write_video(lossy / split / video.name, frames_of(video), crf=18)
+    boxes = []
+    for root in (scene, lossy):
+        assert cli("extract", "--dataset", root, *FAST, "--cache", root.name).code == 0
+        files = sorted((Path(root.name) / "boxes").rglob("*.h5"))
+        boxes.append({path.name: read_rows(path) for path in files})
+    for name, rows in boxes[0].items():
+        other = boxes[1][name]
+        assert len(other) == pytest.approx(len(rows), rel=0.15)
+
+
+Break = Callable[[Path], list[object]]
+
+
+def _bad_file(name: str, content: bytes) -> Break:
+    def break_scene(scene: Path) -> list[object]:
+        (scene / "test" / name).write_bytes(content)
+        return []
+
+    return break_scene
+
+
+def _truncated(scene: Path) -> list[object]:
+    victim = sorted((scene / "test").iterdir())[0]
+    (scene / "test" / "cut.mp4").write_bytes(victim.read_bytes()[:2000])
+    return []
+
+
+@pytest.mark.parametrize(
+    ("break_scene", "named"),
+    [
+        (_bad_file("notes.mp4", b"this is a text file\n" * 50), "notes.mp4"),
+        (_bad_file("empty.mp4", b""), "empty.mp4"),
+        (_truncated, "cut.mp4"),
+    ],
+)
+def test_a_bad_video_does_not_stop_the_others(cli, scene: Path, break_scene: Break, named: str) -> None:
+    break_scene(scene)
+    result = cli("run", "--dataset", scene, *FAST)
+    assert result.code == 3
+    assert named in result.err
+    assert "Traceback" not in result.err
+    failures = json.loads(Path("runs/scene-motion/failures.json").read_text())
+    assert [(row["stage"], row["video"]) for row in failures] == [("extract", Path(named).stem)]
+    assert len(list(Path("runs/scene-motion/scores").glob("*.csv"))) == 2
+    (scene / "test" / named).unlink()
+    assert cli("run", "--dataset", scene, *FAST).code == 0
+    assert not Path("runs/scene-motion/failures.json").exists()
+
+
+def test_only_bad_videos_is_bad_input(cli, scene: Path) -> None:
+    for video in (scene / "test").iterdir():
+        video.write_bytes(b"")
+    (scene / "labels.csv").unlink()
+    result = cli("run", "--dataset", scene, *FAST)
+    assert result.code == 2
+    assert "no test video can be used" in result.err
+
+
+def _labels(text: str) -> Callable[[Path], list[object]]:
+    def write(scene: Path) -> list[object]:
+        (scene / "labels.csv").write_text("video,start,end\n" + text)
+        return ["--dataset", scene]
+
+    return write
+
+
+MISTAKES: dict[str, tuple[Callable[[Path], list[object]], str]] = {
+    "no data": (lambda scene: [], "--normal DIR and --test DIR"),
+    "missing folder": (lambda scene: ["--normal", scene / "no", "--test", scene / "test"], "no is not there"),
+    "empty folder": (
+        lambda scene: [(scene / "none").mkdir() or "--normal", scene / "none", "--test", scene / "test"],
+        "none holds no videos",
+    ),
+    "missing data set": (lambda scene: ["--dataset", scene / "no"], "is not there"),
+    "unknown layout": (lambda scene: ["--dataset", scene, "--layout", "x"], "unknown layout 'x'"),
+    "both": (lambda scene: ["--dataset", scene, "--normal", scene / "normal"], "not both"),
+    "labels for nobody": (_labels("nobody,1,2\n"), "labels for video nobody"),
+    "labels too long": (_labels("bicycle,1,2000\n"), "reach frame 2000"),
+    "unknown key": (lambda scene: ["--dataset", scene, "detector.bta=1"], "did you mean detector.beta?"),
+    "unknown option": (lambda scene: ["--dataset", scene, "--bta", "1"], "No such option"),
+    "bad value": (lambda scene: ["--dataset", scene, "--workers", "0"], "workers = 0"),
+    "cache is a file": (lambda scene: ["--dataset", scene, "--cache", scene / "labels.csv"], "--cache DIR"),
+    "run is a file": (lambda scene: ["--dataset", scene, "--out", scene / "labels.csv"], "--out DIR"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistake_gives_one_clear_message(cli, scene: Path, mistake: str) -> None:
+    arguments, message = MISTAKES[mistake]
+    if mistake == "labels too long":
+        first = sorted((scene / "test").iterdir())[0].stem
+        (scene / "labels.csv").write_text(f"video,start,end\n{first},1,2000\n")
+        given: list[object] = ["--dataset", scene]
+    else:
+        given = arguments(scene)
+    result = cli("run", *given, *FAST) if mistake != "bad value" else cli("run", *given)
+    assert result.code == 2, result.err
+    assert message in result.err.replace("\n", " ")
+    assert "Traceback" not in result.err
+
+
+def test_model_of_other_streams_is_refused(cli, scene: Path) -> None:
+    assert cli("run", "--dataset", scene, *FAST).code == 0
+    assert cli("extract", "--dataset", scene, *FAST, "extract.streams=[hog]").code == 0
+    result = cli("score", "--dataset", scene, *FAST, "extract.streams=[hog]")
+    assert result.code == 2
+    assert "made from the streams velocity, direction, stillness, but hog" in result.err
+
+
+def test_cache_commands(cli, scene: Path) -> None:
+    assert cli("cache", "list").code == 2
+    assert cli("extract", "--dataset", scene, *FAST).code == 0
+    assert "velocity" in cli("cache", "list").out
+    assert "0 damaged" in cli("cache", "verify").out
+    victim = next(Path(".cache/mulde/velocity").rglob("*.h5"))
+    victim.write_bytes(victim.read_bytes()[:100])
+    result = cli("cache", "verify")
+    assert (result.code, str(victim) in result.err) == (2, True)
+
+
+def test_doctor_knows_what_is_there(cli) -> None:
+    result = cli("doctor")
+    assert "torch" in result.out
+    assert "decoder pyav" in result.out

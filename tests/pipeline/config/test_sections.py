@@ -1,0 +1,127 @@
+"""Configuration: precedence, unknown keys, values that are not allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mulde.data.errors import InputError
+from mulde.detector import AGGREGATIONS, DETECTORS, MULDE, PAPER
+from mulde.pipeline.config.sections import Config, load_config
+
+
+def test_nothing_given_gives_the_defaults() -> None:
+    assert load_config() == Config()
+
+
+def test_later_sources_win(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text("seed: 1\ndetector: {beta: 0.5, widths: [8]}\nworkers: 3\n")
+    config = load_config(file, options={"seed": 2, "workers": 4}, overrides=["seed=3", "detector.beta=0.2"])
+    assert (config.seed, config.workers, config.detector.beta, config.detector.widths) == (3, 4, 0.2, (8,))
+
+
+def test_empty_file_is_fine(tmp_path: Path) -> None:
+    file = tmp_path / "empty.yaml"
+    file.write_text("")
+    assert load_config(file) == Config()
+
+
+def test_resolved_configuration_reads_back(tmp_path: Path) -> None:
+    config = load_config(overrides=["extract.streams=[hog]", "extract.flow.scale=0.5", "data.normal=a/b"])
+    file = tmp_path / "config.yaml"
+    file.write_text(config.to_yaml())
+    assert load_config(file).model_dump(exclude={"detector"}) == config.model_dump(exclude={"detector"})
+    assert load_config(file).detector.resolved() == config.detector.resolved()
+    assert "smoothing_sigma_frames" in yaml.safe_load(config.to_yaml())["score"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("detector.betta=1", r"unknown configuration key detector\.betta: did you mean detector\.beta\?"),
+        ("beta=1", r"unknown configuration key beta: did you mean detector\.beta\?"),
+        ("qqqqqq=1", r"unknown configuration key qqqqqq"),
+        ("detector=1", r"detector is a group of settings"),
+        ("detector.beta=-1", r"detector\.beta = -1 is not allowed"),
+        ("detector.beta=[", r"the value of detector\.beta is no YAML"),
+        ("extract.streams=[sound]", r"extract\.streams = 'sound' is not allowed.*velocity"),
+        ("extract.streams=[]", r"extract\.streams"),
+        ("extract.streams=[hog,hog]", r"a stream is named twice"),
+        ("detector.widths=[]", r"detector\.widths"),
+        ("detector.sigma_low=2", r"sigma_low 2.0 is above sigma_high"),
+        ("preset=[motion]", r"unknown preset"),
+        ("out=2024-99-99", r"the value of out is no YAML"),
+        ("extract.flow.scale=abc", r"extract\.flow\.scale = 'abc' is not allowed"),
+        ("extract.boxes.windows.overlap=2", r"extract\.boxes\.windows\.overlap = 2 is not allowed"),
+        ("extract.hog.cell_px=7", r"64x32 px does not divide into cells of 7 px"),
+        ("preset=nope", r"unknown preset 'nope': known are motion"),
+        ("device=gpu", r"device = 'gpu' is not allowed"),
+        ("seed.a=1", r"seed"),
+        ("hello", r"'hello' is no key=value"),
+    ],
+)
+def test_mistakes_are_named(override: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_config(overrides=[override])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [", "is no YAML"), ("- 1", "must hold key: value"), ("detektor: {}", "unknown configuration key")],
+)
+def test_broken_files_are_named(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_config(file)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothere\.yaml cannot be read"):
+        load_config(tmp_path / "nothere.yaml")
+
+
+@pytest.mark.parametrize("kind", DETECTORS)
+def test_detector_settings_are_those_of_the_detector(kind: str) -> None:
+    settings = load_config(overrides=[f"detector.kind={kind}"]).detector.settings()
+    known = DETECTORS[kind]().get_params()
+    assert settings == {name: known[name] for name in settings}
+
+
+def test_paper_is_a_preset() -> None:
+    settings = load_config(overrides=["detector.preset=paper", "detector.beta=0.3"]).detector.settings()
+    assert {name: settings[name] for name in PAPER} == {**PAPER, "beta": 0.3}
+
+
+def test_null_is_a_value_where_it_means_no_bound() -> None:
+    settings = load_config(overrides=["detector.max_steps=null", "detector.beta=null"]).detector.settings()
+    assert (settings["max_steps"], settings["beta"]) == (None, MULDE().beta)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["detector.kind=knn", "detector.beta=1"], "beta is no setting of detector.kind=knn, which has k"),
+        (["detector.k=3"], "k is no setting of detector.kind=mulde"),
+        (["detector.kind=gmm", "detector.preset=paper"], "trains no network: leave preset out"),
+        (["detector.kind=lof"], "detector.kind = 'lof' is not allowed"),
+    ],
+)
+def test_settings_of_other_kinds_are_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_config(overrides=overrides)
+
+
+def test_a_preset_that_a_file_leaves_nothing_to_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(load_config().to_yaml())
+    with pytest.raises(InputError, match=r"detector\.preset=paper would not change detector\.aggregation"):
+        load_config(file, overrides=["detector.preset=paper"])
+
+
+def test_aggregations_are_those_of_the_detector() -> None:
+    for name in AGGREGATIONS:
+        assert load_config(overrides=[f"detector.aggregation={name}"]).detector.aggregation == name

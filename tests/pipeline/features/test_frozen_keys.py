@@ -1,0 +1,68 @@
+"""Cache keys of four configurations, frozen: code that moves must not have features made again.
+
+A key that changes on purpose (a code version, a setting) is changed here in the same commit, which says why.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mulde.data.cache.store import StreamKey
+from mulde.extractors.scene import SceneModel
+from mulde.pipeline.config.sections import load_config
+from mulde.pipeline.features.recipe import build_recipe
+
+SCENE = SceneModel(np.full((48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
+CONFIGURATIONS = {
+    "motion": ("extract.streams=[velocity,direction,stillness,hog]",),
+    "object with local weights": (
+        "preset=object",
+        "extract.boxes.yolo.weights=WEIGHTS",
+        "extract.pose.weights=WEIGHTS",
+        "extract.appearance.encoder=torchvision/mobilenet_v2",
+        "extract.appearance.weights=WEIGHTS",
+    ),
+    "frame with random weights": (
+        "preset=frame",
+        "extract.clip.encoder=torchvision/s3d",
+        "extract.clip.weights=random",
+    ),
+}
+FROZEN = {
+    "motion": {
+        "boxes": "6ec8f9794c90",
+        "velocity": "981b985af19a",
+        "direction": "b8e66e8652bb",
+        "stillness": "5159f0d9aeef",
+        "hog": "564ccb4ef8af",
+    },
+    "object with local weights": {
+        "boxes": "6cad9e7a2293",
+        "velocity": "cc3b5bd689d9",
+        "pose": "650b890fb50e",
+        "appearance": "ea701c4095c2",
+    },
+    "frame with random weights": {"clip": "cde7fd232091"},
+    "imported": {"imported": "eded44eda3eb"},
+}
+
+
+def keys(*overrides: str) -> dict[str, str]:
+    recipe = build_recipe(load_config(overrides=list(overrides)).extract, SCENE)
+    return {name: key.key for name, key in recipe.keys(Path("/videos")).items()}
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+def test_keys_are_what_they_were(configuration: str, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pt"
+    weights.write_bytes(b"the same bytes everywhere")
+    overrides = [text.replace("WEIGHTS", str(weights)) for text in CONFIGURATIONS[configuration]]
+    assert keys(*overrides) == FROZEN[configuration]
+
+
+def test_key_of_imported_features_is_what_it_was() -> None:
+    key = StreamKey("imported", {"name": "tracks", "is_of_objects": True})
+    assert key.key == FROZEN["imported"]["imported"]

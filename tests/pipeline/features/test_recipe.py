@@ -1,0 +1,254 @@
+"""The recipe: what enters the keys, what cannot be mixed, what must be there first."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mulde.data.cache.store import read_rows
+from mulde.data.errors import InputError
+from mulde.extractors.scene import SceneModel
+from mulde.extractors.streams.velocity import Velocity
+from mulde.pipeline.config.sections import ExtractConfig, load_config
+from mulde.pipeline.features.recipe import BOXES, build_recipe, require_all, stream_digest, weights_of
+
+RunCli = Callable[..., Any]
+SCENE = SceneModel(np.full((48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
+PLUGIN = """
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from annotated_types import Ge
+
+from mulde.extractors.base import Extractor, Objects, RgbFrame
+from mulde.extractors.scene import SceneModel
+
+
+@dataclass(frozen=True)
+class Redness(Extractor):
+    name: ClassVar[str] = "redness"
+    code_version: ClassVar[int] = 1
+
+    scene: SceneModel = field(compare=False)
+    power: Annotated[int, Ge(1)] = 1
+
+    @property
+    def preparation(self) -> RgbFrame:
+        return RgbFrame()
+
+    @property
+    def n_features(self) -> int:
+        return 1
+
+    def describe(self, around: Sequence[Any], centre: int, objects: Objects) -> Any:
+        red = around[centre][..., 0]
+        boxes = objects.box_xyxy.astype(int)
+        rows = [red[y1:y2, x1:x2].mean() for x1, y1, x2, y2 in boxes]
+        return np.array(rows, np.float32).reshape(-1, 1) ** self.power
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Path:
+    """A file with an extractor of one's own."""
+    path = tmp_path / "redness.py"
+    path.write_text(PLUGIN)
+    return path
+
+
+def extract_config(*overrides: str) -> ExtractConfig:
+    return load_config(overrides=list(overrides)).extract
+
+
+def keys(config: ExtractConfig) -> dict[str, str]:
+    return {name: key.key for name, key in build_recipe(config, SCENE).keys(Path("videos")).items()}
+
+
+def changed(*overrides: str) -> set[str]:
+    """The streams whose keys change with settings."""
+    streams = "extract.streams=[velocity,hog]"
+    before, after = keys(extract_config(streams)), keys(extract_config(streams, *overrides))
+    return {name for name in before if before[name] != after[name]}
+
+
+@pytest.mark.parametrize(
+    ("override", "streams"),
+    [
+        ("workers=3", set()),
+        ("extract.threads=2", set()),
+        ("extract.pose.confidence=0.5", set()),
+        ("extract.boxes.gradient.threshold=5", set()),
+        ("extract.hog.n_bins=8", {"hog"}),
+        ("extract.velocity.per_height=all", {"velocity"}),
+        ("extract.boxes.windows.threshold=5", {BOXES, "velocity", "hog"}),
+        ("extract.boxes.whole_frame_if_empty=true", {BOXES, "velocity", "hog"}),
+    ],
+)
+def test_only_what_a_setting_decides_is_made_again(override: str, streams: set[str]) -> None:
+    assert changed(override) == streams
+
+
+def test_no_weights_are_wanted_by_default() -> None:
+    assert require_all(ExtractConfig(), offline=True) == []
+
+
+def test_weights_count_by_content(tmp_path: Path) -> None:
+    first, twin, other = tmp_path / "first.pt", tmp_path / "twin.pt", tmp_path / "other.pt"
+    first.write_bytes(b"one")
+    shutil.copy(first, twin)
+    other.write_bytes(b"two")
+    configs = [
+        extract_config("extract.boxes.finder=yolo", f"extract.boxes.yolo.weights={path}")
+        for path in (first, twin, other)
+    ]
+    assert keys(configs[0]) == keys(configs[1])
+    assert not set(keys(configs[0]).values()) & set(keys(configs[2]).values())
+    digests = [stream_digest(config, "velocity") for config in configs]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_preset_object_wants_three_networks_and_says_how_to_get_them(tmp_path: Path) -> None:
+    config = load_config(options={"preset": "object", "cache": tmp_path}).extract
+    assert config.weights_folder == tmp_path / "weights"
+    names = [weights.name for weights in weights_of(config)]
+    assert names[:2] == ["yolo11s", "yolo11s-pose"]
+    with pytest.raises(InputError, match=f"weights fetch {' '.join(names)} --cache {tmp_path}"):
+        require_all(config, offline=True)
+
+
+def test_frames_and_objects_are_not_mixed() -> None:
+    with pytest.raises(
+        InputError, match=r"mixes clip, of whole frames, with velocity, of objects: make two runs"
+    ):
+        build_recipe(extract_config("extract.streams=[velocity,clip]"), SCENE)
+
+
+def test_whole_frames_have_no_boxes(tmp_path: Path) -> None:
+    recipe = build_recipe(extract_config("extract.streams=[clip]"), SCENE)
+    assert recipe.finder is None
+
+
+def test_motion_boxes_are_joined_with_a_detector_only() -> None:
+    with pytest.raises(
+        InputError, match="join=gradient adds motion boxes to a detector's, but finder is windows"
+    ):
+        extract_config("extract.boxes.join=gradient")
+
+
+def test_plugin_is_an_extractor_like_others(plugin: Path) -> None:
+    config = extract_config(
+        f"extract.plugins=[{plugin}]", "extract.streams=[velocity,redness]",
+        "extract.plugin_settings.redness.power=2",
+    )  # fmt: skip
+    redness = build_recipe(config, SCENE).extractors[1]
+    assert (redness.name, redness.n_features) == ("redness", 1)
+    assert redness.settings() == {"code_version": 1, "power": 2}
+
+
+@pytest.mark.parametrize(
+    ("stream", "overrides", "is_other"),
+    [
+        ("velocity", ["extract.flow.preset=fast"], True),
+        ("velocity", ["extract.flow.scale=1.0"], True),
+        ("velocity", ["extract.boxes.windows.overlap=0.25"], True),
+        ("velocity", ["extract.boxes.yolo.confidence=0.1"], False),  # there is no detector
+        ("velocity", ["extract.stillness.frames_unchanged=5"], False),
+        ("hog", ["extract.flow.preset=fast"], False),
+        ("hog", ["extract.hog.n_bins=7"], True),
+    ],
+)
+def test_a_detector_is_for_what_decides_its_stream_alone(
+    stream: str, overrides: list[str], is_other: bool
+) -> None:
+    before, after = (stream_digest(extract_config(*given), stream) for given in ([], overrides))
+    assert (before != after) == is_other
+
+
+def test_a_detector_is_not_for_features_of_other_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = stream_digest(extract_config(), "velocity")
+    monkeypatch.setattr(Velocity, "code_version", Velocity.code_version + 1)
+    assert stream_digest(extract_config(), "velocity") != before
+
+
+def test_plugin_s_code_and_settings_count(plugin: Path) -> None:
+    overrides = [f"extract.plugins=[{plugin}]", "extract.streams=[velocity,redness]"]
+    before, digest = keys(extract_config(*overrides)), stream_digest(extract_config(*overrides), "redness")
+    powered = extract_config(*overrides, "extract.plugin_settings.redness.power=2")
+    assert keys(powered)["redness"] != before["redness"]
+    assert stream_digest(powered, "redness") != digest
+    plugin.write_text(PLUGIN + "\n# changed\n")
+    after = keys(extract_config(*overrides))
+    assert after["redness"] != before["redness"]
+    assert after["velocity"] == before["velocity"]
+    assert stream_digest(extract_config(*overrides), "redness") != digest
+
+
+def test_a_mistyped_path_is_noticed_before_anything_is_fetched() -> None:
+    """The other weights are missing too, and with a network would be fetched first."""
+    config = load_config(
+        options={"preset": "object"}, overrides=["extract.boxes.yolo.weights=nowhere/my.pt"]
+    ).extract
+    with pytest.raises(InputError, match=r"there is no file of weights at nowhere/my\.pt"):
+        require_all(config, offline=True)
+
+
+@pytest.mark.parametrize(
+    ("code", "overrides", "message"),
+    [
+        ("", [], "has no extractor: it must define a class"),
+        ("x = 1 / 0", [], "cannot be loaded: ZeroDivisionError: division by zero"),
+        ("def", [], "cannot be loaded: SyntaxError"),
+        (
+            PLUGIN.replace('"redness"', '"velocity"'),
+            [],
+            "a plugin is named velocity, as something of mulde's own is",
+        ),
+        (
+            PLUGIN.replace('"redness"', '"boxes"'),
+            [],
+            "a plugin is named boxes, as something of mulde's own is",
+        ),
+        (
+            PLUGIN,
+            ["extract.streams=[greenness]"],
+            "there is no stream greenness: known are velocity, .*redness",
+        ),
+        (PLUGIN, ["extract.plugin_settings.redness.pwer=1"], r"redness\.pwer is unknown: .* has power"),
+        (PLUGIN, ["extract.plugin_settings.redness.power=0"], r"redness\.power = 0 is not allowed"),
+        (PLUGIN, ["extract.plugin_settings.redness.power=a"], r"redness\.power = 'a' is not allowed"),
+        (PLUGIN, ["extract.plugin_settings.other.power=1"], "there is no stream other"),
+    ],
+)
+def test_mistakes_in_plugins_are_named(plugin: Path, code: str, overrides: list[str], message: str) -> None:
+    plugin.write_text(code)
+    config = extract_config(f"extract.plugins=[{plugin}]", "extract.streams=[redness]", *overrides)
+    with pytest.raises(InputError, match=message):
+        build_recipe(config, SCENE)
+
+
+def test_missing_plugin_is_named() -> None:
+    with pytest.raises(InputError, match=r"plugin nothere\.py cannot be read"):
+        build_recipe(extract_config("extract.plugins=[nothere.py]"), SCENE)
+
+
+def test_documented_plugin_runs(cli: RunCli, scene: Path) -> None:
+    """The example of docs/extractors.md, word for word."""
+    page = (Path(__file__).parents[3] / "docs" / "extractors.md").read_text(encoding="utf-8")
+    code = page.partition("```python\n")[2].partition("```")[0]
+    Path("my_extractor.py").write_text(code)
+    result = cli(
+        "extract", "--dataset", scene, "--workers", 2, "extract.plugins=[my_extractor.py]",
+        "extract.streams=[velocity,colour]", "extract.plugin_settings.colour.gamma=2.2",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    rows = read_rows(next(Path(".cache/mulde/colour").rglob("*.h5")))
+    assert rows.n_features == 3
+    assert len(rows) > 0
+    assert (rows.features >= 0).all() and (rows.features <= 1).all()

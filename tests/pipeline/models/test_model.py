@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mulde.data.errors import InputError
+from mulde.data.video import Video
+from mulde.detector import Calibration, Mahalanobis
+from mulde.pipeline.config.sections import ExtractConfig
+from mulde.pipeline.features.scenes import Scenes
+from mulde.pipeline.models.model import (
+    EVERY_SCENE,
+    RunModel,
+    StreamModel,
+    load_model,
+    load_stream,
+    save_stream,
+    stream_folder,
+)
+
+CONFIG = ExtractConfig(streams=("velocity",))
+
+
+def video(scene: str) -> Video:
+    return Video("a", Path("a.mp4"), Path(), scene)
+
+
+def save(folder: Path, *scenes: str) -> RunModel:
+    parts = {}
+    for number, scene in enumerate(scenes):
+        rows = np.random.default_rng(number).normal(size=(50, 2)).astype(np.float32)
+        model = StreamModel(Mahalanobis().fit(rows), Calibration(0.0, 1.0 + number, 0.25))
+        parts[scene] = {"velocity": model}
+        save_stream(
+            stream_folder(folder, scene, "velocity"), "velocity", model, CONFIG, {"source": f"from {number}"}
+        )
+    model = RunModel(parts, Scenes({}))
+    model.save(folder, {})
+    return model
+
+
+@pytest.mark.parametrize("scenes", [(EVERY_SCENE,), ("north", "south")])
+def test_what_was_saved_is_loaded(tmp_path: Path, scenes: tuple[str, ...]) -> None:
+    saved, loaded = save(tmp_path, *scenes), load_model(tmp_path, CONFIG, "cpu")
+    rows = np.array([[1, 2], [np.nan, np.nan], [3, 4]], np.float32)
+    assert list(loaded.parts) == list(scenes)
+    for scene in scenes:
+        found = loaded.of(video(scene))["velocity"].score(rows)
+        np.testing.assert_array_equal(found, saved.of(video(scene))["velocity"].score(rows))
+        assert found[1] == saved.parts[scene]["velocity"].calibration.unmeasured > 0
+    others = {tuple(loaded.of(video(scene))["velocity"].score(rows)) for scene in scenes}
+    assert len(others) == len(scenes)
+
+
+def test_a_video_of_no_known_scene(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match="a is of the scene 'west', but there are detectors for north, south"
+    ):
+        save(tmp_path, "north", "south").of(video("west"))
+    assert save(tmp_path, EVERY_SCENE).of(video("west"))
+
+
+def test_a_stream_is_used_again_if_made_from_the_same(tmp_path: Path) -> None:
+    assert load_stream(tmp_path / "velocity", "velocity", CONFIG, "cpu", "from 0") is None
+    save(tmp_path, EVERY_SCENE)
+    found = load_stream(tmp_path / "velocity", "velocity", CONFIG, "cpu", "from 0")
+    assert found is not None
+    assert found.calibration == Calibration(0.0, 1.0, 0.25)
+    assert load_stream(tmp_path / "velocity", "velocity", CONFIG, "cpu", "from 1") is None
+
+
+@pytest.mark.parametrize(
+    ("streams", "version", "message"),
+    [
+        (("pose",), 3, r"made from the streams velocity, but pose are asked for"),
+        (("velocity",), 2, r"has format version 2, this mulde reads 3: train again"),
+        (("velocity",), 4, r"has format version 4, this mulde reads 3: upgrade"),
+    ],
+)
+def test_other_models_are_refused(
+    tmp_path: Path, streams: tuple[str, ...], version: int, message: str
+) -> None:
+    save(tmp_path, EVERY_SCENE)
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": version}))
+    with pytest.raises(InputError, match=message):
+        load_model(tmp_path, ExtractConfig(streams=streams), "cpu")
