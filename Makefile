@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find data detector extractors pipeline -name '*.py' -o -name '*.html') pyproject.toml README.md
+SOURCES := $(shell find face data detector extractors pipeline -name '*.py' -o -name '*.html') pyproject.toml README.md
 
 .PHONY: demo test check clean
 
@@ -16,7 +16,7 @@ test: $(VENV)/installed-dev check
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy -p mulde.data -p mulde.extractors -p mulde.detector -p mulde.pipeline
+	$(BIN)/mypy -p mulde
 
 # A normal install, as users have it: type checkers cannot follow an editable one.
 $(VENV)/installed: $(VENV)/bin/pip $(SOURCES)

@@ -40,7 +40,7 @@ def main() -> None:
     os.environ.setdefault("YOLO_OFFLINE", "true")
     wait_briefly()  # worker processes inherit it
     try:
-        code = cli(standalone_mode=False)
+        code = cli(prog_name="mulde", standalone_mode=False)
     except click.exceptions.Abort:
         stderr.print("mulde: interrupted; the same command goes on with what is not finished", markup=False)
         code = EXIT_INTERRUPTED
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="mulde")
+@click.version_option(package_name="mulde", prog_name="mulde")
 def cli() -> None:
     """Find what is unusual in hours of video: an anomaly score for every frame.
 
