@@ -120,6 +120,20 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
         """Return log-likelihoods (n_samples,) up to a constant; higher = more normal."""
         return -self.anomaly_score(X)
 
+    def score(self, X: ArrayLike, y: object = None) -> float:
+        """Return the mean of `score_samples`, a log-likelihood up to a constant; higher = better.
+
+        It is what scikit-learn's model selection maximises where no `scoring` is given. An energy network
+        leaves the constant open: it differs with noise scales, aggregation, scaling and whitening, and a
+        little from fit to fit, so differences of a few hundredths say nothing. `NearestNeighbours` and `MSMA`
+        are no likelihoods: it is the mean of their negative scores.
+
+        Args:
+            X: normal rows, (n_samples, n_features).
+            y: ignored.
+        """
+        return float(self.score_samples(X).mean())
+
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return `score_samples` above the threshold, (n_samples,); negative = outlier."""
         return self.score_samples(X) - self.offset_
