@@ -9,7 +9,7 @@ import yaml
 
 from mulde.data.errors import InputError
 from mulde.detector import AGGREGATIONS, DETECTORS, MULDE, PAPER
-from mulde.pipeline.config import Config, load_config
+from mulde.pipeline.config import Config, DetectorConfig, load_config
 
 
 def test_nothing_given_gives_the_defaults() -> None:
@@ -125,3 +125,16 @@ def test_a_preset_that_a_file_leaves_nothing_to_is_refused(tmp_path: Path) -> No
 def test_aggregations_are_those_of_the_detector() -> None:
     for name in AGGREGATIONS:
         assert load_config(overrides=[f"detector.aggregation={name}"]).detector.aggregation == name
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, 100.0),
+        ({"preset": "paper"}, None),
+        ({"outlier_limit": None}, None),
+        ({"kind": "mahalanobis", "outlier_limit": 10}, 10.0),
+    ],
+)
+def test_limit_of_outliers(given: dict[str, object], expected: float | None) -> None:
+    assert DetectorConfig(**given).settings()["outlier_limit"] == expected
