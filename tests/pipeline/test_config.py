@@ -9,7 +9,7 @@ import yaml
 
 from mulde.data.errors import InputError
 from mulde.detector import AGGREGATIONS, DETECTORS, MULDE, PAPER
-from mulde.pipeline.config import Config, DetectorConfig, load_config
+from mulde.pipeline.config import Config, load_config
 
 
 def test_nothing_given_gives_the_defaults() -> None:
@@ -128,13 +128,13 @@ def test_aggregations_are_those_of_the_detector() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("overrides", "expected"),
     [
-        ({}, 100.0),
-        ({"preset": "paper"}, None),
-        ({"outlier_limit": None}, None),
-        ({"kind": "mahalanobis", "outlier_limit": 10}, 10.0),
+        ([], 100.0),
+        (["detector.preset=paper"], None),
+        (["detector.outlier_limit=null"], None),
+        (["detector.kind=mahalanobis", "detector.outlier_limit=10"], 10.0),
     ],
 )
-def test_limit_of_outliers(given: dict[str, object], expected: float | None) -> None:
-    assert DetectorConfig(**given).settings()["outlier_limit"] == expected
+def test_limit_of_outliers(overrides: list[str], expected: float | None) -> None:
+    assert load_config(overrides=overrides).detector.settings()["outlier_limit"] == expected
