@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -16,13 +17,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from typing_extensions import Self
 
 from mulde.detector.calibration import LEAST_RANGE_NATS
-from mulde.detector.rows import ROWS_A_READ, RowSource, check_finite, iterate, measure, sample
+from mulde.detector.outliers import LEAST_ROWS, MOST_LEFT_OUT, RowsWithout, Usual, find_outliers
+from mulde.detector.rows import ROWS_A_READ, Moments, RowSource, check_finite, iterate, measure, sample
 from mulde.detector.standardisation import ROWS_FOR_FIT, Standardisation
 from mulde.detector.store import Description, StoredModel, read_model, write_model
 
 Check = tuple[bool, str]
 """Whether a parameter is valid, and what is allowed."""
 _LARGEST_FEATURE = 1e150  # its square is finite
+_log = logging.getLogger(__name__)
+_ROWS_FOR_USUAL = 10_000
 _NOT_STORED = ("progress", "device", "checkpoint")
 
 
@@ -33,14 +37,16 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
     `_restore_arrays`; rows reach them standardised.
 
     Args:
-        scaling, scale_floor, n_whitened: how features are standardised, see `mulde.detector.MULDE`.
+        scaling, scale_floor, n_whitened, outlier_limit: how features are standardised, see
+            `mulde.detector.MULDE`.
         contamination: share of the training rows that `predict` calls outliers, in (0, 0.5].
         random_state: seed.
 
     Attributes:
         n_features_in_: d.
-        n_samples_fit_: rows it was fitted on.
+        n_samples_fit_: rows it was fitted on, without those left out.
         standardisation_: what is done to features first.
+        left_out_: (n_left_out,) numbers of the rows given to `fit` that `outlier_limit` left out, growing.
         offset_: threshold on `score_samples` below which `predict` says −1.
     """
 
@@ -52,6 +58,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
     scaling: Any
     scale_floor: Any
     n_whitened: int | None
+    outlier_limit: float | None
     contamination: float
     random_state: int | np.random.RandomState | None
 
@@ -75,6 +82,11 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
         moments = measure(source)
         if moments.largest > _LARGEST_FEATURE:
             raise ValueError(f"features reach {moments.largest:.3g}, too large to standardise")
+        self.left_out_ = self._find_outliers(source, moments, seed)
+        if len(self.left_out_):
+            source = self._learnt_rows(source)
+            moments = measure(source)
+            numbered = None if numbered is None else np.delete(numbered, self.left_out_)
         self.n_samples_fit_ = moments.n_rows
         some = sample(source, ROWS_FOR_FIT, seed).astype(np.float64)
         self.standardisation_ = Standardisation.fit(
@@ -105,20 +117,35 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
     def training_scores(
         self, X: ArrayLike | RowSource, *, groups: ArrayLike | None = None
     ) -> NDArray[np.float64]:
-        """Return anomaly scores (n_samples,) of the rows that `fit` was given, as new rows would have them.
+        """Return anomaly scores (n_samples_fit_,) of the rows it was fitted on, as new rows would have them.
 
         Args:
-            X: the same rows in the same order.
+            X: the rows that `fit` was given, in the same order; those it left out are left out again.
             groups: as for `fit`. A density that keeps its rows judges each by those of other groups; for all
                 others these scores are `anomaly_score`.
         """
-        if not isinstance(X, RowSource):
-            return self.anomaly_score(X)
-        return np.concatenate([np.empty(0), *(self.anomaly_score(rows) for _, rows in iterate(X))])
+        check_is_fitted(self)
+        given = X if isinstance(X, RowSource) else RowsOfArray(self._validated(X, reset=False))
+        learnt = self._learnt_rows(given)
+        return np.concatenate([np.empty(0), *(self.anomaly_score(rows) for _, rows in iterate(learnt))])
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return log-likelihoods (n_samples,) up to a constant; higher = more normal."""
         return -self.anomaly_score(X)
+
+    def score(self, X: ArrayLike, y: object = None) -> float:
+        """Return the mean of `score_samples`, a log-likelihood up to a constant; higher = better.
+
+        It is what scikit-learn's model selection maximises where no `scoring` is given. An energy network
+        leaves the constant open: it differs with noise scales, aggregation, scaling and whitening, and a
+        little from fit to fit, so differences of a few hundredths say nothing. `NearestNeighbours` and `MSMA`
+        are no likelihoods: it is the mean of their negative scores.
+
+        Args:
+            X: normal rows, (n_samples, n_features).
+            y: ignored.
+        """
+        return float(self.score_samples(X).mean())
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return `score_samples` above the threshold, (n_samples,); negative = outlier."""
@@ -169,7 +196,12 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
                 n_features=self.n_features_in_,
                 description=dict(description or {}),
                 provenance={**(provenance or {}), "n_samples": self.n_samples_fit_, **self._provenance()},
-                tensors={"offset": np.array(self.offset_), **standardisation, **self._learnt_arrays()},
+                tensors={
+                    "offset": np.array(self.offset_),
+                    "left_out": self.left_out_,
+                    **standardisation,
+                    **self._learnt_arrays(),
+                },
             ),
         )
 
@@ -200,6 +232,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
         detector = cls(**params, **with_device)
         detector.n_features_in_ = stored.n_features
         detector.n_samples_fit_ = stored.provenance["n_samples"]
+        detector.left_out_ = stored.tensors.get("left_out", np.zeros(0, np.int64))
         detector.standardisation_ = Standardisation.from_arrays(
             arrays_below("standardisation.", stored.tensors)
         )
@@ -233,6 +266,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
             "scaling": (self.scaling in ("feature", "common"), "feature or common"),
             "scale_floor": (bool(np.all(np.asarray(self.scale_floor) >= 0)), "at least 0"),
             "n_whitened": (self.n_whitened is None or self.n_whitened >= 1, "None or at least 1"),
+            "outlier_limit": (self.outlier_limit is None or self.outlier_limit > 0, "None or above 0"),
             "contamination": (0 < self.contamination <= 0.5, "in (0, 0.5]"),
         }
 
@@ -248,6 +282,35 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
             raise ValueError(f"features of shape {X.shape} are too few to learn from")
         self.n_features_in_ = X.shape[1]
         return X if self.can_stream else RowsOfArray(X.read(0, X.shape[0]))
+
+    def _find_outliers(self, source: RowSource, moments: Moments, seed: int) -> NDArray[np.int64]:
+        """Return which rows not to learn from, growing, and say so."""
+        n_rows = source.shape[0]
+        if self.outlier_limit is None or n_rows < LEAST_ROWS:
+            return np.zeros(0, np.int64)
+        some = sample(source, _ROWS_FOR_USUAL, seed).astype(np.float64)
+        usual = Usual.fit(some, scale_floor=self.scale_floor, has_one_unit=self.scaling == "common")
+        farthest_first = find_outliers(source, moments, usual, self.outlier_limit)
+        left_out = np.sort(farthest_first[: max(1, int(MOST_LEFT_OUT * n_rows))])
+        if len(left_out):
+            _log.warning(
+                "%d of %d training rows lie more than %g times the usual spread out; the farthest %d are "
+                "left out (row %d is the first). If they are normal, set outlier_limit=None",
+                len(farthest_first),
+                n_rows,
+                self.outlier_limit,
+                len(left_out),
+                left_out[0],
+            )
+        return left_out
+
+    def _learnt_rows(self, source: RowSource) -> RowSource:
+        """Return the rows without those left out, in memory if they were there."""
+        if not len(self.left_out_):
+            return source
+        if isinstance(source, RowsOfArray):
+            return RowsOfArray(np.delete(source.read(0, source.shape[0]), self.left_out_, axis=0))
+        return RowsWithout(source, self.left_out_)
 
     def standardise_all(self, source: RowSource) -> NDArray[np.float32]:
         """Return all rows of a source as the density sees them, (n, k)."""

@@ -30,7 +30,8 @@ class Mahalanobis(Detector):
     Args:
         covariance_floor: added to the variance of every standardised feature: differences below its root are
             taken for noise. At least 0.
-        scaling, scale_floor, n_whitened: how features are standardised, see `mulde.detector.MULDE`.
+        scaling, scale_floor, n_whitened, outlier_limit: how features are standardised, see
+            `mulde.detector.MULDE`.
         contamination: share of the training rows that `predict` calls outliers, in (0, 0.5].
         random_state: seed of the draw of rows for whitening and `offset_`, where there are very many.
 
@@ -50,6 +51,7 @@ class Mahalanobis(Detector):
         scaling: Scaling = "feature",
         scale_floor: Any = 0.0,
         n_whitened: int | None = None,
+        outlier_limit: float | None = _GAUSSIAN.outlier_limit,
         contamination: float = 0.01,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -57,6 +59,7 @@ class Mahalanobis(Detector):
         self.scaling = scaling
         self.scale_floor = scale_floor
         self.n_whitened = n_whitened
+        self.outlier_limit = outlier_limit
         self.contamination = contamination
         self.random_state = random_state
 
@@ -97,7 +100,8 @@ class GaussianMixtureDensity(Detector):
     Args:
         n_components: Gaussians; fewer where there are fewer distinct rows.
         covariance_floor: added to the variance of every standardised feature in every component. Above 0.
-        scaling, scale_floor, n_whitened: how features are standardised, see `mulde.detector.MULDE`.
+        scaling, scale_floor, n_whitened, outlier_limit: how features are standardised, see
+            `mulde.detector.MULDE`.
         contamination: share of the training rows that `predict` calls outliers, in (0, 0.5].
         random_state: seed.
 
@@ -116,6 +120,7 @@ class GaussianMixtureDensity(Detector):
         scaling: Scaling = "feature",
         scale_floor: Any = 0.0,
         n_whitened: int | None = None,
+        outlier_limit: float | None = _MIXTURE.outlier_limit,
         contamination: float = 0.01,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -124,6 +129,7 @@ class GaussianMixtureDensity(Detector):
         self.scaling = scaling
         self.scale_floor = scale_floor
         self.n_whitened = n_whitened
+        self.outlier_limit = outlier_limit
         self.contamination = contamination
         self.random_state = random_state
 

@@ -81,6 +81,10 @@ class MULDE(Detector):
             where the processor has it. All else is float32.
         aggregation: how energies become one score, a key of `mulde.detector.AGGREGATIONS`.
         n_components: most components of the mixture over energies.
+        outlier_limit: training rows in which a feature lies farther from its median than so many spreads (its
+            standard deviation, were it Gaussian; at least `scale_floor`) are left out, the farthest first, at
+            most one in a hundred, and a warning says so: one broken row would otherwise decide the scale of
+            all others. Rows to score are taken as they are. None to learn from all, as published.
         contamination: share of the training rows that `predict` calls outliers, in (0, 0.5].
         device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N".
         random_state: seed; with the same one a CPU gives the same detector, bit for bit. The global random
@@ -91,7 +95,8 @@ class MULDE(Detector):
 
     Attributes:
         n_features_in_: d.
-        n_samples_fit_: rows it was fitted on, held-out ones included.
+        n_samples_fit_: rows it was fitted on, held-out ones included, those left out not.
+        left_out_: numbers of the rows given to `fit` that `outlier_limit` left out, growing.
         standardisation_: training mean and scale of each feature, and whitening; `mean_`, `scale_`,
             `whitening_`.
         sigmas_: noise scales of the energies, (L,), growing.
@@ -137,6 +142,7 @@ class MULDE(Detector):
         precision: Precision = _DEFAULTS.precision,
         aggregation: AggregationKind = _DEFAULTS.aggregation,
         n_components: int = _DEFAULTS.n_components,
+        outlier_limit: float | None = _DEFAULTS.outlier_limit,
         contamination: float = 0.01,
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -168,6 +174,7 @@ class MULDE(Detector):
         self.precision = precision
         self.aggregation = aggregation
         self.n_components = n_components
+        self.outlier_limit = outlier_limit
         self.contamination = contamination
         self.device = device
         self.random_state = random_state

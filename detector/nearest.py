@@ -32,7 +32,8 @@ class NearestNeighbours(Detector):
     Args:
         k: neighbours whose distances are averaged. One alone is the choice of AI-VAD, but then a single odd
             training row makes its surroundings normal.
-        scaling, scale_floor, n_whitened: how features are standardised, see `mulde.detector.MULDE`.
+        scaling, scale_floor, n_whitened, outlier_limit: how features are standardised, see
+            `mulde.detector.MULDE`.
         contamination: share of the training rows that `predict` calls outliers, in (0, 0.5]. A training row
             finds itself among its nearest, so of new rows the share is larger; `training_scores` is without
             that.
@@ -54,6 +55,7 @@ class NearestNeighbours(Detector):
         scaling: Scaling = "feature",
         scale_floor: Any = 0.0,
         n_whitened: int | None = None,
+        outlier_limit: float | None = _DEFAULTS.outlier_limit,
         contamination: float = 0.01,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -61,20 +63,23 @@ class NearestNeighbours(Detector):
         self.scaling = scaling
         self.scale_floor = scale_floor
         self.n_whitened = n_whitened
+        self.outlier_limit = outlier_limit
         self.contamination = contamination
         self.random_state = random_state
 
     def training_scores(
         self, X: ArrayLike | RowSource, *, groups: ArrayLike | None = None
     ) -> NDArray[np.float64]:
-        """Return the scores (n_samples,) of the rows that `fit` was given, each found among others only.
+        """Return the scores (n_samples_fit_,) of the rows it was fitted on, each found among others only.
 
         With groups the rows are split by whole groups into five folds, or as many as there are groups, and
         each fold is judged by the others; without, each row is judged by all others.
         """
         check_is_fitted(self)
         x = self.search_.rows
-        numbers = None if groups is None else number_groups(groups, len(x))
+        numbers = None
+        if groups is not None:
+            numbers = np.delete(number_groups(groups, len(x) + len(self.left_out_)), self.left_out_)
         if numbers is None or numbers.max() == 0:
             return self.search_.mean_distance(x, leave_nearest_out=True)  # which is the row itself
         folds = numbers % _N_FOLDS

@@ -37,8 +37,15 @@ class Moments:
     """(d,)"""
     std: NDArray[np.float64]
     """(d,), of the rows as a population."""
-    largest: float
-    """Largest absolute value."""
+    lowest: NDArray[np.float64]
+    """(d,)"""
+    highest: NDArray[np.float64]
+    """(d,)"""
+
+    @property
+    def largest(self) -> float:
+        """Largest absolute value of all features."""
+        return float(max(np.abs(self.lowest).max(), np.abs(self.highest).max()))
 
 
 def iterate(source: RowSource, n_rows: int = ROWS_A_READ) -> Iterator[tuple[int, NDArray[np.float32]]]:
@@ -54,18 +61,19 @@ def measure(source: RowSource) -> Moments:
         ValueError: a value is NaN or infinite; the text names row and column.
     """
     n_rows, n_features = source.shape
-    mean, squares, seen, largest = np.zeros(n_features), np.zeros(n_features), 0, 0.0
+    mean, squares, seen = np.zeros(n_features), np.zeros(n_features), 0
+    lowest, highest = np.full(n_features, np.inf), np.full(n_features, -np.inf)
     for start, block in iterate(source):
         rows = block.astype(np.float64)
         check_finite(rows, start)
-        largest = max(largest, float(np.abs(rows).max()))
+        lowest, highest = np.minimum(lowest, rows.min(axis=0)), np.maximum(highest, rows.max(axis=0))
         with np.errstate(over="ignore", invalid="ignore"):  # the caller refuses what is too large
             # Chan, Golub & LeVeque: moments of parts combine without a loss of digits
             block_mean = rows.mean(axis=0)
             delta, total = block_mean - mean, seen + len(rows)
             squares += np.square(rows - block_mean).sum(axis=0) + delta**2 * seen * len(rows) / total
             mean, seen = mean + delta * len(rows) / total, total
-    return Moments(n_rows, mean, np.sqrt(squares / n_rows), largest)
+    return Moments(n_rows, mean, np.sqrt(squares / n_rows), lowest, highest)
 
 
 def sample(source: RowSource, n_rows: int, seed: int) -> NDArray[np.float32]:

@@ -11,6 +11,10 @@ Precision = Literal["float32", "bfloat16"]
 Schedule = Literal["constant", "step", "cosine"]
 
 
+OUTLIER_LIMIT = 100.0
+"""Of every density's training rows, in spreads; see `mulde.detector.MULDE`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EnergySettings:
     """Of densities that train an energy network; `mulde.detector.MULDE` documents each."""
@@ -32,6 +36,7 @@ class EnergySettings:
     patience: int | None = 10
     steps_between_looks: int = 25
     precision: Precision = "float32"
+    outlier_limit: float | None = OUTLIER_LIMIT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +62,7 @@ class NearestSettings:
     """Of `mulde.detector.NearestNeighbours`."""
 
     k: int = 5
+    outlier_limit: float | None = OUTLIER_LIMIT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +70,7 @@ class MahalanobisSettings:
     """Of `mulde.detector.Mahalanobis`."""
 
     covariance_floor: float = 1e-3
+    outlier_limit: float | None = OUTLIER_LIMIT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +104,7 @@ PAPER: dict[str, Any] = {
     "n_scales": 16,
     "aggregation": "gmm_raw",
     "n_components": 5,
+    "outlier_limit": None,
 }
 """What the paper and its code do, as arguments of `MULDE`; the learning rate is 1e-4 for whole frames
 there.

@@ -57,6 +57,7 @@ class SingleScale(MULDE):
         patience: int | None = _DEFAULTS.patience,
         steps_between_looks: int = _DEFAULTS.steps_between_looks,
         precision: Precision = _DEFAULTS.precision,
+        outlier_limit: float | None = _DEFAULTS.outlier_limit,
         contamination: float = 0.01,
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -84,6 +85,7 @@ class SingleScale(MULDE):
         self.patience = patience
         self.steps_between_looks = steps_between_looks
         self.precision = precision
+        self.outlier_limit = outlier_limit
         self.contamination = contamination
         self.device = device
         self.random_state = random_state

@@ -39,7 +39,7 @@ from mulde.pipeline.metrics.settings import EvaluateConfig
 from mulde.pipeline.section import Section
 
 _Width = Annotated[int, Field(ge=1)]
-_MAY_BE_NONE = ("max_steps", "minutes", "ema_decay", "patience")
+_MAY_BE_NONE = ("max_steps", "minutes", "ema_decay", "patience", "outlier_limit")
 """Settings of the detector for which null is a value, and not the default."""
 StreamName = Literal["velocity", "direction", "stillness", "hog", "pose", "appearance", "clip", "frame"]
 PRESETS: dict[str, dict[str, Any]] = {
@@ -145,6 +145,7 @@ class DetectorConfig(Section):
     patience: int | None = Field(None, ge=1)
     steps_between_looks: int | None = Field(None, ge=1)
     precision: Precision | None = None
+    outlier_limit: float | None = Field(None, gt=0)
     sigma_low: float | None = Field(None, gt=0)
     sigma_high: float | None = Field(None, gt=0)
     n_scales: int | None = Field(None, ge=1)

@@ -9,9 +9,10 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from mulde.detector import MULDE, Look
+from mulde.detector import MULDE, Look, Mahalanobis
 from mulde.detector.aggregation import AGGREGATIONS
 from mulde.detector.mulde import suitable_widths
 
@@ -305,3 +306,24 @@ def test_any_width_and_number_type(n_features: int, dtype: type) -> None:
     x = (10 * np.random.default_rng(0).normal(size=(60, n_features))).astype(dtype)
     scores = MULDE(max_steps=3, widths=(32,), random_state=0, device="cpu").fit(x).anomaly_score(x)
     assert np.isfinite(scores).all()
+
+
+def test_score_is_the_mean_log_likelihood(fitted: MULDE, rows: np.ndarray) -> None:
+    assert fitted.score(rows) == pytest.approx(-fitted.anomaly_score(rows).mean())
+    assert fitted.score(rows, np.zeros(len(rows))) == fitted.score(rows)
+
+
+def test_a_grid_search_needs_no_scoring(rows: np.ndarray) -> None:
+    detector = Mahalanobis(covariance_floor=1e-3)
+    search = GridSearchCV(detector, {"covariance_floor": [1e-3, 1e3]}, cv=3).fit(rows)
+    means = search.cv_results_["mean_test_score"]
+    folds = KFold(3).split(rows)
+    expected = [detector.fit(rows[train]).score(rows[test]) for train, test in folds]
+    assert means[0] == pytest.approx(np.mean(expected))
+    assert search.best_index_ == int(np.argmax(means))
+
+
+def test_a_grid_search_over_networks(small: Callable[..., MULDE], rows: np.ndarray) -> None:
+    search = GridSearchCV(small(), {"learning_rate": [1e-9, 2e-3]}, cv=2, error_score="raise").fit(rows)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert np.isfinite(search.best_estimator_.anomaly_score(rows)).all()

@@ -125,3 +125,16 @@ def test_a_preset_that_a_file_leaves_nothing_to_is_refused(tmp_path: Path) -> No
 def test_aggregations_are_those_of_the_detector() -> None:
     for name in AGGREGATIONS:
         assert load_config(overrides=[f"detector.aggregation={name}"]).detector.aggregation == name
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], 100.0),
+        (["detector.preset=paper"], None),
+        (["detector.outlier_limit=null"], None),
+        (["detector.kind=mahalanobis", "detector.outlier_limit=10"], 10.0),
+    ],
+)
+def test_limit_of_outliers(overrides: list[str], expected: float | None) -> None:
+    assert load_config(overrides=overrides).detector.settings()["outlier_limit"] == expected

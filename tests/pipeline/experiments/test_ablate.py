@@ -131,7 +131,8 @@ def test_no_run_to_compare(cli: RunCli) -> None:
 
 def test_density_of_its_own_settings() -> None:
     given = DetectorConfig(max_steps=7, preset="paper")
-    assert parse_density("knn:k=1", given).config.resolved() == {"kind": "knn", "preset": "default", "k": 1}
+    expected = {"kind": "knn", "preset": "default", "k": 1, "outlier_limit": 100.0}
+    assert parse_density("knn:k=1", given).config.resolved() == expected
     found = parse_density("single_scale:sigma=0.5;beta=0", given).config.settings()
     assert (found["sigma"], found["beta"], found["max_steps"], found["widths"]) == (0.5, 0, 7, (4096, 4096))
     with pytest.raises(InputError, match="k is no setting"):
