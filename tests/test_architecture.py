@@ -117,6 +117,10 @@ def test_every_folder_is_packaged() -> None:
         for path in (ROOT / folder).rglob("*.py")
     }
     assert set(settings["tool"]["setuptools"]["packages"]) - {"mulde"} == there
+    folders = [ROOT.joinpath(*name.split(".")[1:]) for name in there]
+    tracked = subprocess.run(["git", "check-ignore", *folders], cwd=ROOT, capture_output=True, text=True)
+    assert tracked.stdout == "", "git ignores code"
+    assert all((folder / "__init__.py").exists() for folder in folders)
     assert all((ROOT / folder / "py.typed").exists() for folder in MAY_IMPORT)
 
 

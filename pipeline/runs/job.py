@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from mulde.data.cache.store import FeatureCache
 from mulde.data.layouts.dataset import Dataset
-from mulde.data.errors import InputError
-from mulde.data.layouts.catalogue import open_dataset, open_folders
 from mulde.data.decode.readers import FRAMES_PER_SECOND
-from mulde.pipeline.config.sections import Config, DataConfig
+from mulde.pipeline.config.sections import Config
 from mulde.pipeline.runs.folder import RunFolder
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,13 +34,3 @@ class Job:
     def frames_per_second(self) -> float:
         """Rate of folders of images, which do not say it themselves."""
         return self.dataset.frames_per_second or FRAMES_PER_SECOND
-
-
-
-
-
-
-
-
-
-
