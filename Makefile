@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find face data detector extractors pipeline -name '*.py' -o -name '*.html') pyproject.toml README.md
 
-.PHONY: demo test check clean
+.PHONY: demo test check pythons clean
 
 demo: $(VENV)/installed
 	$(BIN)/mulde demo
@@ -17,6 +17,9 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy -p mulde
+
+pythons: $(VENV)/installed-dev
+	$(BIN)/nox $(NOX)
 
 # A normal install, as users have it: type checkers cannot follow an editable one.
 $(VENV)/installed: $(VENV)/bin/pip $(SOURCES)
@@ -33,4 +36,4 @@ $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
 
 clean:
-	rm -rf $(VENV) build mulde.egg-info
+	rm -rf $(VENV) .nox build mulde.egg-info

@@ -161,7 +161,7 @@ class _MixtureSurprise(nn.Module):
     def forward(self, energies: Tensor) -> Tensor:
         values = (energies - self.centre) @ self.whitening if self.is_one_sided else energies
         offset = values[:, None] - self.means  # (n, K, D)
-        whitened = (self.inverse @ offset[..., None]).squeeze(-1)  # (n, K, D)
+        whitened = torch.einsum("kde,nke->nkd", self.inverse, offset)  # (n, K, D)
         if self.is_one_sided:
             first = self.inverse[:, :, 0]  # (K, D) a step along the first coordinate
             rise = (-(first * whitened).sum(dim=2) / first.square().sum(dim=1)).clamp(min=0)

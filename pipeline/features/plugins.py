@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -95,7 +95,7 @@ def _load_code(path: Path, code_digest: str) -> tuple[Plugin, ...]:
     module = _import(path, code_digest)
     kinds = [
         kind
-        for _, kind in inspect.getmembers(module, inspect.isclass)
+        for _, kind in inspect.getmembers(module, _is_class)
         if issubclass(kind, Extractor | FrameExtractor)
         and kind.__module__ == module.__name__
         and not inspect.isabstract(kind)
@@ -110,6 +110,10 @@ def _load_code(path: Path, code_digest: str) -> tuple[Plugin, ...]:
         if lacking or not is_dataclass(kind):
             raise InputError(f"plugin {path}: {kind.__name__} needs {' and '.join(lacking) or '@dataclass'}")
     return tuple(Plugin(kind, path, code_digest) for kind in kinds)
+
+
+def _is_class(value: object) -> bool:
+    return inspect.isclass(value) and get_origin(value) is None  # on 3.10 list[int] passes for a class
 
 
 def _import(path: Path, code_digest: str) -> ModuleType:

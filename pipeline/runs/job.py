@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mulde.data.cache.store import FeatureCache
-from mulde.data.layouts.dataset import Dataset
 from mulde.data.decode.readers import FRAMES_PER_SECOND
+from mulde.data.layouts.dataset import Dataset
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.runs.folder import RunFolder
 
