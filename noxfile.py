@@ -1,8 +1,4 @@
-"""The tests on every Python that pyproject.toml allows with the newest dependencies, and once with the lowest.
-
-`make pythons` runs all; `nox -s tests-3.13 -- tests/data -m "not slow"` one of them on some of the tests.
-A Python that this machine lacks is skipped, and said.
-"""
+"""The tests on every Python that pyproject.toml allows with the newest dependencies, once with the lowest."""
 
 from __future__ import annotations
 
