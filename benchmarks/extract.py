@@ -38,7 +38,7 @@ from mulde.data.decode.readers import FrameReader, open_frames, sample_frames
 from mulde.data.layouts.find_videos import find_videos
 from mulde.data.video import Frame, Video
 from mulde.extractors.scene import learn_scene
-from mulde.pipeline.config.sections import load_config
+from mulde.pipeline.config.load import load_config
 from mulde.pipeline.features.scenes import grey_of
 from mulde.pipeline.stages.extract import ExtractTask, extract_video
 

@@ -16,14 +16,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from typing_extensions import Self
 
+from mulde.data.ranges import misfits
 from mulde.detector.calibration import LEAST_RANGE_NATS
 from mulde.detector.outliers import LEAST_ROWS, MOST_LEFT_OUT, RowsWithout, Usual, find_outliers
 from mulde.detector.rows import ROWS_A_READ, Moments, RowSource, check_finite, iterate, measure, sample
+from mulde.detector.settings import DensitySettings
 from mulde.detector.standardisation import ROWS_FOR_FIT, Standardisation
 from mulde.detector.store import Description, StoredModel, read_model, write_model
 
-Check = tuple[bool, str]
-"""Whether a parameter is valid, and what is allowed."""
 _LARGEST_FEATURE = 1e150  # its square is finite
 _log = logging.getLogger(__name__)
 _ROWS_FOR_USUAL = 10_000
@@ -50,6 +50,8 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
         offset_: threshold on `score_samples` below which `predict` says −1.
     """
 
+    settings: ClassVar[type[DensitySettings]]
+    """Those of its parameters that a run configures, with their ranges."""
     can_stream: ClassVar[bool] = False
     """Whether `fit` takes a `RowSource` that does not fit into memory as it is; others read all of it."""
     least_range: ClassVar[float] = LEAST_RANGE_NATS
@@ -260,18 +262,16 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
         """Return more about the training."""
         return {}
 
-    def _param_checks(self) -> dict[str, Check]:
-        """Return for each parameter whether it is valid, and what is allowed."""
-        return {
+    def _check_params(self) -> None:
+        for name, value, allowed in misfits(self.settings, self):
+            raise ValueError(f"{name} is {value!r}, but must be {allowed}")
+        checks = {
             "scaling": (self.scaling in ("feature", "common"), "feature or common"),
             "scale_floor": (bool(np.all(np.asarray(self.scale_floor) >= 0)), "at least 0"),
             "n_whitened": (self.n_whitened is None or self.n_whitened >= 1, "None or at least 1"),
-            "outlier_limit": (self.outlier_limit is None or self.outlier_limit > 0, "None or above 0"),
             "contamination": (0 < self.contamination <= 0.5, "in (0, 0.5]"),
         }
-
-    def _check_params(self) -> None:
-        for name, (is_valid, allowed) in self._param_checks().items():
+        for name, (is_valid, allowed) in checks.items():
             if not is_valid:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, but must be {allowed}")
 

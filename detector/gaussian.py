@@ -12,7 +12,7 @@ from scipy.linalg import solve_triangular
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from mulde.detector.base import Check, Detector
+from mulde.detector.base import Detector
 from mulde.detector.rows import RowSource, iterate, sample
 from mulde.detector.settings import MahalanobisSettings, MixtureSettings
 from mulde.detector.standardisation import Scaling
@@ -28,10 +28,8 @@ class Mahalanobis(Detector):
     The covariance is shrunk towards a multiple of the identity as Ledoit and Wolf found best.
 
     Args:
-        covariance_floor: added to the variance of every standardised feature: differences below its root are
-            taken for noise. At least 0.
-        scaling, scale_floor, n_whitened, outlier_limit: how features are standardised, see
-            `mulde.detector.MULDE`.
+        covariance_floor, outlier_limit: see `mulde.detector.settings.MahalanobisSettings`.
+        scaling, scale_floor, n_whitened: how features are standardised, see `mulde.detector.MULDE`.
         contamination: share of the training rows that `predict` calls outliers, in (0, 0.5].
         random_state: seed of the draw of rows for whitening and `offset_`, where there are very many.
 
@@ -42,6 +40,7 @@ class Mahalanobis(Detector):
     Source: Ledoit & Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", 2004.
     """
 
+    settings = MahalanobisSettings
     can_stream: ClassVar[bool] = True
 
     def __init__(
@@ -83,9 +82,6 @@ class Mahalanobis(Detector):
         whitened = solve_triangular(self.covariance_factor_, x.T.astype(np.float64), lower=True)  # (k, n)
         return np.asarray(0.5 * np.square(whitened).sum(axis=0))
 
-    def _param_checks(self) -> dict[str, Check]:
-        return {**super()._param_checks(), "covariance_floor": _check_floor(self.covariance_floor)}
-
     def _learnt_arrays(self) -> dict[str, NDArray[Any]]:
         return {"shrinkage": np.array(self.shrinkage_), "covariance_factor": self.covariance_factor_}
 
@@ -98,10 +94,8 @@ class GaussianMixtureDensity(Detector):
     """Score feature vectors by −log-likelihood under a full-covariance Gaussian mixture, in nats.
 
     Args:
-        n_components: Gaussians; fewer where there are fewer distinct rows.
-        covariance_floor: added to the variance of every standardised feature in every component. Above 0.
-        scaling, scale_floor, n_whitened, outlier_limit: how features are standardised, see
-            `mulde.detector.MULDE`.
+        n_components, covariance_floor, outlier_limit: see `mulde.detector.settings.MixtureSettings`.
+        scaling, scale_floor, n_whitened: how features are standardised, see `mulde.detector.MULDE`.
         contamination: share of the training rows that `predict` calls outliers, in (0, 0.5].
         random_state: seed.
 
@@ -110,6 +104,7 @@ class GaussianMixtureDensity(Detector):
             where there are more than 100 000.
     """
 
+    settings = MixtureSettings
     can_stream: ClassVar[bool] = True
 
     def __init__(
@@ -150,13 +145,6 @@ class GaussianMixtureDensity(Detector):
         ]
         return np.concatenate([np.empty(0), *parts])
 
-    def _param_checks(self) -> dict[str, Check]:
-        return {
-            **super()._param_checks(),
-            "n_components": (self.n_components >= 1, "at least 1"),
-            "covariance_floor": (self.covariance_floor > 0, "above 0"),
-        }
-
     def _learnt_arrays(self) -> dict[str, NDArray[Any]]:
         mixture = self.mixture_
         return {
@@ -169,10 +157,6 @@ class GaussianMixtureDensity(Detector):
         self.mixture_ = GaussianMixture(len(arrays["weights"]))
         for name in ("weights", "means", "precisions_cholesky"):
             setattr(self.mixture_, f"{name}_", arrays[name])
-
-
-def _check_floor(floor: float) -> Check:
-    return floor >= 0, "at least 0"
 
 
 def _ledoit_wolf(covariance: NDArray[np.float64], mean_fourth_power: float, n_rows: int) -> float:

@@ -18,14 +18,21 @@ from torch.nn.functional import pad
 
 from mulde.data.version import mulde_version
 from mulde.detector.aggregation import AGGREGATIONS, fit_aggregation
-from mulde.detector.base import Check, Detector, RowsOfArray, arrays_below, resolve_device
+from mulde.detector.base import Detector, RowsOfArray, arrays_below, resolve_device
 from mulde.detector.batches import Batches, RowsInMemory, RowsStreamed
 from mulde.detector.checkpoint import Checkpoint
 from mulde.detector.network import EnergyNetwork
 from mulde.detector.rows import RowSource, sample
-from mulde.detector.settings import AggregationKind, MuldeSettings, Precision, Schedule
+from mulde.detector.settings import (
+    AggregationKind,
+    EnergySettings,
+    MuldeSettings,
+    Precision,
+    Schedule,
+    TrainingSettings,
+)
 from mulde.detector.split import Split, split_rows
-from mulde.detector.training import Progress, Trainer, TrainingSettings
+from mulde.detector.training import Progress, Recipe, Trainer
 
 _ROWS_PER_PASS = 4096
 _ROWS_FOR_AGGREGATION = 50_000  # of the training rows: its few numbers need no more
@@ -43,8 +50,8 @@ class MULDE(Detector):
     machine at hand; `MULDE(**PAPER)` is what the paper does.
 
     Args:
-        widths: units of each hidden layer; "auto" chooses two layers by the number of features and the
-            device.
+        widths, …, outlier_limit: whatever stands in `mulde.detector.settings.MuldeSettings`, with its
+            meaning, range and default there; `mulde config detector` prints them.
         scaling: "feature" divides each feature by its own standard deviation, as published; "common" divides
             all by the largest one, for features that are components of one quantity, such as a motion vector:
             a component that hardly varies stays small, and directions are treated alike.
@@ -54,37 +61,6 @@ class MULDE(Detector):
             below the floor of every feature are left out of scoring.
         n_whitened: learn the density of at most so many whitened principal components of the standardised
             features in place of the features; None for the features themselves, as published.
-        layer_norm: normalise each hidden layer.
-        dropout: share of hidden units dropped while training, in [0, 1).
-        sigma_low: smallest noise scale, in units of standardised features.
-        sigma_high: largest noise scale.
-        n_scales: L, noise scales at which a row is scored, linearly spaced from sigma_low to sigma_high.
-        beta: weight of the regulariser β/2 · f(x, σ)².
-        learning_rate: of Adam with betas (0.5, 0.9).
-        batch_size: rows a step; an epoch's batches are equally large up to one row.
-        epochs: most passes over the training rows.
-        max_steps: bound on optimiser steps; None for no bound.
-        minutes: bound on the time of training; None for no bound. With one, two fits are not the same bit for
-            bit.
-        schedule: of the learning rate: "constant", "step" (times lr_decay after every lr_decay_epochs; an
-            option of the paper's code), or "cosine", down to a hundredth over the steps, or minutes, that are
-            allowed.
-        lr_decay, lr_decay_epochs: of the schedule "step".
-        ema_decay: decay a step of a running mean of the weights that replaces them; None for none.
-        held_out: share of the rows, in [0, 1), kept from training to judge it by: whole groups where `fit` is
-            given groups. The weights with their lowest loss are kept. 0 for none, as with fewer than 100
-            rows.
-        patience: end training after so many looks at the held-out rows without a new lowest loss; None to go
-            on.
-        steps_between_looks: steps from one look at the held-out rows, and call of `progress`, to the next.
-        precision: of the matrix products of hidden layers: "float32", or "bfloat16", about twice as fast
-            where the processor has it. All else is float32.
-        aggregation: how energies become one score, a key of `mulde.detector.AGGREGATIONS`.
-        n_components: most components of the mixture over energies.
-        outlier_limit: training rows in which a feature lies farther from its median than so many spreads (its
-            standard deviation, were it Gaussian; at least `scale_floor`) are left out, the farthest first, at
-            most one in a hundred, and a warning says so: one broken row would otherwise decide the scale of
-            all others. Rows to score are taken as they are. None to learn from all, as published.
         contamination: share of the training rows that `predict` calls outliers, in (0, 0.5].
         device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N".
         random_state: seed; with the same one a CPU gives the same detector, bit for bit. The global random
@@ -112,6 +88,7 @@ class MULDE(Detector):
     Anomaly Detection", CVPR 2024 (arXiv 2403.14497).
     """
 
+    settings: ClassVar[type[EnergySettings]] = MuldeSettings
     can_stream: ClassVar[bool] = True
 
     def __init__(
@@ -187,8 +164,9 @@ class MULDE(Detector):
 
     def _learn(self, source: RowSource, groups: NDArray[np.int64] | None, seed: int) -> None:
         device = resolve_device(self.device)
-        lowest = max(self.sigma_low, min(self.standardisation_.noise_sigma, self.sigma_high))
-        self.sigmas_ = np.linspace(lowest, self.sigma_high, self.n_scales)
+        low, high = self._noise_range
+        lowest = max(low, min(self.standardisation_.noise_sigma, high))
+        self.sigmas_ = np.linspace(lowest, high, self.n_scales)
         n_inputs = self.standardisation_.n_outputs
         self.widths_: tuple[int, ...] = (
             suitable_widths(n_inputs, device) if self.widths == "auto" else tuple(self.widths)
@@ -199,7 +177,7 @@ class MULDE(Detector):
             self.network_,
             batches,
             held_out,
-            self._training_settings(),
+            self._recipe(),
             seed + 1,
             progress=self.progress,
             checkpoint=self._open_checkpoint(source, groups, seed, device),
@@ -259,35 +237,12 @@ class MULDE(Detector):
             seconds_between=SECONDS_BETWEEN_CHECKPOINTS,
         )
 
-    def _param_checks(self) -> dict[str, Check]:
+    def _check_params(self) -> None:
+        super()._check_params()
         resolve_device(self.device)
-        widths: Any = self.widths  # a word other than "auto" may be given
-        widths_allowed = widths == "auto" or (
-            not isinstance(widths, str) and len(widths) > 0 and all(width >= 1 for width in widths)
-        )
-        return {
-            **super()._param_checks(),
-            "widths": (widths_allowed, '"auto", or at least one, ≥ 1 each'),
-            "dropout": (0 <= self.dropout < 1, "in [0, 1)"),
-            "sigma_low": (0 < self.sigma_low <= self.sigma_high, "in (0, sigma_high]"),
-            "n_scales": (self.n_scales >= 1, "at least 1"),
-            "beta": (self.beta >= 0, "at least 0"),
-            "learning_rate": (self.learning_rate > 0, "above 0"),
-            "batch_size": (self.batch_size >= 1, "at least 1"),
-            "epochs": (self.epochs >= 1, "at least 1"),
-            "max_steps": (self.max_steps is None or self.max_steps >= 1, "None or at least 1"),
-            "minutes": (self.minutes is None or self.minutes > 0, "None or above 0"),
-            "schedule": (self.schedule in ("constant", "step", "cosine"), "constant, step or cosine"),
-            "lr_decay": (0 < self.lr_decay <= 1, "in (0, 1]"),
-            "lr_decay_epochs": (self.lr_decay_epochs >= 1, "at least 1"),
-            "ema_decay": (self.ema_decay is None or 0 <= self.ema_decay < 1, "None or in [0, 1)"),
-            "held_out": (0 <= self.held_out < 1, "in [0, 1)"),
-            "patience": (self.patience is None or self.patience >= 1, "None or at least 1"),
-            "steps_between_looks": (self.steps_between_looks >= 1, "at least 1"),
-            "precision": (self.precision in ("float32", "bfloat16"), "float32 or bfloat16"),
-            "aggregation": (self.aggregation in AGGREGATIONS, f"one of {', '.join(AGGREGATIONS)}"),
-            "n_components": (self.n_components >= 1, "at least 1"),
-        }
+        low, high = self._noise_range
+        if low > high:
+            raise ValueError(f"sigma_low is {low!r}, but must be at most sigma_high, which is {high!r}")
 
     def _new_network(self, generator: torch.Generator | None = None) -> EnergyNetwork:
         return EnergyNetwork(
@@ -298,10 +253,15 @@ class MULDE(Detector):
             generator=generator,
         )
 
-    def _training_settings(self) -> TrainingSettings:
-        return TrainingSettings(
-            **{field.name: getattr(self, field.name) for field in fields(TrainingSettings)}
-        )
+    @property
+    def _noise_range(self) -> tuple[float, float]:
+        """The least and the largest noise scale."""
+        return self.sigma_low, self.sigma_high
+
+    def _recipe(self) -> Recipe:
+        low, high = self._noise_range
+        settings = {field.name: getattr(self, field.name) for field in fields(TrainingSettings)}
+        return Recipe(**settings, sigma_low=low, sigma_high=high)
 
     @torch.inference_mode()
     def _energies_of(self, x: torch.Tensor, scales: Sequence[int] | None = None) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn import neighbors
 from sklearn.utils.validation import check_is_fitted
 
-from mulde.detector.base import Check, Detector, number_groups
+from mulde.detector.base import Detector, number_groups
 from mulde.detector.rows import RowSource
 from mulde.detector.settings import NearestSettings
 from mulde.detector.standardisation import Scaling
@@ -30,10 +30,8 @@ class NearestNeighbours(Detector):
     the neighbours among rows of many features; the distances are the same.
 
     Args:
-        k: neighbours whose distances are averaged. One alone is the choice of AI-VAD, but then a single odd
-            training row makes its surroundings normal.
-        scaling, scale_floor, n_whitened, outlier_limit: how features are standardised, see
-            `mulde.detector.MULDE`.
+        k, outlier_limit: see `mulde.detector.settings.NearestSettings`.
+        scaling, scale_floor, n_whitened: how features are standardised, see `mulde.detector.MULDE`.
         contamination: share of the training rows that `predict` calls outliers, in (0, 0.5]. A training row
             finds itself among its nearest, so of new rows the share is larger; `training_scores` is without
             that.
@@ -45,6 +43,7 @@ class NearestNeighbours(Detector):
     Source: Reiss & Hoshen, AI-VAD (arXiv 2212.00789), §3.4.
     """
 
+    settings = NearestSettings
     least_range: ClassVar[float] = 1.0
     """Standard deviations of a feature: scores are distances, not nats."""
 
@@ -94,9 +93,6 @@ class NearestNeighbours(Detector):
 
     def _score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         return self.search_.mean_distance(x)
-
-    def _param_checks(self) -> dict[str, Check]:
-        return {**super()._param_checks(), "k": (self.k >= 1, "at least 1")}
 
     def _learnt_arrays(self) -> dict[str, NDArray[Any]]:
         return {"rows": self.search_.rows}

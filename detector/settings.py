@@ -1,87 +1,134 @@
-"""The settings of every density, by kind, with their defaults: in one place, and without importing torch."""
+"""The settings of every density, by kind: meaning, range and default in one place, without importing torch.
+
+Ranges are annotations: the densities check them when they are fitted, the configuration when it reads values.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 AggregationKind = Literal["resolved", "gmm", "gmm_raw", "largest", "max", "mean", "median"]
 Precision = Literal["float32", "bfloat16"]
 Schedule = Literal["constant", "step", "cosine"]
 
 
-OUTLIER_LIMIT = 100.0
-"""Of every density's training rows, in spreads; see `mulde.detector.MULDE`."""
+@dataclass(frozen=True, kw_only=True)
+class DensitySettings:
+    """What all densities have in common."""
+
+    outlier_limit: Annotated[float, Gt(0)] | None = 100.0
+    """Training rows in which a feature lies farther from its median than so many spreads (its standard
+    deviation, were it Gaussian; at least `scale_floor`) are left out, the farthest first, at most one in a
+    hundred, and a warning says so: one broken row would otherwise decide the scale of all others. Rows to
+    score are taken as they are. None to learn from all, as published."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnergySettings:
-    """Of densities that train an energy network; `mulde.detector.MULDE` documents each."""
+class TrainingSettings:
+    """How a network is trained."""
 
-    widths: Sequence[int] | Literal["auto"] = "auto"
-    layer_norm: bool = False
-    dropout: float = 0.0
-    beta: float = 0.1
-    learning_rate: float = 2e-3
-    batch_size: int = 2048
-    epochs: int = 1000
-    max_steps: int | None = 500
-    minutes: float | None = None
+    beta: Annotated[float, Ge(0)] = 0.1
+    """Weight of the regulariser β/2 · f(x, σ)²."""
+    learning_rate: Annotated[float, Gt(0)] = 2e-3
+    """Of Adam with betas (0.5, 0.9)."""
+    batch_size: Annotated[int, Ge(1)] = 2048
+    """Rows per step; the batches of an epoch are equally large up to one row."""
+    epochs: Annotated[int, Ge(1)] = 1000
+    """Most passes over the training rows."""
+    max_steps: Annotated[int, Ge(1)] | None = 500
+    """Bound on optimiser steps; None for no bound."""
+    minutes: Annotated[float, Gt(0)] | None = None
+    """Bound on the time of training; None for no bound. With one, two fits are not the same bit for bit. In a
+    run it is the time of the whole stage, shared equally by all networks that are trained."""
     schedule: Schedule = "cosine"
-    lr_decay: float = 0.9
-    lr_decay_epochs: int = 50
-    ema_decay: float | None = 0.99
-    held_out: float = 0.1
-    patience: int | None = 10
-    steps_between_looks: int = 25
+    """Of the learning rate: "constant", "step" (times lr_decay after every lr_decay_epochs; an option of the
+    paper's code), or "cosine", down to a hundredth over the steps, or minutes, that are allowed."""
+    lr_decay: Annotated[float, Gt(0), Le(1)] = 0.9
+    """Factor on the learning rate in the schedule "step"."""
+    lr_decay_epochs: Annotated[int, Ge(1)] = 50
+    """Epochs between two such factors."""
+    ema_decay: Annotated[float, Ge(0), Lt(1)] | None = 0.99
+    """Decay per step of a running mean of the weights that replaces them; None for none."""
+    patience: Annotated[int, Ge(1)] | None = 10
+    """End training after so many looks at the held-out rows without a new lowest loss; None to go on."""
+    steps_between_looks: Annotated[int, Ge(1)] = 25
+    """Steps from one look at the held-out rows, and call of `progress`, to the next."""
     precision: Precision = "float32"
-    outlier_limit: float | None = OUTLIER_LIMIT
+    """Of the matrix products of hidden layers: "bfloat16" is about twice as fast where the processor has it.
+    All else is float32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergySettings(TrainingSettings, DensitySettings):
+    """What densities that train an energy network have in common."""
+
+    widths: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] | Literal["auto"] = "auto"
+    """Units of each hidden layer; "auto" chooses two layers by the number of features and the device."""
+    layer_norm: bool = False
+    """Normalise each hidden layer."""
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Share of hidden units dropped while training."""
+    held_out: Annotated[float, Ge(0), Lt(1)] = 0.1
+    """Share of the rows kept from training to judge it by: whole groups where `fit` is given groups, whole
+    videos in a run. The weights with their lowest loss are kept. 0 for none, as with fewer than 100 rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MuldeSettings(EnergySettings):
-    """Of `mulde.detector.MULDE`, and of `mulde.detector.MSMA`."""
+    """Settings of `mulde.detector.MULDE`, and of `mulde.detector.MSMA`."""
 
-    sigma_low: float = 1e-3
-    sigma_high: float = 1.0
-    n_scales: int = 16
+    sigma_low: Annotated[float, Gt(0)] = 1e-3
+    """Smallest noise scale, in units of standardised features; at most sigma_high."""
+    sigma_high: Annotated[float, Gt(0)] = 1.0
+    """Largest noise scale."""
+    n_scales: Annotated[int, Ge(1)] = 16
+    """L, noise scales at which a row is scored, linearly spaced from sigma_low to sigma_high."""
     aggregation: AggregationKind = "median"
-    n_components: int = 5
+    """How energies become one score, a key of `mulde.detector.AGGREGATIONS`."""
+    n_components: Annotated[int, Ge(1)] = 5
+    """Most components of the mixture over energies."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SingleScaleSettings(EnergySettings):
-    """Of `mulde.detector.SingleScale`."""
+    """Settings of `mulde.detector.SingleScale`."""
 
-    sigma: float = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class NearestSettings:
-    """Of `mulde.detector.NearestNeighbours`."""
-
-    k: int = 5
-    outlier_limit: float | None = OUTLIER_LIMIT
+    sigma: Annotated[float, Gt(0)] = 1.0
+    """The noise scale, in units of standardised features."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class MahalanobisSettings:
-    """Of `mulde.detector.Mahalanobis`."""
+class NearestSettings(DensitySettings):
+    """Settings of `mulde.detector.NearestNeighbours`."""
 
-    covariance_floor: float = 1e-3
-    outlier_limit: float | None = OUTLIER_LIMIT
+    k: Annotated[int, Ge(1)] = 5
+    """Neighbours whose distances are averaged. One alone is the choice of AI-VAD, but then a single odd
+    training row makes its surroundings normal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MahalanobisSettings(DensitySettings):
+    """Settings of `mulde.detector.Mahalanobis`."""
+
+    covariance_floor: Annotated[float, Ge(0)] = 1e-3
+    """Added to the variance of every standardised feature: differences below its root are taken for noise."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MixtureSettings(MahalanobisSettings):
-    """Of `mulde.detector.GaussianMixtureDensity`."""
+    """Settings of `mulde.detector.GaussianMixtureDensity`."""
 
-    n_components: int = 5
+    n_components: Annotated[int, Ge(1)] = 5
+    """Gaussians; fewer where there are fewer distinct rows."""
+    covariance_floor: Annotated[float, Gt(0)] = 1e-3
+    """Added to the variance of every standardised feature, in every component: differences below its root are
+    taken for noise. Of mahalanobis it may be 0."""
 
 
-Settings = EnergySettings | NearestSettings | MahalanobisSettings
-SETTINGS: dict[str, type[Settings]] = {
+SETTINGS: dict[str, type[DensitySettings]] = {
     "mulde": MuldeSettings,
     "msma": MuldeSettings,
     "single_scale": SingleScaleSettings,

@@ -18,7 +18,7 @@ from mulde.detector.batches import Batches, derived_seed
 from mulde.detector.checkpoint import Checkpoint, TrainingState
 from mulde.detector.network import EnergyNetwork
 from mulde.detector.objective import PlainObjective, objective
-from mulde.detector.settings import Precision, Schedule
+from mulde.detector.settings import TrainingSettings
 
 _NOISE, _DROPOUT, _HELD_OUT = 1, 2, 3
 """Kinds of `derived_seed`."""
@@ -28,24 +28,11 @@ _LEAST_RATE = 0.01  # of the learning rate, where a cosine ends
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingSettings:
-    """How a network is trained. The defaults are those of `MULDE`, which documents each field."""
+class Recipe(TrainingSettings):
+    """How a network is trained, and with which noise."""
 
-    beta: float
     sigma_low: float
     sigma_high: float
-    learning_rate: float
-    batch_size: int
-    epochs: int
-    max_steps: int | None
-    minutes: float | None
-    schedule: Schedule
-    lr_decay: float
-    lr_decay_epochs: int
-    ema_decay: float | None
-    patience: int | None
-    steps_between_looks: int
-    precision: Precision
 
     def n_steps(self, n_batches: int) -> int:
         """Return the steps of the whole training, of n_batches an epoch."""
@@ -114,7 +101,7 @@ class Trainer:
         network: on the device of the rows.
         batches: training rows.
         held_out: standardised rows that decide when to stop, (n, k) on the device; None for none.
-        settings: the recipe.
+        recipe: how.
         seed: of the order of rows, the noise scales and the noise.
         progress: called with a `Look` every `steps_between_looks` steps and after the last one.
         checkpoint: where to keep the state; training goes on from what is there.
@@ -125,24 +112,24 @@ class Trainer:
         network: EnergyNetwork,
         batches: Batches,
         held_out: Tensor | None,
-        settings: TrainingSettings,
+        recipe: Recipe,
         seed: int,
         *,
         progress: Progress | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> None:
-        self._network, self._batches, self._settings, self._seed = network, batches, settings, seed
+        self._network, self._batches, self._recipe, self._seed = network, batches, recipe, seed
         self._progress, self._checkpoint = progress, checkpoint
         self._device = network.out.weight.device
         self._optimiser = torch.optim.Adam(
-            network.parameters(), lr=settings.learning_rate, betas=(0.5, 0.9), fused=True
+            network.parameters(), lr=recipe.learning_rate, betas=(0.5, 0.9), fused=True
         )
-        self._plain = PlainObjective(network, settings.beta, settings.precision) if network.is_plain else None
-        self._average = None if settings.ema_decay is None else copy.deepcopy(network).eval()
+        self._plain = PlainObjective(network, recipe.beta, recipe.precision) if network.is_plain else None
+        self._average = None if recipe.ema_decay is None else copy.deepcopy(network).eval()
         self._best: dict[str, Tensor] | None = None
-        self._judge = None if held_out is None else HeldOutLoss(held_out, settings, seed)
+        self._judge = None if held_out is None else HeldOutLoss(held_out, recipe, seed)
         self._state = _Progression()
-        self._n_steps = settings.n_steps(batches.n_batches)
+        self._n_steps = recipe.n_steps(batches.n_batches)
 
     def run(self) -> History:
         """Train until the last step, the end of the time, or no more gain on held-out rows.
@@ -168,18 +155,18 @@ class Trainer:
         )
 
     def _is_over(self) -> bool:
-        state, settings = self._state, self._settings
+        state, recipe = self._state, self._recipe
         if state.step >= self._n_steps:
             return True
-        if settings.minutes is not None and state.seconds >= 60 * settings.minutes:
+        if recipe.minutes is not None and state.seconds >= 60 * recipe.minutes:
             return True
-        if settings.patience is None or self._judge is None:
+        if recipe.patience is None or self._judge is None:
             return False
-        return state.step - state.best_step >= settings.patience * settings.steps_between_looks
+        return state.step - state.best_step >= recipe.patience * recipe.steps_between_looks
 
     def _train_until_look(self) -> None:
         state = self._state
-        n = min(self._settings.steps_between_looks, self._n_steps - state.step)
+        n = min(self._recipe.steps_between_looks, self._n_steps - state.step)
         losses = torch.empty(n, device=self._device)  # read together: no host sync a step
         started, first, before = time.monotonic(), state.step, state.seconds
         batches = self._batches_from(first)
@@ -189,7 +176,7 @@ class Trainer:
             losses[i] = self._step(batch)
             state.step += 1
             state.seconds = before + time.monotonic() - started
-            if self._settings.minutes is not None and state.seconds >= 60 * self._settings.minutes:
+            if self._recipe.minutes is not None and state.seconds >= 60 * self._recipe.minutes:
                 losses = losses[: i + 1]
                 break
         state.losses.append(losses.cpu())
@@ -205,26 +192,26 @@ class Trainer:
 
     def _rate(self, epoch: int) -> float:
         done = self._state.step / self._n_steps
-        if self._settings.minutes is not None:
-            done = max(done, self._state.seconds / (60 * self._settings.minutes))
-        return self._settings.learning_rate_at(epoch, done)
+        if self._recipe.minutes is not None:
+            done = max(done, self._state.seconds / (60 * self._recipe.minutes))
+        return self._recipe.learning_rate_at(epoch, done)
 
     def _step(self, x: Tensor) -> Tensor:
         """Take one optimiser step on the rows x (n, k) and return their loss, a detached scalar."""
-        settings, step = self._settings, self._state.step
+        recipe, step = self._recipe, self._state.step
         generator = torch.Generator(x.device).manual_seed(derived_seed(self._seed, _NOISE, step))
-        sigma, noise = draw_noise(x.shape, settings, generator)
+        sigma, noise = draw_noise(x.shape, recipe, generator)
         if self._plain is not None:
             loss = self._plain(x, sigma, noise)
         else:
             torch.manual_seed(derived_seed(self._seed, _DROPOUT, step))  # dropout takes no generator
-            loss = objective(self._network, x, sigma, noise, settings.beta)
+            loss = objective(self._network, x, sigma, noise, recipe.beta)
             self._optimiser.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
         self._optimiser.step()
         if self._average is not None:
-            assert settings.ema_decay is not None
-            update_average(self._average, self._network, settings.ema_decay, step + 1)
+            assert recipe.ema_decay is not None
+            update_average(self._average, self._network, recipe.ema_decay, step + 1)
         return loss.detach()
 
     def _look(self) -> None:
@@ -248,8 +235,8 @@ class Trainer:
     def _describe(self, held_out: float | None) -> Look:
         state = self._state
         left = (self._n_steps - state.step) * state.seconds / max(1, state.step)
-        if self._settings.minutes is not None:
-            left = min(left, max(0.0, 60 * self._settings.minutes - state.seconds))
+        if self._recipe.minutes is not None:
+            left = min(left, max(0.0, 60 * self._recipe.minutes - state.seconds))
         return Look(
             state.step,
             self._n_steps,
@@ -301,11 +288,11 @@ class HeldOutLoss:
     compare.
     """
 
-    def __init__(self, x: Tensor, settings: TrainingSettings, seed: int) -> None:
+    def __init__(self, x: Tensor, recipe: Recipe, seed: int) -> None:
         generator = torch.Generator(x.device).manual_seed(derived_seed(seed, _HELD_OUT, 0))
         # Few rows are judged with many draws of noise, or the noise would decide
-        self._x, self._beta = x.repeat(max(1, _LEAST_DRAWS // len(x)), 1), settings.beta
-        self._sigma, self._noise = draw_noise(self._x.shape, settings, generator)
+        self._x, self._beta = x.repeat(max(1, _LEAST_DRAWS // len(x)), 1), recipe.beta
+        self._sigma, self._noise = draw_noise(self._x.shape, recipe, generator)
 
     @torch.no_grad()
     def __call__(self, network: EnergyNetwork) -> float:
@@ -319,11 +306,9 @@ class HeldOutLoss:
         return total / len(self._x)
 
 
-def draw_noise(
-    shape: torch.Size, settings: TrainingSettings, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def draw_noise(shape: torch.Size, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return a noise scale a row, (n, 1), log-uniform on [sigma_low, sigma_high], and noise (n, k)."""
-    low, high = math.log(settings.sigma_low), math.log(settings.sigma_high)
+    low, high = math.log(recipe.sigma_low), math.log(recipe.sigma_high)
     u = torch.rand((shape[0], 1), generator=generator, device=generator.device)
     noise = torch.randn(shape, generator=generator, device=generator.device)
     return torch.exp(low + (high - low) * u), noise

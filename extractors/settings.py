@@ -104,6 +104,8 @@ class BoxSettings:
     """Which finder looks for objects, and how."""
 
     finder: Literal["windows", "gradient", "yolo", "torchvision"] = "windows"
+    """Who finds objects: windows where something is not background, regions that change from one frame to the
+    next, or a detection network."""
     join: Literal["none", "gradient", "windows"] = "none"
     """Motion boxes in addition to those of a detector, for what it does not know."""
     windows: WindowSettings = WindowSettings()
@@ -174,9 +176,13 @@ class HogSettings:
     """Appearance by gradients."""
 
     patch_height_px: Annotated[int, Ge(8)] = 64
+    """Height that a box's picture is scaled to."""
     patch_width_px: Annotated[int, Ge(8)] = 32
+    """Width that a box's picture is scaled to."""
     cell_px: Annotated[int, Ge(2)] = 8
+    """Side of the square cells whose gradients are counted together."""
     n_bins: Annotated[int, Ge(2)] = 9
+    """Directions of gradients that are told apart."""
 
     def __post_init__(self) -> None:
         if self.patch_height_px % self.cell_px or self.patch_width_px % self.cell_px:

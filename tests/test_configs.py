@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mulde.pipeline.config.sections import load_config
+from mulde.pipeline.config.load import load_config
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 OURS = ("ped2-object",)

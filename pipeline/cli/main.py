@@ -17,6 +17,7 @@ from mulde.data.errors import InputError
 from mulde.data.threads import wait_briefly
 from mulde.pipeline.cli.cache import cache
 from mulde.pipeline.cli.compare import ablate, compare
+from mulde.pipeline.cli.config import config
 from mulde.pipeline.cli.datasets import datasets
 from mulde.pipeline.cli.options import (
     EXIT_DONE,
@@ -157,6 +158,7 @@ def demo(out: Path, workers: int, seed: int) -> int:
 cli.add_command(ablate)
 cli.add_command(cache)
 cli.add_command(compare)
+cli.add_command(config)
 cli.add_command(datasets)
 cli.add_command(weights)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from annotated_types import Ge, Le, MinLen
+from pydantic import field_validator
 
 from mulde.pipeline.section import Section
 
@@ -14,11 +15,11 @@ class EvaluateConfig(Section):
 
     protocol: str = "mulde"
     """What is done to the scores before they are measured; see `mulde.pipeline.metrics.protocols`."""
-    n_resamples: int = Field(1000, ge=0)
+    n_resamples: Annotated[int, Ge(0)] = 1000
     """Of the bootstrap over videos behind the intervals; 0 leaves them out."""
-    event_min_share: float = Field(0.0, ge=0, le=1)
+    event_min_share: Annotated[float, Ge(0), Le(1)] = 0.0
     """Part of an event's frames that must be flagged for it to be found; at least one frame must be."""
-    false_alarms_per_hour: tuple[Annotated[float, Field(ge=0)], ...] = Field((1, 5, 20, 60), min_length=1)
+    false_alarms_per_hour: Annotated[tuple[Annotated[float, Ge(0)], ...], MinLen(1)] = (1, 5, 20, 60)
     """Rates at which the table of events is read."""
 
     @field_validator("protocol")

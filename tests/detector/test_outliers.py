@@ -164,7 +164,7 @@ def test_the_paper_learns_from_all_rows() -> None:
 
 @pytest.mark.parametrize("limit", [0, -1.0])
 def test_the_limit_is_above_0(limit: float) -> None:
-    with pytest.raises(ValueError, match=f"outlier_limit is {limit}, but must be None or above 0"):
+    with pytest.raises(ValueError, match=f"outlier_limit is {limit}, but must be None or a number > 0"):
         Mahalanobis(outlier_limit=limit).fit(NORMAL)
 
 

@@ -39,5 +39,16 @@ def test_single_scale_knows_one_scale(rows: np.ndarray) -> None:
     detector = SingleScale(**SMALL, sigma=0.3).fit(rows)
     np.testing.assert_array_equal(detector.sigmas_, [0.3])
     np.testing.assert_array_equal(detector.anomaly_score(rows), detector.energies(rows)[:, 0])
-    detector.set_params(sigma=0.5)
-    assert (detector.sigma_low, detector.sigma_high) == (0.5, 0.5)
+    assert detector.set_params(sigma=0.5).fit(rows).sigmas_ == [0.5]
+
+
+def test_single_scale_is_mulde_at_one_scale_bit_for_bit(rows: np.ndarray) -> None:
+    single = SingleScale(**SMALL, sigma=0.3).fit(rows)
+    twin = MULDE(**SMALL, sigma_low=0.3, sigma_high=0.3, n_scales=1, aggregation="largest").fit(rows)
+    np.testing.assert_array_equal(single.anomaly_score(rows), twin.anomaly_score(rows))
+
+
+@pytest.mark.parametrize("name", ["n_scales", "sigma_low", "aggregation", "n_components", "nothing"])
+def test_single_scale_takes_no_argument_of_many_scales(name: str) -> None:
+    with pytest.raises(TypeError, match=name):
+        SingleScale(**{name: 1})

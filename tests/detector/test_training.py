@@ -10,7 +10,7 @@ import torch
 
 from mulde.detector.batches import RowsInMemory
 from mulde.detector.network import EnergyNetwork
-from mulde.detector.training import History, Look, Trainer, TrainingSettings, update_average
+from mulde.detector.training import History, Look, Recipe, Trainer, update_average
 
 RECIPE: dict[str, Any] = {
     "beta": 0.0,
@@ -40,7 +40,7 @@ def fit(
     progress: Callable[[Look], None] | None = None,
     **changes: object,
 ) -> tuple[EnergyNetwork, History]:
-    settings = TrainingSettings(**{**RECIPE, **changes})
+    settings = Recipe(**{**RECIPE, **changes})
     network = EnergyNetwork(x.shape[1], widths, generator=torch.Generator().manual_seed(0))
     rows = RowsInMemory(torch.tensor(x, dtype=torch.float32), settings.batch_size, seed=0)
     judged_by = None if held_out is None else torch.tensor(held_out, dtype=torch.float32)
@@ -110,7 +110,7 @@ def test_regulariser_keeps_energies_near_zero() -> None:
     [(1, 3, None, 3), (2, 3, None, 6), (13, 1000, 5, 5), (13, 1, 500, 13)],
 )
 def test_n_steps(n_batches: int, epochs: int, max_steps: int | None, expected: int) -> None:
-    settings = TrainingSettings(**{**RECIPE, "epochs": epochs, "max_steps": max_steps})
+    settings = Recipe(**{**RECIPE, "epochs": epochs, "max_steps": max_steps})
     assert settings.n_steps(n_batches) == expected
 
 
@@ -129,7 +129,7 @@ def test_n_steps(n_batches: int, epochs: int, max_steps: int | None, expected: i
 )
 def test_learning_rate(schedule: str, epoch: int, share_done: float, expected: float) -> None:
     changes = {"learning_rate": 1.0, "lr_decay": 0.9, "lr_decay_epochs": 50, "schedule": schedule}
-    settings = TrainingSettings(**{**RECIPE, **changes})
+    settings = Recipe(**{**RECIPE, **changes})
     assert settings.learning_rate_at(epoch, share_done) == pytest.approx(expected)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mulde.data.errors import InputError
-from mulde.pipeline.config.sections import load_config
+from mulde.pipeline.config.load import load_config
 from mulde.pipeline.features.devices import check_device, extraction_device, extraction_workers
 
 OBJECT = {"preset": "object"}

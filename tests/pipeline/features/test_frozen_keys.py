@@ -12,7 +12,7 @@ import pytest
 
 from mulde.data.cache.store import StreamKey
 from mulde.extractors.scene import SceneModel
-from mulde.pipeline.config.sections import load_config
+from mulde.pipeline.config.load import load_config
 from mulde.pipeline.features.recipe import build_recipe
 
 SCENE = SceneModel(np.full((48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)

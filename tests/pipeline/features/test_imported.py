@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
-from mulde.pipeline.config.sections import load_config
+from mulde.pipeline.config.load import load_config
 
 RunCli = Callable[..., Any]
 

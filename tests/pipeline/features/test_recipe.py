@@ -14,7 +14,8 @@ from mulde.data.cache.store import read_rows
 from mulde.data.errors import InputError
 from mulde.extractors.scene import SceneModel
 from mulde.extractors.streams.velocity import Velocity
-from mulde.pipeline.config.sections import ExtractConfig, load_config
+from mulde.pipeline.config.load import load_config
+from mulde.pipeline.config.sections import ExtractConfig
 from mulde.pipeline.features.recipe import BOXES, build_recipe, require_all, stream_digest, weights_of
 
 RunCli = Callable[..., Any]

@@ -7,7 +7,8 @@ import pytest
 
 from mulde.data.errors import InputError
 from mulde.detector.frames import smooth
-from mulde.pipeline.config.sections import Config, load_config
+from mulde.pipeline.config.load import load_config
+from mulde.pipeline.config.sections import Config
 from mulde.pipeline.metrics.protocols import PROTOCOLS, Smoothing, find_protocol
 
 SCORES = np.array([1.0, 5, 3, 2, 4, 0, 0, 9])

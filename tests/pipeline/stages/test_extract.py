@@ -18,7 +18,7 @@ from mulde.data.layouts.find_videos import find_videos
 from mulde.data.rendered.render import render_scene
 from mulde.extractors.prefetch import prefetched
 from mulde.extractors.scene import learn_scene
-from mulde.pipeline.config.sections import load_config
+from mulde.pipeline.config.load import load_config
 from mulde.pipeline.features.scenes import grey_of
 from mulde.pipeline.stages import extract
 from mulde.pipeline.stages.extract import (

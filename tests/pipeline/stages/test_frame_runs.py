@@ -14,7 +14,8 @@ import pytest
 
 from mulde.data.features import FeatureRows
 from mulde.detector import log_tail
-from mulde.pipeline.config.sections import ScoreConfig, load_config
+from mulde.pipeline.config.load import load_config
+from mulde.pipeline.config.sections import ScoreConfig
 from mulde.pipeline.stages.score import FusedScores, fuse_streams
 
 RunCli = Callable[..., Any]

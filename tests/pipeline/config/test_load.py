@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from mulde.data.errors import InputError
-from mulde.detector import AGGREGATIONS, DETECTORS, MULDE, PAPER
-from mulde.pipeline.config.sections import Config, load_config
+from mulde.detector import AGGREGATIONS, DETECTORS, PAPER
+from mulde.pipeline.config.load import load_config
+from mulde.pipeline.config.reference import reference
+from mulde.pipeline.config.sections import Config
 
 
 def test_nothing_given_gives_the_defaults() -> None:
@@ -45,7 +48,21 @@ def test_resolved_configuration_reads_back(tmp_path: Path) -> None:
         ("beta=1", r"unknown configuration key beta: did you mean detector\.beta\?"),
         ("qqqqqq=1", r"unknown configuration key qqqqqq"),
         ("detector=1", r"detector is a group of settings"),
-        ("detector.beta=-1", r"detector\.beta = -1 is not allowed"),
+        ("detektor.beta=1", r"unknown configuration key detektor: did you mean detector\.beta\?"),
+        ("extract.boxs.yolo.weights=a", r"extract\.boxs: did you mean extract\.boxes\.yolo\.weights\?"),
+        ("detector.beta=-1", r"detector\.beta = -1 is not allowed: it must be a number ≥ 0$"),
+        ("detector.beta=null", r"detector\.beta = null is not allowed: it must be a number ≥ 0$"),
+        ("seed=1.5", r"seed = 1\.5 is not allowed: it must be a whole number$"),
+        ("workers=0", r"workers = 0 is not allowed: it must be null or a whole number ≥ 1$"),
+        ("offline=maybe", r"offline = 'maybe' is not allowed: it must be true or false$"),
+        (
+            "extract.boxes.finder=yol",
+            r"= 'yol' is not allowed: it must be one of windows, gradient, yolo,",
+        ),
+        (
+            "extract.boxes.windows.scales=[a]",
+            r"= \['a'\] is .*: it must be a list of each a number > 0$",
+        ),
         ("detector.beta=[", r"the value of detector\.beta is no YAML"),
         ("extract.streams=[sound]", r"extract\.streams = 'sound' is not allowed.*velocity"),
         ("extract.streams=[]", r"extract\.streams"),
@@ -58,7 +75,7 @@ def test_resolved_configuration_reads_back(tmp_path: Path) -> None:
         ("extract.boxes.windows.overlap=2", r"extract\.boxes\.windows\.overlap = 2 is not allowed"),
         ("extract.hog.cell_px=7", r"64x32 px does not divide into cells of 7 px"),
         ("preset=nope", r"unknown preset 'nope': known are motion"),
-        ("device=gpu", r"device = 'gpu' is not allowed"),
+        ("device=gpu", r"device = 'gpu' is not allowed: it must be auto, cpu, cuda or cuda:N$"),
         ("seed.a=1", r"seed"),
         ("hello", r"'hello' is no key=value"),
     ],
@@ -66,6 +83,15 @@ def test_resolved_configuration_reads_back(tmp_path: Path) -> None:
 def test_mistakes_are_named(override: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         load_config(overrides=[override])
+
+
+@pytest.mark.parametrize("name", reference())
+@pytest.mark.parametrize("value", ["[[1]]", "{a: {b: 1}}", "-1.5", "'#'", "2020-01-01", ".nan"])
+def test_what_is_not_allowed_is_said_in_our_words(name: str, value: str) -> None:
+    try:
+        load_config(overrides=[f"{name}={value}"])
+    except InputError as error:
+        assert not re.search(r"[Ii]nput should|valid |unable|pattern|instance|validation error", str(error))
 
 
 @pytest.mark.parametrize(
@@ -97,8 +123,7 @@ def test_paper_is_a_preset() -> None:
 
 
 def test_null_is_a_value_where_it_means_no_bound() -> None:
-    settings = load_config(overrides=["detector.max_steps=null", "detector.beta=null"]).detector.settings()
-    assert (settings["max_steps"], settings["beta"]) == (None, MULDE().beta)
+    assert load_config(overrides=["detector.max_steps=null"]).detector.settings()["max_steps"] is None
 
 
 @pytest.mark.parametrize(
@@ -108,6 +133,7 @@ def test_null_is_a_value_where_it_means_no_bound() -> None:
         (["detector.k=3"], "k is no setting of detector.kind=mulde"),
         (["detector.kind=gmm", "detector.preset=paper"], "trains no network: leave preset out"),
         (["detector.kind=lof"], "detector.kind = 'lof' is not allowed"),
+        (["detector.kind=gmm", "detector.covariance_floor=0"], "covariance_floor of gmm is 0.0, but must be"),
     ],
 )
 def test_settings_of_other_kinds_are_refused(overrides: list[str], message: str) -> None:

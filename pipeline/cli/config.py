@@ -1,0 +1,59 @@
+"""`mulde config`: every setting, its default, what it may be and what it means."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import textwrap
+
+import click
+import yaml
+
+from mulde.data.errors import InputError
+from mulde.pipeline.cli.options import EXIT_DONE
+from mulde.pipeline.config.reference import Setting, groups, meaning_of_group, reference
+from mulde.pipeline.console import stdout
+
+
+@click.command("config")
+@click.argument("names", nargs=-1, metavar="[NAME ...]")
+@click.option("--json", "as_json", is_flag=True, help="A JSON list in place of text.")
+def config(names: tuple[str, ...], as_json: bool) -> int:
+    """List settings: default, range and meaning of all, or of those below NAME, such as detector.
+
+    Each can be given as key=value to a command, or in a YAML file.
+    """
+    chosen = _choose(names)
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(setting) for setting in chosen], default=str, indent=2))
+        return EXIT_DONE
+    width = min(stdout.width, 110)
+    group = None
+    for setting in chosen:
+        above = setting.name.rpartition(".")[0]
+        if above != group and above:
+            click.echo(f"\n# {above}: {meaning_of_group(above)}")
+        group = above
+        click.echo(f"{setting.name}={_as_yaml(setting.default)}    # {setting.allowed}")
+        click.echo(textwrap.indent(textwrap.fill(setting.meaning, width - 4), "    "))
+    return EXIT_DONE
+
+
+def _choose(names: tuple[str, ...]) -> list[Setting]:
+    chosen = list(reference().values())
+    if not names:
+        return chosen
+    for name in names:
+        if name not in reference() and name not in groups():
+            known = [*groups(), *reference()]
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"groups are {', '.join(groups())}"
+            raise InputError(f"no setting and no group of settings is called {name}: {hint}")
+    return [s for s in chosen if any(s.name == name or s.name.startswith(f"{name}.") for name in names)]
+
+
+def _as_yaml(value: object) -> str:
+    plain = list(value) if isinstance(value, tuple) else value
+    plain = plain if isinstance(plain, list | dict | bool | int | float | None) else str(plain)
+    return yaml.safe_dump(plain, default_flow_style=True, width=1000).removesuffix("\n").removesuffix("\n...")

@@ -1,0 +1,184 @@
+"""A configuration from a preset, a YAML file, options and key=value; mistakes are named in our words."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import ValidationError
+
+from mulde.data.errors import InputError
+from mulde.detector.settings import PAPER
+from mulde.pipeline.config.reference import groups, reference
+from mulde.pipeline.config.sections import Config, StreamName
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # boxes and features from motion alone: no weights, no GPU, no network
+    "motion": {},
+    # the paper's object-centric setup: a detector's boxes joined with motion boxes, described in three ways
+    "object": {
+        "extract": {
+            "streams": ["velocity", "pose", "appearance"],
+            "boxes": {"finder": "yolo", "join": "windows"},
+        }
+    },
+    # the paper's frame-centric setup: clips of whole frames, described by a video network
+    "frame": {"extract": {"streams": ["clip"]}},
+}
+
+
+def load_config(
+    file: Path | None = None, *, options: Mapping[str, Any] | None = None, overrides: Sequence[str] = ()
+) -> Config:
+    """Put a configuration together: preset, then the YAML file, then options, then key=value.
+
+    Args:
+        options: values by dotted key, such as {"data.normal": Path("a")}.
+        overrides: "key=value" with a dotted key and a YAML value, such as "detector.beta=0.05".
+
+    Raises:
+        InputError: a key is unknown (the text names the nearest), or a value is not allowed.
+    """
+    given: dict[str, Any] = _read_yaml(file) if file else {}
+    from_file = copy.deepcopy(given)
+    where = str(file) if file else "the options"
+    for key, value in (options or {}).items():
+        _put(given, key, value, where)
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        if not separator:
+            raise InputError(f"{override!r} is no key=value; a configuration file ends in .yaml")
+        _put(given, key.strip(), _parse_value(key, text), override)
+    _refuse_idle_preset(file, from_file, given)
+    preset = given.get("preset", Config().preset)
+    if not isinstance(preset, str) or preset not in PRESETS:
+        raise InputError(f"unknown preset {preset!r}: known are {', '.join(PRESETS)}")
+    _refuse_unknown(given)
+    try:
+        config = Config.model_validate(_merge(PRESETS[preset], given))
+        return _settle_streams(config)
+    except ValidationError as error:
+        raise InputError(_in_our_words(error, given)) from None
+
+
+def _refuse_idle_preset(file: Path | None, from_file: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raise InputError where a file, such as that of a run, gives what another preset is asked to set."""
+    before, now = from_file.get("detector"), given.get("detector")
+    if not isinstance(before, Mapping) or not isinstance(now, Mapping):
+        return
+    if now.get("preset", "default") != before.get("preset", "default"):
+        fixed = sorted(before.keys() & PAPER.keys())
+        if fixed:
+            raise InputError(
+                f"detector.preset={now['preset']} would not change detector.{', detector.'.join(fixed)}, "
+                f"which {file} gives: take them out of it"
+            )
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"configuration {file} cannot be read ({error.strerror}): check the path") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError(f"configuration {file} is no YAML: {' '.join(str(error).split())}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise InputError(f"configuration {file} must hold key: value pairs, such as 'preset: motion'")
+    return content
+
+
+def _parse_value(key: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        raise InputError(f"the value of {key} is no YAML: {text!r}") from None
+
+
+def _put(target: dict[str, Any], dotted: str, value: Any, where: str) -> None:
+    *parents, last = dotted.split(".")
+    for name in parents:
+        target = target.setdefault(name, {})
+        if not isinstance(target, dict):
+            raise InputError(f"{where}: {name} is not a group of settings")
+    target[last] = value
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _refuse_unknown(given: Mapping[str, Any], prefix: str = "") -> None:
+    for key, value in given.items():
+        name = f"{prefix}{key}"
+        if name in groups():
+            if not isinstance(value, Mapping):
+                raise InputError(f"{name} is a group of settings: give {name}.<key>=value")
+            _refuse_unknown(value, f"{name}.")
+        elif name not in reference():
+            whole = next(iter(_dotted(value, f"{name}.")), name) if isinstance(value, Mapping) else name
+            raise InputError(f"unknown configuration key {name}{_nearest(whole)}")
+
+
+def _in_our_words(error: ValidationError, given: Mapping[str, Any]) -> str:
+    """Return what is wrong with the first value that is not allowed, and what is."""
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    # a value that fits no member of a union, or no entry of a list, is reported below the key
+    above = [".".join(path[:n_parts]) for n_parts in range(len(path), 0, -1)]
+    name = next((dotted for dotted in above if dotted in reference()), "")
+    if first["type"] == "value_error":  # our own words
+        where = name or ".".join(path)
+        of_group = f"{where}: " if where and not name else ""
+        return f"{of_group}{_subject(name, given)}{first['ctx']['error']}"
+    return f"{_subject(name, given)}it must be {reference()[name].allowed}"
+
+
+def _subject(name: str, given: Mapping[str, Any]) -> str:
+    value: Any = given
+    for part in name.split(".") if name else ():
+        value = value[part] if isinstance(value, Mapping) and part in value else None
+    return f"{name} = {'null' if value is None else repr(value)} is not allowed: " if name else ""
+
+
+def _settle_streams(config: Config) -> Config:
+    """Note whether features are imported; if not, check the names of streams against those that are known."""
+    are_imported = config.data.normal_features is not None or config.data.test_features is not None
+    extract = config.extract.model_copy(update={"are_imported": are_imported})
+    config = config.model_copy(update={"extract": extract})
+    if are_imported or extract.plugins:
+        return config  # any name may do; it is looked for when data or plugins are opened
+    known = get_args(StreamName)
+    for name in extract.streams:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise InputError(f"extract.streams = {name!r} is not allowed: {hint}known are {', '.join(known)}")
+    return config
+
+
+def _nearest(name: str) -> str:
+    """Return a hint at the known key that a wrong one most likely means."""
+    keys = list(reference())
+    same_leaf = [key for key in keys if key.split(".")[-1] == name.split(".")[-1]]
+    near = difflib.get_close_matches(name, same_leaf, n=1, cutoff=0)
+    near = near or difflib.get_close_matches(name, keys, n=1)
+    near = near or difflib.get_close_matches(name.split(".")[0], groups(), n=1)
+    return f": did you mean {near[0]}?" if near else f": known are {', '.join(Config.model_fields)}"
+
+
+def _dotted(values: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
