@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,10 @@ _HOMES = {
     "open_dataset": "mulde.data.layouts.catalogue",
 }
 """Where each name is defined; nothing of torch or OpenCV is imported before one is used."""
+
+
+# A library says nothing by itself; whoever wants its log gives it a handler, as the command line does.
+logging.getLogger("mulde").addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,7 @@ from mulde.pipeline.features.devices import check_device
 from mulde.pipeline.features.inventory import STAGE, CachedVideo, look_up
 from mulde.pipeline.features.recipe import build_recipe, require_all
 from mulde.pipeline.models.model import read_manifest, read_scenes
+from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
 from mulde.pipeline.stages.extract import extract_missing, record_weights
 from mulde.pipeline.stages.score import score_videos
@@ -56,7 +57,13 @@ def _with_scene(video: Video, folder: Path) -> Video:
     return replace(video, scene=camera.name)
 
 
-def score_footage(model_run: RunFolder, out: RunFolder, config: Config, paths: Sequence[Path]) -> list[Path]:
+def score_footage(
+    model_run: RunFolder,
+    out: RunFolder,
+    config: Config,
+    paths: Sequence[Path],
+    progress: Progress = silent,
+) -> list[Path]:
     """Extract and score videos; return the CSV files that were written or are up to date.
 
     Raises:
@@ -92,13 +99,18 @@ def score_footage(model_run: RunFolder, out: RunFolder, config: Config, paths: S
     failures: list[Failure] = []
     missing = [cached for cached in look() if not cached.is_complete]
     if missing:
-        failures = extract_missing(missing, scenes, config, frames_per_second, out)
+        failures = extract_missing(missing, scenes, config, frames_per_second, out, progress)
     else:
         out.record_failures(STAGE, failures)
     complete = [cached for cached in look() if cached.is_complete]
     if not complete:
         raise InputError(f"no video can be scored: {failures[0].reason}")
     score_videos(
-        out, complete, config, model_run.fingerprint(TRAIN_STAGE) or "", model_folder=model_run.model
+        out,
+        complete,
+        config,
+        model_run.fingerprint(TRAIN_STAGE) or "",
+        model_folder=model_run.model,
+        progress=progress,
     )
     return [out.csv(cached.video.name) for cached in complete]

@@ -10,13 +10,14 @@ from mulde.data.layouts.catalogue import open_dataset, open_folders
 from mulde.data.layouts.dataset import Dataset
 from mulde.pipeline.config.sections import Config, DataConfig
 from mulde.pipeline.features.imported import open_imported
+from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
 
 _log = logging.getLogger(__name__)
 
 
-def open_job(config: Config) -> Job:
+def open_job(config: Config, progress: Progress = silent) -> Job:
     """Find the videos and decide where the run is; nothing is written.
 
     Raises:
@@ -24,7 +25,7 @@ def open_job(config: Config) -> Job:
     """
     dataset = _open_data(config)
     out = config.out or _default_out(dataset.name, config)
-    return Job(config.model_copy(update={"out": out}), dataset, RunFolder(out))
+    return Job(config.model_copy(update={"out": out}), dataset, RunFolder(out), progress)
 
 
 def tell_notes(job: Job) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,14 @@ def test_imports_point_one_way(folder: str) -> None:
             if top == "mulde" and rest:
                 assert rest[0] in MAY_IMPORT[folder], f"{path} imports {name}"
             assert top not in FORBIDDEN_LIBRARIES[folder], f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_only_the_command_line_knows_of_a_terminal(folder: str) -> None:
+    for name, path in modules_of(folder).items():
+        if not name.startswith("mulde.pipeline.cli"):
+            assert not {top.split(".")[0] for top in imports_of(path)} & {"rich", "click"}, path
+            assert "print(" not in re.sub(r"\w+print\(", "", path.read_text(encoding="utf-8")), path
 
 
 def circles(arrows: dict[str, set[str]]) -> list[set[str]]:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from mulde.data.errors import InputError
 from mulde.data.files import name_without_suffix
-from mulde.pipeline.console import stderr, stdout
+from mulde.pipeline.cli.console import stderr, stdout
 
 if TYPE_CHECKING:
     from mulde.data.cache.care import Removal

@@ -14,9 +14,9 @@ from rich.table import Table
 
 from mulde.data.errors import InputError
 from mulde.detector.settings import AggregationKind
+from mulde.pipeline.cli.console import Bars, log_to_file, set_up_logging, stdout
 from mulde.pipeline.cli.options import common_options, conclude, configure
 from mulde.pipeline.config.sections import Config
-from mulde.pipeline.console import log_to_file, set_up_logging, stdout
 
 if TYPE_CHECKING:
     from mulde.pipeline.experiments.ablate import Grid, Result
@@ -78,7 +78,7 @@ def ablate(streams: str | None, densities: str, aggregations: str | None, seeds:
         options["arguments"] = (*options["arguments"], f"extract.streams=[{','.join(names)}]")
     config = configure(options)
     grid = _read_grid(config, groups, densities, aggregations, seeds)
-    job = open_job(config)
+    job = open_job(config, Bars())
     job.run.require_writable()
     with log_to_file(job.run.log):
         tell_notes(job)

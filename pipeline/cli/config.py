@@ -11,9 +11,9 @@ import click
 import yaml
 
 from mulde.data.errors import InputError
+from mulde.pipeline.cli.console import stdout
 from mulde.pipeline.cli.options import EXIT_DONE
 from mulde.pipeline.config.reference import Setting, groups, meaning_of_group, reference
-from mulde.pipeline.console import stdout
 
 
 @click.command("config")

@@ -11,7 +11,8 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from mulde.pipeline.console import Bar, set_up_logging, stdout
+from mulde.pipeline.cli.console import Bars, set_up_logging, stdout
+from mulde.pipeline.progress import Tracked
 
 if TYPE_CHECKING:
     from mulde.data.layouts.examine import DatasetFacts, SplitFacts
@@ -44,8 +45,13 @@ def datasets(root: Path | None, layout: str, count_frames: bool, as_json: bool) 
         else:
             stdout.print(_layout_table(layouts))
         return 0
-    with Bar("examine", 0, "videos") as bar:
-        facts = examine_dataset(root, layout, count_frames=count_frames, progress=bar.of)
+    with Tracked(Bars(), "examine", 0, "videos") as tracked:
+        facts = examine_dataset(
+            root,
+            layout,
+            count_frames=count_frames,
+            progress=lambda done, total: tracked.update(done, total=total),
+        )
     if as_json:
         click.echo(json.dumps(facts.to_dict(), indent=2, ensure_ascii=False))
     else:

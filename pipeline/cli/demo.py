@@ -10,7 +10,8 @@ from pathlib import Path
 from mulde.data.atomic import write_text
 from mulde.data.errors import InputError
 from mulde.data.rendered.render import render_scene
-from mulde.pipeline.console import Bar
+from mulde.pipeline.cli.console import Bars
+from mulde.pipeline.progress import Tracked
 
 _log = logging.getLogger(__name__)
 
@@ -30,8 +31,8 @@ def render_demo(out: Path, seed: int) -> Path:
     try:
         root.mkdir(parents=True, exist_ok=True)
         stamp.unlink(missing_ok=True)
-        with Bar("render", 1, "clips") as bar:
-            render_scene(root, seed=seed, progress=bar.of)
+        with Tracked(Bars(), "render", 0, "clips") as tracked:
+            render_scene(root, seed=seed, progress=lambda done, total: tracked.update(done, total=total))
         write_text(stamp, wanted)
     except OSError as error:
         raise InputError(

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
@@ -18,6 +18,7 @@ from mulde.data.threads import wait_briefly
 from mulde.pipeline.cli.cache import cache
 from mulde.pipeline.cli.compare import ablate, compare
 from mulde.pipeline.cli.config import config
+from mulde.pipeline.cli.console import Bars, log_to_file, set_up_logging, stderr, stdout
 from mulde.pipeline.cli.datasets import datasets
 from mulde.pipeline.cli.options import (
     EXIT_DONE,
@@ -29,7 +30,9 @@ from mulde.pipeline.cli.options import (
     configure,
 )
 from mulde.pipeline.cli.weights import weights
-from mulde.pipeline.console import log_to_file, set_up_logging, stderr, stdout
+
+if TYPE_CHECKING:
+    from mulde.pipeline.stages.run import RunResult
 
 _FOLDER = click.Path(path_type=Path)
 
@@ -106,9 +109,14 @@ def score(model: Path | None, **options: Any) -> int:
 def evaluate(scores: Path | None, **options: Any) -> int:
     """Compare the scores with the labels; or, with --scores PATH, those of any other method."""
     if scores is not None:
+        from mulde.pipeline.cli.metrics_table import print_metrics
         from mulde.pipeline.experiments.evaluate_files import evaluate_files
+        from mulde.pipeline.runs.folder import RunFolder
 
-        evaluate_files(configure(options), scores)
+        config = configure(options)
+        print_metrics(evaluate_files(config, scores))
+        if config.out is not None:
+            stdout.print(f"metrics {RunFolder(config.out).metrics}", markup=False)
         return EXIT_DONE
     return _with_job(options, ["evaluate"])
 
@@ -182,13 +190,26 @@ def _with_job(options: dict[str, Any], stages: Sequence[str]) -> int:
     from mulde.pipeline.stages.run import run_stages
 
     config = configure(options)
-    job = open_job(config)
+    job = open_job(config, Bars())
     job.run.require_writable()
     with log_to_file(job.run.log):
         _log.debug("mulde %s", " ".join(sys.argv[1:]))
         tell_notes(job)
-        run_stages(job, stages)
+        _print_result(run_stages(job, stages), stages)
     return conclude(job.run)
+
+
+def _print_result(result: RunResult, stages: Sequence[str]) -> None:
+    from mulde.pipeline.cli.metrics_table import print_metrics
+
+    if result.metrics is not None:
+        print_metrics(result.metrics)
+    elif {"score", "evaluate"} <= set(stages):
+        stdout.print(f"{result.n_test} test videos, no labels: nothing was evaluated")
+    if result.scores is not None:
+        stdout.print(f"scores  {result.scores}", markup=False)
+    if result.page is not None:
+        stdout.print(f"report  {result.page}", markup=False)
 
 
 def _score_footage(model: Path, options: dict[str, Any]) -> int:
@@ -211,7 +232,7 @@ def _score_footage(model: Path, options: dict[str, Any]) -> int:
     out = RunFolder(options["out"] or model / "new")
     out.require_writable()
     with log_to_file(out.log):
-        written = score_footage(given, out, config, paths)
+        written = score_footage(given, out, config, paths, Bars())
     for path in written:
         stdout.print(str(path), markup=False)
     return conclude(out)

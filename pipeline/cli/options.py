@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mulde.data.errors import InputError
+from mulde.pipeline.cli.console import set_up_logging, stderr
 from mulde.pipeline.config.load import PRESETS, load_config
 from mulde.pipeline.config.sections import Config
-from mulde.pipeline.console import set_up_logging, stderr
 
 if TYPE_CHECKING:
     from mulde.pipeline.runs.folder import RunFolder

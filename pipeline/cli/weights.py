@@ -11,7 +11,7 @@ from rich.table import Table
 
 from mulde.extractors.networks.catalogue import CATALOGUE
 from mulde.extractors.networks.weights import WEIGHTS_FOLDER, fetch, find_weights
-from mulde.pipeline.console import set_up_logging, stdout
+from mulde.pipeline.cli.console import set_up_logging, stdout
 
 _CACHE = click.option(
     "--cache",

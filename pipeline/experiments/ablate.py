@@ -28,13 +28,13 @@ from mulde.data.features import FeatureRows, is_without_measurement
 from mulde.data.labels.labels import Labels
 from mulde.detector import Calibration, smooth
 from mulde.pipeline.config.sections import DetectorConfig
-from mulde.pipeline.console import Bar
 from mulde.pipeline.features.imported import imported_inventory
 from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable
 from mulde.pipeline.metrics.bootstrap import Interval, bootstrap
 from mulde.pipeline.metrics.frames import macro_auc, micro_auc
 from mulde.pipeline.metrics.protocols import find_protocol
 from mulde.pipeline.metrics.video_scores import VideoScores
+from mulde.pipeline.progress import Tracked
 from mulde.pipeline.runs.job import Job
 from mulde.pipeline.stages.evaluate import apply_protocol, configured_smoothing, scenes_of
 from mulde.pipeline.stages.extract import extract
@@ -184,14 +184,14 @@ def _fit_all(
     extractors = describe_streams(job, inventory.scenes)
     n_fits, done = len(extractors) * len(grid.densities) * grid.n_seeds, 0
     fitted = {}
-    with Bar("ablate", n_fits, "detectors") as bar:
+    with Tracked(job.progress, "ablate", n_fits, "detectors") as tracked:
         for extractor in extractors:
             rows = open_rows(extractor, normal, job.config.train.memory_gb)
             for density, seed in product(grid.densities, _seeds(job, grid)):
                 key = (extractor.name, density.title, seed)
                 fitted[key] = _fit(job, density, rows, seed, grid.aggregations, tests.rows[extractor.name])
                 done += 1
-                bar.update(done, f"{density.title} on {extractor.name}, {fitted[key].seconds:.1f} s")
+                tracked.update(done, f"{density.title} on {extractor.name}, {fitted[key].seconds:.1f} s")
                 _log.debug("ablate: %s, seed %d: %.1f s", " on ".join(key[1::-1]), seed, fitted[key].seconds)
     return fitted
 

@@ -13,11 +13,9 @@ from mulde.data.labels.files import read_labels
 from mulde.data.labels.labels import Labels
 from mulde.data.layouts.catalogue import open_dataset
 from mulde.pipeline.config.sections import Config
-from mulde.pipeline.console import stdout
 from mulde.pipeline.metrics.measure import Metrics, VideoScores, evaluate_frames
 from mulde.pipeline.metrics.protocols import find_protocol
 from mulde.pipeline.metrics.score_files import ScoreFile, read_score_files
-from mulde.pipeline.metrics_table import print_metrics
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.stages.evaluate import apply_protocol
 
@@ -35,7 +33,7 @@ class _Reference:
 
 
 def evaluate_files(config: Config, path: Path) -> Metrics:
-    """Measure the scores at `path` against the labels of a data set or a file, and print the result.
+    """Measure the scores at `path` against the labels of a data set or a file.
 
     metrics.json is written only where a run folder is named (--out). No model, cache or video is needed.
 
@@ -59,12 +57,10 @@ def evaluate_files(config: Config, path: Path) -> Metrics:
         settings=settings,
         seed=config.seed,
     )
-    print_metrics(metrics)
     if config.out is not None:
         run = RunFolder(config.out)
         run.require_writable()
         write_text(run.metrics, metrics.to_json())
-        stdout.print(f"metrics {run.metrics}", markup=False)
     return metrics
 
 

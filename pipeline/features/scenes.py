@@ -21,8 +21,8 @@ from mulde.data.video import Frame, Video
 from mulde.extractors.images import to_grey
 from mulde.extractors.scene import CODE_VERSION, SceneModel, learn_scene
 from mulde.extractors.settings import SceneSettings
-from mulde.pipeline.console import Bar
 from mulde.pipeline.executors.local import Tick, VideoPool, WorkerDiedError, WorkerStalledError
+from mulde.pipeline.progress import Progress, Tracked, silent
 
 SCENES = "scene"
 """Name of the cached product."""
@@ -137,6 +137,7 @@ def learn_scenes(
     *,
     workers: int,
     stall_seconds: float,
+    progress: Progress = silent,
 ) -> Scenes:
     """Learn the scenes that are not in the cache, and keep them there.
 
@@ -155,7 +156,7 @@ def learn_scenes(
         for name, videos in groups.items():
             arrays = cache.read_arrays(_scene_key(videos, settings), name or _WHOLE)
             if arrays is None:
-                arrays = _learn(cache, pool, name, videos, settings, frames_per_second)
+                arrays = _learn(cache, pool, name, videos, settings, frames_per_second, progress)
             models[name] = SceneModel.from_arrays(arrays)
     return Scenes(models)
 
@@ -184,6 +185,7 @@ def _learn(
     videos: Sequence[Video],
     settings: SceneSettings,
     frames_per_second: float,
+    progress: Progress,
 ) -> dict[str, NDArray[Any]]:
     """Learn a scene and keep it, as that of all videos and as that of those which can be read.
 
@@ -193,7 +195,7 @@ def _learn(
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         for _ in range(_MOST_ROUNDS):
             chosen = _chosen(usable, settings, frames_per_second, Path(folder))
-            files, errors = _sample(pool, f"scene {name}".strip(), chosen)
+            files, errors = _sample(pool, f"scene {name}".strip(), chosen, progress)
             usable = [video for video in usable if video not in errors]
             if not usable:
                 break
@@ -231,12 +233,14 @@ def _chosen(
     ]
 
 
-def _sample(pool: VideoPool, title: str, tasks: Sequence[SampleTask]) -> tuple[list[Path], dict[Video, str]]:
+def _sample(
+    pool: VideoPool, title: str, tasks: Sequence[SampleTask], progress: Progress
+) -> tuple[list[Path], dict[Video, str]]:
     """Return files with the frames, in the order of the tasks, and why videos have none."""
     files, errors = dict[Video, list[Path]](), dict[Video, str]()
     for task in tasks:
         pool.submit(_leave_greys, task)
-    with Bar(title, len(tasks), "videos") as bar:
+    with Tracked(progress, title, len(tasks), "videos") as tracked:
         for done, outcome in enumerate(pool.outcomes(), 1):
             video: Video = outcome.task.video
             if outcome.error is None:
@@ -245,7 +249,7 @@ def _sample(pool: VideoPool, title: str, tasks: Sequence[SampleTask]) -> tuple[l
                 errors[video] = _reason(video, outcome.error)
             else:
                 raise outcome.error
-            bar.update(done)
+            tracked.update(done)
     return [file for task in tasks for file in files.get(task.video, [])], errors
 
 

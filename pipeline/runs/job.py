@@ -9,6 +9,7 @@ from mulde.data.cache.store import FeatureCache
 from mulde.data.decode.readers import FRAMES_PER_SECOND
 from mulde.data.layouts.dataset import Dataset
 from mulde.pipeline.config.sections import Config
+from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import RunFolder
 
 
@@ -19,6 +20,8 @@ class Job:
     config: Config
     dataset: Dataset
     run: RunFolder
+    progress: Progress = silent
+    """What is told how far long work is."""
 
     @cached_property
     def cache(self) -> FeatureCache:

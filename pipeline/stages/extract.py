@@ -28,12 +28,12 @@ from mulde.extractors.one_pass import OnePass, PreparedFrame, View
 from mulde.extractors.prefetch import prefetched
 from mulde.extractors.scene import SceneModel, learn_scene
 from mulde.pipeline.config.sections import Config, ExtractConfig
-from mulde.pipeline.console import Bar
 from mulde.pipeline.executors.local import Outcome, Tick, VideoPool, WorkerDiedError, WorkerStalledError
 from mulde.pipeline.features.devices import extraction_device, extraction_workers
 from mulde.pipeline.features.inventory import STAGE, CachedVideo, Inventory, look_up, look_up_all
 from mulde.pipeline.features.recipe import BOXES, Recipe, build_recipe, require_all
 from mulde.pipeline.features.scenes import SampleTask, Scenes, group_by_scene, learn_scenes, sample_greys
+from mulde.pipeline.progress import Progress, Tracked, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
 from mulde.pipeline.runs.job import Job
 
@@ -91,6 +91,7 @@ def extract(job: Job) -> Inventory:
         job.frames_per_second,
         workers=extraction_workers(job.config, "cpu"),
         stall_seconds=job.config.extract.stall_seconds,
+        progress=job.progress,
     )
     inventory = look_up_all(job, scenes)
     record_weights(job.run, weights)
@@ -99,12 +100,17 @@ def extract(job: Job) -> Inventory:
         _log.info("extract: up to date, all %d videos are in the cache", n_videos)
         job.run.record_failures(STAGE, [])
         return inventory
-    extract_missing(inventory.missing, scenes, job.config, job.frames_per_second, job.run)
+    extract_missing(inventory.missing, scenes, job.config, job.frames_per_second, job.run, job.progress)
     return look_up_all(job, scenes)
 
 
 def extract_missing(
-    videos: Sequence[CachedVideo], scenes: Scenes, config: Config, frames_per_second: float, run: RunFolder
+    videos: Sequence[CachedVideo],
+    scenes: Scenes,
+    config: Config,
+    frames_per_second: float,
+    run: RunFolder,
+    progress: Progress = silent,
 ) -> list[Failure]:
     """Extract what is missing of at least one video in worker processes; record and return what failed.
 
@@ -123,10 +129,12 @@ def extract_missing(
         )
         for cached in videos
     ]
-    return _run_tasks(tasks, extraction_workers(config, device), run)
+    return _run_tasks(tasks, extraction_workers(config, device), run, progress)
 
 
-def _run_tasks(tasks: Sequence[ExtractTask], workers: int, run: RunFolder) -> list[Failure]:
+def _run_tasks(
+    tasks: Sequence[ExtractTask], workers: int, run: RunFolder, progress: Progress
+) -> list[Failure]:
     """Extract videos in worker processes; record in the run what failed, and return it.
 
     A worker that stalls or dies has its video tried once more, with PyAV. An error that is nobody's video's
@@ -140,13 +148,13 @@ def _run_tasks(tasks: Sequence[ExtractTask], workers: int, run: RunFolder) -> li
     n_done = n_frames = 0
     with (
         VideoPool(workers, stall_seconds, capacity=4 * len(tasks)) as pool,
-        Bar("extract", len(tasks), "videos") as bar,
+        Tracked(progress, "extract", len(tasks), "videos") as tracked,
     ):
 
         def show_rate() -> None:
             rate = pool.n_frames_done / max(1e-9, time.monotonic() - started)
             rate_text = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
-            bar.update(n_done, f"{rate_text} frames/s", pool.share_done)
+            tracked.update(n_done, f"{rate_text} frames/s", share=pool.share_done)
 
         for task in tasks:
             pool.submit(extract_video, replace(task, works_ahead=_works_ahead(task, workers)))

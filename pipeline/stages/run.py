@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from mulde.data.atomic import write_text
-from mulde.pipeline.console import stdout
 from mulde.pipeline.features.devices import check_device
 from mulde.pipeline.features.imported import imported_inventory
 from mulde.pipeline.features.inventory import Inventory, take_inventory
-from mulde.pipeline.metrics_table import print_metrics
+from mulde.pipeline.metrics.records import Metrics
 from mulde.pipeline.runs.job import Job
 from mulde.pipeline.stages.evaluate import evaluate
 from mulde.pipeline.stages.extract import extract
@@ -20,8 +21,22 @@ from mulde.pipeline.stages.train import train
 _log = logging.getLogger(__name__)
 
 
-def run_stages(job: Job, stages: Sequence[str]) -> None:
-    """Run the named stages, each only where it is needed, and print what came out.
+@dataclass(frozen=True)
+class RunResult:
+    """What stages made, of those that were asked for."""
+
+    n_test: int
+    """Test videos."""
+    scores: Path | None
+    """The folder of the score files."""
+    metrics: Metrics | None
+    """None also where there are no labels."""
+    page: Path | None
+    """The report."""
+
+
+def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
+    """Run the named stages, each only where it is needed.
 
     Raises:
         InputError: something that a stage needs is missing or cannot be used.
@@ -36,18 +51,14 @@ def run_stages(job: Job, stages: Sequence[str]) -> None:
         score(job, inventory)
     if {"extract", "train", "score"} & set(stages):  # the others use what these have made
         write_text(job.run.config, job.config.anchored().to_yaml())
-    if "evaluate" in stages:
-        metrics = evaluate(job, inventory)
-        if metrics is not None:
-            print_metrics(metrics)
-        elif "score" in stages:
-            stdout.print(f"{len(job.dataset.test)} test videos, no labels: nothing was evaluated")
-    if {"score", "evaluate"} & set(stages):
-        stdout.print(f"scores  {job.run.scores}", markup=False)
+    metrics = evaluate(job, inventory) if "evaluate" in stages else None
+    page = None
     if "report" in stages:
         from mulde.pipeline.stages.report import report  # only here, for it imports matplotlib
 
-        stdout.print(f"report  {report(job, inventory)}", markup=False)
+        page = report(job, inventory)
+    scores = job.run.scores if {"score", "evaluate"} & set(stages) else None
+    return RunResult(len(job.dataset.test), scores, metrics, page)
 
 
 def _features(job: Job, stages: Sequence[str]) -> Inventory:

@@ -23,9 +23,9 @@ from mulde.data.features import FeatureRows, is_without_measurement
 from mulde.data.labels.labels import Labels
 from mulde.detector import fuse, interpolate_frames, log_tail, max_over_objects, smooth
 from mulde.pipeline.config.sections import Config, ScoreConfig
-from mulde.pipeline.console import Bar
 from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable
 from mulde.pipeline.models.model import RunModel, StreamModel, load_model
+from mulde.pipeline.progress import Progress, Tracked, silent
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
 from mulde.pipeline.stages.train import fingerprint as train_fingerprint
@@ -81,7 +81,7 @@ def score(job: Job, inventory: Inventory) -> None:
             f"the model in {job.run.model} was made from other features or settings: run `mulde train` with "
             "the same options first"
         )
-    score_videos(job.run, videos, job.config, wanted)
+    score_videos(job.run, videos, job.config, wanted, progress=job.progress)
 
 
 def score_videos(
@@ -91,6 +91,7 @@ def score_videos(
     model_fingerprint: str,
     *,
     model_folder: Path | None = None,
+    progress: Progress = silent,
 ) -> None:
     """Write the scores of videos with the model in `run` or `model_folder`, unless they are up to date.
 
@@ -105,16 +106,16 @@ def score_videos(
     started = time.monotonic()
     model = load_model(model_folder or run.model, config.extract, config.device)
     notes = []
-    with Bar("score", len(todo), "videos") as bar:
+    with Tracked(progress, "score", len(todo), "videos") as tracked:
         for done, cached in enumerate(todo, 1):
 
             def show(n_rows: int, n_all: int, before: int = done - 1, name: str = cached.video.name) -> None:
                 share = (before + n_rows / n_all) / len(todo)
-                bar.update(before, f"{name}: {n_rows} of {n_all} rows", share)
+                tracked.update(before, f"{name}: {n_rows} of {n_all} rows", share=share)
 
             notes += _score_video(run, model, cached, config, show)
             run.remember(STAGE, {cached.video.name: wanted[cached.video.name]})
-            bar.update(done)
+            tracked.update(done)
     if notes:
         _log.info("score: %d videos have interpolated scores; the first: %s", len(notes), notes[0])
     _log.info("score: %d videos in %.1f s, %s", len(todo), time.monotonic() - started, run.scores)

@@ -20,7 +20,6 @@ from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError, require_package
 from mulde.detector import Calibration
 from mulde.extractors.base import FeatureOperator, FrameExtractor
-from mulde.pipeline.console import Bar
 from mulde.pipeline.features.imported import ImportedStream, imported_streams
 from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable
 from mulde.pipeline.features.recipe import build_recipe, stream_digest
@@ -35,6 +34,7 @@ from mulde.pipeline.models.model import (
     save_stream,
     stream_folder,
 )
+from mulde.pipeline.progress import Tracked
 from mulde.pipeline.runs.job import Job
 
 if TYPE_CHECKING:
@@ -289,7 +289,8 @@ def _fit(job: Job, part: str, title: str, rows: StreamRows, n_detectors: int) ->
         listeners: list[Callable[[Look], None]] = []
         if "max_steps" in settings:
             _log.info("train %s: %s", title, _describe_widths(settings["widths"], rows, job.config.device))
-            listeners.append(_show(stack.enter_context(Bar(f"train {title}", 1, "steps"))))
+            tracked = stack.enter_context(Tracked(job.progress, f"train {title}", 0, "steps"))
+            listeners.append(_show(tracked))
         if config.tensorboard:
             listeners.append(_TensorBoard(job.run.folder / "tensorboard" / part / rows.name, stack))
         detector = build_detector(
@@ -316,11 +317,11 @@ def _describe_widths(widths: Sequence[int] | str, rows: StreamRows, device: str)
     return f"{units} units, chosen for {n_inputs} features on {found} (detector.widths)"
 
 
-def _show(bar: Bar) -> Callable[[Look], None]:
+def _show(tracked: Tracked) -> Callable[[Look], None]:
     def show(look: Look) -> None:
         held_out = "" if look.held_out_loss is None else f"  held-out {look.held_out_loss:.4f}"
         rate = f"{look.rows_per_second:,.0f} rows/s"
-        bar.of(look.step, look.n_steps, f"loss {look.loss:.4f}{held_out}  {rate}")
+        tracked.update(look.step, f"loss {look.loss:.4f}{held_out}  {rate}", total=look.n_steps)
 
     return show
 

@@ -88,7 +88,7 @@ if __name__ == "__main__":
 
 def test_workers_end_when_their_owner_is_killed(tmp_path: Path) -> None:
     (tmp_path / "owner.py").write_text(OWNER)
-    helpers = str(Path(pool_tasks.__file__).parent)
+    helpers = os.pathsep.join([str(Path(pool_tasks.__file__).parent), os.environ.get("PYTHONPATH", "")])
     trace = tmp_path / "trace"
     owner = subprocess.Popen(
         [sys.executable, "owner.py"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": helpers}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
-from mulde.pipeline.console import stdout
+from mulde.pipeline.cli.console import stdout
 from mulde.pipeline.metrics.bootstrap import LEVEL, Interval
 from mulde.pipeline.metrics.events import EventTable
 from mulde.pipeline.metrics.records import Metrics

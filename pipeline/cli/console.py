@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mulde.pipeline.progress import Status
 
 # A file or a pipe has no width of its own: 80 columns would break paths and sentences.
 _WIDTH = None if sys.stdout.isatty() else 200
@@ -53,13 +54,44 @@ def log_to_file(path: Path) -> Iterator[None]:
         handler.close()
 
 
-class Bar:
-    """Progress of one stage: a bar with rate and time left on a terminal, a line now and then in a log."""
+class Bars:
+    """Shows progress: a bar with rate and time left on a terminal, a line now and then in a log."""
 
-    def __init__(self, title: str, total: int, unit: str) -> None:
-        self._title, self._total, self._unit = title, total, unit
-        self._started = self._last_line = time.monotonic()
-        self._progress = Progress(
+    def __init__(self) -> None:
+        self._title = ""
+        self._bar: Progress | None = None
+        self._started = self._last_line = 0.0
+
+    def __call__(self, status: Status) -> None:
+        """Show how far a piece of work is."""
+        if self._bar is None or status.title != self._title:
+            self._begin(status)
+        assert self._bar is not None
+        self._bar.update(
+            self._bar.task_ids[0],
+            total=status.total,
+            completed=status.share * status.total,
+            done=status.done,
+            detail=status.detail,
+        )
+        now = time.monotonic()
+        if status.is_over:
+            self._bar.stop()
+            self._bar = None
+        elif not stderr.is_terminal and now - self._last_line >= _PROGRESS_LINE_SECONDS:
+            self._last_line = now
+            _log.info(
+                "%s: %d of %d %s  %s%s",
+                status.title, status.done, status.total, status.unit, status.detail,
+                self._left(status.share, now),
+            )  # fmt: skip
+
+    def _begin(self, status: Status) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        self._title, self._started = status.title, time.monotonic()
+        self._last_line = self._started
+        self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.fields[done]}/{task.total} {task.fields[unit]}  {task.fields[detail]}"),
@@ -68,40 +100,8 @@ class Bar:
             transient=True,
             disable=not stderr.is_terminal or not _log.isEnabledFor(logging.INFO),
         )
-        self._task = self._progress.add_task(title, total=total, done=0, unit=unit, detail="")
-
-    def __enter__(self) -> Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-    def update(self, done: int, detail: str = "", share: float | None = None) -> None:
-        """Show that `done` of the total are done, with a rate or a loss beside it.
-
-        Args:
-            share: of the work that is done, in [0, 1], where some of the total are more work than others; it
-                tells the time that is left.
-        """
-        if share is None:
-            share = done / self._total if self._total else 0.0
-        self._progress.update(self._task, completed=share * self._total, done=done, detail=detail)
-        now = time.monotonic()
-        if not stderr.is_terminal and now - self._last_line >= _PROGRESS_LINE_SECONDS:
-            self._last_line = now
-            _log.info(
-                "%s: %d of %d %s  %s%s",
-                self._title, done, self._total, self._unit, detail, self._left(share, now),
-            )  # fmt: skip
-
-    def of(self, done: int, total: int, detail: str = "") -> None:
-        """Show that `done` of `total` are done, where the total is known only now."""
-        self._total = total
-        self._progress.update(self._task, total=total)
-        self.update(done, detail)
+        self._bar.add_task(status.title, total=status.total, done=0, unit=status.unit, detail="")
+        self._bar.start()
 
     def _left(self, share: float, now: float) -> str:
         if not share:
