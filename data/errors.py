@@ -14,15 +14,23 @@ class VideoError(InputError):
     """One video cannot be read; the other videos can go on."""
 
 
+class PackageMissingError(InputError):
+    """An optional package is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed: pip install 'mulde[{extra}]'")
+        self.package, self.extra = package, extra
+
+
 def require_package(module: str, extra: str) -> Any:
     """Import an optional package.
 
     Raises:
-        InputError: it is not installed; the text has the command.
+        PackageMissingError: it is not installed; the text has the command.
     """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name != module.partition(".")[0]:
             raise
-        raise InputError(f"{error.name} is not installed: pip install 'mulde[{extra}]'") from None
+        raise PackageMissingError(error.name, extra) from None

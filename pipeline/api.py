@@ -9,8 +9,7 @@ from pathlib import Path
 from mulde.data.cache.store import FeatureCache
 from mulde.data.decode.readers import FRAMES_PER_SECOND
 from mulde.data.errors import InputError
-from mulde.data.files import name_without_suffix
-from mulde.data.layouts.find_videos import find_videos
+from mulde.data.layouts.find_videos import find_all
 from mulde.data.video import Video
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.features.devices import check_device
@@ -25,36 +24,15 @@ from mulde.pipeline.stages.train import STAGE as TRAIN_STAGE
 
 
 def videos_at(paths: Sequence[Path]) -> list[Video]:
-    """Return the videos that paths name: files, folders of frames, or folders of videos.
+    """Return the videos that paths name, each of the camera that its folder, or that one's name, says.
 
     Raises:
         InputError: a path holds no video, or two videos would have the same name.
     """
-    videos: list[Video] = []
-    for path in paths:
-        if path.is_dir():
-            videos += [_with_scene(video, path.resolve()) for video in find_videos(path)]
-        elif path.exists():
-            whole = path.resolve()
-            videos.append(Video(name_without_suffix(whole.name), path, whole.parent, whole.parent.name))
-        else:
-            raise InputError(f"{path} is not there: check the path")
-    by_name: dict[str, Video] = {}
-    for video in videos:
-        twin = by_name.setdefault(video.name, video)
-        if twin is not video:
-            raise InputError(
-                f"{twin.path} and {video.path} would both be called {video.name}: score one at a time"
-            )
-    return videos
-
-
-def _with_scene(video: Video, folder: Path) -> Video:
-    """Return a video with the camera that the folder's name says, where its own folder says none."""
-    if video.scene:
-        return video
-    camera = folder.parent if video.path.resolve() == folder else folder
-    return replace(video, scene=camera.name)
+    return [
+        video if video.scene else replace(video, scene=video.split_folder.resolve().name)
+        for video in find_all(paths)
+    ]
 
 
 def score_footage(

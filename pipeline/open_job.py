@@ -17,13 +17,16 @@ from mulde.pipeline.runs.job import Job
 _log = logging.getLogger(__name__)
 
 
-def open_job(config: Config, progress: Progress = silent) -> Job:
+def open_job(config: Config, progress: Progress = silent, *, needs_test: bool = True) -> Job:
     """Find the videos and decide where the run is; nothing is written.
+
+    Args:
+        needs_test: whether there must be test videos; not where something is only to be learnt.
 
     Raises:
         InputError: no data were named, or they cannot be used.
     """
-    dataset = _open_data(config)
+    dataset = _open_data(config, needs_test=needs_test)
     out = config.out or _default_out(dataset.name, config)
     return Job(config.model_copy(update={"out": out}), dataset, RunFolder(out), progress)
 
@@ -36,28 +39,31 @@ def tell_notes(job: Job) -> None:
         _log.info("%s: %s", job.dataset.name, job.dataset.protocol)
 
 
-def find_data(data: DataConfig) -> Dataset:
+def find_data(data: DataConfig, *, needs_test: bool = True) -> Dataset:
     """Open the data that a configuration names.
 
+    Args:
+        needs_test: whether there must be test videos.
+
     Raises:
-        InputError: neither a data set nor two folders are named, or both, or they cannot be used.
+        InputError: neither a data set nor videos are named, or both, or they cannot be used.
     """
     folders = (data.normal, data.test)
     if data.dataset is not None:
         if any(folders) or data.labels is not None:
             raise InputError("give --dataset ROOT, or --normal, --test and --labels, not both")
         return open_dataset(data.dataset, data.layout)
-    if data.normal is None or data.test is None:
+    if data.normal is None or (data.test is None and needs_test):
         raise InputError(
-            "which videos? Give --normal DIR and --test DIR, or --dataset ROOT, or features that were "
+            "which videos? Give --normal PATH and --test PATH, or --dataset ROOT, or features that were "
             "imported with --normal-features NAME and --test-features NAME"
         )
-    return open_folders(data.normal, data.test, data.labels)
+    return open_folders(data.normal, data.test or (), data.labels if data.test else None)
 
 
-def _open_data(config: Config) -> Dataset:
+def _open_data(config: Config, *, needs_test: bool) -> Dataset:
     if not config.extract.are_imported:
-        return find_data(config.data)
+        return find_data(config.data, needs_test=needs_test)
     return open_imported(config)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mulde.data.errors import InputError
@@ -47,6 +50,32 @@ def find_videos(folder: Path) -> tuple[Video, ...]:
     videos = [_make_video(path, folder) for path in paths]
     _check_names(videos)
     return tuple(sorted(videos, key=lambda video: natural_key(video.name)))
+
+
+def find_all(paths: Sequence[Path]) -> tuple[Video, ...]:
+    """Find the videos that paths name: files, folders of frames, or folders of videos.
+
+    Where two would have the same name, the folder in which each was found comes before it.
+
+    Raises:
+        InputError: a path is not there, holds no video, or two videos would have the same name.
+    """
+    videos = [video for path in paths for video in (_one_file(path) if path.is_file() else find_videos(path))]
+    counts = Counter(video.name for video in videos)
+    found = tuple(_with_folder(video) if counts[video.name] > 1 else video for video in videos)
+    _check_names(found)
+    return found
+
+
+def _with_folder(video: Video) -> Video:
+    return replace(video, name=f"{video.split_folder.resolve().name}/{video.name}")
+
+
+def _one_file(path: Path) -> tuple[Video, ...]:
+    if is_image_file(path):
+        raise InputError(f"{path} is an image: name the folder that holds all images of the video")
+    whole = path.resolve()
+    return (Video(name_without_suffix(whole.name), path, whole.parent),)
 
 
 def check_folder(folder: Path) -> None:
@@ -94,7 +123,7 @@ def _make_video(path: Path, folder: Path) -> Video:
     )
 
 
-def _check_names(videos: list[Video]) -> None:
+def _check_names(videos: Sequence[Video]) -> None:
     by_name: dict[str, Video] = {}
     for video in videos:
         twin = by_name.setdefault(video.name, video)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mulde.data.errors import InputError
-from mulde.data.files import is_hidden
+from mulde.data.files import is_hidden, name_without_suffix
 from mulde.data.labels.files import read_labels
 from mulde.data.layouts.common import name_some
 from mulde.data.layouts.dataset import Dataset, Layout
-from mulde.data.layouts.find_videos import find_videos
+from mulde.data.layouts.find_videos import find_all
 from mulde.data.video import Video
 
 NORMAL_NAMES = ("normal", "training", "train")
@@ -17,19 +18,21 @@ TEST_NAMES = ("test", "testing")
 LABEL_NAMES = ("labels.csv", "labels")
 
 
-def open_folders(normal: Path, test: Path, labels: Path | None = None) -> Dataset:
-    """Make a data set of two folders of videos.
+def open_folders(
+    normal: Path | Sequence[Path], test: Path | Sequence[Path] = (), labels: Path | None = None
+) -> Dataset:
+    """Make a data set of files and folders of videos.
 
     Args:
-        normal: Videos of what is usual, to learn from.
-        test: Videos to score.
+        normal: Videos of what is usual, to learn from: a file, a folder, or several of them.
+        test: Videos to score; none where something is only to be learnt.
         labels: Of the test videos, see `read_labels`; None where there are none.
 
     Raises:
-        InputError: A folder cannot be used, or the labels cannot be read or are for other videos.
+        InputError: A path cannot be used, or the labels cannot be read or are for other videos.
     """
-    normal, test = Path(normal), Path(test)
-    normal_videos, test_videos = find_videos(normal), find_videos(test)
+    normal, test = _several(normal), _several(test)
+    normal_videos, test_videos = find_all(normal), find_all(test)
     found = None if labels is None else read_labels(labels)
     notes = _note_overlap(normal_videos, test_videos)
     if found is not None:
@@ -39,10 +42,16 @@ def open_folders(normal: Path, test: Path, labels: Path | None = None) -> Datase
     )
 
 
-def _name(normal: Path, test: Path) -> str:
-    parent = test.resolve().parent
-    # data/ped2/training, data/ped2/testing -> ped2; two folders that lie apart -> the name of the test folder
-    return parent.name if parent.name and parent == normal.resolve().parent else test.resolve().name
+def _several(paths: Path | Sequence[Path]) -> tuple[Path, ...]:
+    return (Path(paths),) if isinstance(paths, str | Path) else tuple(map(Path, paths))
+
+
+def _name(normal: Sequence[Path], test: Sequence[Path]) -> str:
+    parents = {path.resolve().parent for path in (*normal, *test)}
+    whole = (*test, *normal)[0].resolve()
+    # data/ped2/training, data/ped2/testing -> ped2; folders that lie apart -> the name of the first to score
+    common = next(iter(parents)).name if len(parents) == 1 and test else ""
+    return common or name_without_suffix(whole.name)
 
 
 def _note_overlap(normal: tuple[Video, ...], test: tuple[Video, ...]) -> list[str]:

@@ -139,8 +139,8 @@ def check_yolo(
         setting: where the options are in the configuration, for messages.
         size: name and value of the setting of the longer side in pixels.
     """
-    path = weights.require()
     import_ultralytics(weights.folder)
+    path = weights.require()
     if precision != "float32" and not _is_native(path):
         raise InputError(
             f"{setting}.precision={precision} does nothing for {path}: export it in that precision, and "

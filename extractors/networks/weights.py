@@ -45,6 +45,10 @@ def record_of(name: str) -> WeightsRecord | None:
     return record
 
 
+class WeightsMissingError(InputError):
+    """Weights are not there; the text has the command that gets them."""
+
+
 @dataclass(frozen=True)
 class Weights:
     """The weights that an operator runs on: a name of the catalogue, or a file of the user's."""
@@ -80,11 +84,11 @@ class Weights:
         """Return the file.
 
         Raises:
-            InputError: it is not there; the text has the command that gets it.
+            WeightsMissingError: it is not there; the text has the command that gets it.
         """
         if self.path is not None:
             return self.path
-        raise InputError(_missing([self.name], self.folder))
+        raise WeightsMissingError(_missing([self.name], self.folder))
 
 
 def find_weights(name: str, folder: Path) -> Weights:

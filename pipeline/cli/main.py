@@ -26,6 +26,7 @@ from mulde.pipeline.cli.options import (
     EXIT_UNEXPECTED,
     EXIT_USAGE,
     common_options,
+    common_options_after,
     conclude,
     configure,
 )
@@ -93,9 +94,13 @@ def train(**options: Any) -> int:
 
 @cli.command()
 @click.option("--model", type=_FOLDER, metavar="RUN", help="Score new footage with the model of this run.")
-@common_options
+@common_options_after("[VIDEO ...] [CONFIG.yaml | RUN] [key=value ...]")
 def score(model: Path | None, **options: Any) -> int:
-    """Score the test videos; or, with --model RUN VIDEO..., any other videos."""
+    """Score the test videos of a run; or, with --model RUN VIDEO ..., any other videos.
+
+    A VIDEO is a file, a folder of images, or a folder of videos. Its scores go to RUN/new/scores, or below
+    --out; those of the test videos to RUN/scores.
+    """
     if model is not None:
         return _score_footage(model, options)
     return _with_job(options, ["score"])
@@ -190,7 +195,7 @@ def _with_job(options: dict[str, Any], stages: Sequence[str]) -> int:
     from mulde.pipeline.stages.run import run_stages
 
     config = configure(options)
-    job = open_job(config, Bars())
+    job = open_job(config, Bars(), needs_test=not {*stages} <= {"extract", "train"})
     job.run.require_writable()
     with log_to_file(job.run.log):
         _log.debug("mulde %s", " ".join(sys.argv[1:]))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mulde.data.errors import InputError
+from mulde.data.files import VIDEO_SUFFIXES
 from mulde.pipeline.cli.console import set_up_logging, stderr
 from mulde.pipeline.config.load import PRESETS, load_config
 from mulde.pipeline.config.sections import Config
@@ -24,43 +25,57 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def common_options(command: F) -> F:
     """Add the options that all stages share."""
-    for option in reversed(
-        [
-            click.argument("arguments", nargs=-1, metavar="[CONFIG.yaml | RUN] [key=value ...]"),
-            click.option("--normal", type=_FOLDER, help="Folder of normal videos, to learn from."),
-            click.option("--test", type=_FOLDER, help="Folder of videos to score."),
-            click.option(
-                "--labels", type=_FOLDER, help="Labels of the test videos: CSV, .npy, .txt or a folder."
-            ),
-            click.option(
-                "--normal-features", metavar="NAME", help="Imported features to learn from; no videos then."
-            ),
-            click.option("--test-features", metavar="NAME", help="Imported features to score."),
-            click.option("--dataset", type=_FOLDER, help="Root of a data set, in place of the three."),
-            click.option(
-                "--layout", metavar="NAME", help="Layout of --dataset, see `mulde datasets`. [auto]"
-            ),
-            click.option("--preset", metavar="NAME", help=f"Set of defaults: {', '.join(PRESETS)}."),
-            click.option("--out", type=_FOLDER, help="Folder of the run. [runs/<dataset>-<preset>]"),
-            click.option("--cache", type=_FOLDER, help="Folder of the feature cache. [.cache/mulde]"),
-            click.option(
-                "--protocol", metavar="NAME", help="Of the evaluation, such as mulde, unsmoothed or ai-vad."
-            ),
-            click.option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N."),
-            click.option(
-                "--workers",
-                type=int,
-                metavar="N",
-                help="Videos extracted at a time. [one a core, 4 on a GPU]",
-            ),
-            click.option("--seed", type=int, metavar="N", help="Of all that is random."),
-            click.option("--offline", is_flag=True, default=None, help="Fetch no weights."),
-            click.option("--quiet", is_flag=True, help="Say only what went wrong, and the result."),
-            click.option("--verbose", is_flag=True, help="Say more."),
-        ]
-    ):
-        command = option(command)
-    return command
+    return common_options_after("[CONFIG.yaml | RUN] [key=value ...]")(command)
+
+
+def common_options_after(arguments: str) -> Callable[[F], F]:
+    """Return what adds the options that all stages share, after arguments that are described like this."""
+
+    def add(command: F) -> F:
+        for option in reversed(_common_options(arguments)):
+            command = option(command)
+        return command
+
+    return add
+
+
+def _common_options(arguments: str) -> list[Callable[[F], F]]:
+    return [
+        click.argument("arguments", nargs=-1, metavar=arguments),
+        click.option("--normal", type=_FOLDER, multiple=True, help="Normal videos, to learn from. *"),
+        click.option(
+            "--test",
+            type=_FOLDER,
+            multiple=True,
+            help="Videos to score. *  (* A folder or a file; may be given several times.)",
+        ),
+        click.option(
+            "--labels", type=_FOLDER, help="Labels of the test videos: CSV, .npy, .txt or a folder."
+        ),
+        click.option(
+            "--normal-features", metavar="NAME", help="Imported features to learn from; no videos then."
+        ),
+        click.option("--test-features", metavar="NAME", help="Imported features to score."),
+        click.option("--dataset", type=_FOLDER, help="Root of a data set, in place of the three."),
+        click.option("--layout", metavar="NAME", help="Layout of --dataset, see `mulde datasets`. [auto]"),
+        click.option("--preset", metavar="NAME", help=f"Set of defaults: {', '.join(PRESETS)}."),
+        click.option("--out", type=_FOLDER, help="Folder of the run. [runs/<dataset>-<preset>]"),
+        click.option("--cache", type=_FOLDER, help="Folder of the feature cache. [.cache/mulde]"),
+        click.option(
+            "--protocol", metavar="NAME", help="Of the evaluation, such as mulde, unsmoothed or ai-vad."
+        ),
+        click.option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N."),
+        click.option(
+            "--workers",
+            type=int,
+            metavar="N",
+            help="Videos extracted at a time. [one a core, 4 on a GPU]",
+        ),
+        click.option("--seed", type=int, metavar="N", help="Of all that is random."),
+        click.option("--offline", is_flag=True, default=None, help="Fetch no weights."),
+        click.option("--quiet", is_flag=True, help="Say only what went wrong, and the result."),
+        click.option("--verbose", is_flag=True, help="Say more."),
+    ]
 
 
 def configure(options: dict[str, Any], *, file: Path | None = None) -> Config:
@@ -81,13 +96,24 @@ def configure(options: dict[str, Any], *, file: Path | None = None) -> Config:
     given = {
         names.get(name, name): value
         for name, value in options.items()
-        if name in (*names, *plain) and value is not None
+        if name in (*names, *plain) and value is not None and value != ()
     }
     overrides = [text for text in arguments if text not in (*files, *runs)]
+    _refuse_videos(overrides)
     if runs:
         file = _config_of(Path(runs[0]))
         given.setdefault("out", Path(runs[0]))  # it may have been moved since
     return load_config(Path(files[0]) if files else file, options=given, overrides=overrides)
+
+
+def _refuse_videos(overrides: Sequence[str]) -> None:
+    for text in overrides:
+        if "=" not in text and (Path(text).is_file() or Path(text).suffix.lower() in VIDEO_SUFFIXES):
+            raise InputError(
+                f"{text} is neither a configuration (.yaml) nor a run nor key=value. To score a video with "
+                f"a trained run: mulde score --model RUN {text}. To learn from videos and score others: "
+                "--normal PATH --test PATH"
+            )
 
 
 def _config_of(run: Path) -> Path:

@@ -36,12 +36,12 @@ StreamName = Literal["velocity", "direction", "stillness", "hog", "pose", "appea
 
 
 class DataConfig(Section):
-    """Where the videos and labels are: two folders, or the root of a data set."""
+    """Where the videos and labels are: files and folders, or the root of a data set."""
 
-    normal: Path | None = None
-    """Folder of videos without anomalies, to learn from."""
-    test: Path | None = None
-    """Folder of videos to score."""
+    normal: Path | tuple[Path, ...] | None = None
+    """Videos without anomalies, to learn from: a file, a folder, or a list of them."""
+    test: Path | tuple[Path, ...] | None = None
+    """Videos to score, likewise; not needed where something is only to be learnt."""
     labels: Path | None = None
     """Abnormal intervals or frames of the test videos; without them nothing is evaluated."""
     dataset: Path | None = None
@@ -180,6 +180,10 @@ class ReportConfig(Section):
     """Videos of which the frame of the highest score is shown; the only thing that `report` decodes."""
 
 
+def _absolute(path: Path | tuple[Path, ...]) -> Path | tuple[Path, ...]:
+    return tuple(each.absolute() for each in path) if isinstance(path, tuple) else path.absolute()
+
+
 class Config(Section):
     """A run."""
 
@@ -226,7 +230,7 @@ class Config(Section):
 
         def absolute(section: Section, *names: str) -> dict[str, Any]:
             given = {name: getattr(section, name) for name in names}
-            return {name: path.absolute() for name, path in given.items() if path is not None}
+            return {name: _absolute(path) for name, path in given.items() if path is not None}
 
         data = absolute(self.data, "normal", "test", "labels", "dataset")
         extract = absolute(self.extract, "weights_folder")

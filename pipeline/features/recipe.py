@@ -12,8 +12,8 @@ import numpy as np
 
 from mulde.data.cache.entries import BOXES_STREAM
 from mulde.data.cache.store import StreamKey, digest_of
-from mulde.data.errors import InputError
-from mulde.extractors.base import BoxFinder, Extractor, FrameExtractor
+from mulde.data.errors import InputError, PackageMissingError
+from mulde.extractors.base import BoxFinder, Extractor, FrameExtractor, Operator
 from mulde.extractors.boxes.detected import DetectedBoxes, Detector, MotionOrWholeFrame
 from mulde.extractors.boxes.motion import MotionFinder, MotionGradient, MotionWindows
 from mulde.extractors.boxes.torchvision import TorchvisionDetector
@@ -21,7 +21,14 @@ from mulde.extractors.boxes.yolo import YoloDetector
 from mulde.extractors.networks.encoders import make_encoder
 from mulde.extractors.networks.libraries import CLIP_LIBRARIES, IMAGE_LIBRARIES
 from mulde.extractors.networks.machine import Machine
-from mulde.extractors.networks.weights import WEIGHTS_FOLDER, Weights, fetch, find_weights, record_of
+from mulde.extractors.networks.weights import (
+    WEIGHTS_FOLDER,
+    Weights,
+    WeightsMissingError,
+    fetch,
+    find_weights,
+    record_of,
+)
 from mulde.extractors.scene import SceneModel
 from mulde.extractors.settings import BoxSettings
 from mulde.extractors.streams.appearance import Appearance
@@ -102,8 +109,30 @@ class Recipe:
 
     def check(self) -> None:
         """Raise InputError if a package or a file that an operator needs is not there."""
-        for operator in (*([self.finder] if self.finder else []), *self.extractors):
+        for operator in self._operators():
             operator.check()
+
+    def check_packages(self) -> None:
+        """Raise InputError if packages are not installed; the text names all, and the command for them."""
+        missing = []
+        for operator in self._operators():
+            try:
+                operator.check()
+            except PackageMissingError as error:
+                missing.append(error)
+            except WeightsMissingError:
+                pass
+        if missing:
+            packages, extras = ({getattr(e, name): None for e in missing} for name in ("package", "extra"))
+            verb = "is" if len(packages) == 1 else "are"
+            raise InputError(
+                f"{' and '.join(packages)} {verb} not installed: pip install 'mulde[{','.join(extras)}]'"
+            )
+
+    def _operators(self) -> Iterator[Operator]:
+        if self.finder is not None:
+            yield self.finder
+        yield from self.extractors
 
 
 def build_recipe(
@@ -143,6 +172,8 @@ def require_all(config: ExtractConfig, *, offline: bool) -> list[Weights]:
     for weights in wanted:
         if not weights.is_published:
             weights.require()  # before anything is fetched: a mistyped path is noticed now
+    if any(weights.path is None for weights in wanted):
+        build_recipe(config, _ANY_SCENE).check_packages()
     fetch([w.name for w in wanted if record_of(w.name)], config.weights_folder, offline=offline)
     # which scene it is does not matter: only packages and files are looked at
     build_recipe(config, _ANY_SCENE).check()

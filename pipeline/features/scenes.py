@@ -79,7 +79,13 @@ def group_by_scene(
     for video in normal:
         groups.setdefault(video.scene, []).append(video)
     unknown = sorted({video.scene for video in test} - groups.keys())
-    if not unknown:
+    if not test and len(groups) > 1 and not merge:
+        _log.info(
+            "without test videos, the folders of the normal ones are taken for cameras: %s; "
+            "data.merge_cameras=true learns one background from all",
+            ", ".join(name or "no sub-folder" for name in groups),
+        )
+    if not unknown and not (merge and not test):
         return groups
     if not merge:
         _refuse_unknown_cameras(unknown, sorted(filter(None, groups)), {video.scene for video in test})

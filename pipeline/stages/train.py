@@ -157,6 +157,8 @@ def open_rows(
             )
         if isinstance(extractor, FrameExtractor):
             way_out = f"lower extract.{name}.every_frames"
+        if isinstance(extractor, ImportedStream):
+            way_out = "look at what was imported with `mulde cache list`"
         raise InputError(
             f"the {len(videos)} normal videos hold {rows.shape[0]} rows, too few to learn {name} from: "
             f"{way_out}, or add videos"

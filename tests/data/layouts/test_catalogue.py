@@ -9,6 +9,7 @@ from mulde.data.decode.readers import open_frames
 from mulde.data.errors import InputError
 from mulde.data.files import natural_key
 from mulde.data.layouts.catalogue import LAYOUTS, find_videos, open_dataset, open_folders, recognise_layout
+from mulde.data.layouts.find_videos import find_all
 from mulde.data.layouts.published import PUBLISHED
 from mulde.data.layouts.ucsd import read_ground_truth
 
@@ -154,6 +155,56 @@ class TestOpenFolders:
     def test_name_of_folders_that_lie_apart(self, tmp_path):
         make(tmp_path, "x/usual/a.mp4", "y/today/a.mp4")
         assert open_folders(tmp_path / "x/usual", tmp_path / "y/today").name == "today"
+
+    def test_files_and_folders_and_nothing_to_score(self, tmp_path):
+        make(tmp_path, "quiet/a.mp4", "b.mp4")
+        dataset = open_folders([tmp_path / "quiet", tmp_path / "b.mp4"])
+        assert [video.name for video in dataset.normal] == ["a", "b"]
+        assert (dataset.test, dataset.labels, dataset.name) == ((), None, "quiet")
+
+    def test_one_file_of_each(self, tmp_path):
+        make(tmp_path, "x/a.mp4", "y/b.mp4")
+        dataset = open_folders(tmp_path / "x/a.mp4", tmp_path / "y/b.mp4")
+        assert (dataset.name, dataset.normal[0].path) == ("b", tmp_path / "x/a.mp4")
+
+
+class TestFindAll:
+    @pytest.mark.parametrize(
+        ("files", "paths", "names"),
+        [
+            ([], [], []),
+            (["a.mp4"], ["a.mp4"], ["a"]),
+            (["mon/a.mp4", "mon/b.mp4"], ["mon"], ["a", "b"]),
+            (["mon/a.mp4", "tue/b.mp4"], ["mon", "tue"], ["a", "b"]),
+            (["mon/a.mp4", "tue/a.mp4", "tue/b.mp4"], ["mon", "tue"], ["mon/a", "tue/a", "b"]),
+            (["mon/a.mp4", "tue/a.mp4"], ["mon/a.mp4", "tue"], ["mon/a", "tue/a"]),
+            (["mon/c1/a.mp4", "tue/c1/a.mp4"], ["mon", "tue"], ["mon/c1/a", "tue/c1/a"]),
+            (["a.strange"], ["a.strange"], ["a.strange"]),
+        ],
+    )
+    def test_names(self, tmp_path, files, paths, names):
+        make(tmp_path, *files)
+        videos = find_all([tmp_path / path for path in paths])
+        assert [video.name for video in videos] == names
+
+    @pytest.mark.parametrize(
+        ("files", "paths", "message"),
+        [
+            ([], ["nothere.mp4"], r"nothere\.mp4 is not there"),
+            (["a.jpg"], ["a.jpg"], "is an image: name the folder"),
+            (["a.mp4"], ["a.mp4", "a.mp4"], "would both be called"),
+            (
+                ["x/day/a.mp4", "y/day/a.mp4"],
+                ["x/day", "y/day"],
+                r"x/day/a\.mp4 and .*y/day/a\.mp4 would",
+            ),
+            (["empty/"], ["empty"], "holds no videos"),
+        ],
+    )
+    def test_mistakes(self, tmp_path, files, paths, message):
+        make(tmp_path, *files)
+        with pytest.raises(InputError, match=message):
+            find_all([tmp_path / path for path in paths])
 
 
 class TestOpenDataset:

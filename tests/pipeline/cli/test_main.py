@@ -184,6 +184,45 @@ def test_run_is_picked_up_from_any_folder(
     assert list(Path().iterdir()) == []
 
 
+def test_what_is_normal_is_learnt_without_test_videos(cli, scene: Path) -> None:
+    normal = sorted((scene / "normal").iterdir())
+    first, *others = [argument for path in normal for argument in ("--normal", path)], "--out", "run"
+    for stage in ("extract", "train"):
+        result = cli(stage, *first, *others, *FAST)
+        assert result.code == 0, result.err
+    test = sorted((scene / "test").iterdir())[0]
+    result = cli("score", "--model", "run", test)
+    assert result.code == 0, result.err
+    alone = read_csv(Path("run/new/scores") / f"{test.stem}.csv")
+    result = cli("run", "run", "--test", test)
+    assert result.code == 0, result.err
+    assert "train: up to date" in result.err
+    assert read_csv(Path("run/scores") / f"{test.stem}.csv") == alone
+    assert cli("score", "--normal", normal[0]).code == 2
+
+
+def test_folders_of_normal_videos_are_said_to_be_cameras_where_nothing_else_tells(cli, scene: Path) -> None:
+    for day in ("mon", "tue"):
+        shutil.move(sorted((scene / "normal").glob("*.*"))[0], make_folder(scene / "normal" / day))
+    for path in (scene / "normal").glob("*.*"):
+        path.unlink()
+    result = cli("extract", "--normal", scene / "normal", "--out", "run", *FAST)
+    assert result.code == 0, result.err
+    assert "taken for cameras: mon, tue; data.merge_cameras=true" in result.err
+
+
+def make_folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+@pytest.mark.parametrize("command", ["run", "score", "plan"])
+def test_a_video_in_place_of_a_configuration_is_told_where_it_goes(cli, command: str) -> None:
+    result = cli(command, "clip.MP4")
+    assert result.code == 2
+    assert "mulde score --model RUN clip.MP4" in result.err
+
+
 def test_folder_that_is_no_run_is_said(cli, scene: Path) -> None:
     result = cli("report", scene / "test")
     assert result.code == 2
@@ -436,7 +475,7 @@ def _labels(text: str) -> Callable[[Path], list[object]]:
 
 
 MISTAKES: dict[str, tuple[Callable[[Path], list[object]], str]] = {
-    "no data": (lambda scene: [], "--normal DIR and --test DIR"),
+    "no data": (lambda scene: [], "--normal PATH and --test PATH"),
     "missing folder": (lambda scene: ["--normal", scene / "no", "--test", scene / "test"], "no is not there"),
     "empty folder": (
         lambda scene: [(scene / "none").mkdir() or "--normal", scene / "none", "--test", scene / "test"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -253,3 +254,27 @@ def test_documented_plugin_runs(cli: RunCli, scene: Path) -> None:
     assert rows.n_features == 3
     assert len(rows) > 0
     assert (rows.features >= 0).all() and (rows.features <= 1).all()
+
+
+@pytest.mark.parametrize(
+    ("absent", "message"),
+    [
+        (["ultralytics"], r"ultralytics is not installed: pip install 'mulde\[yolo\]'"),
+        (
+            ["ultralytics", "open_clip"],
+            r"ultralytics and open_clip are not installed: pip install 'mulde\[yolo,encoders\]'",
+        ),
+        ([], "weights are missing"),
+    ],
+)
+def test_missing_packages_are_named_before_missing_weights(
+    absent: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ultralytics", "open_clip"):
+        if name not in absent:
+            pytest.importorskip(name)
+    for name in absent:
+        monkeypatch.setitem(sys.modules, name, None)
+    config = load_config(options={"preset": "object", "cache": tmp_path}).extract
+    with pytest.raises(InputError, match=message):
+        require_all(config, offline=True)
