@@ -19,7 +19,7 @@ from mulde.pipeline.models.model import read_manifest, read_scenes
 from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
 from mulde.pipeline.stages.extract import extract_missing, record_weights
-from mulde.pipeline.stages.score import score_videos
+from mulde.pipeline.stages.score import Score
 from mulde.pipeline.stages.train import STAGE as TRAIN_STAGE
 
 
@@ -83,7 +83,7 @@ def score_footage(
     complete = [cached for cached in look() if cached.is_complete]
     if not complete:
         raise InputError(f"no video can be scored: {failures[0].reason}")
-    score_videos(
+    Score().score(
         out,
         complete,
         config,

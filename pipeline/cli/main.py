@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mulde.pipeline.stages.run import RunResult
 
 _FOLDER = click.Path(path_type=Path)
+_ALL_STAGES = ("extract", "train", "score", "evaluate", "report")
 
 _log = logging.getLogger("mulde.cli")
 
@@ -75,7 +76,7 @@ def cli() -> None:
 @common_options
 def run(**options: Any) -> int:
     """Run all stages in order, each only where it is needed."""
-    return _with_job(options, ["extract", "train", "score", "evaluate", "report"])
+    return _with_job(options, _ALL_STAGES)
 
 
 @cli.command()
@@ -144,7 +145,8 @@ def plan(**options: Any) -> int:
     tell_notes(job)
     table = Table("stage", "to do", "cached", "stale", "", box=None, pad_edge=False)
     for row in make_plan(job):
-        table.add_row(row.stage, str(row.todo), str(row.cached), str(row.stale), escape(row.note))
+        counts = (len(row.todo), len(row.current), len(row.stale))
+        table.add_row(row.stage, *map(str, counts), escape(row.note))
     stdout.print(table)
     return EXIT_DONE
 
@@ -165,7 +167,7 @@ def demo(out: Path, workers: int, seed: int) -> int:
         "dataset": root, "out": out / "run", "cache": out / "cache", "workers": workers, "seed": seed,
         "arguments": (),
     }  # fmt: skip
-    return _with_job(options, ["extract", "train", "score", "evaluate", "report"])
+    return _with_job(options, _ALL_STAGES)
 
 
 cli.add_command(ablate)

@@ -28,18 +28,18 @@ from mulde.data.features import FeatureRows, is_without_measurement
 from mulde.data.labels.labels import Labels
 from mulde.detector import Calibration, smooth
 from mulde.pipeline.config.sections import DetectorConfig
-from mulde.pipeline.features.imported import imported_inventory
 from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable
 from mulde.pipeline.metrics.bootstrap import Interval, bootstrap
 from mulde.pipeline.metrics.frames import macro_auc, micro_auc
 from mulde.pipeline.metrics.protocols import find_protocol
 from mulde.pipeline.metrics.video_scores import VideoScores
+from mulde.pipeline.models.fit import StreamRows, build_detector, describe_streams, fit_stream, open_rows
+from mulde.pipeline.models.fuse import fuse_streams, is_of_objects
 from mulde.pipeline.progress import Tracked
 from mulde.pipeline.runs.job import Job
 from mulde.pipeline.stages.evaluate import apply_protocol, configured_smoothing, scenes_of
-from mulde.pipeline.stages.extract import extract
-from mulde.pipeline.stages.score import fuse_streams, is_of_objects
-from mulde.pipeline.stages.train import StreamRows, build_detector, describe_streams, fit_stream, open_rows
+from mulde.pipeline.stages.extract import Extract
+from mulde.pipeline.stages.stage import Situation
 
 if TYPE_CHECKING:
     from mulde.detector import Detector
@@ -145,7 +145,7 @@ def ablate(job: Job, grid: Grid) -> list[Result]:
     """
     if job.dataset.labels is None:
         raise InputError("an ablation compares with labels: give --labels PATH, or a data set that has some")
-    inventory = imported_inventory(job) if job.is_imported else extract(job)
+    inventory = Extract().run(Situation(job))
     tests = _read_tests(job, inventory)
     fitted = _fit_all(job, inventory, grid, tests)
     results = [

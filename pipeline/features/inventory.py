@@ -10,6 +10,7 @@ from mulde.data.errors import InputError
 from mulde.data.video import DecodeReport, Video
 from mulde.pipeline.features.recipe import BOXES, build_recipe
 from mulde.pipeline.features.scenes import Scenes, find_scenes, group_by_scene
+from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
 
 STAGE = "extract"
@@ -63,6 +64,16 @@ def take_inventory(job: Job) -> Inventory:
     groups = group_by_scene(job.dataset.normal, job.dataset.test, merge=job.config.data.merge_cameras)
     scenes = find_scenes(job.cache, groups, job.config.extract.scene)
     return look_up_all(job, scenes)
+
+
+def without_failed(run: RunFolder, videos: Sequence[CachedVideo]) -> list[CachedVideo]:
+    """Leave out what failed when it was last extracted, and what no stage can use until it is mended."""
+    failed = {failure.path for failure in run.failures() if failure.stage == STAGE}
+    return [
+        cached
+        for cached in videos
+        if cached.is_complete or cached.is_stale or str(cached.video.path.absolute()) not in failed
+    ]
 
 
 def usable(job: Job, videos: Sequence[CachedVideo], split: str) -> tuple[CachedVideo, ...]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -13,6 +11,7 @@ from PIL import Image, ImageDraw
 from mulde.data.decode.readers import open_frames
 from mulde.data.errors import VideoError
 from mulde.data.video import Video
+from mulde.pipeline.runs.scores import ScoredObjects
 
 WIDTH_PX = 416
 """Twice what the page gives a picture, for dense screens."""
@@ -24,12 +23,12 @@ _COLOURS = ("#ff5a47", "#ffb000", "#ffe08a")
 """Of the boxes, from the highest score down."""
 
 
-def draw_frame(video: Video, frame: int, objects: Path) -> bytes:
+def draw_frame(video: Video, frame: int, objects: ScoredObjects | None) -> bytes:
     """Return one frame as a JPEG file, with the boxes of its highest object scores.
 
     Args:
         frame: 0-based index among the frames that decode.
-        objects: HDF5 file with the boxes and scores of the video; without boxes the frame comes alone.
+        objects: of the video; None for the frame alone.
 
     Raises:
         VideoError: the video is not there, cannot be read, or the frame lies too far into it.
@@ -41,7 +40,7 @@ def draw_frame(video: Video, frame: int, objects: Path) -> bytes:
     scale = width / picture.width
     picture = picture.resize((width, max(1, round(picture.height * scale))), Image.Resampling.LANCZOS)
     pen = ImageDraw.Draw(picture)
-    boxes = _best_boxes(objects, frame)
+    boxes = [] if objects is None else _best_boxes(objects, frame)
     for box, colour in reversed(list(zip(boxes, _COLOURS, strict=False))):  # the best one on top
         x1, y1, x2, y2 = (box * scale).tolist()
         pen.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=colour, width=2)
@@ -60,11 +59,7 @@ def _read_frame(video: Video, index: int) -> NDArray[np.uint8]:
     raise VideoError(f"no picture: the video has no frame {index} any more")
 
 
-def _best_boxes(objects: Path, frame: int) -> NDArray[np.float32]:
-    """Return the boxes of the highest scores in a frame, (up to 3, 4), highest first."""
-    with h5py.File(objects, "r") as file:
-        if "box" not in file:
-            return np.empty((0, 4), dtype=np.float32)
-        inside = np.flatnonzero(file["frame"][()] == frame)
-        scores, boxes = file["object_score/total"][()][inside], file["box"][()][inside]
-    return np.asarray(boxes[np.argsort(-scores, kind="stable")[:_N_BOXES]])
+def _best_boxes(objects: ScoredObjects, frame: int) -> list[NDArray[np.float32]]:
+    """Return the boxes of the highest scores in a frame, at most three of (4,), highest first."""
+    inside = np.flatnonzero(objects.frame == frame)
+    return list(objects.box_xyxy[inside[np.argsort(-objects.total[inside], kind="stable")[:_N_BOXES]]])

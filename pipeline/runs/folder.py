@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from mulde.data.atomic import require_writable, write_text
+
+_STATE = TypeAdapter(dict[str, dict[str, str]])
 
 
 @dataclass(frozen=True)
@@ -75,13 +78,16 @@ class RunFolder:
         """Raise InputError, naming the folder, if nothing can be written to it."""
         require_writable(self.folder, "run folder", "choose another with --out DIR")
 
-    def fingerprint(self, stage: str, video: str = "") -> str | None:
-        """Return what the outputs of a stage were made from, as `remember` was told; None if never made."""
-        found = self._read_state().get(stage, {}).get(video)
-        return found if isinstance(found, str) else None
+    def fingerprints(self, stage: str) -> dict[str, str]:
+        """Return what the outputs of a stage were made from, by video, "" for the run; see `remember`."""
+        return self._read_state().get(stage, {})
 
-    def remember(self, stage: str, fingerprints: dict[str, str]) -> None:
-        """Keep what the outputs of a stage are made from, by video ("" for the stage as a whole)."""
+    def fingerprint(self, stage: str, video: str = "") -> str | None:
+        """Return what one output of a stage was made from; None if it was never made."""
+        return self.fingerprints(stage).get(video)
+
+    def remember(self, stage: str, fingerprints: Mapping[str, str]) -> None:
+        """Keep what the outputs of a stage are made from, by video ("" for the run as a whole)."""
         state = self._read_state()
         state.setdefault(stage, {}).update(fingerprints)
         write_text(self.folder / "state.json", json.dumps(state, indent=1, sort_keys=True))
@@ -103,9 +109,8 @@ class RunFolder:
         else:
             path.unlink(missing_ok=True)
 
-    def _read_state(self) -> dict[str, dict[str, Any]]:
+    def _read_state(self) -> dict[str, dict[str, str]]:
         try:
-            state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return _STATE.validate_json((self.folder / "state.json").read_bytes())
+        except (OSError, ValidationError):  # then nothing is known, and all is made again
             return {}
-        return state if isinstance(state, dict) else {}

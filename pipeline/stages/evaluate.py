@@ -12,83 +12,107 @@ from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError
 from mulde.data.labels.labels import Labels
 from mulde.pipeline.config.sections import ScoreConfig
-from mulde.pipeline.features.inventory import Inventory
 from mulde.pipeline.metrics.measure import CODE_VERSION, Metrics, VideoScores, evaluate_frames
 from mulde.pipeline.metrics.protocols import Smoothing, find_protocol
 from mulde.pipeline.metrics.settings import EvaluateConfig
+from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
+from mulde.pipeline.runs.scores import ScoredVideo, read_scores
+from mulde.pipeline.stages import score
 from mulde.pipeline.stages.region_labels import read_region_videos
-from mulde.pipeline.stages.score import STAGE as SCORE_STAGE
-from mulde.pipeline.stages.score import ScoredVideo, current_fingerprint, is_current, read_scores
-from mulde.pipeline.stages.train import fingerprint as train_fingerprint
+from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation, Work
 
-STAGE = "evaluate"
 _log = logging.getLogger(__name__)
 
 
-def evaluate(job: Job, inventory: Inventory) -> Metrics | None:
-    """Write metrics.json, unless it is up to date; return what it says, or None where there are no labels.
+class Evaluate(RunStage[Metrics | None]):
+    """Measure the scores against the labels."""
 
-    Raises:
-        InputError: scores are missing or damaged, or labels do not fit them.
-    """
-    labels = job.dataset.labels
-    if labels is None:
-        _log.info("evaluate: left out, no labels were given (--labels)")
-        job.run.metrics.unlink(missing_ok=True)
-        return None
-    names = scored_videos(job, inventory)
-    wanted = fingerprint(job, names)
-    if job.run.fingerprint(STAGE) == wanted and (known := read_metrics(job.run.metrics)):
-        _log.info("evaluate: up to date, %s", job.run.metrics)
-        return known
-    scored = [read_scores(job.run, name) for name in names if labels.has(name)]
-    if not scored:
-        raise InputError("none of the scored videos has labels: nothing can be evaluated")
-    metrics = _measure(job, scored, labels)
-    write_text(job.run.metrics, metrics.to_json())
-    job.run.remember(STAGE, {"": wanted})
-    _log.info("evaluate: %d videos, %s", len(scored), job.run.metrics)
-    return metrics
+    name = "evaluate"
+
+    def wanted(self, situation: Situation) -> dict[str, str | None]:
+        """Return what the metrics would be made from; nothing where there are no labels."""
+        job = situation.job
+        if job.dataset.labels is None:
+            return {}
+        is_scored = score.STAGE not in situation.pending
+        return {WHOLE: fingerprint(job, names_of_scored(situation)) if is_scored else None}
+
+    def is_there(self, run: RunFolder, unit: str) -> bool:
+        """Whether there are metrics that can be read."""
+        return read_metrics(run.metrics) is not None
+
+    def look(self, situation: Situation) -> Work:
+        """Compare what is wanted with what is there."""
+        note = "left out: no labels" if situation.job.dataset.labels is None else ""
+        return self.compare(situation.job.run, self.wanted(situation), note)
+
+    def run(self, situation: Situation) -> Metrics | None:
+        """Write metrics.json, unless it is up to date; return what it says, None where there are no labels.
+
+        Raises:
+            InputError: scores are missing or damaged, or labels do not fit them.
+        """
+        job = situation.job
+        labels = job.dataset.labels
+        if labels is None:
+            _log.info("evaluate: left out, no labels were given (--labels)")
+            job.run.metrics.unlink(missing_ok=True)
+            return None
+        names = require_scores(situation)
+        if not self.look(situation).todo:
+            _log.info("evaluate: up to date, %s", job.run.metrics)
+            return read_metrics(job.run.metrics)
+        scored = [read_scores(job.run, name) for name in names if labels.has(name)]
+        if not scored:
+            raise InputError("none of the scored videos has labels: nothing can be evaluated")
+        metrics = _measure(job, scored, labels)
+        write_text(job.run.metrics, metrics.to_json())
+        job.run.remember(self.name, {WHOLE: fingerprint(job, names)})
+        _log.info("evaluate: %d videos, %s", len(scored), job.run.metrics)
+        return metrics
 
 
-def scored_videos(job: Job, inventory: Inventory) -> list[str]:
+def names_of_scored(situation: Situation) -> list[str]:
+    """Return the test videos that have scores, without those that can no longer be read."""
+    run = situation.job.run
+    failed = {failure.path for failure in run.failures()}
+    return [
+        video.name
+        for video in situation.job.dataset.test
+        if str(video.path.absolute()) not in failed and run.csv(video.name).exists()
+    ]
+
+
+def require_scores(situation: Situation) -> list[str]:
     """Return the names of the test videos that have scores, without those that can no longer be read.
 
     Raises:
         InputError: there are none, or some were made from other features or settings than these.
     """
-    failed = {failure.path for failure in job.run.failures()}
-    videos = [cached for cached in inventory.test if str(cached.video.path.absolute()) not in failed]
-    names = [cached.video.name for cached in videos if job.run.csv(cached.video.name).exists()]
+    job, inventory = situation.job, situation.inventory
+    names = names_of_scored(situation)
     if not names:
         raise InputError(f"there are no scores in {job.run.scores}: run `mulde score` first")
     # Where the cache is gone, the scores are all there is: they are taken as they are.
-    known = videos if inventory.scenes and any(cached.is_complete for cached in videos) else []
-    model = train_fingerprint(job, inventory) if known else ""
-    stale = [
-        c.video.name
-        for c in known
-        if not c.is_complete or not is_current(job.run, c.video.name, current_fingerprint(job, c, model))
-    ]
-    if stale:
-        raise InputError(
-            f"the scores of {len(stale)} of {len(videos)} test videos are missing or not up to date, the "
-            f"first is {stale[0]}: run `mulde score` with the same options first, after `mulde extract` "
-            "if a video is new"
-        )
+    if inventory.scenes and any(cached.is_complete for cached in inventory.test):
+        stale = score.Score().look(situation).todo
+        if stale:
+            raise InputError(
+                f"the scores of {len(stale)} of {len(inventory.test)} test videos are missing or not up to "
+                f"date, the first is {stale[0]}: run `mulde score` with the same options first, after "
+                "`mulde extract` if a video is new"
+            )
     return names
 
 
-def fingerprint(job: Job, names: list[str]) -> str:
+def fingerprint(job: Job, names: Sequence[str]) -> str:
     """Return a hash of all that the metrics are made from."""
-    labels, scenes = job.dataset.labels, scenes_of(job)
+    labels, scenes, made_from = job.dataset.labels, scenes_of(job), job.run.fingerprints(score.STAGE)
     return digest_of(
         {
             "code_version": CODE_VERSION,
-            "scores": [
-                [name, job.run.fingerprint(SCORE_STAGE, name), scenes.get(name, "")] for name in names
-            ],
+            "scores": [[name, made_from.get(name), scenes.get(name, "")] for name in names],
             "labels": labels.digest if labels else None,
             "settings": job.config.evaluate.model_dump(mode="json"),
             "seed": job.config.seed,

@@ -30,12 +30,19 @@ from mulde.extractors.scene import SceneModel, learn_scene
 from mulde.pipeline.config.sections import Config, ExtractConfig
 from mulde.pipeline.executors.local import Outcome, Tick, VideoPool, WorkerDiedError, WorkerStalledError
 from mulde.pipeline.features.devices import extraction_device, extraction_workers
-from mulde.pipeline.features.inventory import STAGE, CachedVideo, Inventory, look_up, look_up_all
+from mulde.pipeline.features.inventory import (
+    STAGE,
+    CachedVideo,
+    Inventory,
+    look_up,
+    look_up_all,
+    without_failed,
+)
 from mulde.pipeline.features.recipe import BOXES, Recipe, build_recipe, require_all
 from mulde.pipeline.features.scenes import SampleTask, Scenes, group_by_scene, learn_scenes, sample_greys
 from mulde.pipeline.progress import Progress, Tracked, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
-from mulde.pipeline.runs.job import Job
+from mulde.pipeline.stages.stage import Situation, Stage, Work
 
 _log = logging.getLogger(__name__)
 
@@ -73,35 +80,61 @@ class ExtractResult:
     """(width, height) in pixels of a "resized" video."""
 
 
-def extract(job: Job) -> Inventory:
-    """Extract what is missing, and return what is there.
+class Extract(Stage[Inventory]):
+    """Extract what is missing; its outputs are in the cache, which says itself what they were made from."""
 
-    Videos that fail are recorded in the run; the others go on.
+    name = STAGE
 
-    Raises:
-        InputError: the cache cannot be written, or no normal video can be read.
-    """
-    job.cache.require_writable()
-    weights = require_all(job.config.extract, offline=job.config.offline)
-    groups = group_by_scene(job.dataset.normal, job.dataset.test, merge=job.config.data.merge_cameras)
-    scenes = learn_scenes(
-        job.cache,
-        groups,
-        job.config.extract.scene,
-        job.frames_per_second,
-        workers=extraction_workers(job.config, "cpu"),
-        stall_seconds=job.config.extract.stall_seconds,
-        progress=job.progress,
-    )
-    inventory = look_up_all(job, scenes)
-    record_weights(job.run, weights)
-    if not inventory.missing:
-        n_videos = len(inventory.normal) + len(inventory.test)
-        _log.info("extract: up to date, all %d videos are in the cache", n_videos)
-        job.run.record_failures(STAGE, [])
-        return inventory
-    extract_missing(inventory.missing, scenes, job.config, job.frames_per_second, job.run, job.progress)
-    return look_up_all(job, scenes)
+    def look(self, situation: Situation) -> Work:
+        """Ask the cache; videos that failed before are tried again, and may fail again: they are noted."""
+        job, inventory = situation.job, situation.inventory
+        todo = without_failed(job.run, inventory.missing)
+        n_failed = len(inventory.missing) - len(todo)
+        notes = ["the scene's background is learnt first"] if inventory.scenes is None else []
+        notes += [f"{n_failed} failed before: tried again"] if n_failed else []
+        notes = ["nothing to do: the features were imported"] if job.is_imported else notes
+        complete = [cached for cached in (*inventory.normal, *inventory.test) if cached.is_complete]
+        stale = [cached for cached in todo if cached.is_stale]
+        return Work(self.name, _paths(todo), _paths(complete), _paths(stale), "; ".join(notes))
+
+    def run(self, situation: Situation) -> Inventory:
+        """Extract what is missing, and return what is there, which the situation then has too.
+
+        Videos that fail are recorded in the run; the others go on.
+
+        Raises:
+            InputError: the cache cannot be written, or no normal video can be read.
+        """
+        job = situation.job
+        if job.is_imported:
+            _log.info("extract: nothing to do, the features were imported")
+            return situation.inventory
+        job.cache.require_writable()
+        weights = require_all(job.config.extract, offline=job.config.offline)
+        groups = group_by_scene(job.dataset.normal, job.dataset.test, merge=job.config.data.merge_cameras)
+        scenes = learn_scenes(
+            job.cache,
+            groups,
+            job.config.extract.scene,
+            job.frames_per_second,
+            workers=extraction_workers(job.config, "cpu"),
+            stall_seconds=job.config.extract.stall_seconds,
+            progress=job.progress,
+        )
+        situation.inventory = inventory = look_up_all(job, scenes)
+        record_weights(job.run, weights)
+        if not inventory.missing:
+            n_videos = len(inventory.normal) + len(inventory.test)
+            _log.info("extract: up to date, all %d videos are in the cache", n_videos)
+            job.run.record_failures(STAGE, [])
+            return inventory
+        extract_missing(inventory.missing, scenes, job.config, job.frames_per_second, job.run, job.progress)
+        situation.inventory = look_up_all(job, scenes)
+        return situation.inventory
+
+
+def _paths(videos: Sequence[CachedVideo]) -> tuple[str, ...]:
+    return tuple(str(cached.video.path) for cached in videos)
 
 
 def extract_missing(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-import h5py
 import numpy as np
 
 from mulde.data.errors import InputError
@@ -14,6 +13,7 @@ from mulde.data.labels.regions import Regions
 from mulde.pipeline.metrics.regions import RegionVideo
 from mulde.pipeline.metrics.video_scores import VideoScores
 from mulde.pipeline.runs.folder import RunFolder
+from mulde.pipeline.runs.scores import read_objects
 
 _log = logging.getLogger(__name__)
 
@@ -51,16 +51,18 @@ def read_region_videos(
 
 
 def _read(run: RunFolder, video: VideoScores, regions: Regions) -> RegionVideo | None:
-    path = run.objects(video.name)
+    objects = read_objects(run, video.name)
+    if objects is None:
+        return None
     try:
-        with h5py.File(path, "r") as file:
-            if "box" not in file:
-                return None
-            frame, box, scores = file["frame"][()], file["box"][()], file["object_score/total"][()]
-        fitted = _fit(regions, video.n_frames)
-        return RegionVideo(video.name, video.n_frames, frame, box, scores.astype(np.float64), fitted)
-    except (OSError, KeyError) as error:
-        raise InputError(f"scores {path} are missing or damaged ({error}): run `mulde score` again") from None
+        return RegionVideo(
+            video.name,
+            video.n_frames,
+            objects.frame,
+            objects.box_xyxy,
+            objects.total.astype(np.float64),
+            _fit(regions, video.n_frames),
+        )
     except ValueError as error:
         raise InputError(str(error)) from None
 

@@ -13,36 +13,78 @@ from pathlib import Path
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import VideoError
 from mulde.data.version import mulde_version
-from mulde.pipeline.features.inventory import Inventory
 from mulde.pipeline.metrics.protocols import find_protocol
 from mulde.pipeline.report.page import ReportFailure, ReportRun, ReportVideo, write_report
 from mulde.pipeline.report.thumbnails import draw_frame
+from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
-from mulde.pipeline.stages.evaluate import STAGE as EVALUATE_STAGE
+from mulde.pipeline.runs.scores import read_objects, read_scores
+from mulde.pipeline.stages.evaluate import Evaluate, names_of_scored, read_metrics, require_scores
 from mulde.pipeline.stages.evaluate import fingerprint as metrics_fingerprint
-from mulde.pipeline.stages.evaluate import read_metrics, scored_videos
-from mulde.pipeline.stages.score import read_scores
+from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
 
-STAGE = "report"
 CODE_VERSION = 2
 """Raise it when the same run gives another page than before."""
 _log = logging.getLogger(__name__)
 
 
-def report(job: Job, inventory: Inventory) -> Path:
-    """Write report/index.html, unless it is up to date; return its path.
+class Report(RunStage[Path]):
+    """Write report/index.html."""
 
-    Raises:
-        InputError: scores are missing or damaged.
-    """
-    names = scored_videos(job, inventory)
-    page = job.run.report / "index.html"
-    failures = job.run.failures()
-    is_evaluated = _is_evaluated(job, names)
-    wanted = fingerprint(job, names)
-    if is_current(job, names):
-        _log.info("report: up to date, %s", page)
+    name = "report"
+
+    def wanted(self, situation: Situation) -> dict[str, str | None]:
+        """Return what the page would be made from: what the run, its labels and its settings are now."""
+        is_known = not {"score", "evaluate"} & situation.pending
+        return {WHOLE: fingerprint(situation) if is_known else None}
+
+    def is_there(self, run: RunFolder, unit: str) -> bool:
+        """Whether there is a page."""
+        return _page(run).exists()
+
+    def run(self, situation: Situation) -> Path:
+        """Write the page, unless it is up to date; return its path.
+
+        Raises:
+            InputError: scores are missing or damaged.
+        """
+        job = situation.job
+        names, page = require_scores(situation), _page(job.run)
+        if not self.look(situation).todo:
+            _log.info("report: up to date, %s", page)
+            return page
+        wanted = fingerprint(situation)
+        write_report(_content(situation, names), job.run.report)
+        job.run.remember(self.name, {WHOLE: wanted})
+        _log.info("report: %s", page)
         return page
+
+
+def fingerprint(situation: Situation) -> str:
+    """Return a hash of all that the page is made from."""
+    job = situation.job
+    return digest_of(
+        [
+            CODE_VERSION,
+            metrics_fingerprint(job, names_of_scored(situation)),
+            _is_evaluated(situation),
+            [failure.reason for failure in job.run.failures()],
+            job.config.report.model_dump(mode="json"),
+        ]
+    )
+
+
+def _page(run: RunFolder) -> Path:
+    return run.report / "index.html"
+
+
+def _is_evaluated(situation: Situation) -> bool:
+    work = Evaluate().look(situation)
+    return bool(work.current)
+
+
+def _content(situation: Situation, names: Sequence[str]) -> ReportRun:
+    job = situation.job
     content = ReportRun(
         name=job.run.folder.name,
         preset=job.config.preset,
@@ -51,40 +93,15 @@ def report(job: Job, inventory: Inventory) -> Path:
         versions={name: metadata.version(name) for name in ("torch", "numpy", "opencv-python")}
         | {"mulde": mulde_version(), "Python": platform.python_version()},
         videos=_with_pictures(job, [_video(job, name) for name in names]),
-        metrics=read_metrics(job.run.metrics) if is_evaluated else None,
-        failures=[ReportFailure(failure.video, failure.stage, failure.reason) for failure in failures],
+        metrics=read_metrics(job.run.metrics) if _is_evaluated(situation) else None,
+        failures=[
+            ReportFailure(failure.video, failure.stage, failure.reason) for failure in job.run.failures()
+        ],
     )
     if job.dataset.labels is not None and content.metrics is None:
         reason = "These scores were not evaluated with these settings; run `mulde evaluate` with them"
-        content = replace(content, no_metrics_reason=reason)
-    write_report(content, job.run.report)
-    job.run.remember(STAGE, {"": wanted})
-    _log.info("report: %s", page)
-    return page
-
-
-def fingerprint(job: Job, names: list[str]) -> str:
-    """Return a hash of all that the page is made from, of the videos that have scores."""
-    return digest_of(
-        [
-            CODE_VERSION,
-            metrics_fingerprint(job, names),
-            _is_evaluated(job, names),
-            [failure.reason for failure in job.run.failures()],
-            job.config.report.model_dump(mode="json"),
-        ]
-    )
-
-
-def is_current(job: Job, names: list[str]) -> bool:
-    """Whether the page was made from what the run, its labels and its settings are now."""
-    page = job.run.report / "index.html"
-    return job.run.fingerprint(STAGE) == fingerprint(job, names) and page.exists()
-
-
-def _is_evaluated(job: Job, names: list[str]) -> bool:
-    has_labels = job.dataset.labels is not None
-    return has_labels and job.run.fingerprint(EVALUATE_STAGE) == metrics_fingerprint(job, names)
+        return replace(content, no_metrics_reason=reason)
+    return content
 
 
 def _video(job: Job, name: str) -> ReportVideo:
@@ -114,7 +131,7 @@ def _with_picture(job: Job, video: ReportVideo) -> ReportVideo:
     source = next(source for source in job.dataset.test if source.name == video.name)
     assert video.peak_frame is not None
     try:
-        jpeg = draw_frame(source, video.peak_frame, job.run.objects(video.name))
+        jpeg = draw_frame(source, video.peak_frame, read_objects(job.run, video.name))
     except VideoError as error:
         return replace(video, picture_note=str(error))
     return replace(video, thumbnail_jpeg=jpeg)

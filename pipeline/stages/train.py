@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mulde.data.atomic import write_text
-from mulde.data.cache.rows import CachedRows
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError, require_package
-from mulde.detector import Calibration
-from mulde.extractors.base import FeatureOperator, FrameExtractor
-from mulde.pipeline.features.imported import ImportedStream, imported_streams
-from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable
-from mulde.pipeline.features.recipe import build_recipe, stream_digest
-from mulde.pipeline.features.scenes import Scenes
+from mulde.extractors.base import FeatureOperator
+from mulde.pipeline.features.imported import ImportedStream
+from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable, without_failed
+from mulde.pipeline.features.recipe import stream_digest
+from mulde.pipeline.models.fit import StreamRows, build_detector, describe_streams, fit_stream, open_rows
 from mulde.pipeline.models.model import (
     EVERY_SCENE,
     MANIFEST,
@@ -35,7 +30,9 @@ from mulde.pipeline.models.model import (
     stream_folder,
 )
 from mulde.pipeline.progress import Tracked
+from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
+from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
 
 if TYPE_CHECKING:
     from mulde.detector import Detector, Look
@@ -43,64 +40,64 @@ if TYPE_CHECKING:
 STAGE = "train"
 CODE_VERSION = 3
 """Raise it when the same features and settings give another model than before."""
-_MIN_ROWS = 2
-_MEMORY_SHARE, _UNKNOWN_MEMORY_GB = 0.25, 16.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class StreamRows:
-    """The feature rows of one stream of some videos, and what a detector has to know of them."""
+class Train(RunStage[None]):
+    """Train one detector a stream, and keep them with the scenes as the run's model."""
 
-    name: str
-    source: NDArray[np.float32] | CachedRows
-    """(N, D), in memory or not."""
-    groups: NDArray[np.int64]
-    """(N,), the number of the video that each row is from."""
-    has_one_unit: bool
-    noise_floor: float | Sequence[float]
-    n_whitened: int | None
+    name = STAGE
 
+    def wanted(self, situation: Situation) -> dict[str, str | None]:
+        """Return what the model would be made from: the normal videos that can be read."""
+        job, inventory = situation.job, situation.inventory
+        complete = all(cached.is_complete for cached in without_failed(job.run, inventory.normal))
+        is_known = inventory.scenes is not None and complete
+        return {WHOLE: fingerprint(job, inventory) if is_known else None}
 
-def train(job: Job, inventory: Inventory) -> None:
-    """Train and save the model of a run, unless the one that is there was made from the same.
+    def is_there(self, run: RunFolder, unit: str) -> bool:
+        """Whether there is a model that was finished."""
+        return (run.model / MANIFEST).exists()
 
-    What a training that was cut off has finished with is not done again, and the detector that it was at
-    goes on from its last checkpoint.
+    def run(self, situation: Situation) -> None:
+        """Train and save the model of a run, unless the one that is there was made from the same.
 
-    Raises:
-        InputError: features are missing, or too few to learn from.
-    """
-    videos = usable(job, inventory.normal, "normal")
-    assert inventory.scenes is not None
-    wanted = fingerprint(job, inventory)
-    if is_current(job, wanted):
-        _log.info("train: up to date, %s", job.run.model)
-        return
-    if job.config.detector.tensorboard:
-        require_package("tensorboard", "tensorboard")
-    started = time.monotonic()
-    by_part = _split_by_scene(job, videos)
-    extractors = describe_streams(job, inventory.scenes)
-    job.run.model.mkdir(parents=True, exist_ok=True)
-    (job.run.model / MANIFEST).unlink(missing_ok=True)
-    job.run.metrics.unlink(missing_ok=True)  # they are of another model
-    n_detectors = len(by_part) * len(extractors)
-    parts = {
-        part: {
-            extractor.name: _train_or_reuse(job, part, extractor, some, n_detectors)
-            for extractor in extractors
+        What a training that was cut off has finished with is not done again, and the detector that it was at
+        goes on from its last checkpoint.
+
+        Raises:
+            InputError: features are missing, or too few to learn from.
+        """
+        job, inventory = situation.job, situation.inventory
+        videos = usable(job, inventory.normal, "normal")
+        assert inventory.scenes is not None
+        if not self.look(situation).todo:
+            _log.info("train: up to date, %s", job.run.model)
+            return
+        if job.config.detector.tensorboard:
+            require_package("tensorboard", "tensorboard")
+        started = time.monotonic()
+        by_part = _split_by_scene(job, videos)
+        extractors = describe_streams(job, inventory.scenes)
+        job.run.model.mkdir(parents=True, exist_ok=True)
+        (job.run.model / MANIFEST).unlink(missing_ok=True)
+        job.run.metrics.unlink(missing_ok=True)  # they are of another model
+        n_detectors = len(by_part) * len(extractors)
+        parts = {
+            part: {
+                extractor.name: _train_or_reuse(job, part, extractor, some, n_detectors)
+                for extractor in extractors
+            }
+            for part, some in by_part.items()
         }
-        for part, some in by_part.items()
-    }
-    provenance = {"dataset": job.dataset.name, "n_videos": len(videos), "seed": job.config.seed}
-    provenance["frames_per_second"] = job.frames_per_second
-    RunModel(parts, inventory.scenes).save(job.run.model, provenance)
-    write_text(job.run.model_config, job.config.anchored().to_yaml())
-    job.run.remember(STAGE, {"": wanted})
-    names = ", ".join(extractor.name for extractor in extractors)
-    scenes = f" for each of {len(by_part)} scenes" if EVERY_SCENE not in by_part else ""
-    _log.info("train: %s%s in %.1f s", names, scenes, time.monotonic() - started)
+        provenance = {"dataset": job.dataset.name, "n_videos": len(videos), "seed": job.config.seed}
+        provenance["frames_per_second"] = job.frames_per_second
+        RunModel(parts, inventory.scenes).save(job.run.model, provenance)
+        write_text(job.run.model_config, job.config.anchored().to_yaml())
+        job.run.remember(STAGE, {WHOLE: fingerprint(job, inventory)})
+        names = ", ".join(extractor.name for extractor in extractors)
+        scenes = f" for each of {len(by_part)} scenes" if EVERY_SCENE not in by_part else ""
+        _log.info("train: %s%s in %.1f s", names, scenes, time.monotonic() - started)
 
 
 def fingerprint(job: Job, inventory: Inventory) -> str:
@@ -119,101 +116,10 @@ def fingerprint(job: Job, inventory: Inventory) -> str:
     )
 
 
-def is_current(job: Job, wanted: str) -> bool:
-    """Whether the run's model was made from what the fingerprint stands for."""
-    return job.run.fingerprint(STAGE) == wanted and (job.run.model / MANIFEST).exists()
-
-
 def source_of(cached: CachedVideo) -> list[str]:
     """Return what the rows of a video are made from: its name, the keys of its streams, its content."""
     keys = [f"{name}:{key.key}" for name, key in sorted(cached.keys.items())]
     return [cached.video.name, *keys, next(iter(cached.entries.values())).identity.digest]
-
-
-def describe_streams(job: Job, scenes: Scenes) -> Sequence[FeatureOperator | ImportedStream]:
-    """Return what made the features of each stream, or what stands for it where they were imported."""
-    if job.is_imported:
-        return imported_streams(job)
-    scene = next(iter(scenes.models.values()))  # streams do not depend on which
-    return build_recipe(job.config.extract, scene).extractors
-
-
-def open_rows(
-    extractor: FeatureOperator | ImportedStream, videos: Sequence[CachedVideo], memory_gb: float | None
-) -> StreamRows:
-    """Return the rows of a stream: in memory, or to be read while training where they take more than allowed.
-
-    Raises:
-        InputError: there are too few to learn from, or a file is damaged.
-    """
-    name = extractor.name
-    rows = CachedRows([cached.entries[name].path for cached in videos])
-    if rows.shape[0] < _MIN_ROWS:
-        n_objects = sum(cached.entries[name].n_rows for cached in videos)
-        way_out = "is there motion in them? Lower extract.boxes.windows.min_coverage or threshold"
-        if n_objects >= _MIN_ROWS:
-            way_out = (
-                f"none of {n_objects} objects could be measured, are they of other classes? Leave it out"
-            )
-        if isinstance(extractor, FrameExtractor):
-            way_out = f"lower extract.{name}.every_frames"
-        if isinstance(extractor, ImportedStream):
-            way_out = "look at what was imported with `mulde cache list`"
-        raise InputError(
-            f"the {len(videos)} normal videos hold {rows.shape[0]} rows, too few to learn {name} from: "
-            f"{way_out}, or add videos"
-        )
-    source: NDArray[np.float32] | CachedRows = rows
-    limit_gb = memory_gb or _memory_gb() * _MEMORY_SHARE
-    if rows.size_bytes > limit_gb * 1e9:
-        _log.info(
-            "train %s: %.1f GB of features are read while training, train.memory_gb is %.1f",
-            name, rows.size_bytes / 1e9, limit_gb,
-        )  # fmt: skip
-    else:
-        source = rows.read(0, rows.shape[0])
-        rows.close()
-    return StreamRows(
-        name, source, rows.groups(), extractor.has_one_unit, extractor.noise_floor, extractor.n_whitened
-    )
-
-
-def build_detector(
-    kind: str, settings: dict[str, Any], rows: StreamRows, *, device: str, seed: int, **more: Any
-) -> Detector:
-    """Return an unfitted detector for the rows of a stream.
-
-    Args:
-        settings: arguments of the kind's constructor.
-        more: arguments that only detectors with a network have.
-    """
-    from mulde.detector import DETECTORS, MULDE  # only here, for it imports torch
-
-    detector = DETECTORS[kind]
-    return detector(
-        **settings,
-        scaling="common" if rows.has_one_unit else "feature",
-        scale_floor=rows.noise_floor,
-        n_whitened=rows.n_whitened,
-        random_state=seed,
-        **({"device": device, **more} if issubclass(detector, MULDE) else {}),
-    )
-
-
-def fit_stream(detector: Detector, rows: StreamRows) -> StreamModel:
-    """Fit a detector to the rows of a stream, and learn the scale of its scores on them.
-
-    Raises:
-        InputError: the rows cannot be learnt from.
-    """
-    try:
-        detector.fit(rows.source, groups=rows.groups)
-        scores = detector.training_scores(rows.source, groups=rows.groups)
-        return StreamModel(detector, Calibration.fit(scores, least_range=detector.least_range))
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"{rows.name} cannot be learnt: {error}") from None
 
 
 def _split_by_scene(job: Job, videos: Sequence[CachedVideo]) -> dict[str, list[CachedVideo]]:
@@ -363,11 +269,3 @@ def _summary(detector: Detector, kind: str, seconds: float) -> str:
     if len(held_out):
         judged = f", held-out loss {held_out[:, 1].min():.4f} at step {detector.best_step_}"
     return f"{kind}, {size}, {len(losses)} steps, loss {losses[-50:].mean():.4f}{judged}, {seconds:.1f} s"
-
-
-def _memory_gb() -> float:
-    """Return how much memory the machine has; a guess where it does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    except (AttributeError, ValueError, OSError):
-        return _UNKNOWN_MEMORY_GB

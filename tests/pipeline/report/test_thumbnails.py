@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,6 +13,7 @@ from mulde.data.errors import VideoError
 from mulde.data.video import Video
 from mulde.pipeline.report import thumbnails
 from mulde.pipeline.report.thumbnails import WIDTH_PX, draw_frame
+from mulde.pipeline.runs.scores import ScoredObjects
 
 
 @pytest.fixture
@@ -24,23 +24,18 @@ def video(tmp_path: Path, write_video) -> Video:
 
 
 @pytest.fixture
-def objects(tmp_path: Path) -> Path:
-    path = tmp_path / "v.h5"
-    with h5py.File(path, "w") as file:
-        file["frame"] = np.array([2, 3, 3, 3, 3])
-        file["box"] = np.array(
-            [[0, 0, 40, 40], [420, 210, 630, 315], [0, 0, 9, 9], [4, 4, 99, 99], [600, 300, 840, 420]],
-            dtype=np.float32,
-        )
-        file["object_score/total"] = np.array([9.0, 5, 1, 3, 4])
-    return path
+def objects() -> ScoredObjects:
+    boxes = [[0, 0, 40, 40], [420, 210, 630, 315], [0, 0, 9, 9], [4, 4, 99, 99], [600, 300, 840, 420]]
+    return ScoredObjects(
+        np.array([2, 3, 3, 3, 3]), np.array(boxes, dtype=np.float32), {}, np.array([9.0, 5, 1, 3, 4])
+    )
 
 
 def open_jpeg(jpeg: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(jpeg))).astype(int)
 
 
-def test_a_frame_is_small_and_holds_its_best_box(video: Video, objects: Path) -> None:
+def test_a_frame_is_small_and_holds_its_best_box(video: Video, objects: ScoredObjects) -> None:
     picture = open_jpeg(draw_frame(video, 3, objects))
     assert picture.shape == (WIDTH_PX // 2, WIDTH_PX, 3)
     assert abs(picture[20, 380].mean() - 60) < 6  # frame 3, away from all boxes
@@ -49,14 +44,12 @@ def test_a_frame_is_small_and_holds_its_best_box(video: Video, objects: Path) ->
     assert abs(picture[130, 260].mean() - 60) < 8  # inside it
 
 
-def test_whole_frames_have_no_box(video: Video, tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "plain.h5", "w") as file:
-        file["frame"] = np.arange(5)
-    picture = open_jpeg(draw_frame(video, 0, tmp_path / "plain.h5"))
+def test_whole_frames_have_no_box(video: Video) -> None:
+    picture = open_jpeg(draw_frame(video, 0, None))
     assert picture.max() < 12
 
 
-def test_what_cannot_be_shown_says_why(video: Video, objects: Path, monkeypatch) -> None:
+def test_what_cannot_be_shown_says_why(video: Video, objects: ScoredObjects, monkeypatch) -> None:
     with pytest.raises(VideoError, match="has no frame 5 any more"):
         draw_frame(video, 5, objects)
     monkeypatch.setattr(thumbnails, "MAX_FRAMES_BEFORE", 3)

@@ -16,7 +16,7 @@ from mulde.data.features import FeatureRows
 from mulde.detector import log_tail
 from mulde.pipeline.config.load import load_config
 from mulde.pipeline.config.sections import ScoreConfig
-from mulde.pipeline.stages.score import FusedScores, fuse_streams
+from mulde.pipeline.models.fuse import FusedScores, fuse_streams
 
 RunCli = Callable[..., Any]
 RANDOM_S3D = ["clip.encoder=torchvision/s3d", "clip.weights=random", "clip.every_frames=15"]

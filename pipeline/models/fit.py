@@ -1,0 +1,140 @@
+"""Fit one detector to the rows of one stream."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mulde.data.cache.rows import CachedRows
+from mulde.data.errors import InputError
+from mulde.detector import Calibration
+from mulde.extractors.base import FeatureOperator, FrameExtractor
+from mulde.pipeline.features.imported import ImportedStream, imported_streams
+from mulde.pipeline.features.inventory import CachedVideo
+from mulde.pipeline.features.recipe import build_recipe
+from mulde.pipeline.features.scenes import Scenes
+from mulde.pipeline.models.model import StreamModel
+from mulde.pipeline.runs.job import Job
+
+if TYPE_CHECKING:
+    from mulde.detector import Detector
+
+_log = logging.getLogger(__name__)
+_MIN_ROWS = 2
+
+
+_MEMORY_SHARE, _UNKNOWN_MEMORY_GB = 0.25, 16.0
+
+
+@dataclass(frozen=True)
+class StreamRows:
+    """The feature rows of one stream of some videos, and what a detector has to know of them."""
+
+    name: str
+    source: NDArray[np.float32] | CachedRows
+    """(N, D), in memory or not."""
+    groups: NDArray[np.int64]
+    """(N,), the number of the video that each row is from."""
+    has_one_unit: bool
+    noise_floor: float | Sequence[float]
+    n_whitened: int | None
+
+
+def describe_streams(job: Job, scenes: Scenes) -> Sequence[FeatureOperator | ImportedStream]:
+    """Return what made the features of each stream, or what stands for it where they were imported."""
+    if job.is_imported:
+        return imported_streams(job)
+    scene = next(iter(scenes.models.values()))  # streams do not depend on which
+    return build_recipe(job.config.extract, scene).extractors
+
+
+def open_rows(
+    extractor: FeatureOperator | ImportedStream, videos: Sequence[CachedVideo], memory_gb: float | None
+) -> StreamRows:
+    """Return the rows of a stream: in memory, or to be read while training where they take more than allowed.
+
+    Raises:
+        InputError: there are too few to learn from, or a file is damaged.
+    """
+    name = extractor.name
+    rows = CachedRows([cached.entries[name].path for cached in videos])
+    if rows.shape[0] < _MIN_ROWS:
+        n_objects = sum(cached.entries[name].n_rows for cached in videos)
+        way_out = "is there motion in them? Lower extract.boxes.windows.min_coverage or threshold"
+        if n_objects >= _MIN_ROWS:
+            way_out = (
+                f"none of {n_objects} objects could be measured, are they of other classes? Leave it out"
+            )
+        if isinstance(extractor, FrameExtractor):
+            way_out = f"lower extract.{name}.every_frames"
+        if isinstance(extractor, ImportedStream):
+            way_out = "look at what was imported with `mulde cache list`"
+        raise InputError(
+            f"the {len(videos)} normal videos hold {rows.shape[0]} rows, too few to learn {name} from: "
+            f"{way_out}, or add videos"
+        )
+    source: NDArray[np.float32] | CachedRows = rows
+    limit_gb = memory_gb or _memory_gb() * _MEMORY_SHARE
+    if rows.size_bytes > limit_gb * 1e9:
+        _log.info(
+            "train %s: %.1f GB of features are read while training, train.memory_gb is %.1f",
+            name, rows.size_bytes / 1e9, limit_gb,
+        )  # fmt: skip
+    else:
+        source = rows.read(0, rows.shape[0])
+        rows.close()
+    return StreamRows(
+        name, source, rows.groups(), extractor.has_one_unit, extractor.noise_floor, extractor.n_whitened
+    )
+
+
+def build_detector(
+    kind: str, settings: dict[str, Any], rows: StreamRows, *, device: str, seed: int, **more: Any
+) -> Detector:
+    """Return an unfitted detector for the rows of a stream.
+
+    Args:
+        settings: arguments of the kind's constructor.
+        more: arguments that only detectors with a network have.
+    """
+    from mulde.detector import DETECTORS, MULDE  # only here, for it imports torch
+
+    detector = DETECTORS[kind]
+    return detector(
+        **settings,
+        scaling="common" if rows.has_one_unit else "feature",
+        scale_floor=rows.noise_floor,
+        n_whitened=rows.n_whitened,
+        random_state=seed,
+        **({"device": device, **more} if issubclass(detector, MULDE) else {}),
+    )
+
+
+def fit_stream(detector: Detector, rows: StreamRows) -> StreamModel:
+    """Fit a detector to the rows of a stream, and learn the scale of its scores on them.
+
+    Raises:
+        InputError: the rows cannot be learnt from.
+    """
+    try:
+        detector.fit(rows.source, groups=rows.groups)
+        scores = detector.training_scores(rows.source, groups=rows.groups)
+        return StreamModel(detector, Calibration.fit(scores, least_range=detector.least_range))
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{rows.name} cannot be learnt: {error}") from None
+
+
+def _memory_gb() -> float:
+    """Return how much memory the machine has; a guess where it does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    except (AttributeError, ValueError, OSError):
+        return _UNKNOWN_MEMORY_GB

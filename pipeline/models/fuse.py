@@ -1,0 +1,113 @@
+"""From the scores of a video's rows to the scores of its frames: add the streams up, reduce to frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mulde.data.features import FeatureRows, is_without_measurement
+from mulde.detector import fuse, interpolate_frames, log_tail, max_over_objects
+from mulde.pipeline.config.sections import ScoreConfig
+from mulde.pipeline.features.inventory import CachedVideo
+from mulde.pipeline.runs.scores import object_datasets
+
+
+@dataclass(frozen=True)
+class FusedScores:
+    """What is made of the rows of a video."""
+
+    unsmoothed: NDArray[np.float64]
+    """(n_frames,), higher = more anomalous."""
+    datasets: dict[str, NDArray[Any]]
+    """What the rows are about and their scores, by name in the file."""
+    note: str = ""
+
+
+def is_of_objects(cached: CachedVideo, rows: Mapping[str, FeatureRows]) -> bool:
+    """Whether rows are about objects, of which a frame can have several or none; not clips or whole frames.
+
+    Imported objects may come without boxes; their key says what they are.
+    """
+    return any(
+        part.box_xyxy is not None or cached.keys[stream].settings.get("is_of_objects", False)
+        for stream, part in rows.items()
+    )
+
+
+def fuse_streams(
+    scores: Mapping[str, NDArray[np.float64]],
+    rows: Mapping[str, FeatureRows],
+    n_frames: int,
+    settings: ScoreConfig,
+    *,
+    are_objects: bool,
+) -> FusedScores:
+    """Return the frame scores of a video, not yet smoothed, from the calibrated scores of its rows.
+
+    Args:
+        scores: by stream, (n_rows,) each, higher = more anomalous.
+        rows: by stream; of objects, row i of each is the same one.
+        are_objects: whether a frame can have several rows, or none.
+    """
+    return (_fuse_objects if are_objects else _fuse_frames)(scores, rows, n_frames, settings)
+
+
+def _fuse_objects(
+    scores: Mapping[str, NDArray[np.float64]],
+    rows: Mapping[str, FeatureRows],
+    n_frames: int,
+    settings: ScoreConfig,
+) -> FusedScores:
+    """Add the streams up for each object; a frame has the score of its highest."""
+    objects = next(iter(rows.values()))
+    fused = fuse(list(scores.values()))
+    total = log_tail(fused) if settings.log_tail else fused
+    datasets = object_datasets(objects.frame, objects.box_xyxy, scores, fused)
+    return FusedScores(max_over_objects(total, objects.frame, n_frames, nothing=0.0), datasets)
+
+
+def _fuse_frames(
+    scores: Mapping[str, NDArray[np.float64]],
+    rows: Mapping[str, FeatureRows],
+    n_frames: int,
+    settings: ScoreConfig,
+) -> FusedScores:
+    """Add the streams up for each frame that has a row in one of them; interpolate in between."""
+    measured = {stream: _with_measurement(part) for stream, part in rows.items()}
+    scores = {
+        stream: values[~is_without_measurement(rows[stream].features)] for stream, values in scores.items()
+    }
+    looked_at = np.unique(np.concatenate([part.frame for part in measured.values()]))
+    streams = [
+        interpolate_frames(values, measured[stream].frame, looked_at, nothing=0.0)
+        for stream, values in scores.items()
+    ]
+    total = log_tail(fuse(streams)) if settings.log_tail else fuse(streams)
+    datasets: dict[str, NDArray[Any]] = {}
+    for stream, part in measured.items():
+        datasets |= {f"row/{stream}/frame": part.frame, f"row/{stream}/score": scores[stream]}
+        if part.start is not None and part.stop is not None:
+            datasets |= {f"row/{stream}/start": part.start, f"row/{stream}/stop": part.stop}
+    unsmoothed = interpolate_frames(total, looked_at, np.arange(n_frames), nothing=0.0)
+    sparse = [
+        f"{stream} in {len(part)} of {n_frames} frames"
+        for stream, part in measured.items()
+        if len(part) < n_frames
+    ]
+    note = f"rows of {', '.join(sparse)}; scores in between are interpolated linearly" if sparse else ""
+    return FusedScores(unsmoothed, datasets, note)
+
+
+def _with_measurement(rows: FeatureRows) -> FeatureRows:
+    kept = ~is_without_measurement(rows.features)
+    return FeatureRows(
+        rows.features[kept],
+        rows.frame[kept],
+        None,
+        None if rows.start is None else rows.start[kept],
+        None if rows.stop is None else rows.stop[kept],
+    )

@@ -1,0 +1,18 @@
+"""The stages in order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mulde.pipeline.stages.evaluate import Evaluate
+from mulde.pipeline.stages.extract import Extract
+from mulde.pipeline.stages.score import Score
+from mulde.pipeline.stages.stage import Stage
+from mulde.pipeline.stages.train import Train
+
+
+def stages() -> tuple[Stage[Any], ...]:
+    """Return all stages in the order in which they run."""
+    from mulde.pipeline.stages.report import Report  # only here, for it imports matplotlib
+
+    return Extract(), Train(), Score(), Evaluate(), Report()

@@ -1,0 +1,94 @@
+"""What every stage is: it looks at what there is to do, and does it; `run` and `plan` both ask it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar, Generic, TypeVar
+
+from mulde.pipeline.features.imported import imported_inventory
+from mulde.pipeline.features.inventory import Inventory, take_inventory
+from mulde.pipeline.runs.folder import RunFolder
+from mulde.pipeline.runs.job import Job
+
+R = TypeVar("R")
+
+WHOLE = ""
+"""The unit of a stage that works on the run as a whole."""
+
+
+@dataclass
+class Situation:
+    """What a stage finds: the job, what the cache has of it, and which stages before have work to do."""
+
+    job: Job
+    pending: set[str] = field(default_factory=set)
+    """Names of stages; only in a plan, for whoever runs stages runs them in order."""
+
+    @cached_property
+    def inventory(self) -> Inventory:
+        """What the cache has, or what was imported; extraction replaces it with what it has made."""
+        return imported_inventory(self.job) if self.job.is_imported else take_inventory(self.job)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage has to do, by unit: a video, or `WHOLE`."""
+
+    stage: str
+    todo: tuple[str, ...] = ()
+    current: tuple[str, ...] = ()
+    """Made from what is there now."""
+    stale: tuple[str, ...] = ()
+    """Those to do that were made before, from something else."""
+    note: str = ""
+    """For the user."""
+
+
+class Stage(ABC, Generic[R]):
+    """A stage of the pipeline."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def look(self, situation: Situation) -> Work:
+        """Return what there is to do; nothing is written."""
+
+    @abstractmethod
+    def run(self, situation: Situation) -> R:
+        """Do it, and return what came out.
+
+        Raises:
+            InputError: something that it needs is missing or cannot be used.
+        """
+
+
+class RunStage(Stage[R]):
+    """A stage whose outputs are in the run, which remembers what they were made from."""
+
+    @abstractmethod
+    def wanted(self, situation: Situation) -> Mapping[str, str | None]:
+        """Return a hash of what each unit would be made from; None where earlier stages decide that."""
+
+    @abstractmethod
+    def is_there(self, run: RunFolder, unit: str) -> bool:
+        """Whether the outputs of a unit are there, whatever they were made from."""
+
+    def look(self, situation: Situation) -> Work:
+        """Compare what is wanted with what is there."""
+        return self.compare(situation.job.run, self.wanted(situation))
+
+    def compare(self, run: RunFolder, wanted: Mapping[str, str | None], note: str = "") -> Work:
+        """Compare what is wanted by unit with what is in a run."""
+        made_from = run.fingerprints(self.name)
+        there = {unit for unit in wanted if self.is_there(run, unit)}
+        current = {u for u in there if wanted[u] is not None and made_from.get(u) == wanted[u]}
+        return Work(
+            self.name,
+            tuple(unit for unit in wanted if unit not in current),
+            tuple(unit for unit in wanted if unit in current),
+            tuple(unit for unit in wanted if unit in there - current),
+            note,
+        )

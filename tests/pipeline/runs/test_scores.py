@@ -1,0 +1,108 @@
+"""Score files: what is written reads back, and damage is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from mulde.data.errors import InputError
+from mulde.pipeline.runs.folder import RunFolder
+from mulde.pipeline.runs.scores import (
+    ScoredObjects,
+    ScoredVideo,
+    object_datasets,
+    read_objects,
+    read_scores,
+    to_csv,
+    write_scores,
+)
+
+
+def video(n_frames: int = 3) -> ScoredVideo:
+    return ScoredVideo(
+        "cam1/a",
+        np.array([0.1, 1 / 3, 2.0])[:n_frames],
+        np.array([0.0, 1.0, 2.0])[:n_frames],
+        np.array([0.0, 0.2, 0.5])[:n_frames],
+        25.0,
+        ("one packet was refused",),
+        "rows of clip in 1 of 3 frames",
+    )
+
+
+@pytest.mark.parametrize("n_frames", [0, 1, 3])
+def test_frames_read_back(n_frames: int, tmp_path: Path) -> None:
+    run, written = RunFolder(tmp_path), video(n_frames)
+    write_scores(run, written, {})
+    read = read_scores(run, "cam1/a")
+    for name in ("scores", "unsmoothed", "seconds"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(written, name))
+    assert (read.fps, read.warnings, read.note) == (written.fps, written.warnings, written.note)
+    assert read_objects(run, "cam1/a") is None
+
+
+def test_csv_has_a_row_per_frame() -> None:
+    assert to_csv(video(2)) == "frame,time,score\n0,0.000000,0.1\n1,0.200000,0.3333333333333333\n"
+
+
+@pytest.mark.parametrize("n_objects", [0, 2])
+def test_objects_read_back(n_objects: int, tmp_path: Path) -> None:
+    objects = ScoredObjects(
+        np.array([0, 2])[:n_objects],
+        np.array([[0, 0, 4, 8], [2, 2, 9, 9]], dtype=np.float32)[:n_objects],
+        {"velocity": np.array([1.0, 2.0])[:n_objects], "pose": np.array([0.5, 0.25])[:n_objects]},
+        np.array([1.5, 2.25])[:n_objects],
+    )
+    write_scores(
+        RunFolder(tmp_path),
+        video(),
+        object_datasets(objects.frame, objects.box_xyxy, objects.streams, objects.total),
+    )
+    read = read_objects(RunFolder(tmp_path), "cam1/a")
+    assert read is not None
+    np.testing.assert_array_equal(read.frame, objects.frame)
+    np.testing.assert_array_equal(read.box_xyxy, objects.box_xyxy)
+    np.testing.assert_array_equal(read.total, objects.total)
+    assert read.streams.keys() == objects.streams.keys()
+
+
+def test_objects_without_boxes_are_none(tmp_path: Path) -> None:
+    frame = np.array([0])
+    write_scores(RunFolder(tmp_path), video(), object_datasets(frame, None, {}, np.array([1.0])))
+    assert read_objects(RunFolder(tmp_path), "cam1/a") is None
+
+
+def _cut(run: RunFolder) -> None:
+    lines = run.csv("cam1/a").read_text().splitlines()
+    run.csv("cam1/a").write_text("\n".join(lines[:-1]) + "\n")
+
+
+def _forget(run: RunFolder) -> None:
+    with h5py.File(run.objects("cam1/a"), "a") as file:
+        del file["frame_score_unsmoothed"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda run: run.csv("cam1/a").unlink(), r"a\.csv are missing or damaged .*run `mulde score` again"),
+        (lambda run: run.csv("cam1/a").write_text("frame,time,score\n0,0,x\n"), "are missing or damaged"),
+        (lambda run: run.objects("cam1/a").write_bytes(b"HDF"), "are missing or damaged"),
+        (_forget, "are missing or damaged"),
+        (_cut, "has 2 rows, but 3 frames were scored"),
+    ],
+)
+def test_damage_is_named(damage, message: str, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    write_scores(run, video(), {})
+    damage(run)
+    with pytest.raises(InputError, match=message):
+        read_scores(run, "cam1/a")
+
+
+def test_a_record_checks_itself() -> None:
+    with pytest.raises(ValueError, match=r"cam: .* differ in shape"):
+        ScoredVideo("cam", np.zeros(3), np.zeros(3), np.zeros(2), 25.0)
