@@ -4,7 +4,8 @@
     CACHE/<stream>/<key>/<video>.h5      features and frame, box of objects, start and stop of clips
 
 A key is a hash of everything that decides the features but the video's content; that is checked against the
-identity kept in the file. A file is written under a temporary name, fsynced and renamed.
+identity kept in the file, and found again by it where videos have moved. A file is written under a temporary
+name, fsynced and renamed.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
@@ -32,7 +34,6 @@ from mulde.data.cache.entries import (
     SCHEMA_VERSION,
     CacheFileError,
     Entry,
-    RowsInOrder,
     StreamFolder,
     list_streams,
     open_hdf5,
@@ -43,7 +44,7 @@ from mulde.data.cache.entries import (
 )
 from mulde.data.errors import InputError, VideoError
 from mulde.data.features import FeatureRows
-from mulde.data.identity import SourceIdentity, is_unchanged
+from mulde.data.identity import SourceIdentity, identify, is_unchanged
 from mulde.data.version import mulde_version
 from mulde.data.video import DecodeReport, Video
 
@@ -63,9 +64,12 @@ __all__ = [
     "verify_entry",
 ]
 
-_KEY_CHARACTERS = 12
+PLACE = "folder"
+"""The setting of a key that says where its videos are."""
+_KEY_CHARACTERS, _PLACE_CHARACTERS = 12, 6
 _SPOOL_BYTES = 64 * 2**20  # rows beyond this wait on disk, so that memory stays bounded on a ten-hour video
 _COPY_ROWS = 65_536
+_MADE_FROM = "made_from"
 LOCKS = ".locks"
 """Folder of the cache for the locks of videos that are being extracted."""
 
@@ -87,9 +91,20 @@ class StreamKey:
     """Settings, code version, weights and inputs, as JSON holds them; shown to users."""
 
     @property
+    def kind(self) -> str:
+        """A short hash of all settings but the place of the videos."""
+        settings = {name: value for name, value in self.settings.items() if name != PLACE}
+        return digest_of({"schema": SCHEMA_VERSION, **settings})[:_KEY_CHARACTERS]
+
+    @property
     def key(self) -> str:
-        """The short hash that names the folder."""
-        return digest_of({"schema": SCHEMA_VERSION, **self.settings})[:_KEY_CHARACTERS]
+        """The name of the folder: the kind and, where the videos have a place, a hash of it.
+
+        The place keeps apart what has one name, such as training/01 and testing/01. It is no part of the
+        kind, so that features are found again when their videos have moved.
+        """
+        place = f"-{digest_of(self.settings[PLACE])[:_PLACE_CHARACTERS]}" if PLACE in self.settings else ""
+        return self.kind + place
 
 
 class FeatureCache:
@@ -97,6 +112,7 @@ class FeatureCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._digests: dict[tuple[Path, SourceIdentity], str] = {}
 
     def require_writable(self) -> None:
         """Raise InputError, naming the folder, if nothing can be written to it."""
@@ -109,27 +125,36 @@ class FeatureCache:
     def find(self, key: StreamKey, video: Video, frames_per_second: float | None = None) -> Entry | None:
         """Return the entry of a video if it is there, readable, and made from the file as it is now.
 
+        Where there is none for its place, one is looked for that was made of a file with the same name and
+        the same content at another place: the videos may have moved. `settle` brings it here.
+
         Args:
             frames_per_second: of folders of images, whose files do not say it; None for any.
         """
-        path = self.entry_path(key, video.name)
-        if not path.exists():
-            return None
-        try:
-            entry = read_entry(path)
-        except CacheFileError as error:
-            _log.warning("%s; it will be made again", error)
-            return None
-        if video.is_frame_folder and frames_per_second not in (None, entry.report.fps):
-            return None
-        try:
-            return entry if is_unchanged(video, entry.identity) else None
-        except VideoError:  # the video is not there any more; whoever needs it will say so
-            return None
+        own = self.entry_path(key, video.name)
+        for path in (own, *self._elsewhere(key, video.name)):
+            entry = self._read_entry(path)
+            if entry is None:
+                continue
+            if video.is_frame_folder and frames_per_second not in (None, entry.report.fps):
+                continue
+            if self._is_of(video, entry.identity, is_elsewhere=path != own):
+                return entry
+        return None
 
-    def read_in_order(self, key: StreamKey, video: str) -> RowsInOrder:
-        """Return the rows of a video, to be asked for frame by frame."""
-        return RowsInOrder(self.entry_path(key, video))
+    def settle(self, key: StreamKey, video: Video, entry: Entry) -> None:
+        """Copy an entry that `find` has found at another place to where the video's own is."""
+        path = self.entry_path(key, video.name)
+        if entry.path == path:
+            return
+        self._describe(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        identity = replace(identify(video, with_digest=False), digest=entry.identity.digest)
+        with replacing(path) as temporary:
+            shutil.copyfile(entry.path, temporary)
+            with h5py.File(temporary, "r+") as file:
+                file.attrs["source"] = json.dumps(identity.to_dict())
+                file.attrs["source_path"] = str(video.path.resolve())
 
     @contextmanager
     def writer(
@@ -199,29 +224,125 @@ class FeatureCache:
         finally:
             lock.release()
 
-    def write_arrays(self, key: StreamKey, name: str, arrays: Mapping[str, NDArray[Any]]) -> Path:
-        """Keep a product that is learnt from several videos, such as a scene's background."""
+    def write_arrays(
+        self,
+        key: StreamKey,
+        name: str,
+        arrays: Mapping[str, NDArray[Any]],
+        *,
+        made_from: Sequence[Video] = (),
+        left_out: Sequence[Video] = (),
+    ) -> Path:
+        """Keep a product that is learnt from several videos, such as a scene's background.
+
+        Args:
+            made_from: the videos.
+            left_out: those that were there as well, but could not be used; they are not read now either.
+        """
+        sources = {}
+        for video in (*made_from, *left_out):
+            with suppress(VideoError):
+                sources[video.name] = identify(video, with_digest=video not in left_out).to_dict()
         self._describe(key)
         path = self.entry_path(key, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with _whole_file(path) as file:
             file.attrs["schema_version"] = SCHEMA_VERSION
             file.attrs["provenance"] = json.dumps(_provenance())
+            file.attrs[_MADE_FROM] = json.dumps(sources)
             for column, values in arrays.items():
                 file.create_dataset(column, data=values)
         return path
 
-    def read_arrays(self, key: StreamKey, name: str) -> dict[str, NDArray[Any]] | None:
-        """Return a product, or None if it is not there or is damaged."""
-        path = self.entry_path(key, name)
+    def read_arrays(
+        self, key: StreamKey, name: str, *, made_from: Sequence[Video] = ()
+    ) -> dict[str, NDArray[Any]] | None:
+        """Return a product; None if it is not there, is damaged, or was made from other videos.
+
+        Like `find`, it looks at other places, too.
+        """
+        path = self._find_arrays(key, name, made_from)
+        if path is None:
+            return None
+        with open_hdf5(path) as file:
+            return {column: file[column][()] for column in file}
+
+    def settle_arrays(self, key: StreamKey, name: str, *, made_from: Sequence[Video]) -> None:
+        """Copy a product that `read_arrays` finds at another place to where that of these videos is."""
+        path, own = self._find_arrays(key, name, made_from), self.entry_path(key, name)
+        if path is None or path == own:
+            return
+        self._describe(key)
+        own.parent.mkdir(parents=True, exist_ok=True)
+        by_name = {video.name: video for video in made_from}
+        with replacing(own) as temporary:
+            shutil.copyfile(path, temporary)
+            with h5py.File(temporary, "r+") as file:
+                known = json.loads(file.attrs[_MADE_FROM])
+                now = {
+                    name: {**identify(by_name[name], with_digest=False).to_dict(), "digest": source["digest"]}
+                    for name, source in known.items()
+                }
+                file.attrs[_MADE_FROM] = json.dumps(now)
+
+    def _find_arrays(self, key: StreamKey, name: str, made_from: Sequence[Video]) -> Path | None:
+        own = self.entry_path(key, name)
+        for path in (own, *self._elsewhere(key, name)):
+            if not path.exists():
+                continue
+            try:
+                with open_hdf5(path) as file:
+                    sources = json.loads(file.attrs.get(_MADE_FROM, "{}"))
+                    for column in file:
+                        _ = file[column][()]
+            except CacheFileError as error:
+                _log.warning("%s; it will be made again", error)
+                continue
+            if all(self._is_one_of(video, sources, is_elsewhere=path != own) for video in made_from):
+                return path
+        return None
+
+    def _elsewhere(self, key: StreamKey, name: str) -> list[Path]:
+        """Return the files of the same name and kind for videos at other places."""
+        own = self.entry_path(key, name)
+        homes = sorted((self.folder / key.stream).glob(f"{key.kind}-*"))
+        return [path for path in (home / f"{name}.h5" for home in homes) if path != own and path.exists()]
+
+    def _read_entry(self, path: Path) -> Entry | None:
         if not path.exists():
             return None
         try:
-            with open_hdf5(path) as file:
-                return {column: file[column][()] for column in file}
+            return read_entry(path)
         except CacheFileError as error:
             _log.warning("%s; it will be made again", error)
             return None
+
+    def _is_one_of(self, video: Video, sources: Mapping[str, Any], *, is_elsewhere: bool) -> bool:
+        if video.name in sources:
+            return self._is_of(
+                video, SourceIdentity.from_dict(sources[video.name]), is_elsewhere=is_elsewhere
+            )
+        try:
+            identify(video, with_digest=False)
+        except VideoError:  # no part of it, then or now
+            return True
+        return False
+
+    def _is_of(self, video: Video, known: SourceIdentity, *, is_elsewhere: bool) -> bool:
+        """Whether a video is the one that `known` describes; at another place only its content tells."""
+        try:
+            if not is_elsewhere:
+                return is_unchanged(video, known)
+            now = identify(video, with_digest=False)
+            if (known.size_bytes, known.n_files) != (now.size_bytes, now.n_files):
+                return False
+            if not known.digest:  # left out then: its content decided nothing
+                return True
+            if (video.path, now) not in self._digests:
+                self._digests[video.path, now] = identify(video, with_digest=True).digest
+            return self._digests[video.path, now] == known.digest
+        except VideoError:  # the video is not there any more; whoever needs it will say so
+            return False
 
     def _describe(self, key: StreamKey) -> None:
         path = self.folder / key.stream / key.key / DESCRIPTION

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mulde.data.decode.orientation import Orientation
 from mulde.data.decode.report import VideoInfo
 from mulde.data.errors import VideoError
 
@@ -43,9 +44,9 @@ class Probe:
     """FFmpeg's name of what the codec stores, such as "yuv420p"."""
 
     @property
-    def has_times(self) -> bool:
-        """Whether the container stores presentation times; AVI stores only a constant rate."""
-        return "avi" not in self.containers
+    def stamps_are_coding_times(self) -> bool:
+        """Whether packets carry only the time of coding, as in AVI, which counts ticks of a constant rate."""
+        return "avi" in self.containers
 
 
 @dataclass(frozen=True)
@@ -122,14 +123,7 @@ def preflight(path: Path, probe: Probe, memory_budget_bytes: int) -> Preflight:
     if irregularity:
         return Preflight(irregularity)
     times.sort()
-    if not probe.has_times:
-        return Preflight("", tuple(index / probe.info.fps for index in range(len(times))))
     return Preflight("", tuple(times))
-
-
-def turns_counter_clockwise(frame: VideoFrame) -> int:
-    """Give the quarter turns (0–3) that bring a decoded frame upright."""
-    return round(frame.rotation / 90) % 4
 
 
 def _any_encoding() -> dict[str, Any]:
@@ -174,15 +168,16 @@ def _describe(container: InputContainer, stream: VideoStream, frame: VideoFrame)
     rate = stream.average_rate or stream.guessed_rate
     fps = float(rate) if rate else DEFAULT_FPS
     seconds = _claimed_seconds(container, stream)
-    turns = turns_counter_clockwise(frame)
-    width, height = (frame.height, frame.width) if turns % 2 else (frame.width, frame.height)
+    orientation = Orientation.of(frame)
+    width, height = (frame.height, frame.width) if orientation.transposes else (frame.width, frame.height)
     return VideoInfo(
         width=width,
         height=height,
         fps=fps,
         n_frames_claimed=stream.frames or (None if seconds is None else round(seconds * fps)),
         claim_is_exact=stream.frames > 0,
-        rotation_degrees=90 * turns,
+        rotation_degrees=90 * (round(frame.rotation / 90) % 4),
+        is_upright=orientation == Orientation(),
         interlaced=frame.interlaced_frame,
         warnings=() if rate else (f"container gives no frame rate, {DEFAULT_FPS:g} a second is assumed",),
     )
@@ -210,8 +205,10 @@ def _header_irregularity(probe: Probe, memory_budget_bytes: int) -> str:
         return "it is VP8"  # whose packets can hold frames that are not shown; decord repeats others instead
     if probe.info.interlaced:
         return "it is interlaced"  # decord converts the colours of such frames in another way
-    if probe.info.rotation_degrees:
-        return "it is rotated"  # decord gives four channels of nonsense where the codec stores RGB
+    if not probe.info.is_upright:
+        return (
+            "it is rotated or mirrored"  # decord gives four channels of nonsense where the codec stores RGB
+        )
     if probe.pixel_format not in DECORD_PIXEL_FORMATS:
         return f"its pixels are {probe.pixel_format}"  # decord turns palettes black and one bit round
     if probe.info.width < _LEAST_DECORD_WIDTH:

@@ -28,6 +28,9 @@ Decoder = Literal["auto", "decord", "pyav"]
 MEMORY_BUDGET_BYTES = 2**30
 """What decord may take: it decodes ahead without bound, so only videos that fit whole are given to it."""
 
+CODE_VERSION = 2
+"""Raise it when the same file gives other frames or other times than before."""
+
 FRAMES_PER_SECOND = 25.0
 """Assumed of folders of images, which do not say."""
 

@@ -23,6 +23,8 @@ class VideoInfo:
     """False where the claim comes from the duration, which is right to within a frame."""
     rotation_degrees: int = 0
     """Counter-clockwise turn that was applied: 0, 90, 180 or 270."""
+    is_upright: bool = True
+    """Whether pictures are stored as they are shown, neither turned nor mirrored."""
     interlaced: bool = False
     """Whether the first frame is interlaced."""
     warnings: tuple[str, ...] = ()
@@ -38,6 +40,12 @@ class Tally:
     n_bad_packets: int = 0
     n_hidden_packets: int = 0
     """Packets that an edit list hides: the container counts them, no player shows them."""
+    n_restarts: int = 0
+    """How often the clock of the recording started again."""
+    n_skipped: int = 0
+    """Frames that the recorder skipped: AVI counts them, though it holds nothing for them."""
+    n_skipped_at_once: int = 0
+    """The last time that it did."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -53,18 +61,31 @@ def make_report(info: VideoInfo, tally: Tally) -> DecodeReport:
         n_bad_packets=tally.n_bad_packets,
         rotation_degrees=info.rotation_degrees,
         interlaced=info.interlaced,
-        warnings=(*info.warnings, *tally.warnings, *_claim_warning(info, tally), *_packet_warning(tally)),
+        warnings=(
+            *info.warnings,
+            *tally.warnings,
+            *_claim_warning(info, tally),
+            *_packet_warning(tally),
+            *_clock_warning(tally),
+        ),
     )
 
 
 def _claim_warning(info: VideoInfo, tally: Tally) -> list[str]:
     if info.n_frames_claimed is None:
         return []
-    claimed = info.n_frames_claimed - tally.n_hidden_packets
-    if abs(claimed - tally.n_frames) <= (0 if info.claim_is_exact else 1):
+    claimed = info.n_frames_claimed - tally.n_hidden_packets - tally.n_skipped
+    if abs(claimed - tally.n_frames) <= (tally.n_skipped_at_once if info.claim_is_exact else 1):
         return []
     about = "" if info.claim_is_exact else "about "
     return [f"container claims {about}{claimed} frames, {tally.n_frames} decode"]
+
+
+def _clock_warning(tally: Tally) -> list[str]:
+    if tally.n_restarts == 0:
+        return []
+    times = "once" if tally.n_restarts == 1 else f"{tally.n_restarts} times"
+    return [f"the clock of the recording starts again {times}: times go on from there"]
 
 
 def _packet_warning(tally: Tally) -> list[str]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.data.decode.preflight import Preflight, Probe, open_container, turns_counter_clockwise
+from mulde.data.decode.orientation import Orientation
+from mulde.data.decode.preflight import Preflight, Probe, open_container
 from mulde.data.decode.report import Tally
 from mulde.data.errors import VideoError
 from mulde.data.video import Frame
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 T = TypeVar("T")
+_LEAST_STEP = 0.1  # of the usual one
+_MOST_FRAMES_MIXED_UP = 8
 logger = logging.getLogger(__name__)
 
 
@@ -34,11 +37,11 @@ def decode_with_pyav(path: Path, probe: Probe, tally: Tally) -> Generator[Frame,
         VideoError: the frame size changes within the file.
     """
     with open_container(path) as (container, stream):
-        clock = _Clock(probe, stream)
+        clock = _Clock(probe, stream, tally)
         for index, decoded in enumerate(_decode_packets(container, stream, tally)):
             rgb = _to_rgb(decoded)
             _check_size(path, index, rgb, probe)
-            yield Frame(index=index, seconds=clock.seconds(decoded.pts, index), rgb=rgb)
+            yield Frame(index=index, seconds=clock.seconds(decoded), rgb=rgb)
 
 
 def has_decord() -> bool:
@@ -106,7 +109,7 @@ def sample_by_seeking(path: Path, probe: Probe, n_frames: int, keep: Callable[[F
     import av
 
     info = probe.info
-    if not probe.has_times or info.n_frames_claimed is None:
+    if probe.stamps_are_coding_times or info.n_frames_claimed is None:
         return []
     step_seconds = info.n_frames_claimed / info.fps / n_frames
     by_index: dict[int, T] = {}
@@ -126,26 +129,49 @@ def sample_by_seeking(path: Path, probe: Probe, n_frames: int, keep: Callable[[F
 
 
 class _Clock:
-    """Turns time stamps into seconds from the first frame on that never stand still or go back."""
+    """Turns time stamps into seconds from the first frame on that never stand still or go back.
 
-    def __init__(self, probe: Probe, stream: VideoStream) -> None:
-        self._frame_seconds = 1 / probe.info.fps
-        self._unit_seconds = float(stream.time_base or 0) if probe.has_times else 0.0
-        self._first: int | None = None
-        self._last = -self._frame_seconds  # the first frame is at 0.0, with a time stamp or without
+    Where the clock of a recording starts again, as in files that were joined, times go on from there with the
+    distance that frames had before, and the tally has a warning.
+    """
 
-    def seconds(self, pts: int | None, index: int) -> float:
-        """Give the time of the frame that comes next, its time stamp in the stream's unit."""
-        if self._unit_seconds == 0:
-            return index * self._frame_seconds
-        if pts is None:
-            self._last += self._frame_seconds
+    def __init__(self, probe: Probe, stream: VideoStream, tally: Tally) -> None:
+        self._stamps_are_coding_times = probe.stamps_are_coding_times
+        self._step = 1 / probe.info.fps
+        self._unit_seconds = float(stream.time_base or 0)
+        self._tally = tally
+        self._zero: float | None = None
+        self._last = -self._step  # the first frame is at 0.0, with a time stamp or without
+        self._last_stamp = 0.0
+
+    def seconds(self, frame: VideoFrame) -> float:
+        """Give the time of the frame that comes next."""
+        stamp = frame.dts if self._stamps_are_coding_times else frame.pts
+        if stamp is None or self._unit_seconds == 0:
+            self._last += self._step
             return self._last
-        if self._first is None:
-            self._first = pts
+        seconds = stamp * self._unit_seconds
+        if self._zero is None:
+            self._zero = seconds
+        elif self._starts_again(seconds):
+            self._zero = seconds - self._last - self._step
+            self._tally.n_restarts += 1
+        elif seconds > self._last_stamp:
+            self._step = seconds - self._last_stamp
+            self._count_skipped()
+        self._last_stamp = seconds
         # a damaged stream may hand out a late frame early: a small step, so that the next are on time again
-        self._last = max((pts - self._first) * self._unit_seconds, self._last + 0.1 * self._frame_seconds)
+        self._last = max(seconds - self._zero, self._last + _LEAST_STEP * self._step)
         return self._last
+
+    def _count_skipped(self) -> None:
+        if self._stamps_are_coding_times:
+            self._tally.n_skipped_at_once = round(self._step / self._unit_seconds) - 1
+            self._tally.n_skipped += self._tally.n_skipped_at_once
+
+    def _starts_again(self, seconds: float) -> bool:
+        """Whether time has gone back by more than any stream mixes up its frames."""
+        return self._last_stamp - seconds > max(1.0, _MOST_FRAMES_MIXED_UP * self._step)
 
 
 def _decode_packets(container: InputContainer, stream: VideoStream, tally: Tally) -> Iterator[VideoFrame]:
@@ -185,8 +211,7 @@ def _decord_frames(reader: Any, n_frames_at_most: int) -> Iterator[NDArray[np.ui
 
 def _to_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
     rgb = frame.to_ndarray(format="rgb24")  # (H, W, 3)
-    turns = turns_counter_clockwise(frame)
-    return np.ascontiguousarray(np.rot90(rgb, turns), dtype=np.uint8)
+    return Orientation.of(frame).apply(np.asarray(rgb, dtype=np.uint8))
 
 
 def _check_size(path: Path, index: int, rgb: NDArray[np.uint8], probe: Probe) -> None:

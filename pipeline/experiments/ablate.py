@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from mulde.data.atomic import write_text
-from mulde.data.cache.store import read_rows
+from mulde.data.cache.store import read_frame_seconds, read_rows
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows, is_without_measurement
 from mulde.data.labels.labels import Labels
+from mulde.data.times import mean_rate
 from mulde.detector import Calibration, smooth
 from mulde.pipeline.config.sections import DetectorConfig
 from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable
@@ -316,8 +317,10 @@ def _to_frames(
         ).unsmoothed
         labels = tests.labels.frames(name, n_frames)
         after = smooth(found, settings.smoothing_sigma_frames, causal=settings.causal)
-        smoothed.append(VideoScores(name, after, labels, scenes.get(name, ""), cached.report.fps))
-        raw.append(VideoScores(name, found, labels, scenes.get(name, ""), cached.report.fps))
+        seconds = read_frame_seconds(next(iter(cached.entries.values())).path)
+        of_video = (labels, scenes.get(name, ""), mean_rate(seconds) or cached.report.fps)
+        smoothed.append(VideoScores(name, after, *of_video))
+        raw.append(VideoScores(name, found, *of_video))
     return apply_protocol(job.config.evaluate, smoothed, raw), raw
 
 

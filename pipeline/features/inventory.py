@@ -34,6 +34,11 @@ class CachedVideo:
         """Whether nothing has to be extracted."""
         return self.keys.keys() == self.entries.keys()
 
+    def is_elsewhere(self, cache: FeatureCache) -> bool:
+        """Whether something was found at another place, where the video was before it moved."""
+        name = self.video.name
+        return any(entry.path != cache.entry_path(self.keys[s], name) for s, entry in self.entries.items())
+
     @property
     def report(self) -> DecodeReport:
         """What decoding found; only of a complete video."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +12,7 @@ import numpy as np
 
 from mulde.data.cache.entries import BOXES_STREAM
 from mulde.data.cache.store import StreamKey, digest_of
+from mulde.data.decode.readers import CODE_VERSION as DECODING_VERSION
 from mulde.data.errors import InputError, PackageMissingError
 from mulde.extractors.base import BoxFinder, Extractor, FrameExtractor, Operator
 from mulde.extractors.boxes.detected import DetectedBoxes, Detector, MotionOrWholeFrame
@@ -57,8 +58,8 @@ class Recipe:
     extractors: tuple[Extractor | FrameExtractor, ...]
     plugins: tuple[Plugin, ...] = ()
     """Those that the extractors may be from."""
-    decoder: str = "pyav"
-    """What decodes the videos: features of one decoder are not taken for those of another."""
+    decoder: str = ""
+    """What decodes the videos, and in which version: features of one are not taken for those of another."""
 
     def keys(self, folder: Path) -> dict[str, StreamKey]:
         """Return the cache key of each stream, boxes first, for the videos below a split folder.
@@ -83,7 +84,7 @@ class Recipe:
                 **self.finder.settings(),
             }
             streams[BOXES] = StreamKey(BOXES, settings)
-            inputs = {"boxes": streams[BOXES].key}
+            inputs = {"boxes": streams[BOXES].kind}
         for extractor in self.extractors:
             settings = {"folder": home, "decoder": self.decoder, **extractor.settings(), **inputs}
             if extractor.name in code:
@@ -158,7 +159,7 @@ def build_recipe(
         )
     chosen = tuple(extractors[name] for name in config.streams)
     finder = None if of_frames else _finder(config.boxes, scene, machine)
-    decoder = "decord" if config.decoder == "decord" else "pyav"
+    decoder = f"{'decord' if config.decoder == 'decord' else 'pyav'} {DECODING_VERSION}"
     return Recipe(finder, chosen, tuple(plugins.values()), decoder)
 
 
@@ -198,7 +199,7 @@ def weights_of(config: ExtractConfig) -> list[Weights]:
 
 
 def stream_digest(config: ExtractConfig, stream: str) -> str:
-    """Return a hash of all that decides a stream's features, whatever scene and folder its videos are from.
+    """Return a hash of all that decides a stream's features, whatever scene, folder or decoder they are from.
 
     A detector keeps it: features from other settings, weights or code are then refused.
     """
@@ -209,7 +210,8 @@ def stream_digest(config: ExtractConfig, stream: str) -> str:
     uses_flow = "flow" in recipe.extractors[0].settings()
     # what scale is suitable depends on the scene: what counts is which was asked for
     flow_scale = config.flow.scale if uses_flow else None
-    return digest_of({"key": recipe.keys_at("")[stream].key, "flow_scale": flow_scale})[:12]
+    kind = replace(recipe, decoder="").keys_at("")[stream].kind
+    return digest_of({"kind": kind, "flow_scale": flow_scale})[:12]
 
 
 _ANY_SCENE = SceneModel(np.zeros((64, 64), np.uint8), 16.0, 0.0, (16.0, 16.0), 0.5)

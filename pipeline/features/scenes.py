@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.cache.store import FeatureCache, StreamKey, digest_of
+from mulde.data.decode.readers import CODE_VERSION as DECODING_VERSION
 from mulde.data.decode.readers import sample_frames
 from mulde.data.errors import InputError, VideoError
 from mulde.data.identity import identify
@@ -117,7 +118,7 @@ def find_scenes(
     """Return the scenes if all are in the cache."""
     found = {}
     for name, videos in groups.items():
-        arrays = cache.read_arrays(_scene_key(videos, settings), name or _WHOLE)
+        arrays = _read(cache, name, videos, settings)
         if arrays is None:
             return None
         found[name] = SceneModel.from_arrays(arrays)
@@ -155,16 +156,23 @@ def learn_scenes(
     """
     found = find_scenes(cache, groups, settings)
     if found is not None:
+        _settle(cache, groups, settings)
         return found
     models = {}
     n_videos = sum(map(len, groups.values()))
     with VideoPool(min(workers, n_videos), stall_seconds, capacity=_MOST_ROUNDS * n_videos) as pool:
         for name, videos in groups.items():
-            arrays = cache.read_arrays(_scene_key(videos, settings), name or _WHOLE)
+            arrays = _read(cache, name, videos, settings)
             if arrays is None:
                 arrays = _learn(cache, pool, name, videos, settings, frames_per_second, progress)
             models[name] = SceneModel.from_arrays(arrays)
     return Scenes(models)
+
+
+def _settle(cache: FeatureCache, groups: Mapping[str, Sequence[Video]], settings: SceneSettings) -> None:
+    """Keep scenes that were found where the videos were before they moved."""
+    for name, videos in groups.items():
+        cache.settle_arrays(_scene_key(videos, settings), name or _WHOLE, made_from=videos)
 
 
 def sample_greys(task: SampleTask, tick: Tick) -> list[NDArray[np.uint8]]:
@@ -206,9 +214,9 @@ def _learn(
             if not usable:
                 break
             last = next(iter(errors.values()), last)
-            known = cache.read_arrays(_scene_key(usable, settings), name or _WHOLE) if errors else None
+            known = _read(cache, name, usable, settings) if errors else None
             if known is not None:
-                cache.write_arrays(_scene_key(videos, settings), name or _WHOLE, known)
+                _write(cache, name, videos, settings, known, usable=usable)
                 return known
             if not errors:
                 break
@@ -222,9 +230,8 @@ def _learn(
             name or _WHOLE, len(greys), len(chosen) - len(errors), *model.height_range,
         )  # fmt: skip
     arrays = model.to_arrays()
-    keys = [_scene_key(usable, settings), _scene_key(videos, settings)]
-    for key in {key.key: key for key in keys}.values():
-        cache.write_arrays(key, name or _WHOLE, arrays)
+    for some in [usable, videos] if len(usable) < len(videos) else [videos]:
+        _write(cache, name, some, settings, arrays, usable=usable)
     return arrays
 
 
@@ -290,20 +297,41 @@ def _of_the_commonest_size(images: list[NDArray[np.uint8]]) -> list[NDArray[np.u
     return [image for image in images if image.shape == commonest]
 
 
-def _scene_key(videos: Iterable[Video], settings: SceneSettings) -> StreamKey:
-    videos = list(videos)
+def _read(
+    cache: FeatureCache, name: str, videos: Sequence[Video], settings: SceneSettings
+) -> dict[str, NDArray[Any]] | None:
+    return cache.read_arrays(_scene_key(videos, settings), name or _WHOLE, made_from=videos)
+
+
+def _write(
+    cache: FeatureCache,
+    name: str,
+    videos: Sequence[Video],
+    settings: SceneSettings,
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    usable: Sequence[Video],
+) -> None:
+    left_out = [video for video in videos if video not in usable]
+    key = _scene_key(videos, settings)
+    cache.write_arrays(key, name or _WHOLE, arrays, made_from=usable, left_out=left_out)
+
+
+def _scene_key(videos: Sequence[Video], settings: SceneSettings) -> StreamKey:
+    """Return the key of the scene of videos, whose contents are compared when it is read."""
     sources = []
     for video in videos:
         try:
             identity = identify(video, with_digest=False)
         except VideoError:  # extraction reports it
             continue
-        sources.append([video.name, identity.size_bytes, identity.mtime_ns, identity.n_files])
+        sources.append([video.name, identity.size_bytes, identity.n_files])
     return StreamKey(
         SCENES,
         {
             "folder": str(videos[0].split_folder.resolve()),
             "code_version": CODE_VERSION,
+            "decoding": DECODING_VERSION,
             **asdict(settings),
             "n_videos": len(sources),
             "videos": digest_of(sources),

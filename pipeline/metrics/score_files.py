@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
 from mulde.data.files import is_hidden, name_without_suffix, natural_key
+from mulde.data.times import mean_rate
 from mulde.pipeline.metrics.video_scores import check_finite
 
 _FORMS = (
@@ -111,7 +112,7 @@ def _read_csv(file: Path, name: str) -> ScoreFile:
     columns = _columns(header, rows[1:])
     if "frame" in columns and not np.array_equal(columns["frame"], np.arange(len(rows) - 1)):
         raise ValueError("the column frame must count from 0 without gaps: a score for every frame is needed")
-    return ScoreFile(name, columns["score"], _rate(columns.get("time")))
+    return ScoreFile(name, columns["score"], mean_rate(columns.get("time")))
 
 
 def _columns(header: list[str], rows: list[list[str]]) -> dict[str, NDArray[np.float64]]:
@@ -123,13 +124,6 @@ def _columns(header: list[str], rows: list[list[str]]) -> dict[str, NDArray[np.f
         for title in ("frame", "time", "score")
         if title in header
     }
-
-
-def _rate(seconds: NDArray[np.float64] | None) -> float | None:
-    """Return frames a second from the times of frames; None where they do not say."""
-    if seconds is None or seconds.size < 2 or not seconds[-1] > seconds[0]:
-        return None
-    return float((seconds.size - 1) / (seconds[-1] - seconds[0]))
 
 
 _READERS: dict[str, Callable[[Path, str], ScoreFile]] = {".csv": _read_csv, ".npy": _read_npy}

@@ -57,8 +57,8 @@ class ReportVideo:
     """(T,), the same before smoothing; None draws the smoothed curve alone."""
     labels: NDArray[np.uint8] | None = None
     """(T,), 1 = abnormal, 0 = normal; None where nobody labelled this video."""
-    fps: float | None = None
-    """Frames a second, for times beside frame numbers."""
+    seconds: NDArray[np.float64] | None = None
+    """(T,), when each frame is shown; None where nobody knows."""
     warnings: tuple[str, ...] = ()
     """What decoding and scoring had to say, a sentence each."""
     thumbnail_jpeg: bytes | None = None
@@ -69,7 +69,11 @@ class ReportVideo:
     def __post_init__(self) -> None:
         if self.scores.ndim != 1:
             raise ValueError(f"{self.name}: scores have shape {self.scores.shape}, not (T,)")
-        for what, array in (("unsmoothed scores", self.unsmoothed), ("labels", self.labels)):
+        for what, array in (
+            ("unsmoothed scores", self.unsmoothed),
+            ("labels", self.labels),
+            ("times", self.seconds),
+        ):
             if array is not None and array.shape != self.scores.shape:
                 raise ValueError(f"{self.name}: {what} {array.shape} do not match scores {self.scores.shape}")
         check_finite(self.name, self.scores)
@@ -197,7 +201,9 @@ def _peak(video: ReportVideo) -> str:
     if video.peak_frame is None:
         return ""
     frame = f"frame {_count(video.peak_frame)}"
-    return f"{frame} ({_clock(video.peak_frame / video.fps)})" if video.fps else frame
+    if video.seconds is None:
+        return frame
+    return f"{frame} ({_clock(float(video.seconds[video.peak_frame]))})"
 
 
 def _data_uri(jpeg: bytes | None) -> str | None:

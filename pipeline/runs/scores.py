@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mulde.data.atomic import replacing, write_text
 from mulde.data.errors import InputError
+from mulde.data.times import mean_rate
 from mulde.pipeline.runs.folder import RunFolder
 
 _SMOOTHED, _UNSMOOTHED = "frame_score", "frame_score_unsmoothed"
@@ -38,6 +39,11 @@ class ScoredVideo:
     """What decoding found."""
     note: str = ""
     """Which frames have no row of their own, if any; they have interpolated scores."""
+
+    @property
+    def frames_per_second(self) -> float:
+        """By the frames' own times; where there is one frame only, what the file claims."""
+        return mean_rate(self.seconds) or self.fps
 
     def __post_init__(self) -> None:
         if not self.scores.shape == self.unsmoothed.shape == self.seconds.shape:

@@ -158,7 +158,7 @@ def _measure(job: Job, scored: Sequence[ScoredVideo], labels: Labels) -> Metrics
                 video.unsmoothed if is_raw else video.scores,
                 labels.frames(video.name, len(video.scores)),
                 scenes.get(video.name, ""),
-                video.fps,
+                video.frames_per_second,
             )
             for video in scored
         ]

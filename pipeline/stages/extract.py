@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from mulde.data.atomic import write_text
+from mulde.data.cache.entries import RowsInOrder
 from mulde.data.cache.store import FeatureCache, RowWriter
 from mulde.data.decode.readers import open_frames
 from mulde.data.errors import InputError, VideoError
@@ -122,6 +123,8 @@ class Extract(Stage[Inventory]):
             progress=job.progress,
         )
         situation.inventory = inventory = look_up_all(job, scenes)
+        if _settle(job.cache, (*inventory.normal, *inventory.test)):
+            situation.inventory = inventory = look_up_all(job, scenes)
         record_weights(job.run, weights)
         if not inventory.missing:
             n_videos = len(inventory.normal) + len(inventory.test)
@@ -131,6 +134,18 @@ class Extract(Stage[Inventory]):
         extract_missing(inventory.missing, scenes, job.config, job.frames_per_second, job.run, job.progress)
         situation.inventory = look_up_all(job, scenes)
         return situation.inventory
+
+
+def _settle(cache: FeatureCache, videos: Sequence[CachedVideo]) -> bool:
+    """Bring features of videos that have moved to where their own are; return whether there were some."""
+    moved = [cached for cached in videos if cached.is_elsewhere(cache)]
+    for cached in moved:
+        with cache.claim(cached.video, wait=True):
+            for name, entry in cached.entries.items():
+                cache.settle(cached.keys[name], cached.video, entry)
+    if moved:
+        _log.info("extract: features of %d videos that have moved were found again", len(moved))
+    return bool(moved)
 
 
 def _paths(videos: Sequence[CachedVideo]) -> tuple[str, ...]:
@@ -322,7 +337,7 @@ def _one_pass(
         return OnePass(extractors)
     if BOXES in writers:
         return OnePass(extractors, finder=recipe.finder, emit_boxes=writers[BOXES].append, view=view)
-    known = cache.read_in_order(cached.keys[BOXES], cached.video.name)
+    known = RowsInOrder(cached.entries[BOXES].path)
     return OnePass(extractors, known_objects=known, view=view)
 
 

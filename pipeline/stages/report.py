@@ -112,7 +112,7 @@ def _video(job: Job, name: str) -> ReportVideo:
         scores=find_protocol(job.config.evaluate.protocol).apply(scored.scores, scored.unsmoothed),
         unsmoothed=scored.unsmoothed,
         labels=frames,
-        fps=scored.fps,
+        seconds=scored.seconds,
         warnings=(*scored.warnings, scored.note) if scored.note else scored.warnings,
     )
 

@@ -118,7 +118,7 @@ def fingerprint(job: Job, inventory: Inventory) -> str:
 
 def source_of(cached: CachedVideo) -> list[str]:
     """Return what the rows of a video are made from: its name, the keys of its streams, its content."""
-    keys = [f"{name}:{key.key}" for name, key in sorted(cached.keys.items())]
+    keys = [f"{name}:{key.kind}" for name, key in sorted(cached.keys.items())]
     return [cached.video.name, *keys, next(iter(cached.entries.values())).identity.digest]
 
 
@@ -152,7 +152,7 @@ def _train_or_reuse(
     source = digest_of(
         {
             "features": [
-                [cached.video.name, cached.keys[name].key, cached.entries[name].identity.digest]
+                [cached.video.name, cached.keys[name].kind, cached.entries[name].identity.digest]
                 for cached in videos
             ],
             "hints": [

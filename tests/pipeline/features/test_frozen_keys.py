@@ -33,19 +33,19 @@ CONFIGURATIONS = {
 }
 FROZEN = {
     "motion": {
-        "boxes": "63a9135536b6",
-        "velocity": "8dcc89e647fd",
-        "direction": "442991e35df5",
-        "stillness": "38a2d9281b29",
-        "hog": "9027f12d4ee1",
+        "boxes": "24ba6ac4bc61-adbf3e",
+        "velocity": "10c60e47ee58-adbf3e",
+        "direction": "cf691e71ed1c-adbf3e",
+        "stillness": "c28da0773f12-adbf3e",
+        "hog": "ff2d5d0f3057-adbf3e",
     },
     "object with local weights": {
-        "boxes": "a60326c5ac58",
-        "velocity": "66a35cb29c48",
-        "pose": "6cb24bc5ad00",
-        "appearance": "17b538e51590",
+        "boxes": "8b395653c8fb-adbf3e",
+        "velocity": "55c3ac5b28fb-adbf3e",
+        "pose": "cca2d4d53ab7-adbf3e",
+        "appearance": "1ae9597f754b-adbf3e",
     },
-    "frame with random weights": {"clip": "cde7fd232091"},
+    "frame with random weights": {"clip": "126fb2ebe8e6-adbf3e"},
     "imported": {"imported": "eded44eda3eb"},
 }
 

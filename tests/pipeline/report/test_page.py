@@ -14,6 +14,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
+from mulde.data.times import mean_rate
 from mulde.pipeline.metrics.measure import VideoScores, evaluate_frames
 from mulde.pipeline.metrics.protocols import PROTOCOLS, Smoothing
 from mulde.pipeline.metrics.settings import EvaluateConfig
@@ -61,19 +62,21 @@ def make_video(name: str = "Test001", n_frames: int = 60, **changes: Any) -> Rep
     rng = np.random.default_rng(n_frames)
     labels = np.zeros(n_frames, dtype=np.uint8)
     labels[n_frames // 3 : n_frames // 2] = 1
-    video = ReportVideo(name, rng.random(n_frames) + labels, rng.random(n_frames) + labels, labels, fps=10)
+    video = ReportVideo(
+        name, rng.random(n_frames) + labels, rng.random(n_frames) + labels, labels, np.arange(n_frames) / 10
+    )
     return dataclasses.replace(video, **changes)
 
 
 def make_run(videos: Sequence[ReportVideo] = (), **changes: Any) -> ReportRun:
     """Return a run of the videos, measured where all of them are labelled."""
     labelled = [
-        VideoScores(v.name, v.scores, v.labels, v.name.rpartition("/")[0], v.fps)
+        VideoScores(v.name, v.scores, v.labels, v.name.rpartition("/")[0], mean_rate(v.seconds))
         for v in videos
         if v.labels is not None
     ]
     raw = [
-        VideoScores(v.name, v.unsmoothed, v.labels, v.name.rpartition("/")[0], v.fps)
+        VideoScores(v.name, v.unsmoothed, v.labels, v.name.rpartition("/")[0], mean_rate(v.seconds))
         for v in videos
         if v.labels is not None
         if v.unsmoothed is not None
@@ -160,7 +163,7 @@ def test_events_with_their_curve() -> None:
     assert "Events found" in page.text
     assert "1 of 1" in page.text
     assert "events" in page.classes
-    without = Page(render_report(make_run([make_video(fps=None)])))
+    without = Page(render_report(make_run([make_video(seconds=None)])))
     assert "No events were counted: the frame rate of 1 videos is not known" in without.text
 
 
