@@ -61,7 +61,8 @@ class Removed:
 
 def find_damage(cache: Path) -> Damage:
     """Read every file in full; return what is damaged, and what killed processes have left."""
-    items, left, n_checked = list(_left_over(cache)), [], 0
+    items, n_checked = list(_left_over(cache)), 0
+    left = [problem for stream in list_streams(cache) if (problem := stream.problem)]
     for stream, path in _files(cache):
         n_checked += 1
         problem = verify_entry(path)

@@ -163,6 +163,17 @@ class StreamFolder:
     entries: tuple[Path, ...]
 
     @property
+    def problem(self) -> str | None:
+        """What is wrong with `stream.json`, and the way out; None where nothing is."""
+        if self.description:
+            return None
+        return (
+            f"{self.home / DESCRIPTION} is missing or damaged, so that nobody knows what the "
+            f"{len(self.entries)} files beside it are: `mulde extract` of their videos writes it again; what "
+            "was imported is to be imported again"
+        )
+
+    @property
     def size_bytes(self) -> int:
         """Bytes of all entries."""
         return sum(path.stat().st_size for path in self.entries)
@@ -171,17 +182,21 @@ class StreamFolder:
 def list_streams(folder: Path) -> list[StreamFolder]:
     """Return what a cache holds, by stream and key."""
     found = []
-    for description_path in sorted(folder.glob(f"*/*/{DESCRIPTION}")):
-        try:
-            description = json.loads(description_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            description = None
-        if not isinstance(description, dict):
-            description = {}
-        home = description_path.parent
+    for home in sorted(path for path in folder.glob("*/*/") if not path.parent.name.startswith(".")):
         entries = tuple(sorted(path for path in home.rglob("*.h5") if not path.name.startswith(".")))
-        found.append(StreamFolder(home.parent.name, home.name, home, description, entries))
+        if entries or (home / DESCRIPTION).exists():
+            description = read_description(home / DESCRIPTION)
+            found.append(StreamFolder(home.parent.name, home.name, home, description, entries))
     return found
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Return what a stream.json says; {} where it is not there or cannot be read."""
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return description if isinstance(description, dict) else {}
 
 
 def holds_rows(path: Path) -> bool:

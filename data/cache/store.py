@@ -37,6 +37,7 @@ from mulde.data.cache.entries import (
     StreamFolder,
     list_streams,
     open_hdf5,
+    read_description,
     read_entry,
     read_frame_seconds,
     read_rows,
@@ -147,7 +148,7 @@ class FeatureCache:
         path = self.entry_path(key, video.name)
         if entry.path == path:
             return
-        self._describe(key)
+        self.describe(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         identity = replace(identify(video, with_digest=False), digest=entry.identity.digest)
         with replacing(path) as temporary:
@@ -174,7 +175,7 @@ class FeatureCache:
             has_spans: whether they are about clips, with `start` and `stop`.
             n_extra: how many columns they have that no detector sees.
         """
-        self._describe(key)
+        self.describe(key)
         path, source = self.entry_path(key, video.name), str(video.path.resolve())
         with write_rows(
             path,
@@ -243,7 +244,7 @@ class FeatureCache:
         for video in (*made_from, *left_out):
             with suppress(VideoError):
                 sources[video.name] = identify(video, with_digest=video not in left_out).to_dict()
-        self._describe(key)
+        self.describe(key)
         path = self.entry_path(key, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with _whole_file(path) as file:
@@ -272,7 +273,7 @@ class FeatureCache:
         path, own = self._find_arrays(key, name, made_from), self.entry_path(key, name)
         if path is None or path == own:
             return
-        self._describe(key)
+        self.describe(key)
         own.parent.mkdir(parents=True, exist_ok=True)
         by_name = {video.name: video for video in made_from}
         with replacing(own) as temporary:
@@ -344,9 +345,10 @@ class FeatureCache:
         except VideoError:  # the video is not there any more; whoever needs it will say so
             return False
 
-    def _describe(self, key: StreamKey) -> None:
+    def describe(self, key: StreamKey) -> None:
+        """Write down what a key stands for, where that is not there or cannot be read any more."""
         path = self.folder / key.stream / key.key / DESCRIPTION
-        if not path.exists():
+        if not read_description(path):
             write_description(path, key, {})
 
 

@@ -60,12 +60,14 @@ def list_(folder: Path) -> int:
 @cache.command()
 @_at
 def verify(folder: Path) -> int:
-    """Read every cached file in full; exit 2 if one is damaged."""
+    """Read every cached file in full; exit 2 if one is damaged, or nobody knows what it is."""
     from mulde.data.cache.entries import list_streams, verify_entry
 
     _require_folder(folder)
-    entries = [path for stream in list_streams(folder) for path in stream.entries]
-    problems = [problem for path in entries if (problem := verify_entry(path))]
+    streams = list_streams(folder)
+    entries = [path for stream in streams for path in stream.entries]
+    problems = [problem for stream in streams if (problem := stream.problem)]
+    problems += [problem for path in entries if (problem := verify_entry(path))]
     for problem in problems:
         stderr.print(f"mulde: {problem}", markup=False)
     stdout.print(f"{len(entries)} files, {len(problems)} damaged")

@@ -19,7 +19,7 @@ from mulde.extractors.boxes.detected import DetectedBoxes, Detector, MotionOrWho
 from mulde.extractors.boxes.motion import MotionFinder, MotionGradient, MotionWindows
 from mulde.extractors.boxes.torchvision import TorchvisionDetector
 from mulde.extractors.boxes.yolo import YoloDetector
-from mulde.extractors.networks.encoders import make_encoder
+from mulde.extractors.networks.encoders import Encoder, make_encoder
 from mulde.extractors.networks.libraries import CLIP_LIBRARIES, IMAGE_LIBRARIES
 from mulde.extractors.networks.machine import Machine
 from mulde.extractors.networks.weights import (
@@ -28,6 +28,7 @@ from mulde.extractors.networks.weights import (
     WeightsMissingError,
     fetch,
     find_weights,
+    is_offline,
     record_of,
 )
 from mulde.extractors.scene import SceneModel
@@ -181,9 +182,17 @@ def require_all(config: ExtractConfig, *, offline: bool) -> list[Weights]:
     return weights_of(config)
 
 
-def require_weights(config: ExtractConfig) -> None:
-    """Raise InputError if weights are not there; the text names them all, and the command that gets them."""
-    fetch([w.name for w in weights_of(config) if record_of(w.name)], config.weights_folder, offline=True)
+def weights_to_fetch(config: ExtractConfig, *, offline: bool) -> list[str]:
+    """Return the names, with licence and size, of weights that a run would fetch first.
+
+    Raises:
+        InputError: weights are missing that cannot be fetched, or nothing may be; the text has the way out.
+    """
+    missing = [weights for weights in weights_of(config) if weights.path is None]
+    if is_offline(offline) or not all(weights.is_published for weights in missing):
+        fetch([weights.name for weights in missing], config.weights_folder, offline=True)
+    records = [record for weights in missing if (record := record_of(weights.name))]
+    return [f"{record.name} ({record.terms})" for record in records]
 
 
 def runs_networks(config: ExtractConfig) -> bool:
@@ -196,6 +205,14 @@ def weights_of(config: ExtractConfig) -> list[Weights]:
     recipe = build_recipe(config, _ANY_SCENE)
     operators = (recipe.finder, *recipe.extractors)
     return list(dict.fromkeys(weights for operator in operators for weights in _parts(operator, Weights)))
+
+
+def streams_with_random_weights(config: ExtractConfig) -> list[str]:
+    """Return the streams whose network has random weights, as was asked for."""
+    if config.are_imported:
+        return []
+    recipe = build_recipe(config, _ANY_SCENE)
+    return [e.name for e in recipe.extractors if any(part.weights is None for part in _parts(e, Encoder))]
 
 
 def stream_digest(config: ExtractConfig, stream: str) -> str:

@@ -125,6 +125,9 @@ class Extract(Stage[Inventory]):
         situation.inventory = inventory = look_up_all(job, scenes)
         if _settle(job.cache, (*inventory.normal, *inventory.test)):
             situation.inventory = inventory = look_up_all(job, scenes)
+        keys = {k.key: k for c in (*inventory.normal, *inventory.test) for k in c.keys.values()}
+        for key in keys.values():
+            job.cache.describe(key)
         record_weights(job.run, weights)
         if not inventory.missing:
             n_videos = len(inventory.normal) + len(inventory.test)

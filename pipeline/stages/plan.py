@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from mulde.pipeline.features.recipe import require_weights
+from dataclasses import replace
+
+from mulde.pipeline.features.inventory import look_up_all
+from mulde.pipeline.features.recipe import weights_to_fetch
 from mulde.pipeline.runs.job import Job
 from mulde.pipeline.stages.order import stages
 from mulde.pipeline.stages.stage import Situation, Work
 
 
 def make_plan(job: Job) -> list[Work]:
-    """Return what each stage would do; nothing is decoded and nothing written.
+    """Return what each stage would do; nothing is decoded, fetched or written.
+
+    Where a run would fetch weights first, everything is to do: their content is part of what is looked up.
 
     Raises:
-        InputError: weights are not there.
+        InputError: weights are not there and cannot, or must not, be fetched.
     """
-    if not job.is_imported:
-        require_weights(job.config.extract)  # their content is part of what is looked up
     situation = Situation(job)
+    config = job.config
+    to_fetch = [] if job.is_imported else weights_to_fetch(config.extract, offline=config.offline)
+    if to_fetch:
+        situation.inventory = look_up_all(job, None)
     plan = []
     for stage in stages():
         work = stage.look(situation)
         if work.todo:
             situation.pending.add(stage.name)
         plan.append(work)
+    if to_fetch:
+        plan[0] = replace(plan[0], note=f"weights are fetched first: {', '.join(to_fetch)}; {plan[0].note}")
     return plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ def test_clip(scene: Path) -> Path:
 def test_it_gives_what_the_command_line_gives_and_prints_nothing(
     cli, scene: Path, test_clip: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    logging.getLogger("mulde").handlers[:] = [logging.NullHandler()]  # those of a command of another test
     told: list[Status] = []
     run = mulde.train(scene / "normal", "py", progress=told.append, workers=2, **FAST)
     result = run.score(test_clip, progress=told.append)

@@ -110,3 +110,23 @@ def test_mistakes_are_named(cli: RunCli, tmp_path: Path, options: tuple[str, str
     result = cli("cache", "import", tmp_path / "a.npy", "--stream", "pose", "--as", "x", *options)
     assert result.code == 2
     assert message in result.err
+
+
+@pytest.mark.parametrize("damage", ["missing", "{", "[]"])
+def test_a_description_that_cannot_be_read_is_told_and_written_again(cli, scene: Path, damage: str) -> None:
+    fast = ["extract.flow.preset=ultrafast", "extract.streams=[stillness]"]
+    assert cli("extract", "--dataset", scene, *fast).code == 0
+    description = next(Path(".cache/mulde/stillness").glob("*/stream.json"))
+    content = description.read_text()
+    if damage == "missing":
+        description.unlink()
+    else:
+        description.write_text(damage)
+    for command in ("verify", "repair"):
+        result = cli("cache", command)
+        assert result.code == 2
+        assert f"{description} is missing or damaged" in result.err
+    assert cli("cache", "list").code == 0
+    assert cli("extract", "--dataset", scene, *fast).code == 0
+    assert description.read_text() == content
+    assert cli("cache", "verify").code == 0
