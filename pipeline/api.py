@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from mulde.pipeline.stages.extract import extract_missing, record_weights
 from mulde.pipeline.stages.score import Score
 from mulde.pipeline.stages.train import STAGE as TRAIN_STAGE
 
+_log = logging.getLogger(__name__)
+
 
 def videos_at(paths: Sequence[Path]) -> list[Video]:
     """Return the videos that paths name, each of the camera that its folder, or that one's name, says.
@@ -29,9 +32,12 @@ def videos_at(paths: Sequence[Path]) -> list[Video]:
     Raises:
         InputError: a path holds no video, or two videos would have the same name.
     """
+    found = find_all(paths)
+    for note in found.notes:
+        _log.warning("%s", note)
     return [
         video if video.scene else replace(video, scene=video.split_folder.resolve().name)
-        for video in find_all(paths)
+        for video in found.videos
     ]
 
 

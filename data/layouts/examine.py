@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.decode.image_folders import describe_images, list_frames
+from mulde.data.decode.image_stacks import is_stack, open_stack
 from mulde.data.decode.preflight import preflight, probe_file
 from mulde.data.decode.readers import FRAMES_PER_SECOND, open_frames
 from mulde.data.errors import InputError, VideoError
@@ -180,6 +181,10 @@ def examine_video(video: Video, frames_per_second: float | None, *, count_frames
             images = list_frames(video.path)
             info = describe_images(images, frames_per_second or FRAMES_PER_SECOND)
             return VideoFacts(video, len(images), True, frames_per_second, (info.width, info.height))
+        if is_stack(video.path):
+            stack = open_stack(video.path, frames_per_second or FRAMES_PER_SECOND).info
+            n_frames, size = stack.n_frames_claimed, (stack.width, stack.height)
+            return VideoFacts(video, n_frames, False, stack.fps, size, doubts=stack.warnings)
         return _read_header(video)
     except VideoError as error:
         return VideoFacts(video, problem=str(error))

@@ -32,9 +32,14 @@ def open_folders(
         InputError: A path cannot be used, or the labels cannot be read or are for other videos.
     """
     normal, test = _several(normal), _several(test)
-    normal_videos, test_videos = find_all(normal), find_all(test)
+    found_normal, found_test = find_all(normal), find_all(test)
+    normal_videos, test_videos = found_normal.videos, found_test.videos
     found = None if labels is None else read_labels(labels)
-    notes = _note_overlap(normal_videos, test_videos)
+    notes = [
+        *_note_overlap(normal_videos, test_videos),
+        *(f"normal videos: {note}" for note in found_normal.notes),
+        *(f"test videos: {note}" for note in found_test.notes),
+    ]
     if found is not None:
         notes += _note_unlabelled(found.check_against(test_videos), len(test_videos))
     return Dataset(
