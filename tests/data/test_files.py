@@ -11,6 +11,8 @@ from mulde.data.files import is_hidden, is_image_file, is_no_video, is_video_fil
 VIDEOS = (
     "mp4 MP4 avi mkv mov webm m4v mpg mpeg ts mts m2ts h264 264 h265 265 hevc asf wmv 3gp 3g2 vob ogv dav"
 )
+IMAGES = "jpg JPEG png webp tif TIFF bmp gif apng ppm pgm jp2"
+OTHERS = "labels.csv notes.TXT gt.mat a.srt a.wav README LICENSE masks.npy"
 VIDEOS += " mjpeg mjpg divx f4v flv mxf M2TS qt dv mod tod rm"
 
 
