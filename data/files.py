@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
+from mulde.data.spelling import spell
+
 VIDEO_SUFFIXES = frozenset(
     {
         *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v", ".mj2", ".ismv"),  # the family of QuickTime
@@ -100,7 +102,8 @@ def list_images(folder: Path) -> list[Path]:
 def name_without_suffix(relative_path: str) -> str:
     """Give a video's name: its relative path, "/" between parts, without the suffix of a video or stack.
 
-    Other dots stay: "cam1/day.2.mp4" -> "cam1/day.2", and "day.2" stays as it is.
+    Other dots stay: "cam1/day.2.mp4" -> "cam1/day.2", and "day.2" stays as it is. It is spelt so that it can
+    be compared and written anywhere, see `spell`.
     """
-    path = PurePosixPath(relative_path.replace("\\", "/"))
+    path = PurePosixPath(spell(relative_path.replace("\\", "/")))
     return str(path.with_suffix("") if path.suffix.lower() in VIDEO_SUFFIXES | STACK_SUFFIXES else path)

@@ -11,6 +11,7 @@ from mulde.data.cache.store import FeatureCache
 from mulde.data.decode.readers import FRAMES_PER_SECOND
 from mulde.data.errors import InputError
 from mulde.data.layouts.find_videos import find_all
+from mulde.data.spelling import spell
 from mulde.data.video import Video
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.features.devices import check_device
@@ -36,7 +37,7 @@ def videos_at(paths: Sequence[Path]) -> list[Video]:
     for note in found.notes:
         _log.warning("%s", note)
     return [
-        video if video.scene else replace(video, scene=video.split_folder.resolve().name)
+        video if video.scene else replace(video, scene=spell(video.split_folder.resolve().name))
         for video in found.videos
     ]
 

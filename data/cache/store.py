@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -332,7 +333,8 @@ class RowWriter:
         with _whole_file(self._path) as file:
             file.attrs["schema_version"] = SCHEMA_VERSION
             file.attrs["video"] = self._video
-            file.attrs["source_path"] = self._source
+            # h5py refuses a str that is not Unicode, but gives back what was written as bytes
+            file.attrs.create("source_path", os.fsencode(self._source), dtype=h5py.string_dtype())
             file.attrs["source"] = json.dumps(identity.to_dict())
             file.attrs["n_frames"] = report.n_frames
             file.attrs["fps"] = report.fps

@@ -20,6 +20,7 @@ from mulde.data.files import (
     name_without_suffix,
     natural_key,
 )
+from mulde.data.spelling import spell
 from mulde.data.video import Video
 
 _N_NAMED = 5
@@ -90,7 +91,7 @@ def _find_below(folder: Path) -> FoundVideos:
 
 
 def _with_folder(video: Video) -> Video:
-    return replace(video, name=f"{video.split_folder.resolve().name}/{video.name}")
+    return replace(video, name=f"{spell(video.split_folder.resolve().name)}/{video.name}")
 
 
 def _one_file(path: Path) -> FoundVideos:
@@ -196,7 +197,7 @@ def _make_video(path: Path, folder: Path) -> Video:
         name=name_without_suffix(relative.as_posix()),
         path=path,
         split_folder=folder,
-        scene=relative.parts[0] if len(relative.parts) > 1 else "",
+        scene=spell(relative.parts[0]) if len(relative.parts) > 1 else "",
     )
 
 

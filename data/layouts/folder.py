@@ -11,6 +11,7 @@ from mulde.data.labels.files import read_labels
 from mulde.data.layouts.common import name_some
 from mulde.data.layouts.dataset import Dataset, Layout
 from mulde.data.layouts.find_videos import find_all
+from mulde.data.spelling import spell
 from mulde.data.video import Video
 
 NORMAL_NAMES = ("normal", "training", "train")
@@ -55,7 +56,7 @@ def _name(normal: Sequence[Path], test: Sequence[Path]) -> str:
     parents = {path.resolve().parent for path in (*normal, *test)}
     whole = (*test, *normal)[0].resolve()
     # data/ped2/training, data/ped2/testing -> ped2; folders that lie apart -> the name of the first to score
-    common = next(iter(parents)).name if len(parents) == 1 and test else ""
+    common = spell(next(iter(parents)).name) if len(parents) == 1 and test else ""
     return common or name_without_suffix(whole.name)
 
 

@@ -186,6 +186,12 @@ class TestCheckAgainst:
         assert labels.check_against(videos) == (video("c"),)
         assert [labels.has(v.name) for v in videos] == [True, True, False]
 
+    @pytest.mark.parametrize(("label", "video"), [("caf\xe9", "cafe\u0301"), ("cafe\u0301.mp4", "caf\xe9")])
+    def test_accents_apart_or_not(self, label, video):
+        labels = Labels(intervals={label: ((1, 2),)})
+        assert labels.check_against([Video(video, Path(video), Path())]) == ()
+        assert labels.frames(video, 3).tolist() == [0, 1, 0]
+
     def test_names_the_nearest_video(self):
         labels = Labels(intervals={"Tst002": ((0, 1),)})
         with pytest.raises(InputError, match=r"labels for video Tst002, which is not there; .* Test002"):
