@@ -10,15 +10,19 @@ if TYPE_CHECKING:
     from mulde.data.errors import InputError
     from mulde.data.layouts.catalogue import open_dataset
     from mulde.detector import MULDE
+    from mulde.pipeline.api import evaluate, load, train
 
     __version__: str
 
-__all__ = ["MULDE", "InputError", "__version__", "open_dataset"]
+__all__ = ["MULDE", "InputError", "__version__", "evaluate", "load", "open_dataset", "train"]
 
 _HOMES = {
     "MULDE": "mulde.detector",
     "InputError": "mulde.data.errors",
     "open_dataset": "mulde.data.layouts.catalogue",
+    "load": "mulde.pipeline.api",
+    "train": "mulde.pipeline.api",
+    "evaluate": "mulde.pipeline.api",
 }
 """Where each name is defined; nothing of torch or OpenCV is imported before one is used."""
 

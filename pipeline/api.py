@@ -1,101 +1,275 @@
-"""Score videos that no data set lists, with the model of a run."""
+"""mulde from Python: train, load a run, score videos, evaluate; records come back, nothing is printed."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
-from dataclasses import replace
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
-from mulde.data.cache.store import FeatureCache
-from mulde.data.decode.readers import FRAMES_PER_SECOND
-from mulde.data.errors import InputError
-from mulde.data.layouts.find_videos import find_all
-from mulde.data.spelling import spell
-from mulde.data.video import Video
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mulde.data.errors import InputError, require_package
+from mulde.data.labels.files import read_labels
+from mulde.pipeline.config.load import load_config
 from mulde.pipeline.config.sections import Config
-from mulde.pipeline.features.devices import check_device
-from mulde.pipeline.features.inventory import STAGE, CachedVideo, look_up
-from mulde.pipeline.features.recipe import build_recipe, require_all
-from mulde.pipeline.models.model import read_manifest, read_scenes
+from mulde.pipeline.metrics.measure import VideoScores, evaluate_frames
+from mulde.pipeline.metrics.protocols import find_protocol
+from mulde.pipeline.metrics.records import Metrics
+from mulde.pipeline.open_job import open_job
 from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
-from mulde.pipeline.stages.extract import extract_missing, record_weights
-from mulde.pipeline.stages.score import Score
-from mulde.pipeline.stages.train import STAGE as TRAIN_STAGE
+from mulde.pipeline.runs.scores import (
+    ScoredObjects,
+    ScoredVideo,
+    read_datasets,
+    read_objects,
+    read_scores,
+    write_scores,
+)
+from mulde.pipeline.stages.evaluate import read_metrics
+from mulde.pipeline.stages.footage import score_footage
+from mulde.pipeline.stages.run import run_stages
 
-_log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
 
-
-def videos_at(paths: Sequence[Path]) -> list[Video]:
-    """Return the videos that paths name, each of the camera that its folder, or that one's name, says.
-
-    Raises:
-        InputError: a path holds no video, or two videos would have the same name.
-    """
-    found = find_all(paths)
-    for note in found.notes:
-        _log.warning("%s", note)
-    return [
-        video if video.scene else replace(video, scene=spell(video.split_folder.resolve().name))
-        for video in found.videos
-    ]
+StrPath = str | os.PathLike[str]
 
 
-def score_footage(
-    model_run: RunFolder,
-    out: RunFolder,
-    config: Config,
-    paths: Sequence[Path],
-    progress: Progress = silent,
-) -> list[Path]:
-    """Extract and score videos; return the CSV files that were written or are up to date.
+@dataclass(frozen=True)
+class VideoResult:
+    """The scores of one video."""
 
-    Raises:
-        InputError: the model or the device cannot be used, or no video can be read.
-    """
-    if config.extract.are_imported:
-        raise InputError(
-            f"the model in {model_run.folder} was made from imported features: import those of the new "
-            "videos as well, and name them with --test-features"
+    name: str
+    scores: NDArray[np.float64]
+    """(T,), a score per decoded frame, smoothed; higher = more anomalous."""
+    unsmoothed: NDArray[np.float64]
+    """(T,)"""
+    seconds: NDArray[np.float64]
+    """(T,), when each frame is shown, from the first one on."""
+    objects: ScoredObjects | None
+    """The objects with their boxes and scores; None where whole frames were scored."""
+    warnings: tuple[str, ...]
+    """What decoding found, a sentence each."""
+    _video: ScoredVideo = field(repr=False)
+    _datasets: Mapping[str, NDArray[Any]] = field(repr=False)
+
+    @classmethod
+    def read(cls, run: RunFolder, name: str) -> VideoResult:
+        """Read the score files of a video in a run.
+
+        Raises:
+            InputError: they are missing or damaged.
+        """
+        video = read_scores(run, name)
+        return cls(
+            name,
+            video.scores,
+            video.unsmoothed,
+            video.seconds,
+            read_objects(run, name),
+            video.warnings if not video.note else (*video.warnings, video.note),
+            video,
+            read_datasets(run, name),
         )
-    check_device(config.device)
-    videos = videos_at(paths)
-    scenes = read_scenes(model_run.model)
-    frames_per_second = float(
-        read_manifest(model_run.model)["provenance"].get("frames_per_second", FRAMES_PER_SECOND)
-    )
-    cache = FeatureCache(config.cache)
-    cache.require_writable()
-    out.require_writable()
-    record_weights(out, require_all(config.extract, offline=config.offline))
 
-    def look() -> list[CachedVideo]:
-        return [
-            look_up(
-                cache,
-                video,
-                build_recipe(config.extract, scenes.of(video)).keys(video.split_folder),
-                frames_per_second,
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return a table with the columns frame, time and score, a row per decoded frame.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        table: pandas.DataFrame = require_package("pandas", "pandas").DataFrame(
+            {"frame": np.arange(len(self.scores)), "time": self.seconds, "score": self.scores}
+        )
+        return table
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw the scores over time, and return the axes that they are drawn on."""
+        if axes is None:
+            from matplotlib.figure import Figure  # not pyplot, which keeps every figure
+
+            axes = Figure(figsize=(10, 2.5), layout="constrained").add_subplot()
+        axes.plot(self.seconds, self.scores, linewidth=1)
+        axes.set(xlabel="seconds", ylabel="anomaly score", title=self.name)
+        axes.margins(x=0)
+        return axes
+
+    def save(self, folder: StrPath) -> Path:
+        """Write the files that `mulde score` writes, FOLDER/scores/<video>.csv and .h5; return the CSV.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        run = RunFolder(Path(folder))
+        run.require_writable()
+        write_scores(run, self._video, self._datasets)
+        return run.csv(self.name)
+
+
+@dataclass(frozen=True)
+class Results:
+    """The scores of several videos."""
+
+    videos: tuple[VideoResult, ...]
+    failures: tuple[Failure, ...]
+    """Videos that could not be read, and why."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained run."""
+
+    folder: Path
+    config: Config
+    """What the model was made with."""
+
+    @property
+    def metrics(self) -> Metrics | None:
+        """The metrics of its test videos; None where they were not evaluated."""
+        return read_metrics(RunFolder(self.folder).metrics)
+
+    def result(self, video: str) -> VideoResult:
+        """Return the scores of a test video of the run, by its name in RUN/scores.
+
+        Raises:
+            InputError: there are none, or they are damaged.
+        """
+        return VideoResult.read(RunFolder(self.folder), video)
+
+    def score(self, video: StrPath, *, progress: Progress = silent, **settings: Any) -> VideoResult:
+        """Score one video, a file or a folder of images; nothing is written but the feature cache.
+
+        Args:
+            progress: called with a `mulde.pipeline.progress.Status` now and then.
+            settings: as `mulde.train` takes them, such as workers=1 or cache="…".
+
+        Raises:
+            InputError: it cannot be read, holds several videos, or is of an unknown camera.
+        """
+        results = self.score_all([video], progress=progress, **settings)
+        if len(results.videos) != 1 or results.failures:
+            raise InputError(f"{video} holds several videos: score_all takes them")
+        return results.videos[0]
+
+    def score_all(
+        self, videos: Sequence[StrPath], *, progress: Progress = silent, **settings: Any
+    ) -> Results:
+        """Score videos: files, folders of images, or folders of videos; see `score`.
+
+        Raises:
+            InputError: none of them can be read, or a path holds no video.
+        """
+        config = _configure(settings, file=RunFolder(self.folder).model_config)
+        with TemporaryDirectory(prefix="mulde-") as folder:
+            out = RunFolder(Path(folder))
+            names = score_footage(
+                RunFolder(self.folder), out, config, [Path(video) for video in videos], progress
             )
-            for video in videos
-        ]
+            return Results(tuple(VideoResult.read(out, name) for name in names), tuple(out.failures()))
 
-    failures: list[Failure] = []
-    missing = [cached for cached in look() if not cached.is_complete]
-    if missing:
-        failures = extract_missing(missing, scenes, config, frames_per_second, out, progress)
-    else:
-        out.record_failures(STAGE, failures)
-    complete = [cached for cached in look() if cached.is_complete]
-    if not complete:
-        raise InputError(f"no video can be scored: {failures[0].reason}")
-    Score().score(
-        out,
-        complete,
-        config,
-        model_run.fingerprint(TRAIN_STAGE) or "",
-        model_folder=model_run.model,
-        progress=progress,
-    )
-    return [out.csv(cached.video.name) for cached in complete]
+
+def load(run: StrPath) -> Run:
+    """Open a run that `mulde train`, `mulde run` or `mulde.train` made.
+
+    Raises:
+        InputError: there is no trained model in it.
+    """
+    folder = RunFolder(Path(run))
+    if not folder.model_config.exists():
+        raise InputError(f"{folder.folder} is no run with a trained model")
+    return Run(folder.folder, load_config(folder.model_config))
+
+
+def train(
+    normal: StrPath | Sequence[StrPath],
+    out: StrPath,
+    *,
+    progress: Progress = silent,
+    **settings: Any,
+) -> Run:
+    """Learn what is normal from videos, and return the run; what is up to date is not made again.
+
+    Args:
+        normal: videos without anomalies: a file, a folder, or several of them.
+        out: folder of the run.
+        progress: called with a `mulde.pipeline.progress.Status` now and then.
+        settings: any setting that `mulde config` lists: preset="object", workers=2, seed=1, or groups as
+            dicts, detector={"beta": 0.2}.
+
+    Raises:
+        InputError: a video, a setting or the folder cannot be used.
+    """
+    paths = [normal] if isinstance(normal, str | os.PathLike) else list(normal)
+    data = {**settings.pop("data", {}), "normal": [Path(path) for path in paths]}
+    config = _configure({**settings, "data": data, "out": Path(out)})
+    job = open_job(config, progress, needs_test=False)
+    job.run.require_writable()
+    run_stages(job, ["extract", "train"])
+    return load(job.run.folder)
+
+
+def evaluate(
+    scores: Mapping[str, ArrayLike],
+    labels: Mapping[str, ArrayLike] | StrPath,
+    *,
+    protocol: str = "unsmoothed",
+    frames_per_second: float | None = None,
+    seed: int = 0,
+) -> Metrics:
+    """Measure frame scores against labels.
+
+    Args:
+        scores: (T,) by name of the video, higher = more anomalous.
+        labels: (T,) by name, 1 = abnormal; or a file or folder of labels, see the README.
+        protocol: what is done to the scores first, see `mulde evaluate --protocol`.
+        frames_per_second: of all videos, for rates of false alarms; None if unknown.
+        seed: of the bootstrap behind the intervals.
+
+    Raises:
+        InputError: scores or labels cannot be used, or are of different videos or lengths.
+    """
+    known = None if isinstance(labels, Mapping) else read_labels(Path(labels))
+    videos = []
+    for name, values in scores.items():
+        array = np.asarray(values, dtype=np.float64)
+        if known is None:
+            assert isinstance(labels, Mapping)
+            if name not in labels:
+                raise InputError(f"video {name} has scores but no labels")
+            truth = np.asarray(labels[name]).astype(np.uint8)
+        else:
+            truth = known.frames(name, len(array))
+        try:
+            videos.append(VideoScores(name, array, truth, fps=frames_per_second))
+        except ValueError as error:
+            raise InputError(str(error)) from None
+    chosen = find_protocol(protocol)
+    measured = [
+        VideoScores(v.name, chosen.apply(v.scores, v.scores), v.labels, v.scene, v.fps) for v in videos
+    ]
+    return evaluate_frames(measured, treatment=chosen.describe(protocol, None), seed=seed)
+
+
+def _configure(settings: Mapping[str, Any], *, file: Path | None = None) -> Config:
+    """Return the configuration with settings by name, groups as dicts.
+
+    Raises:
+        InputError: a setting is unknown or not allowed.
+    """
+    return load_config(file, options=dict(_dotted(settings)))
+
+
+def _dotted(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            found += _dotted(value, f"{prefix}{name}.")
+        else:
+            found.append((prefix + name, value))
+    return found

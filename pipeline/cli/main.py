@@ -224,8 +224,8 @@ def _print_result(result: RunResult, stages: Sequence[str]) -> None:
 
 
 def _score_footage(model: Path, options: dict[str, Any]) -> int:
-    from mulde.pipeline.api import score_footage
     from mulde.pipeline.runs.folder import RunFolder
+    from mulde.pipeline.stages.footage import score_footage
 
     given = RunFolder(model)
     if not given.model_config.exists():
@@ -243,9 +243,9 @@ def _score_footage(model: Path, options: dict[str, Any]) -> int:
     out = RunFolder(options["out"] or model / "new")
     out.require_writable()
     with log_to_file(out.log):
-        written = score_footage(given, out, config, paths, Bars())
-    for path in written:
-        stdout.print(str(path), markup=False)
+        names = score_footage(given, out, config, paths, Bars())
+    for name in names:
+        stdout.print(str(out.csv(name)), markup=False)
     return conclude(out)
 
 

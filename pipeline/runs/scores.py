@@ -127,6 +127,26 @@ def read_objects(run: RunFolder, name: str) -> ScoredObjects | None:
         raise _damaged(path, error) from None
 
 
+def read_datasets(run: RunFolder, name: str) -> dict[str, NDArray[Any]]:
+    """Read what the scores of a video were made from, by name in its HDF5 file.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    found: dict[str, NDArray[Any]] = {}
+
+    def keep(dataset: str, item: h5py.Dataset | h5py.Group) -> None:
+        if isinstance(item, h5py.Dataset) and dataset not in (_SMOOTHED, _UNSMOOTHED):
+            found[dataset] = item[()]
+
+    try:
+        with h5py.File(run.objects(name), "r") as file:
+            file.visititems(keep)
+    except OSError as error:
+        raise _damaged(run.objects(name), error) from None
+    return found
+
+
 def to_csv(video: ScoredVideo) -> str:
     """Return frame, time and score of each frame, as the CSV file has them."""
     text = io.StringIO()

@@ -1,0 +1,101 @@
+"""Score videos that no data set lists, with the model of a run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mulde.data.cache.store import FeatureCache
+from mulde.data.decode.readers import FRAMES_PER_SECOND
+from mulde.data.errors import InputError
+from mulde.data.layouts.find_videos import find_all
+from mulde.data.spelling import spell
+from mulde.data.video import Video
+from mulde.pipeline.config.sections import Config
+from mulde.pipeline.features.devices import check_device
+from mulde.pipeline.features.inventory import STAGE, CachedVideo, look_up
+from mulde.pipeline.features.recipe import build_recipe, require_all
+from mulde.pipeline.models.model import read_manifest, read_scenes
+from mulde.pipeline.progress import Progress, silent
+from mulde.pipeline.runs.folder import Failure, RunFolder
+from mulde.pipeline.stages.extract import extract_missing, record_weights
+from mulde.pipeline.stages.score import Score
+from mulde.pipeline.stages.train import STAGE as TRAIN_STAGE
+
+_log = logging.getLogger(__name__)
+
+
+def videos_at(paths: Sequence[Path]) -> list[Video]:
+    """Return the videos that paths name, each of the camera that its folder, or that one's name, says.
+
+    Raises:
+        InputError: a path holds no video, or two videos would have the same name.
+    """
+    found = find_all(paths)
+    for note in found.notes:
+        _log.warning("%s", note)
+    return [
+        video if video.scene else replace(video, scene=spell(video.split_folder.resolve().name))
+        for video in found.videos
+    ]
+
+
+def score_footage(
+    model_run: RunFolder,
+    out: RunFolder,
+    config: Config,
+    paths: Sequence[Path],
+    progress: Progress = silent,
+) -> list[str]:
+    """Extract and score videos; return the names of those that are scored, now or before.
+
+    Raises:
+        InputError: the model or the device cannot be used, or no video can be read.
+    """
+    if config.extract.are_imported:
+        raise InputError(
+            f"the model in {model_run.folder} was made from imported features: import those of the new "
+            "videos as well, and name them with --test-features"
+        )
+    check_device(config.device)
+    videos = videos_at(paths)
+    scenes = read_scenes(model_run.model)
+    frames_per_second = float(
+        read_manifest(model_run.model)["provenance"].get("frames_per_second", FRAMES_PER_SECOND)
+    )
+    cache = FeatureCache(config.cache)
+    cache.require_writable()
+    out.require_writable()
+    record_weights(out, require_all(config.extract, offline=config.offline))
+
+    def look() -> list[CachedVideo]:
+        return [
+            look_up(
+                cache,
+                video,
+                build_recipe(config.extract, scenes.of(video)).keys(video.split_folder),
+                frames_per_second,
+            )
+            for video in videos
+        ]
+
+    failures: list[Failure] = []
+    missing = [cached for cached in look() if not cached.is_complete]
+    if missing:
+        failures = extract_missing(missing, scenes, config, frames_per_second, out, progress)
+    else:
+        out.record_failures(STAGE, failures)
+    complete = [cached for cached in look() if cached.is_complete]
+    if not complete:
+        raise InputError(f"no video can be scored: {failures[0].reason}")
+    Score().score(
+        out,
+        complete,
+        config,
+        model_run.fingerprint(TRAIN_STAGE) or "",
+        model_folder=model_run.model,
+        progress=progress,
+    )
+    return [cached.video.name for cached in complete]
