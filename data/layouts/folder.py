@@ -8,6 +8,7 @@ from pathlib import Path
 from mulde.data.errors import InputError
 from mulde.data.files import is_hidden, name_without_suffix
 from mulde.data.labels.files import read_labels
+from mulde.data.labels.labels import Labels
 from mulde.data.layouts.common import name_some
 from mulde.data.layouts.dataset import Dataset, Layout
 from mulde.data.layouts.find_videos import find_all
@@ -16,7 +17,7 @@ from mulde.data.video import Video
 
 NORMAL_NAMES = ("normal", "training", "train")
 TEST_NAMES = ("test", "testing")
-LABEL_NAMES = ("labels.csv", "labels")
+LABEL_NAMES = ("labels.csv", "labels.tsv", "labels")
 
 
 def open_folders(
@@ -42,7 +43,7 @@ def open_folders(
         *(f"test videos: {note}" for note in found_test.notes),
     ]
     if found is not None:
-        notes += _note_unlabelled(found.check_against(test_videos), len(test_videos))
+        notes += _note_unlabelled(found.check_against(test_videos), len(test_videos), found)
     return Dataset(
         name=_name(normal, test), normal=normal_videos, test=test_videos, labels=found, notes=tuple(notes)
     )
@@ -68,11 +69,15 @@ def _note_overlap(normal: tuple[Video, ...], test: tuple[Video, ...]) -> list[st
     return [f"{len(both)} of {len(normal)} normal videos are test videos too: {name_some(both)}"]
 
 
-def _note_unlabelled(unlabelled: tuple[Video, ...], n_videos: int) -> list[str]:
+def _note_unlabelled(unlabelled: tuple[Video, ...], n_videos: int, labels: Labels) -> list[str]:
     if not unlabelled:
         return []
     names = name_some([video.name for video in unlabelled])
-    return [f"{len(unlabelled)} of {n_videos} test videos have no labels: {names}"]
+    how = "a file of zeros" if labels.arrays else f"a line `{unlabelled[0].name},,`"
+    return [
+        f"{len(unlabelled)} of {n_videos} test videos have no labels, so they are not evaluated: {names}; "
+        f"{how} says that nothing happened"
+    ]
 
 
 def _find_one(root: Path, names: tuple[str, ...]) -> Path | None:
@@ -101,7 +106,8 @@ def _read(root: Path) -> Dataset:
 
 
 LAYOUT = Layout(
-    looks_for="normal/ (or training/, train/) beside test/ (or testing/), perhaps with labels.csv or labels/",
+    looks_for="normal/ (or training/, train/) beside test/ (or testing/), perhaps with labels.csv, "
+    "labels.tsv or labels/",
     recognise=_recognise,
     read=_read,
 )

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from mulde.data.atomic import write_text
-from mulde.data.cache.store import read_rows
+from mulde.data.cache.store import read_frame_seconds, read_rows
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows, is_without_measurement
 from mulde.data.labels.labels import Labels
@@ -314,7 +314,9 @@ def _to_frames(
             settings,
             are_objects=is_of_objects(cached, rows),
         ).unsmoothed
-        labels = tests.labels.frames(name, n_frames)
+        labels = tests.labels.frames(
+            name, n_frames, read_frame_seconds(next(iter(cached.entries.values())).path)
+        )
         after = smooth(found, settings.smoothing_sigma_frames, causal=settings.causal)
         smoothed.append(VideoScores(name, after, labels, scenes.get(name, ""), cached.report.fps))
         raw.append(VideoScores(name, found, labels, scenes.get(name, ""), cached.report.fps))

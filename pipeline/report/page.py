@@ -57,6 +57,8 @@ class ReportVideo:
     """(T,), the same before smoothing; None draws the smoothed curve alone."""
     labels: NDArray[np.uint8] | None = None
     """(T,), 1 = abnormal, 0 = normal; None where nobody labelled this video."""
+    labelled_events: tuple[str, ...] = ()
+    """What the labels call the events of this video, and where these are."""
     fps: float | None = None
     """Frames a second, for times beside frame numbers."""
     warnings: tuple[str, ...] = ()

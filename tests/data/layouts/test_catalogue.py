@@ -193,7 +193,10 @@ class TestFolderLayout:
         (tmp_path / "labels.csv").write_text("video,start,end\nb.mp4,1,2\n")
         dataset = open_dataset(tmp_path)
         assert dataset.labels.frames("b", 3).tolist() == [0, 1, 0]
-        assert dataset.notes == ("1 of 2 test videos have no labels: c",)
+        assert dataset.notes == (
+            "1 of 2 test videos have no labels, so they are not evaluated: c; a line `c,,` says that nothing "
+            "happened",
+        )
 
     def test_label_folder(self, tmp_path):
         make(tmp_path, "normal/a.mp4", "test/b.mp4", "labels/")

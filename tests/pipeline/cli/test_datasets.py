@@ -63,6 +63,7 @@ def test_counts(miniatures, layout: str, count_frames: bool) -> None:
         "frames": n_frames,
         "abnormal_frames": n_abnormal,
         "videos_with_regions": n_with_regions,
+        "events": {},
     }
 
 

@@ -611,3 +611,45 @@ def test_folders_with_odd_names(cli, scene: Path) -> None:
     assert "scores  r%FF/scores" in result.out
     assert cli("run", run).code == 0  # config.yaml has the paths of data and cache
     assert "up to date, all 5 videos" in cli("extract", run).err
+
+
+def test_labels_from_a_spreadsheet(cli, scene: Path) -> None:
+    rows = read_csv(scene / "labels.csv")
+    options = ("--dataset", scene, "--out", "run", *FAST)
+    assert cli("run", *options).code == 0
+    by_frames = json.loads(Path("run/metrics.json").read_text())
+    (scene / "labels.csv").unlink()
+    lines = ["video\tstart_time\tend_time\tevent"]
+    for row in rows:
+        start, end = (f"00:00:{int(row[edge]) // 10:02d},{int(row[edge]) % 10}" for edge in ("start", "end"))
+        lines.append(f"{row['video']}.mp4\t{start}\t{end}\tsomething odd")
+    (scene / "labels.tsv").write_text("\n".join(lines), encoding="utf-16")
+    assert cli("run", *options).code == 0
+    by_seconds = json.loads(Path("run/metrics.json").read_text())
+    assert by_seconds == by_frames
+    event = f"something odd, frames {rows[0]['start']} to {int(rows[0]['end']) - 1}"
+    assert event in Path("run/report/index.html").read_text(encoding="utf-8")
+    assert f"{len(rows)} labelled events have a name: something odd {len(rows)}" in cli("datasets", scene).out
+    labels = scene / "labels.tsv"
+    by_scores = cli("evaluate", "--scores", "run/scores", "--labels", labels, "--out", "other")
+    assert by_scores.code == 0
+    found = json.loads(Path("other/metrics.json").read_text())
+    assert found["micro_auc"] == pytest.approx(by_frames["micro_auc"])
+
+
+def test_seconds_read_as_frames_are_suspected_and_unlabelled_videos_named(cli, scene: Path) -> None:
+    first, second = sorted(path.stem for path in (scene / "test").iterdir())
+    (scene / "labels.csv").write_text(f"video,start,end\n{first},1,3\n")
+    result = cli("run", "--dataset", scene, *FAST)
+    assert result.code == 0
+    assert result.err.count("the labels may be in seconds") == 1
+    assert f"1 of 2 test videos have no labels, so they are not evaluated: {second}" in result.err
+    assert f"a line `{second},,` says that nothing happened" in result.err
+    (scene / "labels.csv").write_text(f"video,start_frame,end_frame\n{first},1,3\n{second},,\n")
+    result = cli("run", "--dataset", scene, *FAST)
+    assert "in seconds" not in result.err
+    assert "no labels" not in result.err
+    assert json.loads(Path("runs/scene-motion/metrics.json").read_text())["per_video"].keys() == {
+        first,
+        second,
+    }
