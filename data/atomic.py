@@ -29,10 +29,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file as a whole, with its folder."""
+    """Write a text file as a whole, with its folder.
+
+    What is not Unicode, in a path of the user's, becomes an escape such as \\udcff, which JSON gives back.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def require_writable(folder: Path, what: str, remedy: str) -> None:

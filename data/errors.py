@@ -5,9 +5,14 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from mulde.data.spelling import printable
+
 
 class InputError(ValueError):
     """A file, folder, label or setting cannot be used; the text says which, and the way out."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())  # it may name any file
 
 
 class VideoError(InputError):

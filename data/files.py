@@ -5,10 +5,62 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
+from mulde.data.spelling import spell
+
 VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv"}
+    {
+        *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v", ".mj2", ".ismv"),  # the family of QuickTime
+        *(".avi", ".divx", ".mkv", ".mk3d", ".webm", ".flv", ".ogv", ".ogm", ".nut", ".ivf", ".mxf", ".wtv"),
+        *(".wmv", ".asf", ".rm", ".rmvb", ".dav", ".amv", ".dv", ".y4m"),
+        *(".mpg", ".mpeg", ".mpe", ".vob", ".mod", ".tod", ".ts", ".m2t", ".mts", ".m2ts", ".trp"),  # MPEG
+        *(
+            ".h264",
+            ".264",
+            ".avc",
+            ".h265",
+            ".265",
+            ".hevc",
+            ".m1v",
+            ".m2v",
+            ".mjpeg",
+            ".mjpg",
+        ),  # bare streams
+    }
 )
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"})
+STACK_SUFFIXES = frozenset({".gif", ".png", ".apng", ".webp", ".tif", ".tiff"})
+"""Of images that can have several pages, and are videos then."""
+IMAGE_SUFFIXES = STACK_SUFFIXES | {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".bmp", ".dib", ".ppm", ".pgm", ".pbm", ".pnm")
+}
+_JUNK = frozenset(
+    {
+        *("@eadir", "@tmp", "@sharebin", "@recycle", "@recently-snapshot", "@__thumb"),  # Synology, QNAP
+        *("#recycle", "#snapshot", "lost+found", "__macosx", "temporary items", "network trash folder"),
+        *("$recycle.bin", "recycler", "system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini"),
+    }
+)
+"""Names, in lower case, that file systems, network storages and archives leave between the user's files."""
+_NO_VIDEO_SUFFIXES = frozenset(
+    {
+        *(".txt", ".md", ".rst", ".rtf", ".pdf", ".doc", ".docx", ".odt", ".html", ".htm", ".log", ".nfo"),
+        *(".csv", ".tsv", ".xls", ".xlsx", ".ods", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml"),
+        *(".ini", ".cfg", ".conf", ".npy", ".npz", ".mat", ".m", ".h5", ".hdf5", ".pkl", ".pt", ".pth"),
+        *(".py", ".ipynb", ".sh", ".bat", ".md5", ".sha1", ".sha256", ".url", ".lnk", ".lock"),
+        *(".srt", ".vtt", ".ass", ".ssa", ".sub", ".idx", ".smi", ".sbv"),  # subtitles
+        *(".wav", ".mp3", ".m4a", ".aac", ".flac", ".opus", ".wma", ".ogg"),
+        *(
+            ".thm",
+            ".ifo",
+            ".bup",
+            ".cpi",
+            ".mpl",
+            ".bdm",
+            ".moi",
+            ".modd",
+        ),  # what cameras write beside videos
+    }
+)
+_NO_VIDEO_NAMES = frozenset({"readme", "license", "licence", "copying", "makefile", "checksums"})
 
 
 def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
@@ -20,8 +72,16 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is to be passed over: macOS leaves "._001.tif" and ".DS_Store" in archives."""
-    return name.startswith(".")
+    """Whether a file or folder is to be passed over, and not worth a word.
+
+    macOS leaves "._001.tif" and ".DS_Store" in archives, a Synology "@eaDir/001.jpg/SYNOPHOTO_THUMB_M.jpg".
+    """
+    return name.startswith(".") or name.casefold() in _JUNK
+
+
+def is_no_video(path: Path) -> bool:
+    """Whether a name is evidently that of labels, text, sound or the like, and of no video or image."""
+    return path.suffix.lower() in _NO_VIDEO_SUFFIXES or path.name.casefold() in _NO_VIDEO_NAMES
 
 
 def is_video_file(path: Path) -> bool:
@@ -30,7 +90,7 @@ def is_video_file(path: Path) -> bool:
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether the name is one of an image; the file itself is not opened."""
+    """Whether the name is one of an image, or of several; the file itself is not opened."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path.name)
 
 
@@ -40,9 +100,10 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def name_without_suffix(relative_path: str) -> str:
-    """Give a video's name: its relative path, "/" between parts, without a video suffix.
+    """Give a video's name: its relative path, "/" between parts, without the suffix of a video or stack.
 
-    Other dots stay: "cam1/day.2.mp4" -> "cam1/day.2", and "day.2" stays as it is.
+    Other dots stay: "cam1/day.2.mp4" -> "cam1/day.2", and "day.2" stays as it is. It is spelt so that it can
+    be compared and written anywhere, see `spell`.
     """
-    path = PurePosixPath(relative_path.replace("\\", "/"))
-    return str(path.with_suffix("") if path.suffix.lower() in VIDEO_SUFFIXES else path)
+    path = PurePosixPath(spell(relative_path.replace("\\", "/")))
+    return str(path.with_suffix("") if path.suffix.lower() in VIDEO_SUFFIXES | STACK_SUFFIXES else path)

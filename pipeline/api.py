@@ -244,7 +244,8 @@ def evaluate(
                 raise InputError(f"video {name} has scores but no labels")
             truth = np.asarray(labels[name]).astype(np.uint8)
         else:
-            truth = known.frames(name, len(array))
+            times = None if frames_per_second is None else np.arange(len(array)) / frames_per_second
+            truth = known.frames(name, len(array), times)
         try:
             videos.append(VideoScores(name, array, truth, fps=frames_per_second))
         except ValueError as error:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -155,7 +156,7 @@ class FeatureCache:
             shutil.copyfile(entry.path, temporary)
             with h5py.File(temporary, "r+") as file:
                 file.attrs["source"] = json.dumps(identity.to_dict())
-                file.attrs["source_path"] = str(video.path.resolve())
+                _write_source_path(file, str(video.path.resolve()))
 
     @contextmanager
     def writer(
@@ -455,7 +456,7 @@ class RowWriter:
         with _whole_file(self._path) as file:
             file.attrs["schema_version"] = SCHEMA_VERSION
             file.attrs["video"] = self._video
-            file.attrs["source_path"] = self._source
+            _write_source_path(file, self._source)
             file.attrs["source"] = json.dumps(identity.to_dict())
             file.attrs["n_frames"] = report.n_frames
             file.attrs["fps"] = report.fps
@@ -480,6 +481,11 @@ class RowWriter:
         """Let go of what was collected."""
         for spool in self._spools.values():
             spool.close()
+
+
+def _write_source_path(file: h5py.File, path: str) -> None:
+    # h5py refuses a str that is not Unicode, but gives back what was written as bytes
+    file.attrs.create("source_path", os.fsencode(path), dtype=h5py.string_dtype())
 
 
 @contextmanager

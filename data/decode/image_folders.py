@@ -2,34 +2,70 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Generator, Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.data.decode.report import VideoInfo
+from mulde.data.decode.image_stacks import has_pages, is_stack, to_rgb
+from mulde.data.decode.report import Tally, VideoInfo
 from mulde.data.errors import VideoError
 from mulde.data.files import IMAGE_SUFFIXES, list_images
 from mulde.data.video import Frame
+
+_N_NAMED = 5
+_SAME_KIND = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif", ".dib": ".bmp"}
 
 
 def list_frames(folder: Path) -> list[Path]:
     """List the images of a video in natural order, one a frame.
 
+    Images of several kinds are one video where their names are one sequence, such as 001.jpg, 002.webp.
+    Animations beside images of another kind are no frames.
+
     Raises:
-        VideoError: there is none, or two that could be the same frame, such as 001.jpg and 001.png.
+        VideoError: there is none, two could be the same frame, such as 001.jpg and 001.png, or images of
+            several kinds are no one sequence.
     """
     images = list_images(folder)
     if not images:
         suffixes = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
         raise VideoError(f"{folder} holds no images ({suffixes}): give a folder with one image a frame")
+    images = _without_animations(images)
     by_stem: dict[str, Path] = {}
     for image in images:
         twin = by_stem.setdefault(image.stem, image)
         if twin is not image:
             raise VideoError(f"{folder} holds both {twin.name} and {image.name}: keep one image a frame")
+    kinds = Counter(map(_kind, images))
+    if len(kinds) > 1 and len({_pattern(image) for image in images}) > 1:
+        counts = " and ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        raise VideoError(
+            f"{folder} holds {counts}, whose names are no one sequence: take out what is no frame, or name "
+            "all alike"
+        )
     return images
+
+
+def _without_animations(images: list[Path]) -> list[Path]:
+    """Leave out the animations among images of another kind, such as a preview."""
+    (main, _), *others = Counter(map(_kind, images)).most_common()
+    if not others:
+        return images
+    return [image for image in images if _kind(image) == main or not is_stack(image)]
+
+
+def _kind(image: Path) -> str:
+    suffix = image.suffix.lower()
+    return _SAME_KIND.get(suffix, suffix)
+
+
+def _pattern(image: Path) -> str:
+    """Give a name without its numbers: "cam2_0014" -> "cam#_#"."""
+    return re.sub(r"[0-9]+", "#", image.stem.casefold())
 
 
 def describe_images(images: list[Path], frames_per_second: float) -> VideoInfo:
@@ -39,15 +75,18 @@ def describe_images(images: list[Path], frames_per_second: float) -> VideoInfo:
 
 
 def decode_images(
-    images: list[Path], info: VideoInfo, indices: Iterable[int]
+    images: list[Path], info: VideoInfo, indices: Iterable[int], tally: Tally
 ) -> Generator[Frame, None, None]:
-    """Yield the frames at `indices` (0-based), in that order.
+    """Yield the frames at `indices` (0-based), in that order; `tally` learns of images with several pages.
 
     Raises:
         VideoError: an image is damaged or of another size than the first; the text names it.
     """
+    with_pages: list[str] = []
     for index in indices:
-        rgb = load_image(images[index])
+        rgb, is_several = _load(images[index])
+        if is_several:
+            with_pages.append(images[index].name)
         height, width = rgb.shape[:2]
         if (width, height) != (info.width, info.height):
             raise VideoError(
@@ -55,6 +94,10 @@ def decode_images(
                 f"{info.width}x{info.height}: bring all to one size, or take out what is no frame"
             )
         yield Frame(index=index, seconds=index / info.fps, rgb=rgb)
+    if with_pages:
+        names = ", ".join(with_pages[:_N_NAMED]) + (" …" if len(with_pages) > _N_NAMED else "")
+        has = "1 image has" if len(with_pages) == 1 else f"{len(with_pages)} images have"
+        tally.warnings.append(f"{has} several pages, of which the first is the frame: {names}")
 
 
 def load_image(path: Path) -> NDArray[np.uint8]:
@@ -65,20 +108,18 @@ def load_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         VideoError: the image cannot be read to its end, or has 32 bits a pixel and channel.
     """
+    return _load(path)[0]
+
+
+def _load(path: Path) -> tuple[NDArray[np.uint8], bool]:
+    """Read an image, and say whether the file has more pages."""
     # Pillow, as OpenCV writes what it finds wrong to stderr and passes some damaged images on
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I;16"):
-                return _grey_to_rgb((np.asarray(image) >> 8).astype(np.uint8))
-            if image.mode not in ("I", "F"):
-                return np.array(image.convert("RGB"), dtype=np.uint8)
+            return to_rgb(opened, str(path)), has_pages(opened)
+    except VideoError:
+        raise
     except Exception as error:  # Pillow lets OSError, SyntaxError, ValueError, struct.error and more through
         raise VideoError(f"{path} is damaged or no image ({error}): restore it or take it out") from error
-    raise VideoError(f"{path} has 32 bits a channel, which have no agreed range: convert it to 8 or 16 bits")
-
-
-def _grey_to_rgb(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.repeat(grey[:, :, None], 3, axis=2)  # (H, W) -> (H, W, 3)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ DECORD_PIXEL_FORMATS = frozenset({"yuv420p", "yuvj420p", "gbrp"})
 """FFmpeg's names; of all others decord's colours differ."""
 _LEAST_DECORD_WIDTH = 128
 DEFAULT_FPS = 25.0
+_NO_TIMESTAMPS = 0x0080
+"""FFmpeg's AVFMT_NOTIMESTAMPS, a flag of containers: the bare streams of H.264, HEVC, MPEG-2, MJPEG, …"""
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,7 @@ def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame |
 
 
 def _describe(container: InputContainer, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
-    rate = stream.average_rate or stream.guessed_rate
+    rate = _header_rate(container, stream)
     fps = float(rate) if rate else DEFAULT_FPS
     seconds = _claimed_seconds(container, stream)
     orientation = Orientation.of(frame)
@@ -181,6 +184,13 @@ def _describe(container: InputContainer, stream: VideoStream, frame: VideoFrame)
         interlaced=frame.interlaced_frame,
         warnings=() if rate else (f"container gives no frame rate, {DEFAULT_FPS:g} a second is assumed",),
     )
+
+
+def _header_rate(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """Give the frames a second that the file says; None where it does not."""
+    if container.format.flags & _NO_TIMESTAMPS:  # of a bare stream FFmpeg makes up 25 on average
+        return stream.codec_context.framerate or None
+    return stream.average_rate or stream.guessed_rate
 
 
 def _claimed_seconds(container: InputContainer, stream: VideoStream) -> float | None:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Literal, TypeVar
 
 from mulde.data.decode.image_folders import decode_images, describe_images, list_frames
+from mulde.data.decode.image_stacks import decode_stack, is_stack, open_stack
 from mulde.data.decode.preflight import Probe, preflight, probe_file
 from mulde.data.decode.report import Tally, VideoInfo, make_report
 from mulde.data.decode.video_files import (
@@ -93,13 +94,13 @@ def open_frames(
     """Open a video to read its frames in order.
 
     Args:
-        video: A file, or a folder with one image a frame.
+        video: A file, which may be an image of several pages, or a folder with one image a frame.
         decoder: "pyav" reads whatever can be read, and so does "auto", which is PyAV: decord fills damaged
             places with copies of frames, and saves a tenth of the processor's time of decoding and no wall
             time. "decord" reads only files that a complete look finds regular and undamaged (see
-            `preflight`), and gives identical frames. Folders of images need neither.
+            `preflight`), and gives identical frames. Images need neither.
         memory_budget_bytes: The most that a video may take decoded, for decord to be given it.
-        frames_per_second: The frame rate of folders of images; files have their own.
+        frames_per_second: The frame rate of folders of images and of TIFF stacks; files have their own.
 
     Raises:
         VideoError: The video cannot be read, or `decoder` is "decord" and the file is not for it. It can also
@@ -112,6 +113,8 @@ def open_frames(
         raise InputError("decord is not installed: pip install decord2, or use decoder auto")
     if video.is_frame_folder:
         return _open_folder(video.path, frames_per_second)
+    if is_stack(video.path):
+        return _open_stack(video.path, frames_per_second)
     probe = probe_file(video.path)
     if decoder != "decord":
         return _open_with_pyav(video.path, probe)
@@ -151,7 +154,12 @@ def sample_frames(
     if video.is_frame_folder:
         images = list_frames(video.path)
         info = describe_images(images, frames_per_second)
-        return [keep(frame) for frame in decode_images(images, info, spread(len(images), n_frames))]
+        wanted = spread(len(images), n_frames)
+        return [keep(frame) for frame in decode_images(images, info, wanted, Tally("images"))]
+    if is_stack(video.path):
+        stack = open_stack(video.path, frames_per_second)
+        wanted = spread(len(stack.seconds), n_frames)
+        return [keep(frame) for frame in decode_stack(stack, wanted, Tally("images"))]
     probe = probe_file(video.path)
     if n_frames < (probe.info.n_frames_claimed or 0):
         samples = sample_by_seeking(video.path, probe, n_frames, keep)
@@ -175,7 +183,13 @@ def spread(n_total: int, n: int) -> list[int]:
 def _open_folder(folder: Path, frames_per_second: float) -> FrameReader:
     images = list_frames(folder)
     info = describe_images(images, frames_per_second)
-    return FrameReader(info, decode_images(images, info, range(len(images))), Tally("images"))
+    tally = Tally("images")
+    return FrameReader(info, decode_images(images, info, range(len(images)), tally), tally)
+
+
+def _open_stack(path: Path, frames_per_second: float) -> FrameReader:
+    stack, tally = open_stack(path, frames_per_second), Tally("images")
+    return FrameReader(stack.info, decode_stack(stack, range(len(stack.seconds)), tally), tally)
 
 
 def _open_with_pyav(path: Path, probe: Probe) -> FrameReader:

@@ -73,7 +73,7 @@ def open_decord(path: Path) -> Any:
     decord.logging.set_level(decord.logging.QUIET)
     try:
         return decord.VideoReader(str(path.absolute()), ctx=decord.cpu(0), num_threads=1)
-    except (decord.DECORDError, RuntimeError, AssertionError) as error:
+    except (decord.DECORDError, RuntimeError, AssertionError, UnicodeEncodeError) as error:
         logger.debug("decord refuses %s: %s", path, error)
         return None
 

@@ -23,6 +23,7 @@ from mulde.data.cache.entries import (
 )
 from mulde.data.errors import InputError
 from mulde.data.files import natural_key
+from mulde.data.spelling import printable
 from mulde.data.version import mulde_version
 
 EXPORT_FORMAT = "mulde features"
@@ -130,7 +131,7 @@ def _write_video(group: h5py.Group, path: Path, *, are_objects: bool) -> None:
     _set(group, "n_rows", len(rows))
     _set(group, "n_features", rows.n_features)
     _set(group, "rows_are", "objects" if are_objects or rows.box_xyxy is not None else "frames")
-    _set(group, "source_path", entry.source or "")
+    _set(group, "source_path", printable(entry.source or ""))
     _set(group, "source_bytes", entry.identity.size_bytes)
     _set(group, "source_digest", entry.identity.digest)
     for name, field in COLUMNS.items():

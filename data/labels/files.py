@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,28 +12,29 @@ from numpy.typing import NDArray
 from mulde.data.errors import InputError
 from mulde.data.files import is_hidden, name_without_suffix
 from mulde.data.labels.deferred import Deferred
+from mulde.data.labels.interval_sheets import INTERVAL_HEADERS, find_columns, read_intervals
 from mulde.data.labels.labels import FrameArray, Interval, Labels
 from mulde.data.labels.regions import NO_TRACK, Regions
+from mulde.data.labels.sheets import SHEET_SUFFIXES, Row, Sheet, read_sheet
 
-CSV_HEADER = ["video", "start", "end"]
 REGION_HEADER = ["video", "frame", "x1", "y1", "x2", "y2"]
 """`track` may follow."""
 ARRAY_SUFFIXES = frozenset({".npy", ".txt"})
-LABELS_CSV, REGIONS_CSV = "labels.csv", "regions.csv"
+LABELS_CSV, LABELS_TSV, REGIONS_CSV = "labels.csv", "labels.tsv", "regions.csv"
 
-_Row = tuple[int, list[str]]
-"""A row of a CSV file, with the number of its line."""
 _RegionRow = tuple[int, float, float, float, float, int]
 
 
 def read_labels(path: Path) -> Labels:
     """Read labels from a CSV file, from 0/1 a frame in .npy or .txt files, or from a folder of these.
 
-    - CSV with header `video,start,end`: a row an interval, 0-based, end exclusive; empty start and end for a
-      video that is normal throughout.
+    - CSV with header `video,start,end`: a row an interval in frames, 0-based, end exclusive; empty start and
+      end for a video that is normal throughout. Under `start_s`, `end_s` or the like they are seconds, mm:ss
+      or hh:mm:ss from the first frame on. The name of an event may stand in a further column.
     - CSV with header `video,frame,x1,y1,x2,y2` and perhaps `track`: a row an abnormal region; frame
       0-based, x and y in pixels, half-open; regions of one object share a track number. Frames with a region
       are abnormal; a row with the name alone is a video that is normal throughout.
+    Semicolons and tabs (.tsv) do as well as commas.
     - .npy or .txt: one value a frame, the file is named as the video. A folder is searched with its
       sub-folders.
     - A folder with labels.csv or regions.csv, or with regions.csv and .npy or .txt files: regions come from
@@ -47,13 +48,13 @@ def read_labels(path: Path) -> Labels:
         return _read_folder(path)
     if not path.is_file():
         raise InputError(f"labels {path} are not there: check the path")
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() in SHEET_SUFFIXES:
         return _read_csv(path)
     if path.suffix.lower() in ARRAY_SUFFIXES:
         return Labels(arrays={path.stem: read_frame_array(path)})
     raise InputError(
-        f"labels {path} are not .csv (video,start,end or video,frame,x1,y1,x2,y2), .npy or .txt (0/1 a "
-        "frame), or a folder of these"
+        f"labels {path} are not .csv or .tsv (video,start,end or video,frame,x1,y1,x2,y2), .npy or .txt (0/1 "
+        "a frame), or a folder of these; save a sheet as CSV"
     )
 
 
@@ -95,25 +96,29 @@ def to_frame_array(values: NDArray[np.generic], source: str) -> FrameArray:
 
 
 def _read_csv(path: Path) -> Labels:
-    rows = _csv_rows(path)
-    header = [cell.lower() for cell in rows[0][1]] if rows else []
-    if header == CSV_HEADER:
-        return Labels(intervals=_read_intervals(path, rows[1:]))
-    if header in (REGION_HEADER, [*REGION_HEADER, "track"]):
-        by_video = _read_regions(path, rows)
+    sheet = read_sheet(path)
+    if _is_of_regions(sheet):
+        by_video = _read_regions(sheet)
         return Labels(
             intervals={name: _frames_with_regions(found) for name, found in by_video.items()},
             region_sources=_as_sources(path, by_video),
         )
-    found = ",".join(rows[0][1])[:80] if rows else "nothing"
+    columns = find_columns(sheet)
+    if columns is not None:
+        return read_intervals(sheet, columns)
+    found = sheet.delimiter.join(sheet.header)[:80] or "nothing"
     raise InputError(
-        f"{path}:1: the first line must be {','.join(CSV_HEADER)} or {','.join(REGION_HEADER)}[,track], "
+        f"{sheet.where}: the first line must be {INTERVAL_HEADERS} or {','.join(REGION_HEADER)}[,track], "
         f"found {found!r}"
     )
 
 
 def _read_folder(folder: Path) -> Labels:
-    labels_csv, regions_csv = folder / LABELS_CSV, folder / REGIONS_CSV
+    labels_csv, labels_tsv, regions_csv = (folder / name for name in (LABELS_CSV, LABELS_TSV, REGIONS_CSV))
+    if labels_tsv.is_file():
+        if labels_csv.is_file():
+            raise InputError(f"{labels_csv} and {labels_tsv} are both labels: keep one")
+        labels_csv = labels_tsv
     array_files = _find_array_files(folder)
     if labels_csv.is_file() and array_files:
         raise InputError(
@@ -122,7 +127,7 @@ def _read_folder(folder: Path) -> Labels:
     if not array_files and not labels_csv.is_file() and not regions_csv.is_file():
         raise InputError(
             f"labels folder {folder} holds no .npy or .txt file (0/1 a frame, named as the video), "
-            f"no {LABELS_CSV} and no {REGIONS_CSV}"
+            f"no {LABELS_CSV} or {LABELS_TSV} and no {REGIONS_CSV}"
         )
     if not regions_csv.is_file():
         if array_files:
@@ -133,9 +138,9 @@ def _read_folder(folder: Path) -> Labels:
         raise InputError(f"{regions_csv} holds no row: list a region a row, or take it away")
     frames = _read_csv(labels_csv) if labels_csv.is_file() else regions
     arrays = {name: read_frame_array(file) for name, file in array_files.items()}
-    return Labels(
-        intervals={} if arrays else frames.intervals, arrays=arrays, region_sources=regions.region_sources
-    )
+    if arrays:
+        return Labels(arrays=arrays, region_sources=regions.region_sources)
+    return replace(frames, region_sources=regions.region_sources)
 
 
 def _find_array_files(folder: Path) -> dict[str, Path]:
@@ -151,64 +156,31 @@ def _find_array_files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _csv_rows(path: Path) -> list[_Row]:
-    try:
-        with path.open(
-            encoding="utf-8-sig", newline=""
-        ) as stream:  # -sig: spreadsheets write a byte-order mark
-            reader = csv.reader(stream)
-            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} is no CSV text in UTF-8 ({error}): save it as CSV UTF-8") from error
-    return [(line, row) for line, row in rows if any(row)]
+def _is_of_regions(sheet: Sheet) -> bool:
+    return {*REGION_HEADER} <= {title.lower() for title in sheet.header}
 
 
-def _read_intervals(path: Path, rows: list[_Row]) -> dict[str, tuple[Interval, ...]]:
-    intervals: dict[str, list[Interval]] = {}
-    for line, row in rows:
-        name, found = _parse_interval(f"{path}:{line}", row)
-        intervals.setdefault(name, []).extend(found)
-    return {name: tuple(found) for name, found in intervals.items()}
-
-
-def _parse_interval(where: str, row: list[str]) -> tuple[str, list[Interval]]:
-    if len(row) != len(CSV_HEADER) or not row[0]:
-        raise InputError(f"{where}: expected video,start,end, found {','.join(row)!r}")
-    name = name_without_suffix(row[0])
-    if row[1] == row[2] == "":
-        return name, []
-    try:
-        start, end = int(row[1]), int(row[2])
-    except ValueError as error:
-        raise InputError(
-            f"{where}: start and end must be whole frame numbers (or both empty), found {row[1]!r},{row[2]!r}"
-        ) from error
-    if not 0 <= start < end:
-        raise InputError(
-            f"{where}: frames {start} to {end} are no interval: start counts from 0, end is the frame after "
-            "the last abnormal one"
-        )
-    return name, [(start, end)]
-
-
-def _read_regions(path: Path, rows: list[_Row]) -> dict[str, list[_RegionRow]]:
-    n_cells = len(rows[0][1])
+def _read_regions(sheet: Sheet) -> dict[str, list[_RegionRow]]:
+    titles = [title.lower() for title in sheet.header]
+    columns = [titles.index(title) for title in REGION_HEADER]
+    track = titles.index("track") if "track" in titles else None
     by_video: dict[str, list[_RegionRow]] = {}
-    for line, row in rows[1:]:
-        where = f"{path}:{line}"
-        if len(row) != n_cells or not row[0]:
-            raise InputError(f"{where}: expected {','.join(rows[0][1])}, found {','.join(row)!r}")
-        found = by_video.setdefault(name_without_suffix(row[0]), [])
-        if any(row[1:]):
-            found.append(_parse_region(where, row))
+    for row in sheet.rows:
+        name, *cells = (row.cells[i] for i in columns)
+        if not name or (any(cells) and not cells[-1]):
+            raise InputError(f"{row.where}: expected {','.join(sheet.header)}, found {','.join(row.cells)!r}")
+        found = by_video.setdefault(name_without_suffix(name), [])
+        if any(cells):
+            found.append(_parse_region(sheet, row, cells, "" if track is None else row.cells[track]))
     return by_video
 
 
-def _parse_region(where: str, row: list[str]) -> _RegionRow:
+def _parse_region(sheet: Sheet, row: Row, cells: list[str], track_text: str) -> _RegionRow:
+    where = row.where
     try:
-        frame = int(row[1])
-        x1, y1, x2, y2 = (float(cell) for cell in row[2:6])
-        track = int(row[6]) if len(row) > 6 and row[6] else NO_TRACK
+        frame = sheet.whole(cells[0])
+        x1, y1, x2, y2 = (sheet.number(cell) for cell in cells[1:])
+        track = sheet.whole(track_text) if track_text else NO_TRACK
     except ValueError as error:
         raise InputError(f"{where}: expected numbers, whole ones for frame and track ({error})") from error
     if frame < 0 or track < NO_TRACK:

@@ -7,6 +7,7 @@ import hashlib
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import TypeVar
 
 import numpy as np
@@ -23,8 +24,30 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Interval = tuple[int, int]
 """The first abnormal frame and the one after the last: 0-based, half-open."""
+SecondsInterval = tuple[float, float]
+"""When an event begins and when it is over, in seconds from the first frame on."""
 FrameArray = NDArray[np.uint8]
 """(n_frames,) uint8: 1 = abnormal, 0 = normal."""
+FrameTimes = NDArray[np.float64]
+"""(n_frames,) when each frame is shown, in seconds from the first one on."""
+
+_ROUNDING_SECONDS = 1e-3
+"""Times in score files and in labels are rounded: a frame may come so much before its time."""
+_BEYOND_SECONDS = 1.0
+"""An event may end so much after the last frame: people write whole seconds."""
+
+_FEW_FRAMES_A_SECOND = 4
+"""Where there are fewer, numbers of frames and seconds do not differ enough to suspect one for the other."""
+
+
+@dataclass(frozen=True)
+class NamedEvent:
+    """A labelled event that has a name, such as "fight"."""
+
+    name: str
+    start_frame: int
+    stop_frame: int
+    """The frame after its last: 0-based, half-open."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +60,16 @@ class Labels:
 
     intervals: Mapping[str, tuple[Interval, ...]] = field(default_factory=dict)
     """By video name; () says that the whole video is normal. Intervals may overlap."""
+    seconds_intervals: Mapping[str, tuple[SecondsInterval, ...]] = field(default_factory=dict)
+    """As `intervals`, in seconds; the frames' own times turn them into frames."""
     arrays: Mapping[str, FrameArray | Deferred[FrameArray]] = field(default_factory=dict)
     """By video name: one label a frame, perhaps read when it is asked for."""
     region_sources: Mapping[str, Deferred[Regions]] = field(default_factory=dict)
     """By video name: where the abnormal regions come from; `regions` reads them."""
+    event_names: Mapping[str, Mapping[SecondsInterval, str]] = field(default_factory=dict)
+    """By video name: what the event of an interval is called, where it was said."""
+    may_be_seconds: bool = False
+    """Whether nobody said that `intervals` are in frames; `doubt` compares them with the videos."""
     clip_intervals: bool = False
     """Whether intervals may reach beyond the last frame, as some sources count other frames; they then end
     there, and a warning is logged. Otherwise more than one frame too many is an error."""
@@ -48,10 +77,19 @@ class Labels:
     """Warnings that were logged already: every stage asks for the same frames."""
 
     def __post_init__(self) -> None:
-        for name in ("intervals", "arrays", "region_sources"):
+        for name in ("intervals", "seconds_intervals", "arrays", "region_sources", "event_names"):
             object.__setattr__(self, name, _by_plain_name(getattr(self, name)))
-        for name in self.intervals.keys() & self.arrays.keys():
-            raise InputError(f"video {name} is labelled by intervals and frame by frame: keep one")
+        kinds = {
+            "in frames": self.intervals,
+            "in seconds": self.seconds_intervals,
+            "frame by frame": self.arrays,
+        }
+        for (kind, some), (other, others) in combinations(kinds.items(), 2):
+            for name in some.keys() & others.keys():
+                raise InputError(f"video {name} is labelled {kind} and {other}: keep one")
+        for name, times in self.seconds_intervals.items():
+            if not all(0 <= begin < over < np.inf for begin, over in times):
+                raise InputError(f"labels for {name}: {times} holds no intervals in seconds")
         for name, intervals in self.intervals.items():
             for start, end in intervals:
                 if not 0 <= start < end:
@@ -65,7 +103,7 @@ class Labels:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the labelled videos in natural order, without suffix."""
-        return tuple(sorted((*self.intervals, *self.arrays), key=natural_key))
+        return tuple(sorted((*self.intervals, *self.seconds_intervals, *self.arrays), key=natural_key))
 
     @property
     def digest(self) -> str:
@@ -89,14 +127,16 @@ class Labels:
     def has(self, name: str) -> bool:
         """Whether the video is labelled."""
         name = name_without_suffix(name)
-        return name in self.intervals or name in self.arrays
+        return name in self.intervals or name in self.seconds_intervals or name in self.arrays
 
-    def frames(self, name: str, n_frames: int) -> FrameArray:
+    def frames(self, name: str, n_frames: int, seconds: FrameTimes | None = None) -> FrameArray:
         """Give the label of every frame of a video.
 
         Args:
             name: The video's name.
             n_frames: How many of its frames decode.
+            seconds: (n_frames,) when each is shown; None where that is not known, which will do for labels
+                that are not in seconds.
 
         Returns:
             (n_frames,) uint8, 1 = abnormal. Frame-by-frame labels that are one longer lose the last, those
@@ -106,19 +146,52 @@ class Labels:
         Raises:
             InputError: The video is not labelled, or its labels do not fit `n_frames`.
         """
-        frames, misfit = self._fit(name, n_frames)
-        if misfit and misfit not in self._told:
-            self._told.add(misfit)
-            logger.warning("%s", misfit)
+        frames, misfit = self._fit(name, n_frames, seconds)
+        self._tell(misfit)
         return frames
 
-    def misfit(self, name: str, n_frames: int) -> str:
+    def events(self, name: str, n_frames: int, seconds: FrameTimes | None = None) -> tuple[NamedEvent, ...]:
+        """Give the labelled events of a video that have a name, in order; see `frames` for the arguments."""
+        name = name_without_suffix(name)
+        events = [
+            NamedEvent(text, *self._to_frames(name, interval, n_frames, seconds))
+            for interval, text in self.event_names.get(name, {}).items()
+        ]
+        return tuple(sorted(events, key=lambda event: (event.start_frame, event.stop_frame, event.name)))
+
+    def doubt(self, times: Mapping[str, FrameTimes]) -> str:
+        """Say why the labels may be seconds that were read as frames; "" where they are not.
+
+        Args:
+            times: when the frames of each video are shown. Labels that would fit as seconds too lie, as
+                frames, in the first part of every video: the first 4 % at 25 frames a second.
+        """
+        if not self.may_be_seconds:
+            return ""
+        ends = {name: max(end for _, end in spans) for name, spans in self.intervals.items() if spans}
+        known = {name: times[name] for name in ends if name in times and len(times[name])}
+        if not known or any(not _fits_as_seconds(ends[name], known[name]) for name in known):
+            return ""
+        name = min(known, key=natural_key)
+        share = max(ends[name] / len(known[name]) for name in known)
+        return (
+            f"the labels may be in seconds: read as frames, all lie in the first {100 * share:.0f} % of "
+            f"their videos (those of {name} end at {ends[name]}, it has {len(known[name])} frames in "
+            f"{known[name][-1]:.0f} s). Call the columns start_s and end_s if they are, start_frame and "
+            "end_frame if not"
+        )
+
+    def tell_doubt(self, times: Mapping[str, FrameTimes]) -> None:
+        """Log a warning, once, where the labels may be seconds that were read as frames; see `doubt`."""
+        self._tell(self.doubt(times))
+
+    def misfit(self, name: str, n_frames: int, seconds: FrameTimes | None = None) -> str:
         """Say how the labels of a video differ from its `n_frames` frames in length; "" where they fit.
 
         Raises:
             InputError: The video is not labelled, or the labels differ by more than `frames` can mend.
         """
-        return self._fit(name, n_frames)[1]
+        return self._fit(name, n_frames, seconds)[1]
 
     def regions(self, name: str) -> Regions | None:
         """Give the abnormal regions of a video; None where they are not known.
@@ -157,6 +230,10 @@ class Labels:
         contents = []
         if name in self.intervals:
             contents.append(f"intervals {sorted(set(self.intervals[name]))}".encode())
+        if name in self.seconds_intervals:
+            contents.append(f"seconds {sorted(set(self.seconds_intervals[name]))}".encode())
+        if name in self.event_names:
+            contents.append(f"events {sorted(self.event_names[name].items())}".encode())
         array = self.arrays.get(name)
         if isinstance(array, Deferred):
             contents.append(b"files " + array.digest.encode())
@@ -166,8 +243,15 @@ class Labels:
             contents.append(b"regions " + self.region_sources[name].digest.encode())
         return contents
 
-    def _fit(self, name: str, n_frames: int) -> tuple[FrameArray, str]:
+    def _tell(self, warning: str) -> None:
+        if warning and warning not in self._told:
+            self._told.add(warning)
+            logger.warning("%s", warning)
+
+    def _fit(self, name: str, n_frames: int, seconds: FrameTimes | None) -> tuple[FrameArray, str]:
         plain_name = name_without_suffix(name)
+        if plain_name in self.seconds_intervals:
+            return self._fit_seconds(plain_name, n_frames, seconds)
         if plain_name in self.intervals:
             return self._fit_intervals(plain_name, n_frames)
         if plain_name in self.arrays:
@@ -191,6 +275,43 @@ class Labels:
             return frames, ""
         return frames, f"labels for {name} reach frame {last}, {n_frames} are decoded: they end there"
 
+    def _fit_seconds(self, name: str, n_frames: int, seconds: FrameTimes | None) -> tuple[FrameArray, str]:
+        frames = np.zeros(n_frames, dtype=np.uint8)
+        intervals = self.seconds_intervals[name]
+        if not intervals:
+            return frames, ""
+        for interval in intervals:
+            frames[slice(*self._to_frames(name, interval, n_frames, seconds))] = 1
+        assert seconds is not None
+        over = _duration(seconds)
+        last = max(end for _, end in intervals)
+        if last > over + _BEYOND_SECONDS or max(start for start, _ in intervals) > over:
+            raise InputError(
+                f"labels for {name} reach {last:g} s, but it lasts {over:.2f} s: are they for another "
+                "version of the video, or in frames?"
+            )
+        if last <= over + _ROUNDING_SECONDS + over / n_frames:
+            return frames, ""
+        return frames, f"labels for {name} reach {last:g} s, it lasts {over:.2f} s: they end there"
+
+    def _to_frames(
+        self, name: str, interval: SecondsInterval, n_frames: int, seconds: FrameTimes | None
+    ) -> Interval:
+        """Give the frames of an interval: those shown from its start on, up to its end; one at least."""
+        if name not in self.seconds_intervals:
+            return int(interval[0]), min(int(interval[1]), n_frames)
+        if seconds is None:
+            raise InputError(
+                f"labels for {name} are in seconds, and nothing says when its frames are shown: give labels "
+                "in frames, or scores with a column time"
+            )
+        if len(seconds) != n_frames:
+            raise ValueError(f"{name} has {n_frames} frames, but times of {len(seconds)}")
+        first, stop = np.searchsorted(seconds, np.array(interval) - _ROUNDING_SECONDS).tolist()
+        if first == stop and stop > 0:  # it lies between two frames: the one that is shown then
+            first = stop - 1
+        return first, stop
+
     def _array(self, name: str) -> FrameArray:
         array = self.arrays[name]
         if isinstance(array, Deferred):
@@ -201,7 +322,21 @@ class Labels:
     def _is_normal(self, name: str) -> bool:
         if name in self.intervals:
             return not self.intervals[name]
+        if name in self.seconds_intervals:
+            return not self.seconds_intervals[name]
         return name in self.arrays and not self._array(name).any()
+
+
+def _fits_as_seconds(end: int, seconds: FrameTimes) -> bool:
+    """Whether a label's end would fit as seconds, where frames are not about as many."""
+    over = _duration(seconds)
+    return end <= over + _BEYOND_SECONDS and len(seconds) >= _FEW_FRAMES_A_SECOND * over
+
+
+def _duration(seconds: FrameTimes) -> float:
+    """Give when a video is over: its last frame is shown as long as the others are on average."""
+    n_steps = max(len(seconds) - 1, 1)
+    return float(seconds[-1]) * (n_steps + 1) / n_steps
 
 
 def _check_array(name: str, array: FrameArray) -> None:

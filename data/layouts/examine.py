@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.decode.image_folders import describe_images, list_frames
+from mulde.data.decode.image_stacks import is_stack, open_stack
 from mulde.data.decode.preflight import preflight, probe_file
 from mulde.data.decode.readers import FRAMES_PER_SECOND, open_frames
 from mulde.data.errors import InputError, VideoError
@@ -38,12 +39,21 @@ class VideoFacts:
     is_exact: bool = False
     """Whether the frames were counted; otherwise it is what the header claims."""
     fps: float | None = None
+    seconds: NDArray[np.float64] | None = None
+    """(n_frames,) when each frame is shown, where they were counted; else they are taken to be regular."""
     size: tuple[int, int] | None = None
     """Width and height in pixels."""
     problem: str = ""
     """Why it cannot be read."""
     doubts: tuple[str, ...] = ()
     """What is odd about it, in words that are alike for all videos with the same oddity."""
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """(n_frames,) when each frame is shown, as far as is known."""
+        if self.seconds is not None:
+            return self.seconds
+        return np.arange(self.n_frames or 0) / (self.fps or FRAMES_PER_SECOND)
 
 
 @dataclass(frozen=True)
@@ -91,6 +101,8 @@ class LabelFacts:
     n_frames: int = 0
     n_abnormal_frames: int = 0
     n_videos_with_regions: int = 0
+    events: Mapping[str, int] = field(default_factory=dict)
+    """Number of events by the name that labels give them, the commonest first."""
     notes: tuple[str, ...] = ()
     """Where labels and videos do not fit, a sentence each."""
 
@@ -124,6 +136,7 @@ class DatasetFacts:
                 "frames": self.labels.n_frames,
                 "abnormal_frames": self.labels.n_abnormal_frames,
                 "videos_with_regions": self.labels.n_videos_with_regions,
+                "events": dict(self.labels.events),
             },
             "published": None if published is None else _plain_published(published),
             "does_not_add_up": list(self.notes),
@@ -179,7 +192,11 @@ def examine_video(video: Video, frames_per_second: float | None, *, count_frames
         if video.is_frame_folder:
             images = list_frames(video.path)
             info = describe_images(images, frames_per_second or FRAMES_PER_SECOND)
-            return VideoFacts(video, len(images), True, frames_per_second, (info.width, info.height))
+            return VideoFacts(video, len(images), True, frames_per_second, size=(info.width, info.height))
+        if is_stack(video.path):
+            stack = open_stack(video.path, frames_per_second or FRAMES_PER_SECOND).info
+            n_frames, size = stack.n_frames_claimed, (stack.width, stack.height)
+            return VideoFacts(video, n_frames, False, stack.fps, size=size, doubts=stack.warnings)
         return _read_header(video)
     except VideoError as error:
         return VideoFacts(video, problem=str(error))
@@ -198,18 +215,17 @@ def _read_header(video: Video) -> VideoFacts:
     if info.n_frames_claimed is None:
         doubts.append("the header does not say how many frames there are")
     return VideoFacts(
-        video, info.n_frames_claimed, False, info.fps, (info.width, info.height), doubts=tuple(doubts)
+        video, info.n_frames_claimed, False, info.fps, size=(info.width, info.height), doubts=tuple(doubts)
     )
 
 
 def _decode(video: Video, frames_per_second: float | None) -> VideoFacts:
     with open_frames(video, frames_per_second=frames_per_second or FRAMES_PER_SECOND) as frames:
-        for _ in frames:
-            pass
+        seconds = np.array([frame.seconds for frame in frames], dtype=np.float64)
     report = frames.report
     fps = frames_per_second if video.is_frame_folder else report.fps
     return VideoFacts(
-        video, report.n_frames, True, fps, (report.width, report.height), doubts=report.warnings
+        video, report.n_frames, True, fps, seconds, (report.width, report.height), doubts=report.warnings
     )
 
 
@@ -218,13 +234,15 @@ def _examine_labels(labels: Labels | None, test: SplitFacts, *, read_regions: bo
         return LabelFacts()
     notes: list[str] = []
     n_videos = n_frames = n_abnormal = n_with_regions = 0
+    events: Counter[str] = Counter()
     for facts in test.videos:
         name, n = facts.video.name, facts.n_frames
         if not labels.has(name) or n is None:
             continue
         try:
-            misfit = labels.misfit(name, n)
-            frames = labels.frames(name, n)
+            misfit = labels.misfit(name, n, facts.times)
+            frames = labels.frames(name, n, facts.times)
+            events.update(event.name for event in labels.events(name, n, facts.times))
         except InputError as error:
             notes.append(_by_header(str(error), facts))
             continue
@@ -236,7 +254,11 @@ def _examine_labels(labels: Labels | None, test: SplitFacts, *, read_regions: bo
         if labels.has_regions and name in labels.region_sources:
             n_with_regions += 1
             notes += _note_regions(labels, name, frames) if read_regions else []
-    return LabelFacts(n_videos, n_frames, n_abnormal, n_with_regions, tuple(notes))
+    if doubt := labels.doubt({facts.video.name: facts.times for facts in test.videos}):
+        notes.append(doubt)
+    return LabelFacts(
+        n_videos, n_frames, n_abnormal, n_with_regions, dict(events.most_common()), tuple(notes)
+    )
 
 
 def _by_header(sentence: str, facts: VideoFacts) -> str:

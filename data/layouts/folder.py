@@ -8,14 +8,16 @@ from pathlib import Path
 from mulde.data.errors import InputError
 from mulde.data.files import is_hidden, name_without_suffix
 from mulde.data.labels.files import read_labels
+from mulde.data.labels.labels import Labels
 from mulde.data.layouts.common import name_some
 from mulde.data.layouts.dataset import Dataset, Layout
 from mulde.data.layouts.find_videos import find_all
+from mulde.data.spelling import spell
 from mulde.data.video import Video
 
 NORMAL_NAMES = ("normal", "training", "train")
 TEST_NAMES = ("test", "testing")
-LABEL_NAMES = ("labels.csv", "labels")
+LABEL_NAMES = ("labels.csv", "labels.tsv", "labels")
 
 
 def open_folders(
@@ -32,11 +34,16 @@ def open_folders(
         InputError: A path cannot be used, or the labels cannot be read or are for other videos.
     """
     normal, test = _several(normal), _several(test)
-    normal_videos, test_videos = find_all(normal), find_all(test)
+    found_normal, found_test = find_all(normal), find_all(test)
+    normal_videos, test_videos = found_normal.videos, found_test.videos
     found = None if labels is None else read_labels(labels)
-    notes = _note_overlap(normal_videos, test_videos)
+    notes = [
+        *_note_overlap(normal_videos, test_videos),
+        *(f"normal videos: {note}" for note in found_normal.notes),
+        *(f"test videos: {note}" for note in found_test.notes),
+    ]
     if found is not None:
-        notes += _note_unlabelled(found.check_against(test_videos), len(test_videos))
+        notes += _note_unlabelled(found.check_against(test_videos), len(test_videos), found)
     return Dataset(
         name=_name(normal, test), normal=normal_videos, test=test_videos, labels=found, notes=tuple(notes)
     )
@@ -50,7 +57,7 @@ def _name(normal: Sequence[Path], test: Sequence[Path]) -> str:
     parents = {path.resolve().parent for path in (*normal, *test)}
     whole = (*test, *normal)[0].resolve()
     # data/ped2/training, data/ped2/testing -> ped2; folders that lie apart -> the name of the first to score
-    common = next(iter(parents)).name if len(parents) == 1 and test else ""
+    common = spell(next(iter(parents)).name) if len(parents) == 1 and test else ""
     return common or name_without_suffix(whole.name)
 
 
@@ -62,11 +69,15 @@ def _note_overlap(normal: tuple[Video, ...], test: tuple[Video, ...]) -> list[st
     return [f"{len(both)} of {len(normal)} normal videos are test videos too: {name_some(both)}"]
 
 
-def _note_unlabelled(unlabelled: tuple[Video, ...], n_videos: int) -> list[str]:
+def _note_unlabelled(unlabelled: tuple[Video, ...], n_videos: int, labels: Labels) -> list[str]:
     if not unlabelled:
         return []
     names = name_some([video.name for video in unlabelled])
-    return [f"{len(unlabelled)} of {n_videos} test videos have no labels: {names}"]
+    how = "a file of zeros" if labels.arrays else f"a line `{unlabelled[0].name},,`"
+    return [
+        f"{len(unlabelled)} of {n_videos} test videos have no labels, so they are not evaluated: {names}; "
+        f"{how} says that nothing happened"
+    ]
 
 
 def _find_one(root: Path, names: tuple[str, ...]) -> Path | None:
@@ -95,7 +106,8 @@ def _read(root: Path) -> Dataset:
 
 
 LAYOUT = Layout(
-    looks_for="normal/ (or training/, train/) beside test/ (or testing/), perhaps with labels.csv or labels/",
+    looks_for="normal/ (or training/, train/) beside test/ (or testing/), perhaps with labels.csv, "
+    "labels.tsv or labels/",
     recognise=_recognise,
     read=_read,
 )

@@ -8,18 +8,40 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
+from mulde.data.spelling import printable
 from mulde.pipeline.progress import Status
+
+
+class _SafeConsole(Console):
+    """A console that no file name can give orders to."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text, keep="\n"), **options)
+
+
+class _SafeFormatter(logging.Formatter):
+    """Formats a record as one line, whatever the names in it hold, and perhaps a traceback."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, info: Any) -> str:  # noqa: N802  # logging's name
+        return printable(super().formatException(info), keep="\n")
+
 
 # A file or a pipe has no width of its own: 80 columns would break paths and sentences.
 _WIDTH = None if sys.stdout.isatty() else 200
 # emoji=False: a file may be called ":x:.mp4"
-stdout = Console(highlight=False, soft_wrap=True, emoji=False, width=_WIDTH)
-stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+stdout = _SafeConsole(highlight=False, soft_wrap=True, emoji=False, width=_WIDTH)
+stderr = _SafeConsole(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 _PROGRESS_LINE_SECONDS = 10.0
 _log = logging.getLogger(__name__)
@@ -33,6 +55,7 @@ def set_up_logging(level: int) -> None:
     else:
         handler = logging.StreamHandler()
     handler.setLevel(level)
+    handler.setFormatter(_SafeFormatter())
     root = logging.getLogger("mulde")
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG)
@@ -44,7 +67,7 @@ def log_to_file(path: Path) -> Iterator[None]:
     """Append log records to a file as well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_SafeFormatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger("mulde")
     root.addHandler(handler)
     try:
@@ -92,9 +115,11 @@ class Bars:
         self._title, self._started = status.title, time.monotonic()
         self._last_line = self._started
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[done]}/{task.total} {task.fields[unit]}  {task.fields[detail]}"),
+            TextColumn(
+                "{task.fields[done]}/{task.total} {task.fields[unit]}  {task.fields[detail]}", markup=False
+            ),
             TimeRemainingColumn(),
             console=stderr,
             transient=True,

@@ -75,6 +75,11 @@ def _show(facts: DatasetFacts) -> None:
     if dataset.scenes:
         scenes = ", ".join(dataset.scenes[:10]) + (" …" if len(dataset.scenes) > 10 else "")
         stdout.print(f"{len(dataset.scenes)} scenes: {scenes}", markup=False)
+    if facts.labels.events:
+        events = ", ".join(f"{name} {count}" for name, count in facts.labels.events.items())
+        stdout.print(
+            f"{sum(facts.labels.events.values())} labelled events have a name: {events}", markup=False
+        )
     if not (facts.normal.is_exact and facts.test.is_exact):
         stdout.print("frames marked ~ are what headers claim; --count-frames decodes every video")
     if not facts.notes:

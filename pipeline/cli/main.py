@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -44,6 +45,9 @@ _log = logging.getLogger("mulde.cli")
 def main() -> None:
     """Run the command line and exit: 0 done, 1 unexpected error, 2 bad input, 3 some videos failed."""
     os.environ.setdefault("YOLO_OFFLINE", "true")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name of a file may be anything
     wait_briefly()  # worker processes inherit it
     try:
         code = cli(prog_name="mulde", standalone_mode=False)

@@ -132,7 +132,8 @@ def conclude(run: RunFolder) -> int:
     if not failures:
         return EXIT_DONE
     stderr.print(
-        f"mulde: {len(failures)} videos failed, the others are done; see {run.folder / 'failures.json'}:"
+        f"mulde: {len(failures)} videos failed, the others are done; see {run.folder / 'failures.json'}:",
+        markup=False,
     )
     for failure in failures:
         stderr.print(f"  {failure.video} ({failure.stage}): {failure.reason}", markup=False)

@@ -315,7 +315,9 @@ def _to_frames(
             settings,
             are_objects=is_of_objects(cached, rows),
         ).unsmoothed
-        labels = tests.labels.frames(name, n_frames)
+        labels = tests.labels.frames(
+            name, n_frames, read_frame_seconds(next(iter(cached.entries.values())).path)
+        )
         after = smooth(found, settings.smoothing_sigma_frames, causal=settings.causal)
         seconds = read_frame_seconds(next(iter(cached.entries.values())).path)
         of_video = (labels, scenes.get(name, ""), mean_rate(seconds) or cached.report.fps)

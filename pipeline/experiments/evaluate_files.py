@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mulde.data.atomic import write_text
 from mulde.data.errors import InputError
 from mulde.data.labels.files import read_labels
@@ -48,7 +51,9 @@ def evaluate_files(config: Config, path: Path) -> Metrics:
     reference = _open_reference(config)
     files = read_score_files(path)
     labelled = _labelled(files, reference.labels, path)
-    videos = [_video(file, reference) for file in labelled]
+    times = {file.name: _times(file, reference) for file in labelled}
+    reference.labels.tell_doubt({name: seconds for name, seconds in times.items() if seconds is not None})
+    videos = [_video(file, reference, times[file.name]) for file in labelled]
     settings = config.evaluate
     metrics = evaluate_frames(
         apply_protocol(settings, videos, videos),
@@ -97,13 +102,20 @@ def _labelled(files: Sequence[ScoreFile], labels: Labels, path: Path) -> list[Sc
     return [file for file in files if labels.has(file.name)]
 
 
-def _video(file: ScoreFile, reference: _Reference) -> VideoScores:
+def _times(file: ScoreFile, reference: _Reference) -> NDArray[np.float64] | None:
+    """Return when each frame is shown; None where neither the scores nor the data set say."""
+    if file.seconds is None and reference.fps is not None:
+        return np.arange(len(file.scores)) / reference.fps
+    return file.seconds
+
+
+def _video(file: ScoreFile, reference: _Reference, seconds: NDArray[np.float64] | None) -> VideoScores:
     # Without a data set the first sub-folder names the camera, as it does below a folder of videos.
     scene = file.name.split("/")[0] if "/" in file.name else ""
     return VideoScores(
         file.name,
         file.scores,
-        reference.labels.frames(file.name, len(file.scores)),
+        reference.labels.frames(file.name, len(file.scores), seconds),
         reference.scenes.get(file.name, scene),
         file.fps or reference.fps,
     )

@@ -31,6 +31,8 @@ class ScoreFile:
     """(T,), one a frame, finite, higher = more anomalous."""
     fps: float | None = None
     """Frames a second, from the column `time`; None where there is none."""
+    seconds: NDArray[np.float64] | None = None
+    """(T,) when each frame is shown, from the column `time`, counted from the first."""
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 1 or self.scores.size == 0:
@@ -112,7 +114,9 @@ def _read_csv(file: Path, name: str) -> ScoreFile:
     columns = _columns(header, rows[1:])
     if "frame" in columns and not np.array_equal(columns["frame"], np.arange(len(rows) - 1)):
         raise ValueError("the column frame must count from 0 without gaps: a score for every frame is needed")
-    return ScoreFile(name, columns["score"], mean_rate(columns.get("time")))
+    seconds = columns.get("time")
+    from_first = None if seconds is None or not seconds.size else seconds - seconds[0]
+    return ScoreFile(name, columns["score"], mean_rate(seconds), from_first)
 
 
 def _columns(header: list[str], rows: list[list[str]]) -> dict[str, NDArray[np.float64]]:

@@ -59,6 +59,8 @@ class ReportVideo:
     """(T,), 1 = abnormal, 0 = normal; None where nobody labelled this video."""
     seconds: NDArray[np.float64] | None = None
     """(T,), when each frame is shown; None where nobody knows."""
+    labelled_events: tuple[str, ...] = ()
+    """What the labels call the events of this video, and where these are."""
     warnings: tuple[str, ...] = ()
     """What decoding and scoring had to say, a sentence each."""
     thumbnail_jpeg: bytes | None = None

@@ -67,6 +67,7 @@ class Evaluate(RunStage[Metrics | None]):
         scored = [read_scores(job.run, name) for name in names if labels.has(name)]
         if not scored:
             raise InputError("none of the scored videos has labels: nothing can be evaluated")
+        labels.tell_doubt({video.name: video.seconds for video in scored})
         metrics = _measure(job, scored, labels)
         write_text(job.run.metrics, metrics.to_json())
         job.run.remember(self.name, {WHOLE: fingerprint(job, names)})
@@ -168,7 +169,7 @@ def _measure(job: Job, scored: Sequence[ScoredVideo], labels: Labels) -> Metrics
             VideoScores(
                 video.name,
                 video.unsmoothed if is_raw else video.scores,
-                labels.frames(video.name, len(video.scores)),
+                labels.frames(video.name, len(video.scores), video.seconds),
                 scenes.get(video.name, ""),
                 video.frames_per_second,
             )

@@ -22,6 +22,7 @@ from mulde.data.cache.store import FeatureCache, RowWriter
 from mulde.data.decode.readers import open_frames
 from mulde.data.errors import InputError, VideoError
 from mulde.data.identity import identify
+from mulde.data.spelling import printable
 from mulde.data.video import DecodeReport, Video
 from mulde.extractors.networks.machine import NoRoomError, signs_of_life
 from mulde.extractors.networks.weights import Weights
@@ -420,7 +421,7 @@ def _failure(outcome: Outcome[ExtractTask, ExtractResult]) -> Failure:
     error, video = outcome.error, outcome.task.video
     reason = str(error)
     if not isinstance(error, VideoError):
-        reason = f"{video.path}: {type(error).__name__}: {error}"
+        reason = printable(f"{video.path}: {type(error).__name__}: {error}")
     if isinstance(error, InputError) and not isinstance(error, VideoError):
         raise error  # a mistake in the configuration, which the other videos would meet too
     if not isinstance(error, _OF_ONE_VIDEO):

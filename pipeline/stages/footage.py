@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from mulde.data.cache.store import FeatureCache
 from mulde.data.decode.readers import FRAMES_PER_SECOND
 from mulde.data.errors import InputError
 from mulde.data.layouts.find_videos import find_all
+from mulde.data.spelling import spell
 from mulde.data.video import Video
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.features.devices import check_device
@@ -22,6 +24,8 @@ from mulde.pipeline.stages.extract import extract_missing, record_weights
 from mulde.pipeline.stages.score import Score
 from mulde.pipeline.stages.train import STAGE as TRAIN_STAGE
 
+_log = logging.getLogger(__name__)
+
 
 def videos_at(paths: Sequence[Path]) -> list[Video]:
     """Return the videos that paths name, each of the camera that its folder, or that one's name, says.
@@ -29,9 +33,12 @@ def videos_at(paths: Sequence[Path]) -> list[Video]:
     Raises:
         InputError: a path holds no video, or two videos would have the same name.
     """
+    found = find_all(paths)
+    for note in found.notes:
+        _log.warning("%s", note)
     return [
-        video if video.scene else replace(video, scene=video.split_folder.resolve().name)
-        for video in find_all(paths)
+        video if video.scene else replace(video, scene=spell(video.split_folder.resolve().name))
+        for video in found.videos
     ]
 
 

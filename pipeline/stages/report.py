@@ -10,8 +10,12 @@ from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import VideoError
+from mulde.data.labels.labels import NamedEvent
 from mulde.data.version import mulde_version
 from mulde.pipeline.metrics.protocols import find_protocol
 from mulde.pipeline.report.page import ReportFailure, ReportRun, ReportVideo, write_report
@@ -23,7 +27,7 @@ from mulde.pipeline.stages.evaluate import Evaluate, names_of_scored, read_metri
 from mulde.pipeline.stages.evaluate import fingerprint as metrics_fingerprint
 from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raise it when the same run gives another page than before."""
 _log = logging.getLogger(__name__)
 
@@ -106,13 +110,20 @@ def _content(situation: Situation, names: Sequence[str]) -> ReportRun:
 
 def _video(job: Job, name: str) -> ReportVideo:
     scored, labels = read_scores(job.run, name), job.dataset.labels
-    frames = labels.frames(name, len(scored.scores)) if labels and labels.has(name) else None
+    frames: NDArray[np.uint8] | None = None
+    events: Sequence[NamedEvent] = ()
+    if labels is not None and labels.has(name):
+        frames = labels.frames(name, len(scored.scores), scored.seconds)
+        events = labels.events(name, len(scored.scores), scored.seconds)
     return ReportVideo(
         name=name,
         scores=find_protocol(job.config.evaluate.protocol).apply(scored.scores, scored.unsmoothed),
         unsmoothed=scored.unsmoothed,
         labels=frames,
         seconds=scored.seconds,
+        labelled_events=tuple(
+            f"{event.name}, frames {event.start_frame} to {event.stop_frame - 1}" for event in events
+        ),
         warnings=(*scored.warnings, scored.note) if scored.note else scored.warnings,
     )
 

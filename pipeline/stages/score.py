@@ -110,10 +110,17 @@ class Score(RunStage[None]):
 
 
 def check_labels(labels: Labels | None, videos: Sequence[CachedVideo]) -> None:
-    """Raise InputError if labels do not fit the decoded frames of a video."""
-    for cached in videos:
-        if labels is not None and labels.has(cached.video.name):
-            labels.frames(cached.video.name, cached.report.n_frames)
+    """Raise InputError if labels do not fit the decoded frames of a video; warn if their unit is in doubt."""
+    if labels is None:
+        return
+    times = {
+        cached.video.name: read_frame_seconds(next(iter(cached.entries.values())).path)
+        for cached in videos
+        if labels.has(cached.video.name)
+    }
+    for name, seconds in times.items():
+        labels.frames(name, len(seconds), seconds)
+    labels.tell_doubt(times)
 
 
 def fingerprint(cached: CachedVideo, config: Config, model_fingerprint: str) -> str:

@@ -227,6 +227,39 @@ class TestBackends:
             open_frames(as_video(clip), decoder="decord")
 
 
+class TestBareStreams:
+    """Streams without a container have no times, at most a rate."""
+
+    @pytest.mark.parametrize(
+        ("suffix", "codec", "pix_fmt", "fps"),
+        [
+            ("h264", "libx264", "yuv420p", 10),
+            ("264", "libx264", "yuv420p", 12.5),
+            ("hevc", "libx265", "yuv420p", 10),
+            ("265", "libx265", "yuv420p", 50),
+            ("m2v", "mpeg2video", "yuv420p", 30),
+            ("mjpeg", "mjpeg", "yuvj420p", None),
+            ("mjpg", "mjpeg", "yuvj420p", None),
+        ],
+    )
+    def test_rate_of_the_header_or_the_default(self, tmp_path, suffix, codec, pix_fmt, fps):
+        path = tmp_path / f"clip.{suffix}"
+        container = {"264": "h264", "265": "hevc", "m2v": "mpeg2video", "mjpg": "mjpeg"}.get(suffix, suffix)
+        with av.open(str(path), "w", format=container) as output:
+            stream = output.add_stream(codec, rate=Fraction(fps or 10).limit_denominator(1001))
+            stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, pix_fmt
+            for rgb in pictures(20):
+                output.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+            output.mux(stream.encode(None))
+        with open_frames(as_video(path)) as reader:
+            frames = list(reader)
+        assert reader.report.fps == pytest.approx(fps or 25)
+        np.testing.assert_allclose(
+            [frame.seconds for frame in frames], np.arange(20) / (fps or 25), atol=1e-6
+        )
+        assert ("container gives no frame rate" in " ".join(reader.report.warnings)) == (fps is None)
+
+
 class TestReader:
     def test_one_frame(self, tmp_path, write_video):
         path = write_video(tmp_path / "clip.mp4", pictures(1))
@@ -481,9 +514,53 @@ class TestImages:
         with pytest.raises(VideoError, match=r"holds both 1\.jpg and 1\.png"):
             read(save("1.jpg", picture(0)))
 
+    @pytest.mark.parametrize(
+        ("names", "order"),
+        [
+            (["1.png"], [0]),
+            (["000.jpg", "001.webp", "002.jpg", "003.webp", "010.jpg"], [0, 1, 2, 3, 4]),
+            (["f_2.png", "F_10.JPG", "f_1.jpeg"], [2, 0, 1]),
+            (["1.png", "2.jpg", "3.bmp", "4.tif", "5.gif"], [0, 1, 2, 3, 4]),
+            (["a1.jpg", "b2.jpeg"], [0, 1]),  # one kind, whatever it is called
+        ],
+    )
+    def test_kinds_that_make_one_sequence(self, save, names, order):
+        for index, name in enumerate(names):
+            folder = save(name, np.full((8, 8, 3), 40 * index, np.uint8))
+        assert [round(frame.rgb.mean() / 40) for frame in read(folder)] == order
+
+    @pytest.mark.parametrize(
+        ("names", "counts"),
+        [
+            (["1.jpg", "2.jpg", "cover.png"], "2 .jpg and 1 .png"),
+            (["1.jpg", "2.jpg", "1_mask.png", "2_mask.png", "x.bmp"], "2 .jpg and 2 .png and 1 .bmp"),
+        ],
+    )
+    def test_kinds_that_make_no_sequence(self, save, names, counts):
+        for name in names:
+            folder = save(name, picture(0))
+        with pytest.raises(VideoError, match=f"holds {counts}, whose names are no one sequence"):
+            read(folder)
+
+    def test_an_animation_is_no_frame(self, save):
+        for index in range(3):
+            folder = save(f"{index}.png", picture(index))
+        save("3.gif", picture(3), save_all=True, append_images=[Image.fromarray(picture(4))])
+        save("preview.webp", picture(3), save_all=True, append_images=[Image.fromarray(picture(4))])
+        assert len(read(folder)) == 3
+
+    def test_pages_beyond_the_first_are_told(self, save):
+        save("1.tif", picture(0))
+        folder = save("2.tif", picture(1), save_all=True, append_images=[Image.fromarray(picture(4))])
+        with open_frames(as_video(folder)) as reader:
+            assert [np.array_equal(frame.rgb, picture(frame.index)) for frame in reader] == [True, True]
+        assert reader.report.warnings == (
+            "1 image has several pages, of which the first is the frame: 2.tif",
+        )
+
     def test_no_images(self, tmp_path):
         (tmp_path / "notes.txt").write_text("nothing")
-        with pytest.raises(VideoError, match=r"holds no images \(bmp, jpeg, jpg, png, tif, tiff\)"):
+        with pytest.raises(VideoError, match=r"holds no images \(.*bmp, .*jpeg, jpg, .*tiff, webp\)"):
             open_frames(as_video(tmp_path))
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mulde.data.errors import InputError
 from mulde.data.labels.deferred import Deferred
 from mulde.data.labels.files import read_labels
-from mulde.data.labels.labels import Labels
+from mulde.data.labels.labels import Labels, NamedEvent
 from mulde.data.labels.regions import NO_TRACK, Regions
 from mulde.data.video import Video
 
@@ -186,10 +186,112 @@ class TestCheckAgainst:
         assert labels.check_against(videos) == (video("c"),)
         assert [labels.has(v.name) for v in videos] == [True, True, False]
 
+    @pytest.mark.parametrize(("label", "video"), [("caf\xe9", "cafe\u0301"), ("cafe\u0301.mp4", "caf\xe9")])
+    def test_accents_apart_or_not(self, label, video):
+        labels = Labels(intervals={label: ((1, 2),)})
+        assert labels.check_against([Video(video, Path(video), Path())]) == ()
+        assert labels.frames(video, 3).tolist() == [0, 1, 0]
+
     def test_names_the_nearest_video(self):
         labels = Labels(intervals={"Tst002": ((0, 1),)})
         with pytest.raises(InputError, match=r"labels for video Tst002, which is not there; .* Test002"):
             labels.check_against([video("Test002"), video("cam/other")])
+
+
+class TestSeconds:
+    REGULAR = np.arange(40) / 10
+
+    @pytest.mark.parametrize(
+        ("interval", "seconds", "abnormal"),
+        [
+            ((1.0, 2.0), REGULAR, range(10, 20)),
+            ((1.05, 2.01), REGULAR, range(11, 21)),
+            ((0.0, 0.1), REGULAR, range(1)),
+            ((1.02, 1.04), REGULAR, range(10, 11)),  # between two frames
+            ((3.5, 4.0), REGULAR, range(35, 40)),
+            ((3.5, 5.0), REGULAR, range(35, 40)),  # whole seconds
+            ((3.95, 4.0), REGULAR, range(39, 40)),
+            ((0.0, 1.0), np.round(np.arange(60) / 30, 6), range(30)),
+            ((2.0, 3.0), np.round(np.arange(120) * 1001 / 30000, 6), range(60, 90)),
+            ((1.0, 2.0), np.array([0, 0.9, 1.0, 1.7, 3.0]), range(2, 4)),  # the frames' own times
+        ],
+    )
+    def test_frames_that_are_shown_then(self, interval, seconds, abnormal):
+        frames = Labels(seconds_intervals={"a.mp4": (interval,)}).frames("a", len(seconds), seconds)
+        assert frames.nonzero()[0].tolist() == list(abnormal)
+
+    def test_nothing_happened(self):
+        labels = Labels(seconds_intervals={"a": ()})
+        assert labels.frames("a", 3, np.arange(3.0)).tolist() == [0, 0, 0]
+        assert labels.frames("a", 0, np.empty(0)).tolist() == []
+        assert labels.has("a")
+        assert labels.names == ("a",)
+
+    @pytest.mark.parametrize("interval", [(1.0, 5.2), (4.1, 4.9), (100.0, 200.0)])
+    def test_beyond_the_end(self, interval):
+        labels = Labels(seconds_intervals={"a": (interval,)})
+        with pytest.raises(InputError, match=r"labels for a reach .* s, but it lasts 4\.00 s"):
+            labels.frames("a", 40, self.REGULAR)
+
+    def test_beyond_the_end_by_less_than_a_second_is_told(self):
+        labels = Labels(seconds_intervals={"a": ((1.0, 4.5),)})
+        assert "reach 4.5 s, it lasts 4.00 s" in labels.misfit("a", 40, self.REGULAR)
+
+    def test_without_times(self):
+        with pytest.raises(InputError, match="labels for a are in seconds, and nothing says when"):
+            Labels(seconds_intervals={"a": ((1.0, 2.0),)}).frames("a", 40)
+
+    def test_digest_knows_unit_and_names(self):
+        labels = [
+            Labels(intervals={"a": ((1, 2),)}),
+            Labels(seconds_intervals={"a": ((1, 2),)}),
+            Labels(seconds_intervals={"a": ((1, 2.5),)}),
+            Labels(seconds_intervals={"a": ((1, 2),)}, event_names={"a": {(1, 2): "fight"}}),
+        ]
+        assert len({each.digest for each in labels}) == len(labels)
+
+    def test_events(self):
+        names = {"a": {(2.0, 3.0): "fall", (1.0, 2.0): "fight"}}
+        labels = Labels(seconds_intervals={"a": ((1.0, 2.0), (2.0, 3.0), (3.0, 3.5))}, event_names=names)
+        assert labels.events("a", 40, self.REGULAR) == (
+            NamedEvent("fight", 10, 20),
+            NamedEvent("fall", 20, 30),
+        )
+        assert labels.events("b", 40) == ()
+        labels = Labels(intervals={"a": ((1, 41),)}, event_names={"a": {(1, 41): "x"}})
+        assert labels.events("a", 40) == (NamedEvent("x", 1, 40),)
+
+    @pytest.mark.parametrize(
+        ("intervals", "fps", "said", "doubted"),
+        [
+            ({}, 25, False, False),
+            ({"a": ()}, 25, False, False),
+            ({"a": ((2, 5),)}, 25, False, True),
+            ({"a": ((2, 5), (300, 310))}, 25, False, False),
+            ({"a": ((2, 5),), "b": ((500, 600),)}, 25, False, False),
+            ({"a": ((2, 5),), "b": ((30, 41),)}, 25, False, True),
+            ({"a": ((2, 5),)}, 25, True, False),
+            ({"a": ((2, 5),)}, 10, False, True),
+            ({"a": ((2, 5),)}, 1, False, False),  # frames are seconds
+            ({"c": ((2, 5),)}, 25, False, False),  # not there
+        ],
+    )
+    def test_doubt(self, caplog, intervals, fps, said, doubted):
+        labels = Labels(intervals=intervals, may_be_seconds=not said)
+        times = dict.fromkeys("ab", np.arange(40 * fps) / fps)
+        assert ("Call the columns start_s and end_s" in labels.doubt(times)) == doubted
+        labels.tell_doubt(times)
+        labels.tell_doubt(times)
+        assert len(caplog.records) == doubted
+
+    @pytest.mark.parametrize(
+        ("header", "doubted"),
+        [("start,end", True), ("start_frame,end_frame", False), ("start_s,end_s", False)],
+    )
+    def test_who_is_doubted(self, tmp_path, header, doubted):
+        (tmp_path / "labels.csv").write_text(f"video,{header}\na,2,5\n")
+        labels = read_labels(tmp_path / "labels.csv")
+        assert bool(labels.doubt({"a": np.arange(1000) / 25})) == doubted
 
 
 class TestCsv:
@@ -212,18 +314,81 @@ class TestCsv:
         assert read_labels(path).intervals == expected
 
     @pytest.mark.parametrize(
+        ("content", "frames", "seconds"),
+        [
+            ("video;start;end\na;0;5\n", {"a": ((0, 5),)}, {}),
+            ("video\tstart\tend\na\t0\t5\n", {"a": ((0, 5),)}, {}),
+            ("sep=;\r\nvideo;start;end\r\na;0;5\r\n", {"a": ((0, 5),)}, {}),
+            ('"sep=\t"\nvideo\tstart\tend\na\t0\t5\n', {"a": ((0, 5),)}, {}),
+            ("\ufeffsep=,\nvideo,start,end\na,0,5\n", {"a": ((0, 5),)}, {}),
+            ("video,start,end\na,40.0,60.00\n", {"a": ((40, 60),)}, {}),
+            ("video;start;end\na;40,0;60,0\n", {"a": ((40, 60),)}, {}),
+            ("Video,Start frame,Stop frame\na,4,6\n", {"a": ((4, 6),)}, {}),
+            ("end;video;start;;\n6;a;4;;\n;b;;;\n", {"a": ((4, 6),), "b": ()}, {}),
+            ("video,start_s,end_s\na,1.5,2\nb,,\n", {}, {"a": ((1.5, 2),), "b": ()}),
+            ("video;start (s);end (s)\na;1,5;2\n", {}, {"a": ((1.5, 2),)}),
+            ("video,start_time,stop_time\na,00:01:30,01:02:03.5\n", {}, {"a": ((90, 3723.5),)}),
+            ("file,start_sec,end_sec\na.mp4,0:05,1:30\n", {}, {"a": ((5, 90),)}),
+            ("video;begin_time;end_time\na;0:05,25;90:00\n", {}, {"a": ((5.25, 5400),)}),
+            ("video,start_seconds,end_seconds\na,0,5\na,7,9\n", {}, {"a": ((0, 5), (7, 9))}),
+            (
+                "video,start_frame,stop_frame,start_s,stop_s,start_clock,score\na,4,6,0.4,0.6,,9.5\n",
+                {"a": ((4, 6),)},
+                {},
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+    def test_as_spreadsheets_save_it(self, tmp_path, content, frames, seconds, encoding):
+        path = tmp_path / "labels.csv"
+        path.write_bytes(content.encode(encoding))
+        labels = read_labels(path)
+        assert (labels.intervals, labels.seconds_intervals) == (frames, seconds)
+
+    def test_tsv(self, tmp_path):
+        path = tmp_path / "labels.tsv"
+        path.write_text("video\tstart\tend\nday, two\t1\t2\n")
+        assert read_labels(path).intervals == {"day, two": ((1, 2),)}
+        assert read_labels(tmp_path).intervals == {"day, two": ((1, 2),)}
+
+    @pytest.mark.parametrize(
+        ("content", "events"),
+        [
+            ("video,start,end\na,1,2\n", {}),
+            ("video,start,end,event\na,1,2,fight\na,2,4,\n", {"a": {(1, 2): "fight"}}),
+            ("video,start,end,score,what\na,1,2,0.5,fight\n", {"a": {(1, 2): "fight"}}),
+            ("video,start,end,remark,class\na,1,2,seen twice,fall\n", {"a": {(1, 2): "fall"}}),
+            ("video,start,end,frames\na,1,2,1\n", {}),
+            ("label;video;start_s;end_s\nfight;a;1,5;2\nfall;a;1,5;2\n", {"a": {(1.5, 2): "fight, fall"}}),
+        ],
+    )
+    def test_names_of_events(self, tmp_path, content, events):
+        path = tmp_path / "labels.csv"
+        path.write_text(content)
+        assert read_labels(path).event_names == events
+
+    @pytest.mark.parametrize(
         ("content", "message"),
         [
             ("", ":1: .*video,start,end"),
             ("a,0,5\n", ":1: .*found 'a,0,5'"),
-            ("video;start;end\na;0;5\n", ":1: "),
-            ("video,start,end\na,0\n", ":2: expected video,start,end"),
+            ("video,start,end\na,0\n", ":2: .*both empty"),
             ("video,start,end\na,0,5\n\n,0,5\n", ":4: expected"),
             ("video,start,end\na,0,5,1\n", ":2: expected"),
             ("video,start,end\na,zero,5\n", ":2: .*whole frame numbers.*'zero','5'"),
             ("video,start,end\na,0.5,5\n", ":2: .*whole"),
             ("video,start,end\na,3,\n", ":2: .*both empty"),
             ("video,start,end\na,5,5\n", ":2: .*no interval"),
+            ("video,start,end\na,00:05,00:09\n", ":2: .*whole frame numbers; times go .*start_s and end_s"),
+            ("video,start_s,end_s\na,1,x\n", ":2: .*seconds, mm:ss or hh:mm:ss .*found '1','x'"),
+            ("video,start_s,end_s\na,1,nan\n", ":2: .*no interval"),
+            ("video,start_s,end_s\na,1,inf\n", ":2: .*no interval"),
+            ("video,start_s,end_s\na,0:01:75,0:02:00\n", ":2: .*hh:mm:ss"),
+            ("video,start_s,end_s\na,1:75:00,2:00:00\n", ":2: .*hh:mm:ss"),
+            ("video,start_s,end_s\na,00:00:01:12,00:00:02:00\n", ":2: .*hh:mm:ss"),
+            ("sep=;\nvideo;start;end\na;0;zero\n", ":3: .*whole"),
+            ("video,start,end_s\na,0,5\n", ":1: "),
+            ("video,begin_page,end_page\na,0,5\n", ":1: "),
             ("video,start,end\na,-1,5\n", ":2: .*no interval"),
         ],
     )

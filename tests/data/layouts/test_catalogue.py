@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mulde.data.decode.readers import open_frames
 from mulde.data.errors import InputError
@@ -12,6 +13,21 @@ from mulde.data.layouts.catalogue import LAYOUTS, find_videos, open_dataset, ope
 from mulde.data.layouts.find_videos import find_all
 from mulde.data.layouts.published import PUBLISHED
 from mulde.data.layouts.ucsd import read_ground_truth
+
+JUNK = (
+    "@eaDir/001.jpg/SYNOPHOTO_THUMB_M.jpg", "@eaDir/a.mp4/SYNOVIDEO.mp4", "#recycle/old.mp4", "@tmp/x.avi",
+    ".@__thumb/s100a.jpg", ".thumbnails/a.png", "__MACOSX/._a.mp4", "__MACOSX/b.mp4", "lost+found/c.mp4",
+    "System Volume Information/d.mp4", "$RECYCLE.BIN/e.mp4", "$Recycle.Bin/f.jpg", "._x.jpg", "._x.mp4",
+    "Thumbs.db", "desktop.ini", ".DS_Store",
+)  # fmt: skip
+
+
+def save_pages(path: Path, n: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first, *others = [Image.new("RGB", (16, 12), (40 * page, 200, 9)) for page in range(n)]
+    several = {"save_all": True, "append_images": others} if others else {}
+    first.save(path, **several)
+    return path
 
 
 def make(root: Path, *names: str) -> Path:
@@ -62,10 +78,68 @@ class TestFindVideos:
         (video,) = find_videos(tmp_path / "clip")
         assert (video.name, video.path, video.is_frame_folder) == ("clip", tmp_path / "clip", True)
 
-    def test_images_beside_videos_are_passed_over(self, tmp_path, caplog):
-        make(tmp_path, "poster.jpg", "a.mp4", "clips/1.png", "clips/b/b.avi")
-        assert [video.name for video in find_videos(tmp_path)] == ["a", "clips/b/b"]
-        assert "1 images are passed over" in caplog.text
+    @pytest.mark.parametrize(
+        ("files", "notes"),
+        [
+            (["a.mp4"], []),
+            (
+                ["poster.jpg", "a.mp4", "clips/1.png", "clips/b/b.avi"],
+                ["2 images are passed over, as there are videos beside or below: clips/1.png, poster.jpg"],
+            ),
+            (["a.mp4", "b.xyz"], ["1 file of another kind is passed over: b.xyz"]),
+            (
+                ["a.mp4", "10.avif", "9.avif", "c/d.zip", "b.mp4.part", "noname", "z.braw"],
+                ["6 files of other kinds are passed over: 9.avif, 10.avif, b.mp4.part, c/d.zip, noname …"],
+            ),
+            (
+                ["clip/1.jpg", "clip/2.jpg", "clip/2.heic"],
+                ["1 file of another kind is passed over: clip/2.heic"],
+            ),
+            (
+                ["a.mp4", "a.srt", "README", "labels.csv", "labels/a.npy", "gt.mat", "a.wav", "notes.TXT"],
+                [],
+            ),
+            (["a.mp4", *JUNK], []),
+        ],
+    )
+    def test_what_is_passed_over_is_named_once(self, tmp_path, files, notes):
+        found = find_all([make(tmp_path, *files)])
+        assert list(found.notes) == notes
+
+    def test_junk_displaces_nothing(self, tmp_path):
+        make(tmp_path, "v/001.jpg", "v/002.jpg", "w.mp4", *JUNK, *(f"v/{name}" for name in JUNK))
+        assert [video.name for video in find_videos(tmp_path)] == ["v", "w"]
+
+    def test_what_is_there_instead_of_videos(self, tmp_path):
+        make(tmp_path, "1.avif", "2.avif")
+        with pytest.raises(InputError, match=r"holds no videos: .*; 2 files of other kinds .*: 1\.avif, 2"):
+            find_videos(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("stacks", "stills", "names", "note"),
+        [
+            (["a.gif"], [], ["a"], ""),
+            (["a.tif", "b.tif"], [], ["a", "b"], ""),
+            (["v/a.webp"], [], ["v/a"], ""),
+            (["a.gif"], ["poster.png"], ["a"], "1 image is passed over, as there are videos"),
+            ([], ["v/1.gif", "v/2.gif"], ["v"], ""),
+            (["v/preview.gif"], ["v/1.jpg", "v/2.jpg"], ["v"], "1 animation is passed over, as the folder"),
+            (["v/2.tif"], ["v/1.tif", "v/3.tif"], ["v"], ""),
+        ],
+    )
+    def test_images_of_several_pages(self, tmp_path, stacks, stills, names, note):
+        for name in (*stacks, *stills):
+            save_pages(tmp_path / name, 3 if name in stacks else 1)
+        found = find_all([tmp_path])
+        assert [video.name for video in found.videos] == names
+        assert note in " ".join(found.notes)
+        assert len(found.notes) == bool(note)
+
+    def test_one_image_of_several_pages(self, tmp_path):
+        (video,) = find_all([save_pages(tmp_path / "stack.tif", 2)]).videos
+        assert (video.name, video.is_frame_folder) == ("stack", False)
+        with pytest.raises(InputError, match=r"still\.tif is an image"):
+            find_all([save_pages(tmp_path / "still.tif", 1)])
 
     def test_scene_is_the_first_sub_folder(self, tmp_path):
         make(tmp_path, "a.mp4", "cam1/day/b.mp4", "cam2/001.jpg", "cam3/clip/001.jpg")
@@ -119,7 +193,10 @@ class TestFolderLayout:
         (tmp_path / "labels.csv").write_text("video,start,end\nb.mp4,1,2\n")
         dataset = open_dataset(tmp_path)
         assert dataset.labels.frames("b", 3).tolist() == [0, 1, 0]
-        assert dataset.notes == ("1 of 2 test videos have no labels: c",)
+        assert dataset.notes == (
+            "1 of 2 test videos have no labels, so they are not evaluated: c; a line `c,,` says that nothing "
+            "happened",
+        )
 
     def test_label_folder(self, tmp_path):
         make(tmp_path, "normal/a.mp4", "test/b.mp4", "labels/")
@@ -184,7 +261,7 @@ class TestFindAll:
     )
     def test_names(self, tmp_path, files, paths, names):
         make(tmp_path, *files)
-        videos = find_all([tmp_path / path for path in paths])
+        videos = find_all([tmp_path / path for path in paths]).videos
         assert [video.name for video in videos] == names
 
     @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_repair_leaves_imported_features(cli: RunCli, cache: Path) -> None:
 def test_repair_deletes_damaged_files(cli: RunCli, cache: Path) -> None:
     home = cache / "velocity" / "0123"
     home.mkdir(parents=True)
-    (home / "stream.json").write_text("{}")
+    (home / "stream.json").write_text('{"stream": "velocity"}')
     (home / "a.h5").write_bytes(b"damaged")
     result = cli("cache", "repair", "--dry-run", "--cache", cache)
     assert "velocity/0123/a.h5: " in result.out

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
+from pathlib import Path
 
 import pytest
+from rich.markup import escape
+from rich.table import Table
 
 from mulde.pipeline.cli import console
 from mulde.pipeline.cli.console import Bars
@@ -44,3 +49,28 @@ def test_pieces_of_work_follow_each_other(clock: list[float], caplog: pytest.Log
         "train velocity: 1 of 2 steps    about 11 s left",
         "train direction: 1 of 2 steps    about 11 s left",
     ]
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_no_name_gives_orders_to_a_terminal(
+    is_terminal: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shown = io.StringIO()
+    safe = console._SafeConsole(file=shown, force_terminal=is_terminal, color_system=None, width=200)
+    monkeypatch.setattr(console, "stderr", safe)
+    name = os.fsdecode(b"[red]x\xff\x1b[2J\n.mp4")
+    console.set_up_logging(logging.INFO)
+    handler = logging.getLogger("mulde").handlers[0]
+    if not is_terminal:
+        assert isinstance(handler, logging.StreamHandler)
+        handler.stream = shown
+    with console.log_to_file(tmp_path / "run.log"):
+        logging.getLogger("mulde.data").warning("%s cannot be read", name)
+    table = Table()
+    table.add_row(escape(name))
+    safe.print(table)
+    safe.print(f"mulde: {name}", markup=False)
+    text = shown.getvalue()
+    assert "\x1b[2J" not in text
+    assert text.count("[red]x%FF%1B[2J") == 3
+    assert (tmp_path / "run.log").read_text(encoding="utf-8").count("\n") == 1

@@ -63,6 +63,7 @@ def test_counts(miniatures, layout: str, count_frames: bool) -> None:
         "frames": n_frames,
         "abnormal_frames": n_abnormal,
         "videos_with_regions": n_with_regions,
+        "events": {},
     }
 
 
@@ -168,3 +169,15 @@ def test_the_pipeline_runs_on_every_layout(cli, miniatures, layout: str) -> None
     assert metrics["counts"]["abnormal_frames"] == COUNTS[layout][2]
     assert metrics["micro_auc"] > 0.8  # labels and frames belong together
     assert np.isfinite(metrics["micro_auc"])
+
+
+def test_what_is_passed_over_is_told_by_datasets_and_by_a_run(cli, folder: Path) -> None:
+    (folder / "test" / "a.xyz").touch()
+    (folder / "test" / "b.braw").touch()
+    (folder / "test" / "@eaDir").mkdir()
+    (folder / "test" / "@eaDir" / "c.mp4").touch()
+    told = "test videos: 2 files of other kinds are passed over: a.xyz, b.braw"
+    assert f"- {told}\n" in cli("datasets", folder).out
+    planned = cli("plan", "--dataset", folder)
+    assert planned.code == 0
+    assert planned.err.count(told) == 1

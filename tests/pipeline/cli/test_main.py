@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -543,3 +544,112 @@ def test_doctor_knows_what_is_there(cli) -> None:
     result = cli("doctor")
     assert "torch" in result.out
     assert "decoder pyav" in result.out
+
+
+ODD_NAMES = {
+    b"x\xff": "x%FF",
+    b"\x1b[31mred\nline,\"q\"": "%1B[31mred%0Aline,\"q\"",
+    "[red]cafe\u0301".encode(): "[red]caf\xe9",
+}  # fmt: skip
+
+
+def rename_oddly(folder: Path) -> None:
+    """Give the first videos of a folder names that are not UTF-8, or that terminals and CSV mistake."""
+    for path, name in zip(sorted(folder.glob("*.mp4")), ODD_NAMES, strict=False):
+        try:
+            path.rename(folder / os.fsdecode(name + b".mp4"))
+        except OSError:
+            pytest.skip("this file system refuses names that are not UTF-8")
+
+
+def test_odd_names(cli, scene: Path) -> None:
+    rename_oddly(scene / "normal")
+    for path in sorted((scene / "normal").iterdir()):
+        shutil.copy(path, scene / "test")
+    (scene / "test" / os.fsdecode(b"bad\xfe\x1b.mp4")).touch()
+    rows = ["video,start,end", "x%FF,1,3", "[red]caf\xe9.mp4,2,4"]
+    (scene / "labels.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    result = cli("run", "--dataset", scene, *FAST)
+    assert result.code == 3, result.err
+    run = Path("runs/scene-motion")
+    names = {path.relative_to(run / "scores").as_posix() for path in (run / "scores").rglob("*.csv")}
+    assert {f"{name}.csv" for name in ODD_NAMES.values()} < names
+    failures = json.loads((run / "failures.json").read_text(encoding="utf-8"))
+    assert [failure["video"] for failure in failures] == ["bad%FE%1B"]
+    assert "bad%FE%1B.mp4 is empty (0 bytes)" in failures[0]["reason"]
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    assert set(metrics["per_video"]) == {"x%FF", "[red]caf\xe9"}
+    page = (run / "report" / "index.html").read_text(encoding="utf-8")
+    log = (run / "run.log").read_text(encoding="utf-8")
+    for text in (result.out, result.err, page, log):
+        assert "\x1b" not in text
+    assert "[red]caf\xe9" in result.err
+    assert all(line[:2] == "20" for line in log.splitlines())  # each begins with its date
+    before = cached_files()
+    for command in (
+        ["plan", run], ["report", run], ["evaluate", run], ["cache", "list"], ["cache", "verify"],
+        ["datasets", scene], ["datasets", scene, "--json"], ["cache", "prune"],
+    ):  # fmt: skip
+        again = cli(*command)
+        assert again.code in (0, 3), again.err
+        assert "\x1b" not in again.out + again.err
+        assert "Traceback" not in again.err
+    assert cached_files() == before
+
+
+def test_folders_with_odd_names(cli, scene: Path) -> None:
+    odd = scene.parent / os.fsdecode(b"d\xff\x1b[31m")
+    try:
+        scene.rename(odd)
+    except OSError:
+        pytest.skip("this file system refuses names that are not UTF-8")
+    run = Path(os.fsdecode(b"r\xff"))
+    options = ("--out", run, "--cache", os.fsdecode(b"c\xff"))
+    result = cli("run", "--dataset", odd, *options, *FAST)
+    assert result.code == 0, result.err
+    assert "\x1b" not in result.out + result.err
+    assert "scores  r%FF/scores" in result.out
+    assert cli("run", run).code == 0  # config.yaml has the paths of data and cache
+    assert "up to date, all 5 videos" in cli("extract", run).err
+
+
+def test_labels_from_a_spreadsheet(cli, scene: Path) -> None:
+    rows = read_csv(scene / "labels.csv")
+    options = ("--dataset", scene, "--out", "run", *FAST)
+    assert cli("run", *options).code == 0
+    by_frames = json.loads(Path("run/metrics.json").read_text())
+    (scene / "labels.csv").unlink()
+    lines = ["video\tstart_time\tend_time\tevent"]
+    for row in rows:
+        start, end = (f"00:00:{int(row[edge]) // 10:02d},{int(row[edge]) % 10}" for edge in ("start", "end"))
+        lines.append(f"{row['video']}.mp4\t{start}\t{end}\tsomething odd")
+    (scene / "labels.tsv").write_text("\n".join(lines), encoding="utf-16")
+    assert cli("run", *options).code == 0
+    by_seconds = json.loads(Path("run/metrics.json").read_text())
+    assert by_seconds == by_frames
+    event = f"something odd, frames {rows[0]['start']} to {int(rows[0]['end']) - 1}"
+    assert event in Path("run/report/index.html").read_text(encoding="utf-8")
+    assert f"{len(rows)} labelled events have a name: something odd {len(rows)}" in cli("datasets", scene).out
+    labels = scene / "labels.tsv"
+    by_scores = cli("evaluate", "--scores", "run/scores", "--labels", labels, "--out", "other")
+    assert by_scores.code == 0
+    found = json.loads(Path("other/metrics.json").read_text())
+    assert found["micro_auc"] == pytest.approx(by_frames["micro_auc"])
+
+
+def test_seconds_read_as_frames_are_suspected_and_unlabelled_videos_named(cli, scene: Path) -> None:
+    first, second = sorted(path.stem for path in (scene / "test").iterdir())
+    (scene / "labels.csv").write_text(f"video,start,end\n{first},1,3\n")
+    result = cli("run", "--dataset", scene, *FAST)
+    assert result.code == 0
+    assert result.err.count("the labels may be in seconds") == 1
+    assert f"1 of 2 test videos have no labels, so they are not evaluated: {second}" in result.err
+    assert f"a line `{second},,` says that nothing happened" in result.err
+    (scene / "labels.csv").write_text(f"video,start_frame,end_frame\n{first},1,3\n{second},,\n")
+    result = cli("run", "--dataset", scene, *FAST)
+    assert "in seconds" not in result.err
+    assert "no labels" not in result.err
+    assert json.loads(Path("runs/scene-motion/metrics.json").read_text())["per_video"].keys() == {
+        first,
+        second,
+    }
