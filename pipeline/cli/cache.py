@@ -13,7 +13,8 @@ from rich.table import Table
 
 from mulde.data.errors import InputError
 from mulde.data.files import name_without_suffix
-from mulde.pipeline.cli.console import stderr, stdout
+from mulde.pipeline.cli.console import print_json, stderr, stdout
+from mulde.pipeline.cli.options import json_option
 
 if TYPE_CHECKING:
     from mulde.data.cache.care import Removal
@@ -38,14 +39,31 @@ def cache() -> None:
 
 @cache.command("list")
 @_at
-def list_(folder: Path) -> int:
+@json_option
+def list_(folder: Path, as_json: bool) -> int:
     """Show what is cached, by stream and settings."""
     from mulde.data.cache.entries import list_streams
     from mulde.data.exchange.exports import describe_origin
 
     _require_folder(folder)
+    streams = list_streams(folder)
+    if as_json:
+        print_json(
+            [
+                {
+                    "stream": stream.stream,
+                    "key": stream.key,
+                    "videos": len(stream.entries),
+                    "size_bytes": stream.size_bytes,
+                    "folder": stream.home,
+                    "description": stream.description,
+                }
+                for stream in streams
+            ]
+        )
+        return EXIT_DONE
     table = Table("stream", "key", "videos", "size", "of", box=None, pad_edge=False)
-    for stream in list_streams(folder):
+    for stream in streams:
         table.add_row(
             escape(stream.stream),
             stream.key,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +13,8 @@ from rich.table import Table
 
 from mulde.data.errors import InputError
 from mulde.detector.settings import AggregationKind
-from mulde.pipeline.cli.console import Bars, log_to_file, set_up_logging, stdout
-from mulde.pipeline.cli.options import common_options, conclude, configure
+from mulde.pipeline.cli.console import Bars, log_to_file, print_json, set_up_logging, stdout
+from mulde.pipeline.cli.options import common_options, conclude, configure, json_option
 from mulde.pipeline.config.sections import Config
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ _MEASURES = ("micro_auc", "macro_auc", "average_precision", "eer")
 
 @click.command("compare")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON list, metrics.json of each run in it.")
+@json_option
 def compare(runs: tuple[Path, ...], as_json: bool) -> int:
     """Show the streams, detector and metrics of runs side by side."""
     from mulde.pipeline.experiments.compare import differences, summarise
@@ -36,7 +35,7 @@ def compare(runs: tuple[Path, ...], as_json: bool) -> int:
     set_up_logging(logging.WARNING)
     found = [summarise(run) for run in runs]
     if as_json:
-        click.echo(json.dumps([run.as_dict() for run in found], indent=2, ensure_ascii=False))
+        print_json([run.as_dict() for run in found])
         return 0
     stdout.print(_table_of_runs(found))
     stdout.print(f"scores: {found[0].metrics.treatment.text}; in brackets 95 % intervals", markup=False)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 import textwrap
 
 import click
 import yaml
 
 from mulde.data.errors import InputError
-from mulde.pipeline.cli.console import stdout
-from mulde.pipeline.cli.options import EXIT_DONE
+from mulde.pipeline.cli.console import print_json, stdout
+from mulde.pipeline.cli.options import EXIT_DONE, json_option
 from mulde.pipeline.config.reference import Setting, groups, meaning_of_group, reference
 
 
 @click.command("config")
 @click.argument("names", nargs=-1, metavar="[NAME ...]")
-@click.option("--json", "as_json", is_flag=True, help="A JSON list in place of text.")
+@json_option
 def config(names: tuple[str, ...], as_json: bool) -> int:
     """List settings: default, range and meaning of all, or of those below NAME, such as detector.
 
@@ -26,7 +25,7 @@ def config(names: tuple[str, ...], as_json: bool) -> int:
     """
     chosen = _choose(names)
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(setting) for setting in chosen], default=str, indent=2))
+        print_json([dataclasses.asdict(setting) for setting in chosen])
         return EXIT_DONE
     width = min(stdout.width, 110)
     group = None

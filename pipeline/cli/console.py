@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -45,6 +47,12 @@ stderr = _SafeConsole(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 _PROGRESS_LINE_SECONDS = 10.0
 _log = logging.getLogger(__name__)
+
+
+def print_json(value: object) -> None:
+    """Print JSON for programs."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    click.echo(text.encode("utf-8", "backslashreplace"))  # what is no Unicode becomes an escape of JSON
 
 
 def set_up_logging(level: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,8 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from mulde.pipeline.cli.console import Bars, set_up_logging, stdout
+from mulde.pipeline.cli.console import Bars, print_json, set_up_logging, stdout
+from mulde.pipeline.cli.options import json_option
 from mulde.pipeline.progress import Tracked
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Decode every video and read all labels of regions, to be exact; headers may lie.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def datasets(root: Path | None, layout: str, count_frames: bool, as_json: bool) -> int:
     """Show which layout ROOT has, its splits, frames and labels, and what does not add up.
 
@@ -41,7 +41,7 @@ def datasets(root: Path | None, layout: str, count_frames: bool, as_json: bool) 
     if root is None:
         layouts = layouts_in_words()
         if as_json:
-            click.echo(json.dumps(layouts, indent=2, ensure_ascii=False))
+            print_json(layouts)
         else:
             stdout.print(_layout_table(layouts))
         return 0
@@ -53,7 +53,7 @@ def datasets(root: Path | None, layout: str, count_frames: bool, as_json: bool) 
             progress=lambda done, total: tracked.update(done, total=total),
         )
     if as_json:
-        click.echo(json.dumps(facts.to_dict(), indent=2, ensure_ascii=False))
+        print_json(facts.to_dict())
     else:
         _show(facts)
     return 0

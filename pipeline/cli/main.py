@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import logging
 import os
@@ -19,7 +20,7 @@ from mulde.data.threads import wait_briefly
 from mulde.pipeline.cli.cache import cache
 from mulde.pipeline.cli.compare import ablate, compare
 from mulde.pipeline.cli.config import config
-from mulde.pipeline.cli.console import Bars, log_to_file, set_up_logging, stderr, stdout
+from mulde.pipeline.cli.console import Bars, log_to_file, print_json, set_up_logging, stderr, stdout
 from mulde.pipeline.cli.datasets import datasets
 from mulde.pipeline.cli.options import (
     EXIT_DONE,
@@ -30,6 +31,8 @@ from mulde.pipeline.cli.options import (
     common_options_after,
     conclude,
     configure,
+    failures_in_json,
+    json_option,
 )
 from mulde.pipeline.cli.weights import weights
 
@@ -77,46 +80,51 @@ def cli() -> None:
 
 
 @cli.command()
+@json_option
 @common_options
-def run(**options: Any) -> int:
+def run(as_json: bool, **options: Any) -> int:
     """Run all stages in order, each only where it is needed."""
-    return _with_job(options, _ALL_STAGES)
+    return _with_job(options, _ALL_STAGES, as_json=as_json)
 
 
 @cli.command()
+@json_option
 @common_options
-def extract(**options: Any) -> int:
+def extract(as_json: bool, **options: Any) -> int:
     """Extract what is missing in the feature cache, one decode pass a video."""
-    return _with_job(options, ["extract"])
+    return _with_job(options, ["extract"], as_json=as_json)
 
 
 @cli.command()
+@json_option
 @common_options
-def train(**options: Any) -> int:
+def train(as_json: bool, **options: Any) -> int:
     """Train one detector a stream on the cached features of the normal videos."""
-    return _with_job(options, ["train"])
+    return _with_job(options, ["train"], as_json=as_json)
 
 
 @cli.command()
 @click.option("--model", type=_FOLDER, metavar="RUN", help="Score new footage with the model of this run.")
+@json_option
 @common_options_after("[VIDEO ...] [CONFIG.yaml | RUN] [key=value ...]")
-def score(model: Path | None, **options: Any) -> int:
+def score(model: Path | None, as_json: bool, **options: Any) -> int:
     """Score the test videos of a run; or, with --model RUN VIDEO ..., any other videos.
 
     A VIDEO is a file, a folder of images, or a folder of videos. Its scores go to RUN/new/scores, or below
     --out; those of the test videos to RUN/scores.
     """
     if model is not None:
-        return _score_footage(model, options)
-    return _with_job(options, ["score"])
+        return _score_footage(model, options, as_json=as_json)
+    return _with_job(options, ["score"], as_json=as_json)
 
 
 @cli.command()
 @click.option(
     "--scores", type=_FOLDER, metavar="PATH", help="Scores that others made: a folder of .csv or .npy; .npz."
 )
+@json_option
 @common_options
-def evaluate(scores: Path | None, **options: Any) -> int:
+def evaluate(scores: Path | None, as_json: bool, **options: Any) -> int:
     """Compare the scores with the labels; or, with --scores PATH, those of any other method."""
     if scores is not None:
         from mulde.pipeline.cli.metrics_table import print_metrics
@@ -124,31 +132,41 @@ def evaluate(scores: Path | None, **options: Any) -> int:
         from mulde.pipeline.runs.folder import RunFolder
 
         config = configure(options)
-        print_metrics(evaluate_files(config, scores))
+        metrics = evaluate_files(config, scores)
+        if as_json:
+            print_json(metrics.as_dict())
+            return EXIT_DONE
+        print_metrics(metrics)
         if config.out is not None:
             stdout.print(f"metrics {RunFolder(config.out).metrics}", markup=False)
         return EXIT_DONE
-    return _with_job(options, ["evaluate"])
+    return _with_job(options, ["evaluate"], as_json=as_json)
 
 
 @cli.command()
+@json_option
 @common_options
-def report(**options: Any) -> int:
+def report(as_json: bool, **options: Any) -> int:
     """Write the HTML report."""
-    return _with_job(options, ["report"])
+    return _with_job(options, ["report"], as_json=as_json)
 
 
 @cli.command()
+@json_option
 @common_options
-def plan(**options: Any) -> int:
+def plan(as_json: bool, **options: Any) -> int:
     """Show what `run` would do: videos to do, cached and stale by stage; nothing is done."""
     from mulde.pipeline.open_job import open_job, tell_notes
     from mulde.pipeline.stages.plan import make_plan
 
     job = open_job(configure(options))
     tell_notes(job)
+    works = make_plan(job)
+    if as_json:
+        print_json([dataclasses.asdict(work) for work in works])
+        return EXIT_DONE
     table = Table("stage", "to do", "cached", "stale", "", box=None, pad_edge=False)
-    for row in make_plan(job):
+    for row in works:
         counts = (len(row.todo), len(row.current), len(row.stale))
         table.add_row(row.stage, *map(str, counts), escape(row.note))
     stdout.print(table)
@@ -183,19 +201,23 @@ cli.add_command(weights)
 
 
 @cli.command()
-def doctor() -> int:
-    """Show versions, devices and decoders."""
+@json_option
+def doctor(as_json: bool) -> int:
+    """Show versions and devices, and try decoders and networks; exit 2 if something does not work."""
     from mulde.pipeline.cli.doctor import examine
 
-    table = Table(box=None, pad_edge=False, show_header=False)
     findings = list(examine())
-    for finding in findings:
-        table.add_row(escape(finding.subject), escape(finding.value))
-    stdout.print(table)
+    if as_json:
+        print_json([dataclasses.asdict(finding) for finding in findings])
+    else:
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for finding in findings:
+            table.add_row(escape(finding.subject), escape(finding.value))
+        stdout.print(table)
     return EXIT_DONE if all(finding.is_good for finding in findings) else EXIT_USAGE
 
 
-def _with_job(options: dict[str, Any], stages: Sequence[str]) -> int:
+def _with_job(options: dict[str, Any], stages: Sequence[str], *, as_json: bool = False) -> int:
     """Run stages in order, print what came out, and return the exit code."""
     from mulde.pipeline.open_job import open_job, tell_notes
     from mulde.pipeline.stages.run import run_stages
@@ -206,7 +228,19 @@ def _with_job(options: dict[str, Any], stages: Sequence[str]) -> int:
     with log_to_file(job.run.log):
         _log.debug("mulde %s", " ".join(sys.argv[1:]))
         tell_notes(job)
-        _print_result(run_stages(job, stages), stages)
+        result = run_stages(job, stages)
+    if as_json:
+        print_json(
+            {
+                "run": job.run.folder,
+                "scores": result.scores,
+                "metrics": result.metrics and result.metrics.as_dict(),
+                "report": result.page,
+                "failures": failures_in_json(job.run),
+            }
+        )
+    else:
+        _print_result(result, stages)
     return conclude(job.run)
 
 
@@ -223,7 +257,7 @@ def _print_result(result: RunResult, stages: Sequence[str]) -> None:
         stdout.print(f"report  {result.page}", markup=False)
 
 
-def _score_footage(model: Path, options: dict[str, Any]) -> int:
+def _score_footage(model: Path, options: dict[str, Any], *, as_json: bool) -> int:
     from mulde.pipeline.runs.folder import RunFolder
     from mulde.pipeline.stages.footage import score_footage
 
@@ -244,8 +278,12 @@ def _score_footage(model: Path, options: dict[str, Any]) -> int:
     out.require_writable()
     with log_to_file(out.log):
         names = score_footage(given, out, config, paths, Bars())
-    for name in names:
-        stdout.print(str(out.csv(name)), markup=False)
+    if as_json:
+        scores = {name: out.csv(name) for name in names}
+        print_json({"run": out.folder, "scores": scores, "failures": failures_in_json(out)})
+    else:
+        for name in names:
+            stdout.print(str(out.csv(name)), markup=False)
     return conclude(out)
 
 

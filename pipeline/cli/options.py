@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 EXIT_DONE, EXIT_UNEXPECTED, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 _FOLDER = click.Path(path_type=Path)
 F = TypeVar("F", bound=Callable[..., Any])
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, for programs, in place of text."
+)
 
 
 def common_options(command: F) -> F:
@@ -124,6 +129,11 @@ def _config_of(run: Path) -> Path:
             "as --out; videos are named with --normal and --test"
         )
     return file
+
+
+def failures_in_json(run: RunFolder) -> list[dict[str, str]]:
+    """Return which videos failed, as failures.json has it."""
+    return [asdict(failure) for failure in run.failures()]
 
 
 def conclude(run: RunFolder) -> int:

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -540,10 +541,67 @@ def test_cache_commands(cli, scene: Path) -> None:
     assert (result.code, str(victim) in result.err) == (2, True)
 
 
-def test_doctor_knows_what_is_there(cli) -> None:
+def test_doctor_tries_what_is_there(cli) -> None:
     result = cli("doctor")
-    assert "torch" in result.out
-    assert "decoder pyav" in result.out
+    assert result.code == 0
+    for said in ("torch", "decoder pyav", "read a video rightly", "learnt and scored"):
+        assert said in result.out
+    findings = json.loads(cli("doctor", "--json").out)
+    assert {"subject": "detector", "value": "learnt and scored", "is_good": True} in findings
+
+
+def _frames_that_are_black(*arguments: object, **options: object) -> object:
+    class Frames:
+        def __enter__(self) -> list[SimpleNamespace]:
+            return [SimpleNamespace(rgb=np.zeros((2, 2, 3)))] * 5
+
+        def __exit__(self, *exception: object) -> None:
+            return None
+
+    return Frames()
+
+
+def _no_frames(*arguments: object, **options: object) -> object:
+    raise TypeError("open() got an unexpected keyword argument")
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (_frames_that_are_black, "reads greys [0, 0, 0, 0, 0] where a video has"),
+        (_no_frames, "does not read a video (TypeError: open() got an unexpected keyword argument)"),
+    ],
+)
+def test_doctor_notices_a_decoder_that_does_not_work(
+    cli, monkeypatch: pytest.MonkeyPatch, broken: object, said: str
+) -> None:
+    monkeypatch.setattr("mulde.data.decode.readers.open_frames", broken)
+    result = cli("doctor")
+    assert result.code == 2
+    assert said in result.out
+
+
+def test_json_for_programs(cli, scene: Path) -> None:
+    options = ("--dataset", scene, "--json", *FAST)
+    plan = json.loads(cli("plan", *options).out)
+    assert [(work["stage"], len(work["todo"])) for work in plan] == [
+        ("extract", 5), ("train", 1), ("score", 2), ("evaluate", 1), ("report", 1),
+    ]  # fmt: skip
+    (scene / "test" / "broken.mp4").write_bytes(b"no video")
+    result = cli("run", *options)
+    assert result.code == 3
+    told = json.loads(result.out)
+    assert told["run"] == "runs/scene-motion"
+    assert told["metrics"] == json.loads(Path("runs/scene-motion/metrics.json").read_text())
+    assert told["failures"] == json.loads(Path("runs/scene-motion/failures.json").read_text())
+    assert Path(told["report"]).is_file()
+    assert json.loads(cli("evaluate", *options).out)["metrics"] == told["metrics"]
+    streams = json.loads(cli("cache", "list", "--json").out)
+    assert {stream["stream"] for stream in streams} >= {"boxes", "velocity", "scene"}
+    assert all(stream["size_bytes"] > 0 for stream in streams)
+    test = sorted((scene / "test").glob("0*.mp4"))[0]
+    told = json.loads(cli("score", "--model", "runs/scene-motion", test, "--json").out)
+    assert read_csv(Path(told["scores"][test.stem]))[0]["frame"] == "0"
 
 
 ODD_NAMES = {
