@@ -49,6 +49,8 @@ class Sheet:
     def whole(self, text: str) -> int:
         """Read a whole number, which spreadsheets may write as 40.0; raises ValueError."""
         number = self.number(text)
+        if self.delimiter != "," and re.fullmatch("[0-9]{1,3}([.,][0-9]{3})+", text):
+            raise ValueError(f"{text} may be a thousand times as much")  # 1.000 is a thousand to some
         if not number.is_integer():
             raise ValueError(f"{text} is no whole number")
         return int(number)

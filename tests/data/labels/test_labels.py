@@ -387,6 +387,7 @@ class TestCsv:
             ("video,start_s,end_s\na,1:75:00,2:00:00\n", ":2: .*hh:mm:ss"),
             ("video,start_s,end_s\na,00:00:01:12,00:00:02:00\n", ":2: .*hh:mm:ss"),
             ("sep=;\nvideo;start;end\na;0;zero\n", ":3: .*whole"),
+            ("video;start;end\na;1.000;2.000\n", ":2: .*whole frame numbers.*'1.000','2.000'"),
             ("video,start,end_s\na,0,5\n", ":1: "),
             ("video,begin_page,end_page\na,0,5\n", ":1: "),
             ("video,start,end\na,-1,5\n", ":2: .*no interval"),
