@@ -6,7 +6,8 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: each core has a process of its own
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
@@ -31,6 +32,14 @@ class WriteVideo(Protocol):
         pix_fmt: str = "yuv420p",
         **options: object,
     ) -> Path: ...
+
+
+@pytest.fixture(autouse=True)
+def _quiet_log() -> Iterator[None]:
+    """Undo what a command has done to the log: its handlers write to a test's own streams."""
+    yield
+    root = logging.getLogger("mulde")
+    root.handlers[:], root.propagate = [logging.NullHandler()], True
 
 
 @pytest.fixture(scope="session")

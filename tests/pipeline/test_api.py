@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,12 @@ from mulde.pipeline.progress import Status
 FAST = {"detector": {"widths": [32], "max_steps": 60}, "extract": {"flow": {"preset": "ultrafast"}}}
 
 
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
 @pytest.fixture
 def test_clip(scene: Path) -> Path:
     return sorted((scene / "test").iterdir())[0]
@@ -22,7 +27,6 @@ def test_clip(scene: Path) -> Path:
 def test_it_gives_what_the_command_line_gives_and_prints_nothing(
     cli, scene: Path, test_clip: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    logging.getLogger("mulde").handlers[:] = [logging.NullHandler()]  # those of a command of another test
     told: list[Status] = []
     run = mulde.train(scene / "normal", "py", progress=told.append, workers=2, **FAST)
     result = run.score(test_clip, progress=told.append)
@@ -79,8 +83,7 @@ def test_videos_that_cannot_be_read_do_not_stop_the_others(scene: Path, test_cli
         (lambda: mulde.train(".", "py", workers=0), "workers = 0 is not allowed"),
     ],
 )
-def test_mistakes(call, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_mistakes(call, message: str) -> None:
     with pytest.raises(mulde.InputError, match=message):
         call()
 

@@ -26,7 +26,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_a_log_has_a_line_every_ten_seconds(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    logging.getLogger("mulde").propagate = True
     with Tracked(Bars(), "extract", 8, "videos") as tracked:
         for done, seconds in ((1, 105.0), (2, 110.0), (3, 119.0), (4, 120.0)):
             clock[0] = seconds
@@ -39,7 +38,6 @@ def test_a_log_has_a_line_every_ten_seconds(clock: list[float], caplog: pytest.L
 
 def test_pieces_of_work_follow_each_other(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    logging.getLogger("mulde").propagate = True
     bars = Bars()
     for title in ("train velocity", "train direction"):
         with Tracked(bars, title, 2, "steps") as tracked:
