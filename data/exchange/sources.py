@@ -28,6 +28,9 @@ from mulde.data.exchange.tables import (
 from mulde.data.features import FeatureRows, is_without_measurement
 from mulde.data.files import is_hidden, name_without_suffix, natural_key
 
+MOST_FRAMES = 100_000_000
+"""Of a video: months of it. A file that claims more is damaged, or made to take up memory."""
+
 
 @dataclass(frozen=True)
 class ForeignSource:
@@ -190,6 +193,8 @@ def _video(name: str, table: ForeignTable, length: int | None, source: Path) -> 
         )
     if table.n_frames is not None and length is not None and table.n_frames != length:
         raise InputError(f"{table.where} is of {table.n_frames} frames, but its length is given as {length}")
+    if n_frames > MOST_FRAMES:
+        raise InputError(f"{table.where} claims {n_frames} frames: a video has at most {MOST_FRAMES}")
     _check_range(table, rows.frame, n_frames)
     seconds = table.columns.get("frame_seconds")
     if seconds is not None and np.shape(seconds) != (n_frames,):

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import h5py
 import numpy as np
@@ -18,6 +17,7 @@ from mulde.data.exchange.exports import EXPORT_FORMAT
 from mulde.data.files import natural_key
 
 SUFFIXES = (".npy", ".npz", ".h5", ".hdf5")
+_LARGE_BYTES, _MOST_TIMES_LARGER = 64 * 2**20, 1100  # deflate packs at most 1032 to 1
 _SCALARS = ("n_frames", "fps", "rows_are")
 
 
@@ -135,8 +135,39 @@ def _read_npz(path: Path, allow_pickle: bool) -> ForeignTable:
         return _named(str(path), {name: file[name] for name in _known(str(path), names)}, {})
 
 
-def _read_hdf5(path: Path, allow_pickle: bool) -> ForeignTable:
+@contextmanager
+def _open_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Open a file of somebody's: what it holds must be in it, and as large as it says.
+
+    Raises:
+        InputError: it links to other files, or claims more than is there.
+    """
     with h5py.File(path, "r") as file:
+        _check_links(path, file)
+        yield file
+
+
+def _check_links(path: Path, group: h5py.Group) -> None:
+    for name in group:
+        where = f"{path}, {group.name.rstrip('/')}/{name}"
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise InputError(f"{where} is a link: only what is in the file itself is read; copy it there")
+        item = group[name]
+        if isinstance(item, h5py.Group):
+            _check_links(path, item)
+        elif isinstance(item, h5py.Dataset):
+            if item.external or item.is_virtual:
+                raise InputError(f"{where} is kept in other files, which are not read: copy it into this one")
+            there = item.id.get_storage_size()
+            if item.nbytes > max(_LARGE_BYTES, _MOST_TIMES_LARGER * there):
+                raise InputError(
+                    f"{where} claims an array of {item.shape}, of which {there} bytes are there: it is cut "
+                    "short, or made to take up memory"
+                )
+
+
+def _read_hdf5(path: Path, allow_pickle: bool) -> ForeignTable:
+    with _open_hdf5(path) as file:
         names = [name for name in file if isinstance(file[name], h5py.Dataset)]
         if "features" not in names and len(names) == 1:
             return _named(str(path), {"features": file[names[0]][()]}, dict(file.attrs))
@@ -171,11 +202,11 @@ def holds_videos(path: Path) -> bool:
             with np.load(path, allow_pickle=False) as file:
                 return "features" not in file.files and len(file.files) > 1
         if path.suffix.lower() in (".h5", ".hdf5"):
-            with h5py.File(path, "r") as file:
+            with _open_hdf5(path) as file:
                 arrays = [name for name in file if isinstance(file[name], h5py.Dataset)]
                 return "features" not in arrays and (len(arrays) > 1 or len(file) > len(arrays))
-    except (OSError, ValueError, EOFError, BadZipFile):
-        pass  # reading it will say why
+    except Exception:  # reading it will say why
+        return False
     return False
 
 
@@ -204,7 +235,7 @@ def _arrays_of_npz(path: Path) -> Iterator[tuple[str, ForeignTable]]:
 
 def _groups_of_hdf5(path: Path) -> Iterator[tuple[str, ForeignTable]]:
     """Yield groups with `features`, at any depth, and arrays that are in no such group."""
-    with h5py.File(path, "r") as file:
+    with _open_hdf5(path) as file:
         names: set[str] = set()
         file.visit(lambda name: names.add(name))
         if _to_text(file.attrs.get("format", "")) == EXPORT_FORMAT:

@@ -16,6 +16,7 @@ from mulde.detector.settings import PAPER
 from mulde.pipeline.config.reference import groups, reference
 from mulde.pipeline.config.sections import Config, StreamName
 
+_MOST_NESTED = 50
 PRESETS: dict[str, dict[str, Any]] = {
     # boxes and features from motion alone: no weights, no GPU, no network
     "motion": {},
@@ -79,9 +80,28 @@ def _refuse_idle_preset(file: Path | None, from_file: Mapping[str, Any], given: 
             )
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """Reads YAML without aliases, of which a few lines can stand for gigabytes, and of bounded depth."""
+
+    _depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Compose a node, or refuse it."""
+        if self.check_event(yaml.AliasEvent):
+            event = self.get_event()  # type: ignore[no-untyped-call]
+            raise yaml.YAMLError(f"aliases (*{event.anchor}) are not read: write the value out")
+        if self._depth > _MOST_NESTED:
+            raise yaml.YAMLError(f"it is nested more than {_MOST_NESTED} deep")
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
+
 def _read_yaml(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.load(file.read_text(encoding="utf-8"), _PlainLoader)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise InputError(f"configuration {file} cannot be read ({error.strerror}): check the path") from None
     except (yaml.YAMLError, ValueError) as error:
@@ -95,7 +115,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 
 def _parse_value(key: str, text: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _PlainLoader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, ValueError):
         raise InputError(f"the value of {key} is no YAML: {text!r}") from None
 

@@ -16,7 +16,7 @@ from mulde.data.cache.store import read_entry, read_frame_seconds, read_rows, ve
 from mulde.data.errors import InputError
 from mulde.data.exchange.clip_lengths import read_clip_lengths, resolve_lengths
 from mulde.data.exchange.imports import ImportRequest, import_features, list_imported
-from mulde.data.exchange.sources import ForeignSource, numbered
+from mulde.data.exchange.sources import ForeignSource, numbered, read_foreign
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.normal(size=(10, 3))
@@ -365,3 +365,50 @@ def test_importing_again(tmp_path: Path, cache: Path) -> None:
 def test_names_that_are_none(stream: str, split: str) -> None:
     with pytest.raises(InputError, match="is no name of"):
         ImportRequest(ForeignSource(Path("a.npy")), stream, split)
+
+
+def _external_link(file: h5py.File) -> None:
+    file["features"] = h5py.ExternalLink("other.h5", "features")
+
+
+def _loop(file: h5py.File) -> None:
+    file["features"], file["b"] = h5py.SoftLink("/b"), h5py.SoftLink("/features")
+
+
+def _external_storage(file: h5py.File) -> None:
+    file.create_dataset("features", (2, 3), "f4", external=[("/etc/passwd", 0, 24)])
+
+
+def _virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((2, 3), "f4")
+    layout[:] = h5py.VirtualSource("other.h5", "features", (2, 3))
+    file.create_virtual_dataset("features", layout)
+
+
+def _claims_rows(file: h5py.File) -> None:
+    file.create_dataset("features", (2**31, 4), "f4", chunks=(1024, 4))
+
+
+def _claims_frames(file: h5py.File) -> None:
+    file["features"], file["frame"] = np.ones((3, 4), np.float32), np.arange(3)
+    file.attrs["n_frames"] = 2**40
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (_external_link, r"/features is a link: only what is in the file itself is read"),
+        (_loop, r"is a link"),
+        (_external_storage, r"/features is kept in other files, which are not read"),
+        (_virtual, r"/features is kept in other files"),
+        (_claims_rows, r"/features claims an array of \(2147483648, 4\), of which 0 bytes are there"),
+        (_claims_frames, r"claims 1099511627776 frames: a video has at most 100000000"),
+    ],
+)
+@pytest.mark.parametrize("beside", [False, True], ids=["one array", "several videos"])
+def test_hostile_hdf5_is_refused(tmp_path: Path, make: Any, message: str, beside: bool) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        make(file.create_group("video") if beside else file)
+    with pytest.raises(InputError, match=message):
+        list(read_foreign(ForeignSource(path)))

@@ -96,7 +96,13 @@ def test_what_is_not_allowed_is_said_in_our_words(name: str, value: str) -> None
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a: [", "is no YAML"), ("- 1", "must hold key: value"), ("detektor: {}", "unknown configuration key")],
+    [
+        ("a: &a [1]\nb: *a", r"is no YAML: aliases \(\*a\) are not read"),
+        ("a: " + "[" * 20_000, "is no YAML: it is nested more than 50 deep"),
+        ("a: [", "is no YAML"),
+        ("- 1", "must hold key: value"),
+        ("detektor: {}", "unknown configuration key"),
+    ],
 )
 def test_broken_files_are_named(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "my.yaml"
