@@ -16,23 +16,11 @@ from pydantic import Field, create_model, field_validator, model_validator
 
 from mulde.data.ranges import hints_of, misfits
 from mulde.detector.settings import PAPER, SETTINGS, EnergySettings
+from mulde.extractors.kinds import STREAMS
 from mulde.extractors.networks.weights import WEIGHTS_FOLDER
-from mulde.extractors.settings import (
-    AppearanceSettings,
-    BoxSettings,
-    ClipSettings,
-    FlowSettings,
-    FrameSettings,
-    HogSettings,
-    PoseSettings,
-    SceneSettings,
-    StillnessSettings,
-    VelocitySettings,
-)
+from mulde.extractors.settings import BoxSettings, FlowSettings, SceneSettings
 from mulde.pipeline.metrics.settings import EvaluateConfig
 from mulde.pipeline.section import Section
-
-StreamName = Literal["velocity", "direction", "stillness", "hog", "pose", "appearance", "clip", "frame"]
 
 
 class DataConfig(Section):
@@ -56,7 +44,15 @@ class DataConfig(Section):
     """The name under which features of the test videos were imported."""
 
 
-class ExtractConfig(Section):
+def _groups_of_streams() -> dict[str, Any]:
+    """Return the group of settings of each stream that has one."""
+    return {name: (kind.settings, kind.settings()) for name, kind in STREAMS.items() if kind.settings}
+
+
+_OfStreams: Any = create_model("_OfStreams", __base__=Section, **_groups_of_streams())
+
+
+class ExtractConfig(_OfStreams):
     """From frames to features."""
 
     plugins: tuple[Path, ...] = ()
@@ -64,7 +60,8 @@ class ExtractConfig(Section):
     plugin_settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Settings of plugins by the name of their stream."""
     streams: Annotated[tuple[str, ...], MinLen(1)] = ("velocity", "direction", "stillness")
-    """Kinds of features, each a `StreamName` or, of imported features, as they were called then."""
+    """Kinds of features, each a key of `mulde.extractors.kinds.STREAMS` or, of imported
+    features, as they were called then."""
     are_imported: bool = False
     """Whether they were imported; follows from `data.normal_features`, whatever is given here."""
     decoder: Literal["auto", "decord", "pyav"] = "auto"
@@ -79,13 +76,6 @@ class ExtractConfig(Section):
     scene: SceneSettings = SceneSettings()
     boxes: BoxSettings = BoxSettings()
     flow: FlowSettings = FlowSettings()
-    velocity: VelocitySettings = VelocitySettings()
-    stillness: StillnessSettings = StillnessSettings()
-    hog: HogSettings = HogSettings()
-    pose: PoseSettings = PoseSettings()
-    appearance: AppearanceSettings = AppearanceSettings()
-    clip: ClipSettings = ClipSettings()
-    frame: FrameSettings = FrameSettings()
 
     @field_validator("streams")
     @classmethod

@@ -20,7 +20,7 @@ from mulde.data.video import Video
 from mulde.detector import Calibration
 from mulde.extractors.scene import SceneModel
 from mulde.pipeline.config.sections import ExtractConfig
-from mulde.pipeline.features.recipe import stream_digest
+from mulde.pipeline.features.recipe import stream_digests
 from mulde.pipeline.features.scenes import Scenes
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def save_stream(
     """Write the detector of a stream."""
     stream.detector.save(
         folder,
-        description={"stream": name, "settings": stream_digest(config, name)},
+        description={"stream": name, "settings": stream_digests(config)[name]},
         provenance={**provenance, "calibration": asdict(stream.calibration)},
     )
 
@@ -131,7 +131,7 @@ def load_stream(
         provenance = read_model(folder).provenance
         if provenance.get("source") != source:
             return None
-        expect = {"stream": name, "settings": stream_digest(config, name)}
+        expect = {"stream": name, "settings": stream_digests(config)[name]}
         return StreamModel(
             load_detector(folder, expect=expect, device=device), Calibration(**provenance["calibration"])
         )
@@ -155,13 +155,14 @@ def load_model(folder: Path, config: ExtractConfig, device: str) -> RunModel:
             f"{', '.join(config.streams)} are asked for: train again, or set "
             f"extract.streams=[{','.join(there)}]"
         )
+    digests = stream_digests(config)
     try:
         parts = {
             part: {
                 name: StreamModel(
                     load_detector(
                         stream_folder(folder, part, name),
-                        expect={"stream": name, "settings": stream_digest(config, name)},
+                        expect={"stream": name, "settings": digests[name]},
                         device=device,
                     ),
                     Calibration(**calibrations[name]),

@@ -17,7 +17,7 @@ from mulde.data.errors import InputError, require_package
 from mulde.extractors.base import FeatureOperator
 from mulde.pipeline.features.imported import ImportedStream
 from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable, without_failed
-from mulde.pipeline.features.recipe import stream_digest
+from mulde.pipeline.features.recipe import stream_digests
 from mulde.pipeline.models.fit import StreamRows, build_detector, describe_streams, fit_stream, open_rows
 from mulde.pipeline.models.model import (
     EVERY_SCENE,
@@ -106,7 +106,7 @@ def fingerprint(job: Job, inventory: Inventory) -> str:
     return digest_of(
         {
             "features": sorted(source_of(cached) for cached in inventory.normal if cached.is_complete),
-            "streams": {name: stream_digest(job.config.extract, name) for name in job.config.extract.streams},
+            "streams": stream_digests(job.config.extract),
             "scenes": inventory.scenes.digest,
             "code_version": CODE_VERSION,
             "detector": job.config.detector.resolved(),
