@@ -69,9 +69,9 @@ def test_the_few_highest_and_lowest_objects_do_not_widen_the_range_of_heights() 
 
 
 def test_a_steep_perspective_and_a_speck_do_not_make_objects_tiny() -> None:
-    images = standing(*[(70, 20, 12)] * 40, *[(100, 60, 20)] * 50, *[(50, 20, 12)] * 8, (30, 9, 40))
+    images = standing(*[(70, 20, 24)] * 40, *[(100, 60, 20)] * 50, *[(50, 20, 24)] * 8, (30, 9, 40))
     low, _ = learn_scene(images, SceneSettings(min_blobs=10)).height_range
-    assert low == pytest.approx(20, abs=2.5)
+    assert low == pytest.approx(22, abs=2.5)  # blurred
 
 
 def test_without_objects_the_height_is_a_share_of_the_frame() -> None:
