@@ -64,7 +64,7 @@ class SplitFacts:
 
     @property
     def n_frames(self) -> int:
-        """Of the videos that say how many they have."""
+        """Frames of the videos that say how many they have."""
         return sum(facts.n_frames or 0 for facts in self.videos)
 
     @property
@@ -79,7 +79,7 @@ class SplitFacts:
 
     @property
     def rates(self) -> dict[str, int]:
-        """Number of videos by frames a second, the commonest first."""
+        """Number of videos by frames per second, the commonest first."""
         return _count(f"{facts.fps:g}" for facts in self.videos if facts.fps)
 
     def to_dict(self) -> dict[str, Any]:

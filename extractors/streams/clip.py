@@ -67,7 +67,7 @@ class ClipEncoder(FrameExtractor):
 
     @property
     def every_frames(self) -> int:
-        """As configured."""
+        """Distance of the frames that have a clip."""
         return self.options.every_frames
 
     def settings(self) -> dict[str, Any]:

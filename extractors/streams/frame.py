@@ -52,7 +52,7 @@ class FrameEncoder(FrameExtractor):
 
     @property
     def every_frames(self) -> int:
-        """As configured."""
+        """Distance of the frames that are looked at."""
         return self.options.every_frames
 
     def settings(self) -> dict[str, Any]:

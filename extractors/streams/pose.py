@@ -265,7 +265,7 @@ class Crop:
     rgb: NDArray[np.uint8]
     """(S, S, 3) uint8."""
     left_top_px: tuple[int, int]
-    """Of the piece in the frame; it may lie beyond the border."""
+    """Corners of the piece in the frame; it may lie beyond the border."""
     scale: float
     """Pixels of the crop for each pixel of the frame."""
 

@@ -88,7 +88,12 @@ def _scenes(metrics: Metrics) -> Table:
 
 def _events(events: EventTable) -> Table:
     table = Table(
-        "false alarms an hour, at most", "events found", "false alarms", "threshold", box=None, pad_edge=False
+        "false alarms per hour, at most",
+        "events found",
+        "false alarms",
+        "threshold",
+        box=None,
+        pad_edge=False,
     )
     for point in events.points:
         table.add_row(

@@ -53,7 +53,9 @@ def load_config(
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator:
-            raise InputError(f"{override!r} is no key=value; a configuration file ends in .yaml")
+            raise InputError(
+                f"{override!r} is neither key=value nor a configuration (.yaml) nor the folder of a run"
+            )
         _put(given, key.strip(), _parse_value(key, text), override)
     _refuse_idle_preset(file, from_file, given)
     preset = given.get("preset", Config().preset)

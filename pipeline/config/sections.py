@@ -106,7 +106,7 @@ class DetectorConfig(_AllSettings):
     kind: Literal["mulde", "msma", "single_scale", "knn", "gmm", "mahalanobis"] = "mulde"
     """Which density: a key of `mulde.detector.DETECTORS`."""
     preset: Literal["default", "paper"] = "default"
-    """Of kinds that train a network; "paper" is what the paper does, for a GPU."""
+    """Set of defaults of kinds that train a network; "paper" is what the paper does, for a GPU."""
     tensorboard: bool = False
     """Write losses to RUN/tensorboard while training."""
 
@@ -147,7 +147,7 @@ class TrainConfig(Section):
     """From features to detectors."""
 
     by: Literal["all", "scene"] = "all"
-    """One detector a stream for all videos, or one for those of each scene."""
+    """One detector per stream for all videos, or one for those of each scene."""
     memory_gb: Annotated[float, Gt(0)] | None = None
     """Features that take more are read while training; a quarter of the machine's memory if not given."""
 
@@ -195,7 +195,7 @@ class Config(Section):
     workers: Annotated[int, Ge(1)] | None = None
     """Videos that are extracted at the same time; if not given one a core, but at most 4 on a GPU."""
     seed: int = 0
-    """Of all that is random."""
+    """Seed of all that is random."""
     offline: bool = False
     """Fetch nothing: missing weights end the run at once. MULDE_OFFLINE=1 in the environment does it too."""
 

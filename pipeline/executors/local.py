@@ -1,4 +1,4 @@
-"""A pool of worker processes that survives stuck and dying decoders: one task a video."""
+"""A pool of worker processes that survives stuck and dying decoders: one task per video."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Grid:
     """Each a set of streams whose scores are added."""
     densities: tuple[Density, ...]
     aggregations: tuple[str, ...]
-    """Of the densities with several noise scales."""
+    """Aggregations of the densities with several noise scales."""
     n_seeds: int
 
 
@@ -91,10 +91,10 @@ class Result:
     unsmoothed_micro_auc: tuple[float | None, ...]
     """By seed, of scores with nothing done to them."""
     micro_interval: Interval | None
-    """Of the mean over seeds, over resampled videos."""
+    """Interval of the mean over seeds, over resampled videos."""
     macro_interval: Interval | None
     train_seconds: float
-    """Of all the streams, mean over seeds; shared by the aggregations."""
+    """Time of all the streams, mean over seeds; shared by the aggregations."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class _Fitted:
 class _TestSet:
     videos: Sequence[CachedVideo]
     rows: Mapping[str, list[FeatureRows]]
-    """By stream, one entry a video."""
+    """By stream, one entry per video."""
     labels: Labels
 
 

@@ -24,9 +24,9 @@ class CachedVideo:
 
     video: Video
     keys: dict[str, StreamKey]
-    """Of every stream, boxes included."""
+    """Keys of every stream, boxes included."""
     entries: dict[str, Entry]
-    """Of the streams that are there and up to date."""
+    """Entries of the streams that are there and up to date."""
     is_stale: bool
     """Whether something is there that was made from another file of this name."""
 

@@ -46,13 +46,13 @@ TEXTS = {
     ),
     "rbdc": MetricText(
         "RBDC",
-        "Part of the labelled regions found (IoU ≥ 0.1 in their frame) against false-positive boxes a frame, "
-        "area from 0 to 1 (Ramachandra & Jones, WACV 2020)",
+        "Part of the labelled regions found (IoU ≥ 0.1 in their frame) against false-positive boxes per "
+        "frame, area from 0 to 1 (Ramachandra & Jones, WACV 2020)",
     ),
     "tbdc": MetricText(
         "TBDC",
-        "Part of the labelled tracks found (a tenth of their regions) against false-positive boxes a frame, "
-        "area from 0 to 1 (Ramachandra & Jones, WACV 2020)",
+        "Part of the labelled tracks found (a tenth of their regions) against false-positive boxes per "
+        "frame, area from 0 to 1 (Ramachandra & Jones, WACV 2020)",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Stage extract: every stream of every video that is not in the cache, one decode pass a video."""
+"""Stage extract: every stream of every video that is not in the cache, one decode pass per video."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage train: one detector a stream, from the cached features of the normal videos."""
+"""Stage train: one detector per stream, from the cached features of the normal videos."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 class Train(RunStage[None]):
-    """Train one detector a stream, and keep them with the scenes as the run's model."""
+    """Train one detector per stream, and keep them with the scenes as the run's model."""
 
     name = STAGE
 
