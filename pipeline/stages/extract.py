@@ -30,7 +30,8 @@ from mulde.extractors.one_pass import OnePass, PreparedFrame, View
 from mulde.extractors.prefetch import prefetched
 from mulde.extractors.scene import SceneModel, learn_scene
 from mulde.pipeline.config.sections import Config, ExtractConfig
-from mulde.pipeline.executors.local import Outcome, Tick, VideoPool, WorkerDiedError, WorkerStalledError
+from mulde.pipeline.executors.base import Outcome, Tick, WorkerDiedError, WorkerStalledError
+from mulde.pipeline.executors.kinds import open_executor
 from mulde.pipeline.features.devices import extraction_device, extraction_workers
 from mulde.pipeline.features.inventory import (
     STAGE,
@@ -199,7 +200,7 @@ def _run_tasks(
     workers = min(workers, len(tasks))
     n_done = n_frames = 0
     with (
-        VideoPool(workers, stall_seconds, capacity=4 * len(tasks)) as pool,
+        open_executor("local", workers, stall_seconds, capacity=4 * len(tasks)) as pool,
         Tracked(progress, "extract", len(tasks), "videos") as tracked,
     ):
 

@@ -16,8 +16,7 @@ from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError, require_package
 from mulde.extractors.base import FeatureOperator
 from mulde.pipeline.features.imported import ImportedStream
-from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable, without_failed
-from mulde.pipeline.features.recipe import stream_digests
+from mulde.pipeline.features.inventory import CachedVideo, usable, without_failed
 from mulde.pipeline.models.fit import StreamRows, build_detector, describe_streams, fit_stream, open_rows
 from mulde.pipeline.models.model import (
     EVERY_SCENE,
@@ -53,7 +52,7 @@ class Train(RunStage[None]):
         job, inventory = situation.job, situation.inventory
         complete = all(cached.is_complete for cached in without_failed(job.run, inventory.normal))
         is_known = inventory.scenes is not None and complete
-        return {WHOLE: fingerprint(job, inventory) if is_known else None}
+        return {WHOLE: fingerprint(situation) if is_known else None}
 
     def is_there(self, run: RunFolder, unit: str) -> bool:
         """Whether there is a model that was finished."""
@@ -94,19 +93,20 @@ class Train(RunStage[None]):
         provenance["frames_per_second"] = job.frames_per_second
         RunModel(parts, inventory.scenes).save(job.run.model, provenance)
         write_text(job.run.model_config, job.config.anchored().to_yaml())
-        job.run.remember(STAGE, {WHOLE: fingerprint(job, inventory)})
+        job.run.remember(STAGE, {WHOLE: fingerprint(situation)})
         names = ", ".join(extractor.name for extractor in extractors)
         scenes = f" for each of {len(by_part)} scenes" if EVERY_SCENE not in by_part else ""
         _log.info("train: %s%s in %.1f s", names, scenes, time.monotonic() - started)
 
 
-def fingerprint(job: Job, inventory: Inventory) -> str:
+def fingerprint(situation: Situation) -> str:
     """Return a hash of all that the model is made from: features, detector settings and seed."""
+    job, inventory = situation.job, situation.inventory
     assert inventory.scenes is not None
     return digest_of(
         {
             "features": sorted(source_of(cached) for cached in inventory.normal if cached.is_complete),
-            "streams": stream_digests(job.config.extract),
+            "streams": situation.stream_digests,
             "scenes": inventory.scenes.digest,
             "code_version": CODE_VERSION,
             "detector": job.config.detector.resolved(),
