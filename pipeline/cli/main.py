@@ -251,6 +251,8 @@ def _print_result(result: RunResult, stages: Sequence[str]) -> None:
         print_metrics(result.metrics)
     elif {"score", "evaluate"} <= set(stages):
         stdout.print(f"{result.n_test} test videos, no labels: nothing was evaluated")
+        if result.caution:
+            stdout.print(f"caution: {result.caution}", markup=False)
     if result.scores is not None:
         stdout.print(f"scores  {result.scores}", markup=False)
     if result.page is not None:

@@ -30,6 +30,7 @@ from mulde.data.times import mean_rate
 from mulde.detector import Calibration, smooth
 from mulde.pipeline.config.sections import DetectorConfig
 from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable
+from mulde.pipeline.features.recipe import caution
 from mulde.pipeline.metrics.bootstrap import Interval, bootstrap
 from mulde.pipeline.metrics.frames import macro_auc, micro_auc
 from mulde.pipeline.metrics.protocols import find_protocol
@@ -365,6 +366,7 @@ def _to_json(job: Job, grid: Grid, results: Sequence[Result]) -> str:
     content = {
         "dataset": job.dataset.name,
         "protocol": treatment_text(job),
+        "caution": caution(job.config.extract),
         "seeds": list(_seeds(job, grid)),
         "densities": {density.title: density.config.resolved() for density in grid.densities},
         "results": [asdict(row) for row in results],

@@ -20,7 +20,7 @@ from mulde.extractors.boxes.motion import MotionFinder, MotionGradient, MotionWi
 from mulde.extractors.boxes.torchvision import TorchvisionDetector
 from mulde.extractors.boxes.yolo import YoloDetector
 from mulde.extractors.kinds import STREAMS
-from mulde.extractors.networks.encoders import Encoder
+from mulde.extractors.networks.encoders import RANDOM
 from mulde.extractors.networks.machine import Machine
 from mulde.extractors.networks.weights import (
     WEIGHTS_FOLDER,
@@ -32,7 +32,7 @@ from mulde.extractors.networks.weights import (
     record_of,
 )
 from mulde.extractors.scene import SceneModel
-from mulde.extractors.settings import BoxSettings
+from mulde.extractors.settings import BoxSettings, EncoderSettings
 from mulde.extractors.streams.site import Site
 from mulde.pipeline.config.sections import ExtractConfig
 from mulde.pipeline.features.plugins import Plugin, load_plugins
@@ -200,12 +200,20 @@ def weights_of(config: ExtractConfig) -> list[Weights]:
     return list(dict.fromkeys(weights for operator in operators for weights in _parts(operator, Weights)))
 
 
-def streams_with_random_weights(config: ExtractConfig) -> list[str]:
-    """Return the streams whose network has random weights, as was asked for."""
+def caution(config: ExtractConfig) -> str:
+    """Return what has to stand beside numbers that are made with a configuration; "" where nothing has to."""
     if config.are_imported:
-        return []
-    recipe = build_recipe(config, _ANY_SCENE)
-    return [e.name for e in recipe.extractors if any(part.weights is None for part in _parts(e, Encoder))]
+        return ""
+    options = [getattr(config, stream, None) for stream in config.streams]
+    random = [one.encoder for one in options if isinstance(one, EncoderSettings) and one.weights == RANDOM]
+    if not random:
+        return ""
+    return f"features of networks with random weights ({', '.join(random)}): numbers mean nothing"
+
+
+def lacks_weights(config: ExtractConfig) -> bool:
+    """Whether weights are not there, whose content is part of the keys."""
+    return not config.are_imported and any(weights.path is None for weights in weights_of(config))
 
 
 def stream_digests(config: ExtractConfig) -> dict[str, str]:

@@ -27,7 +27,7 @@ __all__ = [
     "video_auc",
 ]
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raise it when the same scores and labels give other metrics, or other fields, than before."""
 
 _REGION_KEYS = ("rbdc", "tbdc")

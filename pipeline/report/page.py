@@ -116,6 +116,8 @@ class ReportRun:
     """None where there is nothing to evaluate against, or nothing was evaluated."""
     no_metrics_reason: str = "There are no labels for these videos, so there is nothing to measure against"
     failures: Sequence[ReportFailure] = ()
+    caution: str = ""
+    """Why nothing here must be taken for a result; "" where it may."""
 
 
 def write_report(run: ReportRun, folder: Path) -> Path:

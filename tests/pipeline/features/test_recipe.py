@@ -19,7 +19,14 @@ from mulde.extractors.streams.velocity import Velocity
 from mulde.pipeline.config.load import load_config
 from mulde.pipeline.config.sections import ExtractConfig
 from mulde.pipeline.features.inventory import Recipes
-from mulde.pipeline.features.recipe import BOXES, build_recipe, require_all, stream_digests, weights_of
+from mulde.pipeline.features.recipe import (
+    BOXES,
+    build_recipe,
+    caution,
+    require_all,
+    stream_digests,
+    weights_of,
+)
 from mulde.pipeline.features.scenes import Scenes
 
 RunCli = Callable[..., Any]
@@ -308,3 +315,25 @@ def test_keys_of_many_videos_need_one_recipe_a_scene(tmp_path: Path, monkeypatch
             expected = build_recipe(load_config().extract, scenes.models[name]).keys(tmp_path)
             assert recipes.keys(video) == expected
     assert len(built) == 2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "networks"),
+    [
+        ([], None),
+        (["preset=frame"], None),
+        (["preset=frame", "extract.clip.weights=random"], "hiera/hiera_large_16x224"),
+        (["extract.clip.weights=random"], None),  # no stream of this run
+        (["preset=object", "extract.appearance.encoder=torchvision/resnet50",
+          "extract.appearance.weights=random"], "torchvision/resnet50"),
+        (["extract.streams=[clip,frame]", "extract.clip.encoder=torchvision/s3d",
+          "extract.clip.weights=random", "extract.frame.encoder=torchvision/resnet50",
+          "extract.frame.weights=random"],
+         "torchvision/s3d, torchvision/resnet50"),
+        (["data.normal_features=a", "data.test_features=b", "extract.streams=[clip]",
+          "extract.clip.weights=random"], None),
+    ],
+)  # fmt: skip
+def test_random_weights_are_cautioned_of(overrides: list[str], networks: str | None) -> None:
+    said = f"features of networks with random weights ({networks}): numbers mean nothing"
+    assert caution(load_config(overrides=overrides).extract) == (said if networks else "")
