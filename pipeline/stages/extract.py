@@ -127,7 +127,7 @@ class Extract(Stage[Inventory]):
         situation.inventory = inventory = look_up_all(job, scenes)
         if _settle(job.cache, (*inventory.normal, *inventory.test)):
             situation.inventory = inventory = look_up_all(job, scenes)
-        keys = {k.key: k for c in (*inventory.normal, *inventory.test) for k in c.keys.values()}
+        keys = {(k.stream, k.key): k for c in (*inventory.normal, *inventory.test) for k in c.keys.values()}
         for key in keys.values():
             job.cache.describe(key)
         record_weights(job.run, weights)
