@@ -29,11 +29,11 @@ class Orientation:
     @classmethod
     def of(cls, frame: VideoFrame) -> Orientation:
         """Read the display matrix of a frame, to the nearest quarter turn; upright where there is none."""
-        side_data: Any = frame.side_data  # PyAV says that it is a mapping, but yields its values
-        for data in side_data:
-            if data.type.name == "DISPLAYMATRIX":
-                return cls.from_matrix(_MATRIX.unpack(bytes(data)))
-        return cls()
+        from av.sidedata.sidedata import Type
+
+        side_data: Any = frame.side_data  # whose keys PyAV types in one way and has in another
+        matrix = side_data.get(Type.DISPLAYMATRIX)
+        return cls() if matrix is None else cls.from_matrix(_MATRIX.unpack(bytes(matrix)))
 
     @classmethod
     def from_matrix(cls, matrix: tuple[int, ...]) -> Orientation:

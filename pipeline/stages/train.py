@@ -24,6 +24,7 @@ from mulde.pipeline.models.model import (
     RunModel,
     StreamModel,
     check_scene,
+    is_whole,
     load_stream,
     save_stream,
     stream_folder,
@@ -55,8 +56,8 @@ class Train(RunStage[None]):
         return {WHOLE: fingerprint(situation) if is_known else None}
 
     def is_there(self, run: RunFolder, unit: str) -> bool:
-        """Whether there is a model that was finished."""
-        return (run.model / MANIFEST).exists()
+        """Whether there is a model that was finished, and whole: a damaged one is made again."""
+        return is_whole(run.model)
 
     def run(self, situation: Situation) -> None:
         """Train and save the model of a run, unless the one that is there was made from the same.
