@@ -18,6 +18,8 @@ _LEAST_STEP = 0.1
 _MOST_FRAMES_MIXED_UP = 8
 _MOST_SECONDS_MIXED_UP = 1.0
 """A damaged stream may hand out frames out of order, but no further apart than the larger of these two."""
+_MOST_REPEATS = 1
+"""A clock that shows the same time more often in a row stands still, and tells nothing."""
 _N_STEPS = 9
 """Distances of frames of which the middle one is the usual: a pause in the recording must not be."""
 
@@ -40,6 +42,8 @@ class Clock:
         self._last = -self._header_step  # the first frame is at 0.0, with a time stamp or without
         self._offset: float | None = None  # from stamps to seconds; None before the first stamp
         self._first_stamp = self._last_stamp = 0.0  # of this part of the recording
+        self._shown: int | None = None  # by the clock, as it is
+        self._n_repeats = 0
 
     @property
     def _usual(self) -> float:
@@ -49,13 +53,18 @@ class Clock:
     def seconds(self, frame: VideoFrame) -> float:
         """Give the time of the frame that comes next."""
         stamp = frame.dts if self._stamps_are_coding_times else frame.pts
-        if stamp is None or self._unit_seconds == 0:
+        if stamp is None or self._unit_seconds == 0 or self._stands_still(stamp):
             self._last += self._usual
             self._last_stamp += self._usual
         else:
             self._last = self._read(stamp * self._unit_seconds, is_key_frame=frame.key_frame)
         self._n_frames += 1
         return self._last
+
+    def _stands_still(self, stamp: int) -> bool:
+        self._n_repeats = self._n_repeats + 1 if stamp == self._shown else 0
+        self._shown = stamp
+        return self._n_repeats > _MOST_REPEATS
 
     def _read(self, stamp: float, *, is_key_frame: bool) -> float:
         if self._offset is None:

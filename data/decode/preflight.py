@@ -15,6 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mulde.data.decode.joined import unread_bytes
 from mulde.data.decode.orientation import Orientation
 from mulde.data.decode.report import VideoInfo
 from mulde.data.errors import VideoError
@@ -245,13 +246,14 @@ def _packet_irregularity(
     import av
 
     last_dts: int | None = None
+    end = 0
     try:
         for packet in container.demux(stream):
             if packet.size == 0:
                 continue
             if last_dts is not None and packet.dts is not None and packet.dts < last_dts:
                 return "its clock starts again"
-            last_dts = packet.dts
+            last_dts, end = packet.dts, max(end, (packet.pos or 0) + packet.size)
             if not times and not packet.is_keyframe:
                 return "its first packet is not a key frame"
             if packet.is_discard or packet.is_corrupt:
@@ -263,6 +265,8 @@ def _packet_irregularity(
                 return _excess(probe, len(times), memory_budget_bytes)
     except av.FFmpegError as error:
         return f"its packets cannot all be read ({_reason(error)})"
+    if unread_bytes(Path(container.name), probe.containers, end):
+        return "another recording was joined to it"
     return _timing_irregularity(probe, times)
 
 

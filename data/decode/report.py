@@ -44,6 +44,10 @@ class Tally:
     n_bad_packets: int = 0
     n_hidden_packets: int = 0
     """Packets that an edit list hides: the container counts them, no player shows them."""
+    end: int = 0
+    """Where the last packet ends, in bytes from the start of the file."""
+    n_unread_bytes: int = 0
+    """Of a recording that was joined to this one, and is not read."""
     restart_frames: list[int] = field(default_factory=list)
     """The frames at which the clock of the recording started again."""
     n_skipped: int = 0
@@ -76,6 +80,7 @@ def make_report(info: VideoInfo, tally: Tally) -> DecodeReport:
             *_claim_warning(info, tally),
             *_packet_warning(tally),
             *_clock_warning(tally),
+            *_joined_warning(tally),
         ),
     )
 
@@ -105,7 +110,7 @@ def _duration_warning(n_frames_claimed: int, fps: float, tally: Tally) -> list[s
     claimed = min((claim - tally.n_hidden_packets for claim in claims), key=lambda c: abs(c - tally.n_frames))
     if abs(claimed - tally.n_frames) <= 1:
         return []
-    if abs(claimed - tally.n_frames - missing) > 2 + missing / 1000:
+    if not gaps.size or abs(claimed - tally.n_frames - missing) > 2 + missing / 1000:
         return [f"container claims about {claimed} frames, {tally.n_frames} decode"]
     after = int(steps.argmax())
     if len(gaps) == 1:
@@ -121,6 +126,15 @@ def _clock_warning(tally: Tally) -> list[str]:
     n, first = len(tally.restart_frames), tally.restart_frames[0]
     when = f"at frame {first}" if n == 1 else f"{n} times, first at frame {first}"
     return [f"the clock of the recording starts again {when}: times go on from there"]
+
+
+def _joined_warning(tally: Tally) -> list[str]:
+    if tally.n_unread_bytes == 0:
+        return []
+    return [
+        f"another recording of {tally.n_unread_bytes:,} bytes was joined to the file and cannot be read: "
+        "join with ffmpeg (-f concat), or keep the recordings apart"
+    ]
 
 
 def _packet_warning(tally: Tally) -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.decode.clock import Clock
+from mulde.data.decode.joined import unread_bytes
 from mulde.data.decode.orientation import Orientation
 from mulde.data.decode.preflight import Preflight, Probe, open_container
 from mulde.data.decode.report import Tally
@@ -41,6 +42,7 @@ def decode_with_pyav(path: Path, probe: Probe, tally: Tally) -> Generator[Frame,
             rgb = _to_rgb(decoded)
             _check_size(path, index, rgb, probe)
             yield Frame(index=index, seconds=clock.seconds(decoded), rgb=rgb)
+    tally.n_unread_bytes = unread_bytes(path, probe.containers, tally.end)
 
 
 def has_decord() -> bool:
@@ -145,6 +147,7 @@ def _decode_packets(container: InputContainer, stream: VideoStream, tally: Tally
         if packet.size == 0:  # it would end the decoder; `decode(None)` below does, after the last packet
             continue
         tally.n_hidden_packets += packet.is_discard
+        tally.end = max(tally.end, (packet.pos or 0) + packet.size)
         try:
             yield from packet.decode()
         except av.FFmpegError:
