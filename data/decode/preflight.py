@@ -15,6 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mulde.data.decode.joined import unread_bytes
 from mulde.data.decode.orientation import Orientation
 from mulde.data.decode.report import VideoInfo
 from mulde.data.errors import VideoError
@@ -199,9 +200,10 @@ def _claimed_seconds(container: InputContainer, stream: VideoStream) -> float | 
 
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
-    tag = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))  # Matroska
-    if tag:
-        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+    tag = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))
+    if tag:  # of Matroska; it is the time when the stream ends, which may begin late
+        start = float((stream.start_time or 0) * (stream.time_base or 0))
+        return max(int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]) - start, 0.0)
     if container.duration is not None and len(container.streams) == 1:  # else sound may be what lasts longer
         start = 0 if container.start_time is None else container.start_time
         return max(container.duration - start, 0) / av.time_base
@@ -243,10 +245,15 @@ def _packet_irregularity(
     """Read the packets up to the first that is not regular; `times` takes their seconds, in coding order."""
     import av
 
+    last_dts: int | None = None
+    end = 0
     try:
         for packet in container.demux(stream):
             if packet.size == 0:
                 continue
+            if last_dts is not None and packet.dts is not None and packet.dts < last_dts:
+                return "its clock starts again"
+            last_dts, end = packet.dts, max(end, (packet.pos or 0) + packet.size)
             if not times and not packet.is_keyframe:
                 return "its first packet is not a key frame"
             if packet.is_discard or packet.is_corrupt:
@@ -258,6 +265,8 @@ def _packet_irregularity(
                 return _excess(probe, len(times), memory_budget_bytes)
     except av.FFmpegError as error:
         return f"its packets cannot all be read ({_reason(error)})"
+    if unread_bytes(Path(container.name), probe.containers, end):
+        return "another recording was joined to it"
     return _timing_irregularity(probe, times)
 
 

@@ -29,7 +29,7 @@ Decoder = Literal["auto", "decord", "pyav"]
 MEMORY_BUDGET_BYTES = 2**30
 """What decord may take: it decodes ahead without bound, so only videos that fit whole are given to it."""
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raise it when the same file gives other frames or other times than before."""
 
 FRAMES_PER_SECOND = 25.0
@@ -79,7 +79,7 @@ class FrameReader:
     def _count(self, frames: Generator[Frame, None, None], tally: Tally) -> Generator[Frame, None, None]:
         with closing(frames):
             for frame in frames:
-                tally.n_frames += 1
+                tally.seconds.append(frame.seconds)
                 yield frame
         self._report = make_report(self.info, tally)
 
@@ -139,9 +139,9 @@ def sample_frames(
 
     In files it seeks, so that a long video costs no more than a group of pictures a sample. `Frame.index` is
     then the time × fps, which may be off by a few frames; MPEG-TS samples can come a group of pictures late.
-    Where seeking fails or does not pay, it reads the video once and holds up to 2 × `n_frames` frames
-    meanwhile. A video with no more than `n_frames` frames gives all of them. The same file always gives the
-    same frames.
+    Where seeking fails or does not pay, it reads the video once (twice where it holds less than half of the
+    frames that it claims) and holds up to 2 × `n_frames` frames meanwhile. A video with no more than
+    `n_frames` frames gives all of them. The same file always gives the same frames.
 
     Args:
         keep: what to keep of a frame, for a hundred large ones take half a gigabyte.
@@ -165,8 +165,13 @@ def sample_frames(
         samples = sample_by_seeking(video.path, probe, n_frames, keep)
         if samples:
             return samples
-    with _open_with_pyav(video.path, probe) as frames:
-        return _thin_out(frames, n_frames, keep)
+    n_claimed = probe.info.n_frames_claimed or 0
+    while True:
+        with _open_with_pyav(video.path, probe) as frames:
+            samples = _thin_out(frames, n_frames, keep, n_claimed)
+        if len(samples) == min(n_frames, frames.report.n_frames):
+            return samples
+        n_claimed = frames.report.n_frames  # it holds less than half of what it claims
 
 
 def spread(n_total: int, n: int) -> list[int]:
@@ -197,13 +202,13 @@ def _open_with_pyav(path: Path, probe: Probe) -> FrameReader:
     return FrameReader(probe.info, decode_with_pyav(path, probe, tally), tally)
 
 
-def _thin_out(frames: FrameReader, n_frames: int, keep: Callable[[Frame], T]) -> list[T]:
+def _thin_out(frames: FrameReader, n_frames: int, keep: Callable[[Frame], T], n_claimed: int) -> list[T]:
     """Take `n_frames` evenly spread frames, never holding more than twice as many.
 
     The container may claim too many or too few frames, or none: twice as many as wanted are kept, so that
     half of what it claims is enough, and every other one is let go when they become more.
     """
-    stride = max((frames.info.n_frames_claimed or 0) / (2 * n_frames), 1.0)
+    stride = max(n_claimed / (2 * n_frames), 1.0)
     kept: list[T] = []
     for frame in frames:
         if frame.index >= len(kept) * stride:

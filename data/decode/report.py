@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from mulde.data.video import DecodeReport
 
@@ -36,17 +39,27 @@ class Tally:
     """What one pass over a video counts; the decoder adds to it, the report reads it at the end."""
 
     backend: str
-    n_frames: int = 0
+    seconds: array[float] = field(default_factory=lambda: array("d"))
+    """When each frame is shown."""
     n_bad_packets: int = 0
     n_hidden_packets: int = 0
     """Packets that an edit list hides: the container counts them, no player shows them."""
-    n_restarts: int = 0
-    """How often the clock of the recording started again."""
+    end: int = 0
+    """Where the last packet ends, in bytes from the start of the file."""
+    n_unread_bytes: int = 0
+    """Of a recording that was joined to this one, and is not read."""
+    restart_frames: list[int] = field(default_factory=list)
+    """The frames at which the clock of the recording started again."""
     n_skipped: int = 0
     """Frames that the recorder skipped: AVI counts them, though it holds nothing for them."""
     n_skipped_at_once: int = 0
     """The last time that it did."""
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def n_frames(self) -> int:
+        """How many frames decoded so far."""
+        return len(self.seconds)
 
 
 def make_report(info: VideoInfo, tally: Tally) -> DecodeReport:
@@ -67,6 +80,7 @@ def make_report(info: VideoInfo, tally: Tally) -> DecodeReport:
             *_claim_warning(info, tally),
             *_packet_warning(tally),
             *_clock_warning(tally),
+            *_joined_warning(tally),
         ),
     )
 
@@ -74,18 +88,53 @@ def make_report(info: VideoInfo, tally: Tally) -> DecodeReport:
 def _claim_warning(info: VideoInfo, tally: Tally) -> list[str]:
     if info.n_frames_claimed is None:
         return []
+    if not info.claim_is_exact:
+        return _duration_warning(info.n_frames_claimed, info.fps, tally)
     claimed = info.n_frames_claimed - tally.n_hidden_packets - tally.n_skipped
-    if abs(claimed - tally.n_frames) <= (tally.n_skipped_at_once if info.claim_is_exact else 1):
+    if abs(claimed - tally.n_frames) <= tally.n_skipped_at_once:
         return []
-    about = "" if info.claim_is_exact else "about "
-    return [f"container claims {about}{claimed} frames, {tally.n_frames} decode"]
+    return [f"container claims {claimed} frames, {tally.n_frames} decode"]
+
+
+def _duration_warning(n_frames_claimed: int, fps: float, tally: Tally) -> list[str]:
+    """Compare frames with a duration: at the rate of the header, or at the one that frames really have."""
+    if tally.restart_frames:  # the duration is that of one part of the recording
+        return []
+    claims, missing, gaps = [n_frames_claimed], 0, np.zeros(0)
+    steps = np.diff(np.asarray(tally.seconds))
+    if steps.size:
+        usual = float(np.median(steps))
+        claims.append(round(n_frames_claimed / fps / usual))
+        missing = int((np.round(steps / usual) - 1).clip(min=0).sum())
+        gaps = steps[steps > 1.5 * usual]
+    claimed = min((claim - tally.n_hidden_packets for claim in claims), key=lambda c: abs(c - tally.n_frames))
+    if abs(claimed - tally.n_frames) <= 1:
+        return []
+    if not gaps.size or abs(claimed - tally.n_frames - missing) > 2 + missing / 1000:
+        return [f"container claims about {claimed} frames, {tally.n_frames} decode"]
+    after = int(steps.argmax())
+    if len(gaps) == 1:
+        where = f"for {gaps[0]:.1f} s after frame {after}"
+    else:
+        where = f"in {len(gaps)} places, {gaps.sum():.1f} s together, the longest after frame {after}"
+    return [f"no frames {where}: the recording paused, or they are lost"]
 
 
 def _clock_warning(tally: Tally) -> list[str]:
-    if tally.n_restarts == 0:
+    if not tally.restart_frames:
         return []
-    times = "once" if tally.n_restarts == 1 else f"{tally.n_restarts} times"
-    return [f"the clock of the recording starts again {times}: times go on from there"]
+    n, first = len(tally.restart_frames), tally.restart_frames[0]
+    when = f"at frame {first}" if n == 1 else f"{n} times, first at frame {first}"
+    return [f"the clock of the recording starts again {when}: times go on from there"]
+
+
+def _joined_warning(tally: Tally) -> list[str]:
+    if tally.n_unread_bytes == 0:
+        return []
+    return [
+        f"another recording of {tally.n_unread_bytes:,} bytes was joined to the file and cannot be read: "
+        "join with ffmpeg (-f concat), or keep the recordings apart"
+    ]
 
 
 def _packet_warning(tally: Tally) -> list[str]:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mulde.data.decode.clock import Clock
+from mulde.data.decode.joined import unread_bytes
 from mulde.data.decode.orientation import Orientation
 from mulde.data.decode.preflight import Preflight, Probe, open_container
 from mulde.data.decode.report import Tally
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 T = TypeVar("T")
-_LEAST_STEP = 0.1  # of the usual one
-_MOST_FRAMES_MIXED_UP = 8
 logger = logging.getLogger(__name__)
 
 
@@ -37,11 +37,12 @@ def decode_with_pyav(path: Path, probe: Probe, tally: Tally) -> Generator[Frame,
         VideoError: the frame size changes within the file.
     """
     with open_container(path) as (container, stream):
-        clock = _Clock(probe, stream, tally)
+        clock = Clock(probe, stream, tally)
         for index, decoded in enumerate(_decode_packets(container, stream, tally)):
             rgb = _to_rgb(decoded)
             _check_size(path, index, rgb, probe)
             yield Frame(index=index, seconds=clock.seconds(decoded), rgb=rgb)
+    tally.n_unread_bytes = unread_bytes(path, probe.containers, tally.end)
 
 
 def has_decord() -> bool:
@@ -103,8 +104,9 @@ def sample_by_seeking(path: Path, probe: Probe, n_frames: int, keep: Callable[[F
 
     Their indices are time × fps.
 
-    Returns an empty list where seeking does not work, or where key frames are so rare that it decodes half
-    as many frames as the video has: reading the video once, in order, is the better way then.
+    Returns an empty list where seeking does not work, where key frames are so rare that it decodes half as
+    many frames as the video has, or where pauses in the recording leave less than half as many samples:
+    reading the video once, in order, is the better way then.
     """
     import av
 
@@ -125,53 +127,9 @@ def sample_by_seeking(path: Path, probe: Probe, n_frames: int, keep: Callable[[F
                 return []
             index = round(seconds * info.fps)
             by_index[index] = keep(Frame(index=index, seconds=seconds, rgb=_to_rgb(decoded)))
+    if len(by_index) < n_frames / 2:
+        return []
     return [by_index[index] for index in sorted(by_index)]
-
-
-class _Clock:
-    """Turns time stamps into seconds from the first frame on that never stand still or go back.
-
-    Where the clock of a recording starts again, as in files that were joined, times go on from there with the
-    distance that frames had before, and the tally has a warning.
-    """
-
-    def __init__(self, probe: Probe, stream: VideoStream, tally: Tally) -> None:
-        self._stamps_are_coding_times = probe.stamps_are_coding_times
-        self._step = 1 / probe.info.fps
-        self._unit_seconds = float(stream.time_base or 0)
-        self._tally = tally
-        self._zero: float | None = None
-        self._last = -self._step  # the first frame is at 0.0, with a time stamp or without
-        self._last_stamp = 0.0
-
-    def seconds(self, frame: VideoFrame) -> float:
-        """Give the time of the frame that comes next."""
-        stamp = frame.dts if self._stamps_are_coding_times else frame.pts
-        if stamp is None or self._unit_seconds == 0:
-            self._last += self._step
-            return self._last
-        seconds = stamp * self._unit_seconds
-        if self._zero is None:
-            self._zero = seconds
-        elif self._starts_again(seconds):
-            self._zero = seconds - self._last - self._step
-            self._tally.n_restarts += 1
-        elif seconds > self._last_stamp:
-            self._step = seconds - self._last_stamp
-            self._count_skipped()
-        self._last_stamp = seconds
-        # a damaged stream may hand out a late frame early: a small step, so that the next are on time again
-        self._last = max(seconds - self._zero, self._last + _LEAST_STEP * self._step)
-        return self._last
-
-    def _count_skipped(self) -> None:
-        if self._stamps_are_coding_times:
-            self._tally.n_skipped_at_once = round(self._step / self._unit_seconds) - 1
-            self._tally.n_skipped += self._tally.n_skipped_at_once
-
-    def _starts_again(self, seconds: float) -> bool:
-        """Whether time has gone back by more than any stream mixes up its frames."""
-        return self._last_stamp - seconds > max(1.0, _MOST_FRAMES_MIXED_UP * self._step)
 
 
 def _decode_packets(container: InputContainer, stream: VideoStream, tally: Tally) -> Iterator[VideoFrame]:
@@ -189,6 +147,7 @@ def _decode_packets(container: InputContainer, stream: VideoStream, tally: Tally
         if packet.size == 0:  # it would end the decoder; `decode(None)` below does, after the last packet
             continue
         tally.n_hidden_packets += packet.is_discard
+        tally.end = max(tally.end, (packet.pos or 0) + packet.size)
         try:
             yield from packet.decode()
         except av.FFmpegError:

@@ -33,19 +33,19 @@ CONFIGURATIONS = {
 }
 FROZEN = {
     "motion": {
-        "boxes": "24ba6ac4bc61-adbf3e",
-        "velocity": "10c60e47ee58-adbf3e",
-        "direction": "cf691e71ed1c-adbf3e",
-        "stillness": "c28da0773f12-adbf3e",
-        "hog": "ff2d5d0f3057-adbf3e",
+        "boxes": "862e532d34d4-adbf3e",
+        "velocity": "bdc419f8771d-adbf3e",
+        "direction": "e577d2bbcd63-adbf3e",
+        "stillness": "d92a8277af64-adbf3e",
+        "hog": "6554ad78e324-adbf3e",
     },
     "object with local weights": {
-        "boxes": "8b395653c8fb-adbf3e",
-        "velocity": "55c3ac5b28fb-adbf3e",
-        "pose": "cca2d4d53ab7-adbf3e",
-        "appearance": "1ae9597f754b-adbf3e",
+        "boxes": "c69c16bd492a-adbf3e",
+        "velocity": "4e450eedc66a-adbf3e",
+        "pose": "4c0390744ab9-adbf3e",
+        "appearance": "b799667fc016-adbf3e",
     },
-    "frame with random weights": {"clip": "126fb2ebe8e6-adbf3e"},
+    "frame with random weights": {"clip": "b6f24671d9fa-adbf3e"},
     "imported": {"imported": "eded44eda3eb"},
 }
 
