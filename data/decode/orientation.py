@@ -29,11 +29,21 @@ class Orientation:
     @classmethod
     def of(cls, frame: VideoFrame) -> Orientation:
         """Read the display matrix of a frame, to the nearest quarter turn; upright where there is none."""
-        side_data: Any = frame.side_data  # PyAV says that it is a mapping, but yields its values
+        try:
+            side_data: Any = frame.side_data  # PyAV says that it is a mapping, but yields its values
+        except ValueError:  # FFmpeg knows kinds of it that PyAV does not, such as EXIF
+            return cls.from_quarter_turns(round(frame.rotation / 90))
         for data in side_data:
             if data.type.name == "DISPLAYMATRIX":
                 return cls.from_matrix(_MATRIX.unpack(bytes(data)))
         return cls()
+
+    @classmethod
+    def from_quarter_turns(cls, n: int) -> Orientation:
+        """Return what turns a picture `n` times by 90 degrees, counter-clockwise."""
+        return (cls(), cls(True, flips_rows=True), cls(False, True, True), cls(True, flips_columns=True))[
+            n % 4
+        ]
 
     @classmethod
     def from_matrix(cls, matrix: tuple[int, ...]) -> Orientation:
