@@ -36,6 +36,8 @@ class Clock:
         self._stamps_are_coding_times = probe.stamps_are_coding_times
         self._unit_seconds = float(stream.time_base or 0)
         self._tally = tally
+        if self._stamps_are_coding_times:
+            tally.tick_seconds = self._unit_seconds
         self._header_step = 1 / probe.info.fps
         self._steps: deque[float] = deque(maxlen=_N_STEPS)
         self._n_frames = 0
@@ -75,7 +77,7 @@ class Clock:
         else:
             offset = self._offset
             if stamp > self._last_stamp:
-                self._count_step(stamp - self._last_stamp)
+                self._steps.append(stamp - self._last_stamp)
         self._last_stamp = stamp
         # where a late frame was handed out early the steps are small, so that the next are on time again
         return max(stamp + offset, self._last + _LEAST_STEP * self._usual)
@@ -97,9 +99,3 @@ class Clock:
             return True
         is_from_the_start = back > usual / 2 and stamp < self._first_stamp + usual / 2
         return is_key_frame and (back > mixed_up or is_from_the_start)
-
-    def _count_step(self, step: float) -> None:
-        self._steps.append(step)
-        if self._stamps_are_coding_times:
-            self._tally.n_skipped_at_once = round(step / self._unit_seconds) - 1
-            self._tally.n_skipped += self._tally.n_skipped_at_once

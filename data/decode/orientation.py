@@ -31,9 +31,19 @@ class Orientation:
         """Read the display matrix of a frame, to the nearest quarter turn; upright where there is none."""
         from av.sidedata.sidedata import Type
 
-        side_data: Any = frame.side_data  # whose keys PyAV types in one way and has in another
+        try:
+            side_data: Any = frame.side_data  # whose keys PyAV types in one way and has in another
+        except ValueError:  # FFmpeg knows kinds of it that PyAV does not, such as EXIF
+            return cls.from_quarter_turns(round(frame.rotation / 90))
         matrix = side_data.get(Type.DISPLAYMATRIX)
         return cls() if matrix is None else cls.from_matrix(_MATRIX.unpack(bytes(matrix)))
+
+    @classmethod
+    def from_quarter_turns(cls, n: int) -> Orientation:
+        """Return what turns a picture `n` times by 90 degrees, counter-clockwise."""
+        return (cls(), cls(True, flips_rows=True), cls(False, True, True), cls(True, flips_columns=True))[
+            n % 4
+        ]
 
     @classmethod
     def from_matrix(cls, matrix: tuple[int, ...]) -> Orientation:

@@ -44,16 +44,14 @@ class Tally:
     n_bad_packets: int = 0
     n_hidden_packets: int = 0
     """Packets that an edit list hides: the container counts them, no player shows them."""
-    end: int = 0
+    end_byte: int = 0
     """Where the last packet ends, in bytes from the start of the file."""
     n_unread_bytes: int = 0
     """Of a recording that was joined to this one, and is not read."""
     restart_frames: list[int] = field(default_factory=list)
     """The frames at which the clock of the recording started again."""
-    n_skipped: int = 0
-    """Frames that the recorder skipped: AVI counts them, though it holds nothing for them."""
-    n_skipped_at_once: int = 0
-    """The last time that it did."""
+    tick_seconds: float = 0.0
+    """The tick of a container that counts those, as AVI does, with a frame in it or not; 0 of others."""
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -90,10 +88,20 @@ def _claim_warning(info: VideoInfo, tally: Tally) -> list[str]:
         return []
     if not info.claim_is_exact:
         return _duration_warning(info.n_frames_claimed, info.fps, tally)
-    claimed = info.n_frames_claimed - tally.n_hidden_packets - tally.n_skipped
-    if abs(claimed - tally.n_frames) <= tally.n_skipped_at_once:
+    n_empty, slack = _empty_ticks(tally)
+    claimed = info.n_frames_claimed - tally.n_hidden_packets - n_empty
+    if abs(claimed - tally.n_frames) <= slack:
         return []
     return [f"container claims {claimed} frames, {tally.n_frames} decode"]
+
+
+def _empty_ticks(tally: Tally) -> tuple[int, int]:
+    """Return how many ticks between the frames hold none, and how many more there may be after the last."""
+    if tally.tick_seconds == 0 or tally.n_frames < 2:
+        return 0, 0
+    n_ticks = round(tally.seconds[-1] / tally.tick_seconds) + 1
+    usual = float(np.median(np.diff(np.asarray(tally.seconds))))
+    return n_ticks - tally.n_frames, max(round(usual / tally.tick_seconds) - 1, 0)
 
 
 def _duration_warning(n_frames_claimed: int, fps: float, tally: Tally) -> list[str]:

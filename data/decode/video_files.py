@@ -42,7 +42,7 @@ def decode_with_pyav(path: Path, probe: Probe, tally: Tally) -> Generator[Frame,
             rgb = _to_rgb(decoded)
             _check_size(path, index, rgb, probe)
             yield Frame(index=index, seconds=clock.seconds(decoded), rgb=rgb)
-    tally.n_unread_bytes = unread_bytes(path, probe.containers, tally.end)
+    tally.n_unread_bytes = unread_bytes(path, probe.containers, tally.end_byte)
 
 
 def has_decord() -> bool:
@@ -147,7 +147,7 @@ def _decode_packets(container: InputContainer, stream: VideoStream, tally: Tally
         if packet.size == 0:  # it would end the decoder; `decode(None)` below does, after the last packet
             continue
         tally.n_hidden_packets += packet.is_discard
-        tally.end = max(tally.end, (packet.pos or 0) + packet.size)
+        tally.end_byte = max(tally.end_byte, (packet.pos or 0) + packet.size)
         try:
             yield from packet.decode()
         except av.FFmpegError:

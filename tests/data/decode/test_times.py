@@ -75,6 +75,13 @@ def test_avi_with_a_fast_clock(tmp_path: Path) -> None:
     assert (report.warnings, mean_rate(seconds)) == ((), pytest.approx(5))
 
 
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+def test_avi_with_a_fast_clock_and_frames_out_of_order(codec: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "v.avi", codec, range(0, 7200, 120), rate=600, options={"bf": "2"})
+    seconds, report = read(path)
+    assert (len(seconds), report.warnings, seconds[-1]) == (60, (), pytest.approx(11.8))
+
+
 def test_avi_that_was_cut_is_said(tmp_path: Path) -> None:
     path = write(tmp_path / "v.avi", "mjpeg", range(N))
     content = path.read_bytes()
