@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel
 
@@ -93,7 +93,8 @@ _OWN_OF_DETECTOR = {
 
 
 def _is_group(hint: Any) -> bool:
-    return isinstance(hint, type) and (is_dataclass(hint) or issubclass(hint, BaseModel))
+    is_class = isinstance(hint, type) and get_origin(hint) is None  # on 3.10 list[int] passes for a class
+    return is_class and (is_dataclass(hint) or issubclass(hint, BaseModel))
 
 
 def _docstrings(kind: type) -> dict[str, str]:
