@@ -22,13 +22,16 @@ from mulde.extractors.settings import BoxSettings, FlowSettings, SceneSettings
 from mulde.pipeline.metrics.settings import EvaluateConfig
 from mulde.pipeline.section import Section
 
+# in this order: pydantic 2.9 turns a tuple into a path
+_Paths = Annotated[tuple[Path, ...] | Path, Field(union_mode="left_to_right")]
+
 
 class DataConfig(Section):
     """Where the videos and labels are: files and folders, or the root of a data set."""
 
-    normal: Path | tuple[Path, ...] | None = None
+    normal: _Paths | None = None
     """Videos without anomalies, to learn from: a file, a folder, or a list of them."""
-    test: Path | tuple[Path, ...] | None = None
+    test: _Paths | None = None
     """Videos to score, likewise; not needed where something is only to be learnt."""
     labels: Path | None = None
     """Abnormal intervals or frames of the test videos; without them nothing is evaluated."""
