@@ -28,7 +28,7 @@ VIDEO_SUFFIXES = frozenset(
     }
 )
 STACK_SUFFIXES = frozenset({".gif", ".png", ".apng", ".webp", ".tif", ".tiff"})
-"""Of images that can have several pages, and are videos then."""
+"""Kinds of images that can have several pages, and are videos then."""
 IMAGE_SUFFIXES = STACK_SUFFIXES | {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".bmp", ".dib", ".ppm", ".pgm", ".pbm", ".pnm")
 }

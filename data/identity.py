@@ -19,7 +19,7 @@ class SourceIdentity:
     """What a video file, or a folder of images, was like when it was read."""
 
     size_bytes: int
-    """Of the file, or of all images together."""
+    """Size of the file, or of all images together."""
     mtime_ns: int
     """Last change in nanoseconds: of the file, or the latest of the folder and its images."""
     n_files: int

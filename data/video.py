@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Video:
-    """A video file, or a folder that holds one image a frame."""
+    """A video file, or a folder that holds one image per frame."""
 
     name: str
     """Path below its split folder without suffix, parts joined by "/"; its name in the cache and scores/."""

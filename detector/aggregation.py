@@ -1,4 +1,4 @@
-"""From the energies at L noise scales to one anomaly score a row.
+"""From the energies at L noise scales to one anomaly score per row.
 
 An aggregation is fitted to the energies (N, L) of normal training rows and never sees a label. Energies are
 negative log-densities up to a constant a scale, in nats; higher = more anomalous throughout.

@@ -25,7 +25,7 @@ class Calibration:
     high: float
     """99.9 % quantile of the training scores; maps to 1. Always above `low`."""
     mean: float
-    """Of the training scores, in raw score units."""
+    """Mean of the training scores, in raw score units."""
 
     def __post_init__(self) -> None:
         if not (np.isfinite([self.low, self.high, self.mean]).all() and self.low < self.high):

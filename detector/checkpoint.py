@@ -27,7 +27,7 @@ class TrainingState:
 
     weights: dict[str, Tensor]
     moments: dict[str, Tensor]
-    """Of Adam: for parameter i, its step, and first and second moment."""
+    """State of Adam: for parameter i, its step, and first and second moment."""
     average: dict[str, Tensor] | None
     """Running average of the weights."""
     best: dict[str, Tensor] | None

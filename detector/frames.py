@@ -10,7 +10,7 @@ _TRUNCATE_SIGMAS = 4.0  # where gaussian_filter1d ends the kernel by default
 def max_over_objects(
     scores: ArrayLike, frame: ArrayLike, n_frames: int, *, nothing: float
 ) -> NDArray[np.float64]:
-    """Reduce object scores to one score a frame, the highest.
+    """Reduce object scores to one score per frame, the highest.
 
     Args:
         scores: anomaly scores of objects, (n_objects,), higher = more anomalous.
@@ -82,7 +82,7 @@ def smooth(scores: ArrayLike, sigma_frames: float, *, causal: bool = False) -> N
     """Smooth the scores of one video over time with a Gaussian.
 
     Args:
-        scores: one score a frame, (n_frames,), finite.
+        scores: one score per frame, (n_frames,), finite.
         sigma_frames: standard deviation of the kernel in frames, at least 0; 0 changes nothing.
         causal: use the present and past frames only, as live footage demands. Weights are renormalised over
             the frames that exist, so the first frame keeps its score.

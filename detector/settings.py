@@ -33,7 +33,7 @@ class TrainingSettings:
     beta: Annotated[float, Ge(0)] = 0.1
     """Weight of the regulariser β/2 · f(x, σ)²."""
     learning_rate: Annotated[float, Gt(0)] = 2e-3
-    """Of Adam with betas (0.5, 0.9)."""
+    """Learning rate of Adam with betas (0.5, 0.9)."""
     batch_size: Annotated[int, Ge(1)] = 2048
     """Rows per step; the batches of an epoch are equally large up to one row."""
     epochs: Annotated[int, Ge(1)] = 1000
@@ -44,8 +44,9 @@ class TrainingSettings:
     """Bound on the time of training; None for no bound. With one, two fits are not the same bit for bit. In a
     run it is the time of the whole stage, shared equally by all networks that are trained."""
     schedule: Schedule = "cosine"
-    """Of the learning rate: "constant", "step" (times lr_decay after every lr_decay_epochs; an option of the
-    paper's code), or "cosine", down to a hundredth over the steps, or minutes, that are allowed."""
+    """How the learning rate changes: "constant", "step" (times lr_decay after every lr_decay_epochs; an
+    option of the paper's code), or "cosine", down to a hundredth over the steps, or minutes, that are
+    allowed."""
     lr_decay: Annotated[float, Gt(0), Le(1)] = 0.9
     """Factor on the learning rate in the schedule "step"."""
     lr_decay_epochs: Annotated[int, Ge(1)] = 50
@@ -57,8 +58,8 @@ class TrainingSettings:
     steps_between_looks: Annotated[int, Ge(1)] = 25
     """Steps from one look at the held-out rows, and call of `progress`, to the next."""
     precision: Precision = "float32"
-    """Of the matrix products of hidden layers: "bfloat16" is about twice as fast where the processor has it.
-    All else is float32."""
+    """Precision of the matrix products of hidden layers: "bfloat16" is about twice as fast where the
+    processor has it. All else is float32."""
 
 
 @dataclass(frozen=True, kw_only=True)

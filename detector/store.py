@@ -92,7 +92,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ValueError(f"no detector is stored at {path.parent}: {path} is missing") from None
+        raise ValueError(f"no detector is stored at {path.parent}: {path} is missing; train again") from None
     except ValueError as error:  # not JSON, not UTF-8
         raise ValueError(f"{path} is damaged ({error}): train again") from None
     version = manifest.get("format_version") if isinstance(manifest, dict) else None

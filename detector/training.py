@@ -307,7 +307,7 @@ class HeldOutLoss:
 
 
 def draw_noise(shape: torch.Size, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return a noise scale a row, (n, 1), log-uniform on [sigma_low, sigma_high], and noise (n, k)."""
+    """Return a noise scale per row, (n, 1), log-uniform on [sigma_low, sigma_high], and noise (n, k)."""
     low, high = math.log(recipe.sigma_low), math.log(recipe.sigma_high)
     u = torch.rand((shape[0], 1), generator=generator, device=generator.device)
     noise = torch.randn(shape, generator=generator, device=generator.device)

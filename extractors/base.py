@@ -81,7 +81,7 @@ class Moment:
     """A frame whose surroundings are complete."""
 
     index: int
-    """Of the frame, 0-based."""
+    """Number of the frame, 0-based."""
     around: Sequence[Any]
     """Prepared frames in order; fewer at a video's ends."""
     centre: int
@@ -216,7 +216,7 @@ class Extractor(FeatureOperator):
 
     @abstractmethod
     def describe(self, around: Sequence[Any], centre: int, objects: Objects) -> NDArray[np.float32]:
-        """Return one vector an object, (n_objects, D + E) float32, for the frame of around[centre]."""
+        """Return one vector per object, (n_objects, D + E) float32, for the frame of around[centre]."""
 
     def describe_batch(
         self, moments: Sequence[Moment], objects: Sequence[Objects]

@@ -29,7 +29,7 @@ from mulde.extractors.images import resize
 Emit = Callable[[FeatureRows], None]
 _ROWS_A_BLOCK = 4096
 _CHANGED_SHARE = 0.3
-"""Of the picture: crowds and vans are less; a camera that was moved a little shows more."""
+"""Share of the picture: crowds and vans are less; a camera that was moved a little shows more."""
 
 
 class KnownObjects(Protocol):

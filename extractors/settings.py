@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 
 Precision = Literal["float32", "bfloat16", "float16"]
-"""Of a network's products; sums and what is kept are float32 throughout."""
+"""Precision of a network's products; sums and what is kept are float32 throughout."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class YoloSettings:
     """Boxes of which the network is less sure are left out. Small people are seldom sure: what is missed has
     no score, while a box too many has that of what is there."""
     nms_iou: Annotated[float, Gt(0), Lt(1)] = 0.7
-    """Of two boxes of a class that overlap by more than this, the surer one stays."""
+    """Where two boxes of a class overlap by more than this, the surer one stays."""
     classes: tuple[str, ...] = ()
     """Names of the network's classes that count, such as person; all if empty."""
     precision: Precision = "float32"
@@ -131,7 +131,7 @@ class FlowSettings:
     """Dense optical flow."""
 
     preset: Literal["ultrafast", "fast", "medium"] = "medium"
-    """Of OpenCV's DIS: how thorough the search is."""
+    """How thorough the search of OpenCV's DIS is."""
     scale: Annotated[float, Gt(0), Le(4)] | Literal["auto"] = "auto"
     """Factor on the frame's size before flow is computed; "auto" makes objects about 60 px tall, but no
     frame larger than about 960x540, or a quarter of the frame's size if that is more."""
@@ -166,7 +166,7 @@ class StillnessSettings:
     """Something that appeared and does not change any more."""
 
     frames_unchanged: Annotated[int, Ge(2), Le(1000)] = 10
-    """Frames over which a pixel must look the same: a second at 10 frames a second."""
+    """Frames over which a pixel must look the same: a second at 10 frames per second."""
     threshold: Annotated[int, Ge(1), Le(255)] = 10
     """Grey levels by which it may differ meanwhile."""
 
@@ -207,7 +207,7 @@ class PoseSettings:
     confidence: Annotated[float, Gt(0), Lt(1)] = 0.25
     """Persons of which the network is less sure have no pose."""
     precision: Precision = "float32"
-    """As for boxes; of YOLO networks only."""
+    """Precision as for boxes; only YOLO networks have it."""
     min_overlap: Annotated[float, Gt(0), Le(1)] = 0.3
     """Intersection over union that the network's person must have with the box."""
     with_confidence: bool = False
@@ -233,7 +233,7 @@ class EncoderSettings:
     batch_size: Annotated[int, Ge(1)] = 32
     """Pictures or clips at a time on a GPU; a processor is faster with few."""
     seed: int = 0
-    """Of random weights."""
+    """Seed of random weights."""
 
 
 @dataclass(frozen=True)

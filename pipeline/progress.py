@@ -15,7 +15,7 @@ class Status:
     """Such as "extract" or "train velocity"; pieces of work follow each other."""
     done: int
     total: int
-    """Of `unit`; may become known only on the way."""
+    """How many of `unit` there are; may become known only on the way."""
     unit: str
     """Such as "videos" or "steps"."""
     detail: str = ""

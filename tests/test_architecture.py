@@ -138,3 +138,33 @@ def test_command_line_starts_without_the_heavy_libraries() -> None:
     code = f"import sys, mulde.pipeline.cli.main; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_the_page_of_the_architecture_names_every_room() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawing = page.split("## Rooms")[1].split("```")[1]
+    for folder in MAY_IMPORT:
+        block = drawing.split(f"{folder}/ ", 1)[1].split("\n\n")[0]
+        rooms = {path.name for path in (ROOT / folder).iterdir() if (path / "__init__.py").exists()}
+        assert [name for name in sorted(rooms) if not re.search(rf"\b{name}\b", block)] == []
+
+
+def test_higher_floors_are_drawn_higher() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    lines = page.split("## Rooms")[1].split("```")[1].splitlines()
+    floors: dict[str, int] = {}
+    folder = ""
+    for number, line in enumerate(lines):
+        folder = line.split("/")[0] if line[:1].isalpha() else folder
+        for name in re.findall(r"\w+", line[14:57]):
+            floors.setdefault(f"mulde.{folder}.{name}", number)
+    for module, targets in all_arrows().items():
+        for target in targets:
+            here, there = room(module), room(target)
+            if (
+                here != there
+                and here in floors
+                and there in floors
+                and here.split(".")[1] == there.split(".")[1]
+            ):
+                assert floors[here] <= floors[there], f"{module} imports {target}"

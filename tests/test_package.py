@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,23 @@ def test_names_are_found_when_they_are_asked_for() -> None:
 def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'MULDI'"):
         mulde.MULDI  # noqa: B018
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("after", ["", "mulde.data.rendered.render"], ids=["at once", "while it works"])
+def test_an_interrupt_ends_the_command_in_one_sentence(number: int, after: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "mulde", "demo"]  # tells of its first import
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if (after or "mulde.pipeline.cli") in line:
+                break
+        process.send_signal(number)
+        said = [line for line in process.stderr if not line.startswith("import time:")]
+        code = process.wait(timeout=60)
+    assert (code, "Traceback" in "".join(said)) == (130, False), said
+    assert said[-1].startswith("mulde: interrupted; the same command goes on")
 
 
 @pytest.mark.parametrize("module", ["mulde", "mulde.pipeline"])

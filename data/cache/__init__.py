@@ -1,1 +1,1 @@
-"""Keep features in HDF5: one file a video and stream, whole or not there."""
+"""Keep features in HDF5: one file per video and stream, whole or not there."""

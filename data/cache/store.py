@@ -1,4 +1,4 @@
-"""The feature cache: one HDF5 file a video and stream, complete or not there.
+"""The feature cache: one HDF5 file per video and stream, complete or not there.
 
     CACHE/<stream>/<key>/stream.json     what the key stands for, in plain words
     CACHE/<stream>/<key>/<video>.h5      features and frame, box of objects, start and stop of clips

@@ -1,4 +1,4 @@
-"""Read folders that hold one image a frame."""
+"""Read folders that hold one image per frame."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def list_frames(folder: Path) -> list[Path]:
     images = list_images(folder)
     if not images:
         suffixes = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
-        raise VideoError(f"{folder} holds no images ({suffixes}): give a folder with one image a frame")
+        raise VideoError(f"{folder} holds no images ({suffixes}): give a folder with one image per frame")
     images = _without_animations(images)
     by_stem: dict[str, Path] = {}
     for image in images:
         twin = by_stem.setdefault(image.stem, image)
         if twin is not image:
-            raise VideoError(f"{folder} holds both {twin.name} and {image.name}: keep one image a frame")
+            raise VideoError(f"{folder} holds both {twin.name} and {image.name}: keep one image per frame")
     kinds = Counter(map(_kind, images))
     if len(kinds) > 1 and len({_pattern(image) for image in images}) > 1:
         counts = " and ".join(f"{count} {kind}" for kind, count in kinds.most_common())

@@ -29,14 +29,14 @@ class Orientation:
     @classmethod
     def of(cls, frame: VideoFrame) -> Orientation:
         """Read the display matrix of a frame, to the nearest quarter turn; upright where there is none."""
+        from av.sidedata.sidedata import Type
+
         try:
-            side_data: Any = frame.side_data  # PyAV says that it is a mapping, but yields its values
+            side_data: Any = frame.side_data  # whose keys PyAV types in one way and has in another
         except ValueError:  # FFmpeg knows kinds of it that PyAV does not, such as EXIF
             return cls.from_quarter_turns(round(frame.rotation / 90))
-        for data in side_data:
-            if data.type.name == "DISPLAYMATRIX":
-                return cls.from_matrix(_MATRIX.unpack(bytes(data)))
-        return cls()
+        matrix = side_data.get(Type.DISPLAYMATRIX)
+        return cls() if matrix is None else cls.from_matrix(_MATRIX.unpack(bytes(matrix)))
 
     @classmethod
     def from_quarter_turns(cls, n: int) -> Orientation:

@@ -94,7 +94,7 @@ def open_frames(
     """Open a video to read its frames in order.
 
     Args:
-        video: A file, which may be an image of several pages, or a folder with one image a frame.
+        video: A file, which may be an image of several pages, or a folder with one image per frame.
         decoder: "pyav" reads whatever can be read, and so does "auto", which is PyAV: decord fills damaged
             places with copies of frames, and saves a tenth of the processor's time of decoding and no wall
             time. "decord" reads only files that a complete look finds regular and undamaged (see

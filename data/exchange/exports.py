@@ -29,7 +29,7 @@ from mulde.data.version import mulde_version
 EXPORT_FORMAT = "mulde features"
 EXPORT_VERSION = 1
 _UNITS = {
-    "features": "one vector a row",
+    "features": "one vector per row",
     "frame": "0-based frame number",
     "box": "x1, y1, x2, y2 in pixels of the frame; x2 and y2 exclusive",
     "start": "first frame of the clip, 0-based",

@@ -37,7 +37,7 @@ class ImportRequest:
     split: str
     """Such as "ped2/training"; the runs' --normal-features and --test-features name it."""
     fps: float | None = None
-    """Of the videos; where not given, what the times of frames or the files say, or 25."""
+    """Rate of the videos; where not given, what the times of frames or the files say, or 25."""
     n_whitened: int | None = None
     """Principal components that a detector keeps; None for all features."""
     has_one_unit: bool = False
@@ -95,7 +95,7 @@ class ImportContent:
 
     @property
     def digest(self) -> str:
-        """Of names, frame counts, times and all rows: the same wherever the features lay before."""
+        """Hash of names, frame counts, times and all rows: the same wherever the features lay before."""
         return self._hash.hexdigest()
 
     def add(self, video: ForeignVideo, seconds: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> None:
@@ -225,7 +225,7 @@ _SETTINGS = ("imported_as", "content", "n_features", "is_of_objects", "n_whitene
 
 def _kind(n_features: int, has_boxes: bool, has_spans: bool) -> str:
     with_boxes = "with boxes" if has_boxes else "without boxes"
-    return f"{n_features} features a row {with_boxes}{' and clips' if has_spans else ''}"
+    return f"{n_features} features per row {with_boxes}{' and clips' if has_spans else ''}"
 
 
 def _write(request: ImportRequest, staging: Path, video: ForeignVideo, content: ImportContent) -> None:

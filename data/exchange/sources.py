@@ -1,8 +1,8 @@
 """Read features that were made elsewhere, from the forms in which people keep them.
 
-A source is a folder with a file a video, one file for one video, one file with an array or a group a video
-(as `mulde cache export` writes it), or one array for a whole split with the length of each clip. A file holds
-a row a frame, or rows with a `frame` each, or (as AI-VAD has it) one array of objects a frame.
+A source is a folder with a file per video, one file for one video, one file with an array or a group per
+video (as `mulde cache export` writes it), or one array for a whole split with the length of each clip. A file
+holds a row per frame, or rows with a `frame` each, or (as AI-VAD has it) one array of objects per frame.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mulde.data.features import FeatureRows, is_without_measurement
 from mulde.data.files import is_hidden, name_without_suffix, natural_key
 
 MOST_FRAMES = 100_000_000
-"""Of a video: months of it. A file that claims more is damaged, or made to take up memory."""
+"""Most frames of a video: months of it. A file that claims more is damaged, or made to take up memory."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class ForeignSource:
     """Where features are, and what the files do not say themselves."""
 
     path: Path
-    """A file, or a folder with a file a video."""
+    """A file, or a folder with a file per video."""
     names: tuple[str, ...] | None = None
-    """Of the videos in a whole split, in order; 01, 02, … if not given."""
+    """Names of the videos in a whole split, in order; 01, 02, … if not given."""
     clip_lengths: Path | None = None
     """File with the frames of each video, or their running sums."""
     lengths: tuple[int, ...] | None = None
@@ -277,7 +277,7 @@ def _frame_numbers(table: ForeignTable) -> NDArray[np.int64]:
         frame.dtype.kind in "iuf" and np.isfinite(frame).all() and np.array_equal(frame, np.floor(frame))
     )
     if frame.ndim != 1 or not is_whole:
-        raise InputError(f"{table.where}: frame must hold a whole number a row, 0-based")
+        raise InputError(f"{table.where}: frame must hold a whole number per row, 0-based")
     wrong = np.flatnonzero(np.diff(frame.astype(np.int64)) < 0)
     if len(wrong):
         row = int(wrong[0]) + 1
@@ -304,7 +304,7 @@ def _read_videos(source: ForeignSource) -> Iterator[ForeignVideo]:
         (source.clip_lengths, "--clip-lengths"),
     ):  # fmt: skip
         if value is not None:
-            raise InputError(f"{option} is not for {source.path}, which holds an array or a group a video")
+            raise InputError(f"{option} is not for {source.path}, which holds an array or a group per video")
     for name, table in read_videos(source.path):
         _check_names([name])
         yield _video(name, table, None, source.path)

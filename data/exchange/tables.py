@@ -101,10 +101,10 @@ def _load_pickled(path: Path, allow_pickle: bool) -> Any:
 
 
 def _of_objects(where: str, frames: Any) -> ForeignTable:
-    """Lay out one array of objects a frame, (n_objects, D) each, as rows with their frame."""
+    """Lay out one array of objects per frame, (n_objects, D) each, as rows with their frame."""
     parts, counts, width = [], [], 0
     if np.ndim(frames) == 0:
-        raise InputError(f"{where} holds one {type(frames.item()).__name__}, expected an array a frame")
+        raise InputError(f"{where} holds one {type(frames.item()).__name__}, expected an array per frame")
     for index, values in enumerate(frames):
         try:
             part = np.asarray(values, dtype=np.float64) if np.size(values) else np.empty((0, width))

@@ -1,4 +1,4 @@
-"""Read labels from files: CSV of intervals, 0/1 a frame, CSV of regions."""
+"""Read labels from files: CSV of intervals, 0/1 per frame, CSV of regions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _RegionRow = tuple[int, float, float, float, float, int]
 
 
 def read_labels(path: Path) -> Labels:
-    """Read labels from a CSV file, from 0/1 a frame in .npy or .txt files, or from a folder of these.
+    """Read labels from a CSV file, from 0/1 per frame in .npy or .txt files, or from a folder of these.
 
     - CSV with header `video,start,end`: a row an interval in frames, 0-based, end exclusive; empty start and
       end for a video that is normal throughout. Under `start_s`, `end_s` or the like they are seconds, mm:ss
@@ -35,7 +35,7 @@ def read_labels(path: Path) -> Labels:
       0-based, x and y in pixels, half-open; regions of one object share a track number. Frames with a region
       are abnormal; a row with the name alone is a video that is normal throughout.
     Semicolons and tabs (.tsv) do as well as commas.
-    - .npy or .txt: one value a frame, the file is named as the video. A folder is searched with its
+    - .npy or .txt: one value per frame, the file is named as the video. A folder is searched with its
       sub-folders.
     - A folder with labels.csv or regions.csv, or with regions.csv and .npy or .txt files: regions come from
       regions.csv, and frames from the others where there are any.
@@ -59,10 +59,10 @@ def read_labels(path: Path) -> Labels:
 
 
 def read_frame_array(path: Path) -> FrameArray:
-    """Read one label a frame from an .npy file or from text, with blanks, commas or lines between.
+    """Read one label per frame from an .npy file or from text, with blanks, commas or lines between.
 
     Raises:
-        InputError: It is not 0/1 a frame.
+        InputError: It is not 0/1 per frame.
     """
     try:
         if path.suffix.lower() == ".npy":
@@ -71,12 +71,12 @@ def read_frame_array(path: Path) -> FrameArray:
             text = path.read_text(encoding="utf-8-sig").replace(",", " ")
             values = np.array([float(word) for word in text.split()])
     except (ValueError, EOFError, TypeError) as error:
-        raise InputError(f"{path} is not 0/1 a frame ({error})") from error
+        raise InputError(f"{path} is not 0/1 per frame ({error})") from error
     return to_frame_array(values, str(path))
 
 
 def to_frame_array(values: NDArray[np.generic], source: str) -> FrameArray:
-    """Check that values are 0/1 a frame, in a row or a column, and give (n_frames,) uint8.
+    """Check that values are 0/1 per frame, in a row or a column, and give (n_frames,) uint8.
 
     Args:
         source: Where they come from, for the message.
@@ -87,7 +87,7 @@ def to_frame_array(values: NDArray[np.generic], source: str) -> FrameArray:
     try:
         is_0_or_1 = bool(np.isin(values, (0, 1)).all())
     except TypeError as error:
-        raise InputError(f"{source} is not 0/1 a frame ({error})") from error
+        raise InputError(f"{source} is not 0/1 per frame ({error})") from error
     if not is_0_or_1 or values.size == 0 or values.size != max(values.shape, default=0):
         raise InputError(
             f"{source} must hold one 0 (normal) or 1 (abnormal) a frame, found shape {values.shape}"
@@ -126,7 +126,7 @@ def _read_folder(folder: Path) -> Labels:
         )
     if not array_files and not labels_csv.is_file() and not regions_csv.is_file():
         raise InputError(
-            f"labels folder {folder} holds no .npy or .txt file (0/1 a frame, named as the video), "
+            f"labels folder {folder} holds no .npy or .txt file (0/1 per frame, named as the video), "
             f"no {LABELS_CSV} or {LABELS_TSV} and no {REGIONS_CSV}"
         )
     if not regions_csv.is_file():

@@ -63,7 +63,7 @@ class Labels:
     seconds_intervals: Mapping[str, tuple[SecondsInterval, ...]] = field(default_factory=dict)
     """As `intervals`, in seconds; the frames' own times turn them into frames."""
     arrays: Mapping[str, FrameArray | Deferred[FrameArray]] = field(default_factory=dict)
-    """By video name: one label a frame, perhaps read when it is asked for."""
+    """By video name: one label per frame, perhaps read when it is asked for."""
     region_sources: Mapping[str, Deferred[Regions]] = field(default_factory=dict)
     """By video name: where the abnormal regions come from; `regions` reads them."""
     event_names: Mapping[str, Mapping[SecondsInterval, str]] = field(default_factory=dict)
@@ -164,7 +164,7 @@ class Labels:
 
         Args:
             times: when the frames of each video are shown. Labels that would fit as seconds too lie, as
-                frames, in the first part of every video: the first 4 % at 25 frames a second.
+                frames, in the first part of every video: the first 4 % at 25 frames per second.
         """
         if not self.may_be_seconds:
             return ""

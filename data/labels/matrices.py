@@ -34,7 +34,7 @@ def read_label_matrix(path: Path) -> tuple[dict[int, tuple[Interval, ...]], dict
     }
     if not arrays:
         raise InputError(
-            f"{path} holds neither gt (a cell a clip) nor variables 01, 02 … (0/1 a frame), but "
+            f"{path} holds neither gt (a cell a clip) nor variables 01, 02 … (0/1 per frame), but "
             f"{', '.join(sorted(variables)) or 'nothing'}"
         )
     return {}, arrays

@@ -19,9 +19,9 @@ class Dataset:
     normal: tuple[Video, ...]
     test: tuple[Video, ...]
     labels: Labels | None = None
-    """Of the test videos; None where there are none at all."""
+    """Labels of the test videos; None where there are none at all."""
     frames_per_second: float | None = None
-    """Of folders of images; None where the layout does not say. Files have their own."""
+    """Rate of folders of images; None where the layout does not say. Files have their own."""
     notes: tuple[str, ...] = ()
     """What does not add up, a sentence each."""
     protocol: str = ""

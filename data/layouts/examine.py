@@ -69,7 +69,7 @@ class SplitFacts:
 
     @property
     def n_frames(self) -> int:
-        """Of the videos that say how many they have."""
+        """Frames of the videos that say how many they have."""
         return sum(facts.n_frames or 0 for facts in self.videos)
 
     @property
@@ -84,7 +84,7 @@ class SplitFacts:
 
     @property
     def rates(self) -> dict[str, int]:
-        """Number of videos by frames a second, the commonest first."""
+        """Number of videos by frames per second, the commonest first."""
         return _count(f"{facts.fps:.4g}" for facts in self.videos if facts.fps)
 
     def to_dict(self) -> dict[str, Any]:
@@ -249,7 +249,7 @@ def _doubt_rate(fps: float, seconds: NDArray[np.float64] | None) -> list[str]:
     usual = usual_rate(seconds)
     if usual is None or abs(usual - fps) <= _OTHER_RATE * fps:
         return []
-    return [f"the header says {fps:.4g} frames a second, but they come at {usual:.4g}, which counts"]
+    return [f"the header says {fps:.4g} frames per second, but they come at {usual:.4g}, which counts"]
 
 
 def _examine_labels(labels: Labels | None, test: SplitFacts, *, read_regions: bool) -> LabelFacts:

@@ -123,7 +123,7 @@ class _PassedOver:
     animations: list[Path] = field(default_factory=list)
     """Among the frames of a folder of images."""
     others: list[Path] = field(default_factory=list)
-    """Of kinds that are not known."""
+    """Files of kinds that are not known."""
 
     def notes(self) -> list[str]:
         """Say what was left, a sentence a kind."""

@@ -1,6 +1,6 @@
 """Layout `nwpu_campus`: NWPU Campus, videos/Train/D001_01.avi, videos/Test/D001_01.avi and an .npz of labels.
 
-`groundtruth/NWPU_Campus_gt.npz` holds an array a test video under its name, 0/1 a frame. D001 is the camera.
+`groundtruth/NWPU_Campus_gt.npz` holds an array per test video, 0/1 per frame. D001 is the camera.
 What is known here of this layout comes from public code that reads the set, not from the set itself.
 """
 
@@ -32,7 +32,7 @@ _LOOKS_FOR = "videos/Train/D001_01.avi and videos/Test/D001_01.avi"
 
 
 def read_ground_truth(path: Path) -> dict[str, FrameArray]:
-    """Read one array a video, 0/1 a frame.
+    """Read one array per video, 0/1 per frame.
 
     Raises:
         InputError: It is not that.

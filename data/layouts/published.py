@@ -14,7 +14,7 @@ class Published:
     test_videos: int | None = None
     test_frames: int | None = None
     abnormal_frames: int | None = None
-    """Of the test videos."""
+    """Abnormal ones among the test frames."""
     roughly: frozenset[str] = frozenset()
     """Fields whose numbers are known only to about one per cent."""
 

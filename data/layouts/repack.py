@@ -27,7 +27,7 @@ from mulde.data.layouts.published import PUBLISHED
 _CLIP = r"\d+"
 _LOOKS_FOR = "training/frames/01/000.jpg and testing/frames/01/000.jpg, with ped1.mat, ped2.mat or avenue.mat"
 _SETS = {"ped1": ("UCSDped1", 10.0), "ped2": ("UCSDped2", 10.0), "avenue": ("avenue", 25.0)}
-"""The data set and its frames a second, by the stem of the .mat file."""
+"""The data set and its frames per second, by the stem of the .mat file."""
 
 
 def _has_layout(folder: Path) -> bool:

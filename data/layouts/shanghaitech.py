@@ -1,7 +1,7 @@
 """Layout `shanghaitech`: ShanghaiTech Campus as published: training videos, test clips as folders of frames.
 
 `training/videos/SS_CCC.avi` (or `training/frames/SS_CCC/`), `testing/frames/SS_CCCC/000.jpg`, counted from 0,
-in some copies without leading zeros. `testing/test_frame_mask/SS_CCCC.npy` holds 0/1 a frame,
+in some copies without leading zeros. `testing/test_frame_mask/SS_CCCC.npy` holds 0/1 per frame,
 `testing/test_pixel_mask/SS_CCCC.npy` a mask a frame. SS is the camera.
 """
 

@@ -101,7 +101,7 @@ class Track:
 
     def __post_init__(self) -> None:
         if not len(self.position_m) == len(self.heading_rad) == len(self.travelled_m):
-            raise ValueError("position, heading and way need one row a frame each")
+            raise ValueError("position, heading and way need one row per frame each")
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Clip:
     timing: Timing
     actors: tuple[Actor, ...]
     seed: tuple[int, ...]
-    """Of all randomness in the picture: noise, sway, light."""
+    """Seed of all randomness in the picture: noise, sway, light."""
 
     def seen(self, camera: Camera, frame: int) -> list[tuple[Placed, ActorBox]]:
         """Give the figures that are at least partly inside the picture, and their boxes."""

@@ -120,7 +120,7 @@ class Gait:
     arm_swing: float
     elbow_bend: float
     lean: float
-    """Of the upper body, forward."""
+    """How far the upper body leans forward."""
 
 
 WALK = Gait(

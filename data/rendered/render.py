@@ -35,7 +35,7 @@ from mulde.data.rendered.picture import Camera, Image, Placed, paint_backdrop, p
 X264_OPTIONS = {"crf": "21", "preset": "veryfast", "x264-params": "mbtree=0"}
 """Without mbtree, since with it x264 was seen to give other bytes for the same frames."""
 NOISE_STD = 2.2
-"""Of the sensor, in grey values."""
+"""Noise of the sensor, in grey values."""
 PROPS = (
     Placed(lamp_post(), -2.7, 18.5, math.pi / 2),
     Placed(lamp_post(), 4.3, 27.6, math.pi / 2),
@@ -131,7 +131,7 @@ def render_scene(
         n_normal: clips without anomaly.
         n_test: clips with one anomaly each; the kinds come in turn.
         seconds: length of each clip.
-        fps: frames a second.
+        fps: frames per second.
         seed: the same seed gives the same files; another one other people, anomalies, textures and noise.
         progress: called with the number of finished clips and of all clips, first with 0.
 

@@ -176,12 +176,12 @@ class MotionOrWholeFrame(MotionFinder):
 
     @property
     def preparation(self) -> Preparation:
-        """The other's."""
+        """Prepare frames as the motion finder wants it."""
         return self.motion.preparation
 
     @property
     def n_frames_before(self) -> int:
-        """The other's."""
+        """See as many frames back as the motion finder does."""
         return self.motion.n_frames_before
 
     def settings(self) -> dict[str, Any]:

@@ -26,11 +26,11 @@ class WeightsRecord:
     n_features: int | None
     """D of what it gives; None for boxes."""
     licence: str
-    """Of the weights; "AGPL-3.0" and "CC BY-NC 4.0" oblige whoever uses them."""
+    """Licence of the weights; "AGPL-3.0" and "CC BY-NC 4.0" oblige whoever uses them."""
     source: str
     """An https:// address, or hf://ORGANISATION/REPOSITORY/FILE."""
     sha256: str | None = None
-    """Of the file in hexadecimal, or how it begins; None where it is not published."""
+    """Hash of the file in hexadecimal, or how it begins; None where it is not published."""
     size_mb: float | None = None
     trained_on: str = ""
 

@@ -49,7 +49,7 @@ class Encoder:
     weights: Weights | None
     """None for random weights."""
     tag: str
-    """Of published weights; "default" if there is no other."""
+    """Tag of published weights; "default" if there is no other."""
     options: EncoderSettings
     machine: Machine = field(default_factory=Machine, compare=False)
 

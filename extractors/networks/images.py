@@ -29,7 +29,7 @@ class ImageSpec:
     before_crop_px: int | tuple[int, int]
     """With fit "crop": the length of the shorter side, or (height, width), from which the centre is cut."""
     mean: tuple[float, float, float]
-    """Of red, green and blue in [0, 1]; taken off."""
+    """Mean of red, green and blue in [0, 1], which is taken off."""
     std: tuple[float, float, float]
     """What is divided by after that."""
     interpolation: Literal["bilinear", "bicubic"]

@@ -17,7 +17,7 @@ class Library(ABC):
     """A package of networks; those that are known are in `mulde.extractors.networks.libraries`."""
 
     default_tag: ClassVar[str] = ""
-    """Of the weights that a network is best known with; empty where they bear the network's name alone."""
+    """Tag of the weights that a network is best known with; empty where they have the network's name."""
 
     @abstractmethod
     def names(self) -> list[str]:

@@ -43,7 +43,7 @@ class Machine:
     device: str = "auto"
     """"cpu", "cuda", "cuda:N", or "auto": a GPU if there is one."""
     n_threads: int = 1
-    """Of each process; worker processes have one each, for more would only fight over the cores."""
+    """Threads of each process; workers have one each, for more would only fight over the cores."""
     weights_folder: Path = Path(".cache/mulde/weights")
     """Where fetched weights are kept."""
     works_ahead: bool = False

@@ -76,7 +76,7 @@ class Weights:
 
     @property
     def licence(self) -> str:
-        """Of the weights, for users; a file's own licence is not known."""
+        """Licence of the weights, for users; that of a user's file is not known."""
         record = record_of(self.name)
         return record.licence if record else "not known: a file of your own"
 

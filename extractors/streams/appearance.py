@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from mulde.extractors.base import Extractor, Moment, Objects, RgbFrame
 from mulde.extractors.images import to_pixels
-from mulde.extractors.networks.encoders import Encoder
+from mulde.extractors.networks.encoders import Encoder, make_encoder
 from mulde.extractors.networks.images import fit_image
+from mulde.extractors.networks.libraries import IMAGE_LIBRARIES
+from mulde.extractors.settings import AppearanceSettings
+from mulde.extractors.streams.site import Site
 
 _FRAMES_GATHERED = 8
 """Their crops fill batches together; more would only keep more frames in memory."""
@@ -31,6 +34,11 @@ class Appearance(Extractor):
     n_whitened: ClassVar[int | None] = 64
 
     encoder: Encoder
+
+    @classmethod
+    def build(cls, options: AppearanceSettings, site: Site) -> Appearance:
+        """Look for the network and its weights."""
+        return cls(make_encoder("extract.appearance", options, IMAGE_LIBRARIES, site.machine))
 
     @property
     def preparation(self) -> RgbFrame:

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.extractors.base import FrameExtractor, Moment
-from mulde.extractors.networks.encoders import Encoder
+from mulde.extractors.networks.encoders import Encoder, make_encoder
 from mulde.extractors.networks.images import FittedTiles
+from mulde.extractors.networks.libraries import CLIP_LIBRARIES
 from mulde.extractors.settings import ClipSettings
+from mulde.extractors.streams.site import Site
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class ClipEncoder(FrameExtractor):
 
     encoder: Encoder
     options: ClipSettings
+
+    @classmethod
+    def build(cls, options: ClipSettings, site: Site) -> ClipEncoder:
+        """Look for the network and its weights."""
+        return cls(make_encoder("extract.clip", options, CLIP_LIBRARIES, site.machine), options)
 
     @property
     def preparation(self) -> FittedTiles:
@@ -60,7 +67,7 @@ class ClipEncoder(FrameExtractor):
 
     @property
     def every_frames(self) -> int:
-        """As configured."""
+        """Distance of the frames that have a clip."""
         return self.options.every_frames
 
     def settings(self) -> dict[str, Any]:

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.extractors.base import FrameExtractor, Moment
-from mulde.extractors.networks.encoders import Encoder
+from mulde.extractors.networks.encoders import Encoder, make_encoder
 from mulde.extractors.networks.images import FittedTiles
+from mulde.extractors.networks.libraries import IMAGE_LIBRARIES
 from mulde.extractors.settings import FrameSettings
+from mulde.extractors.streams.site import Site
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,11 @@ class FrameEncoder(FrameExtractor):
 
     encoder: Encoder
     options: FrameSettings
+
+    @classmethod
+    def build(cls, options: FrameSettings, site: Site) -> FrameEncoder:
+        """Look for the network and its weights."""
+        return cls(make_encoder("extract.frame", options, IMAGE_LIBRARIES, site.machine), options)
 
     @property
     def preparation(self) -> FittedTiles:
@@ -45,7 +52,7 @@ class FrameEncoder(FrameExtractor):
 
     @property
     def every_frames(self) -> int:
-        """As configured."""
+        """Distance of the frames that are looked at."""
         return self.options.every_frames
 
     def settings(self) -> dict[str, Any]:

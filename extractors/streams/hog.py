@@ -14,6 +14,7 @@ from mulde.extractors.base import Extractor, Objects
 from mulde.extractors.boxes.motion import GreyFrame
 from mulde.extractors.images import to_pixels
 from mulde.extractors.settings import HogSettings
+from mulde.extractors.streams.site import Site
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Hog(Extractor):
     n_whitened: ClassVar[int | None] = 32
 
     options: HogSettings
+
+    @classmethod
+    def build(cls, options: HogSettings, site: Site) -> Hog:
+        """Describe with these settings, wherever it is."""
+        return cls(options)
 
     @property
     def preparation(self) -> GreyFrame:

@@ -24,6 +24,7 @@ from mulde.extractors.boxes.yolo import check_yolo, is_native, load_yolo, predic
 from mulde.extractors.networks.machine import Machine
 from mulde.extractors.networks.weights import Weights, find_weights
 from mulde.extractors.settings import PoseSettings
+from mulde.extractors.streams.site import Site
 
 N_POINTS = 17
 """COCO's key points: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles; left before right."""
@@ -142,8 +143,9 @@ class Pose(Extractor):
     network: PoseNetwork
 
     @classmethod
-    def from_settings(cls, options: PoseSettings, machine: Machine) -> Pose:
+    def build(cls, options: PoseSettings, site: Site) -> Pose:
         """Choose the network and look for its weights."""
+        machine = site.machine
         if options.network == "torchvision":
             weights = find_weights(options.weights or _KEYPOINT_RCNN, machine.weights_folder)
             return cls(TorchvisionPose(weights, options, machine))
@@ -263,7 +265,7 @@ class Crop:
     rgb: NDArray[np.uint8]
     """(S, S, 3) uint8."""
     left_top_px: tuple[int, int]
-    """Of the piece in the frame; it may lie beyond the border."""
+    """Corners of the piece in the frame; it may lie beyond the border."""
     scale: float
     """Pixels of the crop for each pixel of the frame."""
 

@@ -15,6 +15,7 @@ from mulde.extractors.base import Extractor, Objects, Preparation
 from mulde.extractors.images import box_means, to_grey, to_pixels
 from mulde.extractors.scene import SceneModel, background_difference
 from mulde.extractors.settings import StillnessSettings
+from mulde.extractors.streams.site import Site
 
 _STEPS_BACK = 3
 
@@ -65,6 +66,11 @@ class Stillness(Extractor):
     scene: SceneModel = field(compare=False)
     foreground_threshold: int
     options: StillnessSettings
+
+    @classmethod
+    def build(cls, options: StillnessSettings, site: Site) -> Stillness:
+        """Compare with the background of the scene."""
+        return cls(site.scene, site.foreground_threshold, options)
 
     @property
     def preparation(self) -> StillForeground:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mulde.extractors.base import Extractor, Objects
 from mulde.extractors.settings import VelocitySettings
 from mulde.extractors.streams.flow import DenseFlow, FlowField, mean_flow
+from mulde.extractors.streams.site import Site
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class Velocity(_FlowExtractor):
 
     options: VelocitySettings
 
+    @classmethod
+    def build(cls, options: VelocitySettings, site: Site) -> Velocity:
+        """Use the flow that suits the scene."""
+        return cls(site.flow, site.flow_settings.frames_averaged_around, options)
+
     @property
     def n_features(self) -> int:
         """One a bin, and one for the coverage."""
@@ -101,6 +107,11 @@ class Direction(_FlowExtractor):
     name: ClassVar[str] = "direction"
     code_version: ClassVar[int] = 1
     has_one_unit: ClassVar[bool] = True
+
+    @classmethod
+    def build(cls, options: None, site: Site) -> Direction:
+        """Use the flow that suits the scene."""
+        return cls(site.flow, site.flow_settings.frames_averaged_around)
 
     @property
     def n_features(self) -> int:

@@ -160,7 +160,7 @@ def _agrees(n_files: int) -> bool:
 @click.option("--key", metavar="KEY", help="The beginning of their key, where there are several kinds.")
 @_at
 def export(out: Path, stream: str, key: str | None, folder: Path) -> int:
-    """Pack a stream into one HDF5 file, a group a video, for h5py, MATLAB, Julia or `mulde cache import`."""
+    """Pack a stream into one HDF5 file, a group per video: for h5py, MATLAB, Julia, `mulde cache import`."""
     from mulde.data.exchange.exports import export_stream, find_stream
 
     _require_folder(folder)
@@ -200,8 +200,8 @@ def import_(
 ) -> int:  # fmt: skip
     """Take features that were made elsewhere into the cache.
 
-    SOURCE is a folder with a .npy, .npz or .h5 file a video; or one file for a whole split, with the length
-    of each clip. A file holds a row a frame, or rows with `frame` (and `box`), or one array of objects a
+    SOURCE is a folder with a .npy, .npz or .h5 file per video; or one file for a whole split, with the length
+    of each clip. A file holds a row per frame, or rows with `frame` (and `box`), or one array of objects a
     frame, as AI-VAD keeps them. All is checked, and goes in whole or not at all. Runs then name the split:
 
     mulde run --normal-features ped2/training --test-features ped2/testing extract.streams=[pose]

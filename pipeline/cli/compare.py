@@ -69,6 +69,7 @@ def ablate(streams: str | None, densities: str, aggregations: str | None, seeds:
     """
     from mulde.pipeline.experiments.ablate import ablate as compute
     from mulde.pipeline.experiments.ablate import table_path, treatment_text
+    from mulde.pipeline.features.recipe import caution
     from mulde.pipeline.open_job import open_job, tell_notes
 
     groups = [tuple(_parts(group, "+")) for group in _parts(streams)] if streams else []
@@ -88,6 +89,8 @@ def ablate(streams: str | None, densities: str, aggregations: str | None, seeds:
         "over resampled videos",
         markup=False,
     )
+    if said := caution(config.extract):
+        stdout.print(f"caution: {said}", markup=False)
     stdout.print(f"table  {table_path(job)}", markup=False)
     return conclude(job.run)
 

@@ -110,7 +110,7 @@ def _count_table(facts: DatasetFacts) -> Table:
         ("normal_videos", "test_videos"),
     )
     add("frames", _frames(facts.normal), _frames(facts.test), ("normal_frames", "test_frames"))
-    add("frames a second", _list(facts.normal.rates), _list(facts.test.rates))
+    add("frames per second", _list(facts.normal.rates), _list(facts.test.rates))
     add("width×height", _list(facts.normal.sizes), _list(facts.test.sizes))
     add("labelled videos", "", f"{labels.n_videos:,}")
     add("labelled frames", "", f"{labels.n_frames:,}")

@@ -21,7 +21,7 @@ _OPTIONAL = {
 
 
 _GREYS = (40, 90, 140, 190, 240)
-"""Of the frames of the video that decoders are tried on."""
+"""Greys of the frames of the video that decoders are tried on."""
 _NEWER_AV = "pip install --upgrade av"
 
 

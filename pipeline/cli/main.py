@@ -91,7 +91,7 @@ def run(as_json: bool, **options: Any) -> int:
 @json_option
 @common_options
 def extract(as_json: bool, **options: Any) -> int:
-    """Extract what is missing in the feature cache, one decode pass a video."""
+    """Extract what is missing in the feature cache, one decode pass per video."""
     return _with_job(options, ["extract"], as_json=as_json)
 
 
@@ -99,7 +99,7 @@ def extract(as_json: bool, **options: Any) -> int:
 @json_option
 @common_options
 def train(as_json: bool, **options: Any) -> int:
-    """Train one detector a stream on the cached features of the normal videos."""
+    """Train one detector per stream on the cached features of the normal videos."""
     return _with_job(options, ["train"], as_json=as_json)
 
 
@@ -251,6 +251,8 @@ def _print_result(result: RunResult, stages: Sequence[str]) -> None:
         print_metrics(result.metrics)
     elif {"score", "evaluate"} <= set(stages):
         stdout.print(f"{result.n_test} test videos, no labels: nothing was evaluated")
+        if result.caution:
+            stdout.print(f"caution: {result.caution}", markup=False)
     if result.scores is not None:
         stdout.print(f"scores  {result.scores}", markup=False)
     if result.page is not None:

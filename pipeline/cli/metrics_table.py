@@ -16,6 +16,8 @@ _MAX_SCENES = 20
 def print_metrics(metrics: Metrics) -> None:
     """Print the numbers, the scenes where there are several, and the events."""
     counts, treatment = metrics.counts, metrics.treatment
+    if metrics.caution:
+        stdout.print(f"caution: {metrics.caution}", markup=False)
     stdout.print(
         f"{counts.videos} test videos, {counts.frames} frames, {counts.abnormal_frames} of them abnormal"
     )
@@ -88,7 +90,12 @@ def _scenes(metrics: Metrics) -> Table:
 
 def _events(events: EventTable) -> Table:
     table = Table(
-        "false alarms an hour, at most", "events found", "false alarms", "threshold", box=None, pad_edge=False
+        "false alarms per hour, at most",
+        "events found",
+        "false alarms",
+        "threshold",
+        box=None,
+        pad_edge=False,
     )
     for point in events.points:
         table.add_row(

@@ -6,15 +6,16 @@ import copy
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from mulde.data.errors import InputError
 from mulde.detector.settings import PAPER
+from mulde.extractors.kinds import STREAMS
 from mulde.pipeline.config.reference import groups, reference
-from mulde.pipeline.config.sections import Config, StreamName
+from mulde.pipeline.config.sections import Config
 
 _MOST_NESTED = 50
 PRESETS: dict[str, dict[str, Any]] = {
@@ -52,7 +53,9 @@ def load_config(
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator:
-            raise InputError(f"{override!r} is no key=value; a configuration file ends in .yaml")
+            raise InputError(
+                f"{override!r} is neither key=value nor a configuration (.yaml) nor the folder of a run"
+            )
         _put(given, key.strip(), _parse_value(key, text), override)
     _refuse_idle_preset(file, from_file, given)
     preset = given.get("preset", Config().preset)
@@ -177,7 +180,7 @@ def _settle_streams(config: Config) -> Config:
     config = config.model_copy(update={"extract": extract})
     if are_imported or extract.plugins:
         return config  # any name may do; it is looked for when data or plugins are opened
-    known = get_args(StreamName)
+    known = list(STREAMS)
     for name in extract.streams:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)

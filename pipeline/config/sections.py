@@ -16,23 +16,11 @@ from pydantic import Field, create_model, field_validator, model_validator
 
 from mulde.data.ranges import hints_of, misfits
 from mulde.detector.settings import PAPER, SETTINGS, EnergySettings
+from mulde.extractors.kinds import STREAMS
 from mulde.extractors.networks.weights import WEIGHTS_FOLDER
-from mulde.extractors.settings import (
-    AppearanceSettings,
-    BoxSettings,
-    ClipSettings,
-    FlowSettings,
-    FrameSettings,
-    HogSettings,
-    PoseSettings,
-    SceneSettings,
-    StillnessSettings,
-    VelocitySettings,
-)
+from mulde.extractors.settings import BoxSettings, FlowSettings, SceneSettings
 from mulde.pipeline.metrics.settings import EvaluateConfig
 from mulde.pipeline.section import Section
-
-StreamName = Literal["velocity", "direction", "stillness", "hog", "pose", "appearance", "clip", "frame"]
 
 
 class DataConfig(Section):
@@ -56,7 +44,15 @@ class DataConfig(Section):
     """The name under which features of the test videos were imported."""
 
 
-class ExtractConfig(Section):
+def _groups_of_streams() -> dict[str, Any]:
+    """Return the group of settings of each stream that has one."""
+    return {name: (kind.settings, kind.settings()) for name, kind in STREAMS.items() if kind.settings}
+
+
+_OfStreams: Any = create_model("_OfStreams", __base__=Section, **_groups_of_streams())
+
+
+class ExtractConfig(_OfStreams):
     """From frames to features."""
 
     plugins: tuple[Path, ...] = ()
@@ -64,7 +60,8 @@ class ExtractConfig(Section):
     plugin_settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Settings of plugins by the name of their stream."""
     streams: Annotated[tuple[str, ...], MinLen(1)] = ("velocity", "direction", "stillness")
-    """Kinds of features, each a `StreamName` or, of imported features, as they were called then."""
+    """Kinds of features, each a key of `mulde.extractors.kinds.STREAMS` or, of imported
+    features, as they were called then."""
     are_imported: bool = False
     """Whether they were imported; follows from `data.normal_features`, whatever is given here."""
     decoder: Literal["auto", "decord", "pyav"] = "auto"
@@ -79,13 +76,6 @@ class ExtractConfig(Section):
     scene: SceneSettings = SceneSettings()
     boxes: BoxSettings = BoxSettings()
     flow: FlowSettings = FlowSettings()
-    velocity: VelocitySettings = VelocitySettings()
-    stillness: StillnessSettings = StillnessSettings()
-    hog: HogSettings = HogSettings()
-    pose: PoseSettings = PoseSettings()
-    appearance: AppearanceSettings = AppearanceSettings()
-    clip: ClipSettings = ClipSettings()
-    frame: FrameSettings = FrameSettings()
 
     @field_validator("streams")
     @classmethod
@@ -116,7 +106,7 @@ class DetectorConfig(_AllSettings):
     kind: Literal["mulde", "msma", "single_scale", "knn", "gmm", "mahalanobis"] = "mulde"
     """Which density: a key of `mulde.detector.DETECTORS`."""
     preset: Literal["default", "paper"] = "default"
-    """Of kinds that train a network; "paper" is what the paper does, for a GPU."""
+    """Set of defaults of kinds that train a network; "paper" is what the paper does, for a GPU."""
     tensorboard: bool = False
     """Write losses to RUN/tensorboard while training."""
 
@@ -157,7 +147,7 @@ class TrainConfig(Section):
     """From features to detectors."""
 
     by: Literal["all", "scene"] = "all"
-    """One detector a stream for all videos, or one for those of each scene."""
+    """One detector per stream for all videos, or one for those of each scene."""
     memory_gb: Annotated[float, Gt(0)] | None = None
     """Features that take more are read while training; a quarter of the machine's memory if not given."""
 
@@ -205,7 +195,7 @@ class Config(Section):
     workers: Annotated[int, Ge(1)] | None = None
     """Videos that are extracted at the same time; if not given one a core, but at most 4 on a GPU."""
     seed: int = 0
-    """Of all that is random."""
+    """Seed of all that is random."""
     offline: bool = False
     """Fetch nothing: missing weights end the run at once. MULDE_OFFLINE=1 in the environment does it too."""
 

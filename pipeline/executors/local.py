@@ -1,4 +1,4 @@
-"""A pool of worker processes that survives stuck and dying decoders: one task a video."""
+"""A pool of worker processes that survives stuck and dying decoders: one task per video."""
 
 from __future__ import annotations
 
@@ -8,21 +8,11 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
-T = TypeVar("T")
-R = TypeVar("R")
-
-
-class Tick(Protocol):
-    """Called by a task now and then; every call is a sign of life."""
-
-    def __call__(self, n_frames: int, n_expected: int | None = None) -> None:
-        """Tell how many frames are done, and of how many if that is known."""
-
+from mulde.pipeline.executors.base import Outcome, R, T, Tick, WorkerDiedError, WorkerStalledError
 
 _POLL_SECONDS = 0.05
 # In a worker: frames done, frames expected and signs of life by task, shared without a lock that a kill could
@@ -30,25 +20,7 @@ _POLL_SECONDS = 0.05
 _progress: Any = None
 
 
-@dataclass(frozen=True)
-class Outcome(Generic[T, R]):
-    """How a task ended: with a result, or with an error."""
-
-    task: T
-    result: R | None
-    error: BaseException | None
-    seconds: float
-
-
-class WorkerStalledError(Exception):
-    """A worker made no progress for too long and was stopped."""
-
-
-class WorkerDiedError(Exception):
-    """A worker process ended in the middle of its task."""
-
-
-class VideoPool:
+class LocalPool:
     """Runs tasks in worker processes and yields their outcomes as they come.
 
     A worker that reports no progress for `stall_seconds` is killed; the other workers go on.
@@ -69,7 +41,7 @@ class VideoPool:
         self._running: list[_Running[Any, Any]] = []
         self._n_submitted = 0
 
-    def __enter__(self) -> VideoPool:
+    def __enter__(self) -> LocalPool:
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -30,6 +30,7 @@ from mulde.data.times import mean_rate
 from mulde.detector import Calibration, smooth
 from mulde.pipeline.config.sections import DetectorConfig
 from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable
+from mulde.pipeline.features.recipe import caution
 from mulde.pipeline.metrics.bootstrap import Interval, bootstrap
 from mulde.pipeline.metrics.frames import macro_auc, micro_auc
 from mulde.pipeline.metrics.protocols import find_protocol
@@ -72,7 +73,7 @@ class Grid:
     """Each a set of streams whose scores are added."""
     densities: tuple[Density, ...]
     aggregations: tuple[str, ...]
-    """Of the densities with several noise scales."""
+    """Aggregations of the densities with several noise scales."""
     n_seeds: int
 
 
@@ -91,10 +92,10 @@ class Result:
     unsmoothed_micro_auc: tuple[float | None, ...]
     """By seed, of scores with nothing done to them."""
     micro_interval: Interval | None
-    """Of the mean over seeds, over resampled videos."""
+    """Interval of the mean over seeds, over resampled videos."""
     macro_interval: Interval | None
     train_seconds: float
-    """Of all the streams, mean over seeds; shared by the aggregations."""
+    """Time of all the streams, mean over seeds; shared by the aggregations."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class _Fitted:
 class _TestSet:
     videos: Sequence[CachedVideo]
     rows: Mapping[str, list[FeatureRows]]
-    """By stream, one entry a video."""
+    """By stream, one entry per video."""
     labels: Labels
 
 
@@ -365,6 +366,7 @@ def _to_json(job: Job, grid: Grid, results: Sequence[Result]) -> str:
     content = {
         "dataset": job.dataset.name,
         "protocol": treatment_text(job),
+        "caution": caution(job.config.extract),
         "seeds": list(_seeds(job, grid)),
         "densities": {density.title: density.config.resolved() for density in grid.densities},
         "results": [asdict(row) for row in results],

@@ -58,7 +58,9 @@ def summarise(folder: Path) -> RunSummary:
 
 
 def differences(runs: Sequence[RunSummary]) -> list[str]:
-    """Return in what the evaluations differ, so that their numbers do not compare; in sentences."""
+    """Return in sentences in what the evaluations differ, so that their numbers do not compare, and whose
+    numbers mean nothing.
+    """
     notes = []
     for what, values in {
         "treatment of scores": {run.metrics.treatment.text for run in runs},
@@ -67,7 +69,7 @@ def differences(runs: Sequence[RunSummary]) -> list[str]:
     }.items():
         if len(values) > 1:
             notes.append(f"the runs differ in {what}: {'; '.join(sorted(values))}")
-    return notes
+    return notes + [f"{run.folder}: {run.metrics.caution}" for run in runs if run.metrics.caution]
 
 
 def _describe(detector: Mapping[str, Any]) -> str:

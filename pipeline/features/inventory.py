@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from mulde.data.cache.store import Entry, FeatureCache, StreamKey
 from mulde.data.errors import InputError
 from mulde.data.video import DecodeReport, Video
-from mulde.pipeline.features.recipe import BOXES, build_recipe
+from mulde.pipeline.config.sections import ExtractConfig
+from mulde.pipeline.features.recipe import BOXES, Recipe, build_recipe
 from mulde.pipeline.features.scenes import Scenes, find_scenes, group_by_scene
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
@@ -23,9 +24,9 @@ class CachedVideo:
 
     video: Video
     keys: dict[str, StreamKey]
-    """Of every stream, boxes included."""
+    """Keys of every stream, boxes included."""
     entries: dict[str, Entry]
-    """Of the streams that are there and up to date."""
+    """Entries of the streams that are there and up to date."""
     is_stale: bool
     """Whether something is there that was made from another file of this name."""
 
@@ -104,6 +105,25 @@ def usable(job: Job, videos: Sequence[CachedVideo], split: str) -> tuple[CachedV
     return complete
 
 
+class Recipes:
+    """The recipe of each scene, built when it is first asked for."""
+
+    def __init__(self, config: ExtractConfig, scenes: Scenes) -> None:
+        self._config, self._scenes = config, scenes
+        self._known: dict[int, Recipe] = {}
+
+    def keys(self, video: Video) -> dict[str, StreamKey]:
+        """Return the cache keys of a video's streams.
+
+        Raises:
+            InputError: the video is of no known scene.
+        """
+        scene = self._scenes.of(video)
+        if id(scene) not in self._known:  # as long as these scenes live
+            self._known[id(scene)] = build_recipe(self._config, scene)
+        return self._known[id(scene)].keys(video.split_folder)
+
+
 def look_up(
     cache: FeatureCache, video: Video, keys: dict[str, StreamKey], frames_per_second: float
 ) -> CachedVideo:
@@ -119,17 +139,13 @@ def look_up(
 def look_up_all(job: Job, scenes: Scenes | None) -> Inventory:
     """Look up all videos of a job, whose scenes are None where they have not been learnt."""
 
+    recipes = None if scenes is None else Recipes(job.config.extract, scenes)
+
     def all_of(videos: Sequence[Video]) -> tuple[CachedVideo, ...]:
-        if scenes is None:
+        if recipes is None:
             return tuple(CachedVideo(video, {BOXES: _UNKNOWN}, {}, is_stale=False) for video in videos)
         return tuple(
-            look_up(
-                job.cache,
-                video,
-                build_recipe(job.config.extract, scenes.of(video)).keys(video.split_folder),
-                job.frames_per_second,
-            )
-            for video in videos
+            look_up(job.cache, video, recipes.keys(video), job.frames_per_second) for video in videos
         )
 
     return Inventory(scenes, all_of(job.dataset.normal), all_of(job.dataset.test))

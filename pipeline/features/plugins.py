@@ -31,7 +31,7 @@ class Plugin:
     kind: type[Extractor] | type[FrameExtractor]
     path: Path
     code_digest: str
-    """Of the file: whatever is changed in it has its features made again."""
+    """Hash of the file: whatever is changed in it has its features made again."""
 
     def build(
         self, settings: Mapping[str, Any], scene: SceneModel, machine: Machine

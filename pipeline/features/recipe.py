@@ -19,8 +19,8 @@ from mulde.extractors.boxes.detected import DetectedBoxes, Detector, MotionOrWho
 from mulde.extractors.boxes.motion import MotionFinder, MotionGradient, MotionWindows
 from mulde.extractors.boxes.torchvision import TorchvisionDetector
 from mulde.extractors.boxes.yolo import YoloDetector
-from mulde.extractors.networks.encoders import Encoder, make_encoder
-from mulde.extractors.networks.libraries import CLIP_LIBRARIES, IMAGE_LIBRARIES
+from mulde.extractors.kinds import STREAMS
+from mulde.extractors.networks.encoders import RANDOM
 from mulde.extractors.networks.machine import Machine
 from mulde.extractors.networks.weights import (
     WEIGHTS_FOLDER,
@@ -32,15 +32,8 @@ from mulde.extractors.networks.weights import (
     record_of,
 )
 from mulde.extractors.scene import SceneModel
-from mulde.extractors.settings import BoxSettings
-from mulde.extractors.streams.appearance import Appearance
-from mulde.extractors.streams.clip import ClipEncoder
-from mulde.extractors.streams.flow import DenseFlow, suitable_scale
-from mulde.extractors.streams.frame import FrameEncoder
-from mulde.extractors.streams.hog import Hog
-from mulde.extractors.streams.pose import Pose
-from mulde.extractors.streams.stillness import Stillness
-from mulde.extractors.streams.velocity import Direction, Velocity
+from mulde.extractors.settings import BoxSettings, EncoderSettings
+from mulde.extractors.streams.site import Site
 from mulde.pipeline.config.sections import ExtractConfig
 from mulde.pipeline.features.plugins import Plugin, load_plugins
 from mulde.pipeline.features.scenes import SCENES
@@ -207,28 +200,36 @@ def weights_of(config: ExtractConfig) -> list[Weights]:
     return list(dict.fromkeys(weights for operator in operators for weights in _parts(operator, Weights)))
 
 
-def streams_with_random_weights(config: ExtractConfig) -> list[str]:
-    """Return the streams whose network has random weights, as was asked for."""
+def caution(config: ExtractConfig) -> str:
+    """Return what has to stand beside numbers that are made with a configuration; "" where nothing has to."""
     if config.are_imported:
-        return []
-    recipe = build_recipe(config, _ANY_SCENE)
-    return [e.name for e in recipe.extractors if any(part.weights is None for part in _parts(e, Encoder))]
+        return ""
+    options = [getattr(config, stream, None) for stream in config.streams]
+    random = [one.encoder for one in options if isinstance(one, EncoderSettings) and one.weights == RANDOM]
+    if not random:
+        return ""
+    return f"features of networks with random weights ({', '.join(random)}): numbers mean nothing"
 
 
-def stream_digest(config: ExtractConfig, stream: str) -> str:
-    """Return a hash of all that decides a stream's features, whatever scene, folder or decoder they are from.
+def lacks_weights(config: ExtractConfig) -> bool:
+    """Whether weights are not there, whose content is part of the keys."""
+    return not config.are_imported and any(weights.path is None for weights in weights_of(config))
 
-    A detector keeps it: features from other settings, weights or code are then refused.
+
+def stream_digests(config: ExtractConfig) -> dict[str, str]:
+    """Return by stream a hash of all that decides its features, whatever scene, folder or decoder it is.
+
+    A detector keeps that of its stream: features from other settings, weights or code are then refused.
     """
     if config.are_imported:  # nothing is known of where they come from, and no weights are needed
-        return digest_of({"stream": stream, "is_imported": True})[:12]
-    only = config.model_copy(update={"streams": (stream,)})
-    recipe = build_recipe(only, _ANY_SCENE)
-    uses_flow = "flow" in recipe.extractors[0].settings()
+        return {name: digest_of({"stream": name, "is_imported": True})[:12] for name in config.streams}
+    recipe = replace(build_recipe(config, _ANY_SCENE), decoder="")
+    keys = recipe.keys_at("")
     # what scale is suitable depends on the scene: what counts is which was asked for
-    flow_scale = config.flow.scale if uses_flow else None
-    kind = replace(recipe, decoder="").keys_at("")[stream].kind
-    return digest_of({"kind": kind, "flow_scale": flow_scale})[:12]
+    scales = {e.name: config.flow.scale if "flow" in e.settings() else None for e in recipe.extractors}
+    return {
+        name: digest_of({"kind": keys[name].kind, "flow_scale": scale})[:12] for name, scale in scales.items()
+    }
 
 
 _ANY_SCENE = SceneModel(np.zeros((64, 64), np.uint8), 16.0, 0.0, (16.0, 16.0), 0.5)
@@ -238,23 +239,9 @@ def _extractors(
     config: ExtractConfig, scene: SceneModel, machine: Machine, plugins: Mapping[str, Plugin]
 ) -> dict[str, Extractor | FrameExtractor]:
     """Return the extractors that are asked for, by the name of their stream."""
-    flow = _flow(config, scene)
-    around = config.flow.frames_averaged_around
+    site = Site(scene, machine, config.flow, config.boxes.windows.threshold)
     known: dict[str, Callable[[], Extractor | FrameExtractor]] = {
-        "velocity": lambda: Velocity(flow, around, config.velocity),
-        "direction": lambda: Direction(flow, around),
-        "stillness": lambda: Stillness(scene, config.boxes.windows.threshold, config.stillness),
-        "hog": lambda: Hog(config.hog),
-        "pose": lambda: Pose.from_settings(config.pose, machine),
-        "appearance": lambda: Appearance(
-            make_encoder("extract.appearance", config.appearance, IMAGE_LIBRARIES, machine)
-        ),
-        "clip": lambda: ClipEncoder(
-            make_encoder("extract.clip", config.clip, CLIP_LIBRARIES, machine), config.clip
-        ),
-        "frame": lambda: FrameEncoder(
-            make_encoder("extract.frame", config.frame, IMAGE_LIBRARIES, machine), config.frame
-        ),
+        name: partial(kind.build, getattr(config, name, None), site) for name, kind in STREAMS.items()
     }
     taken = plugins.keys() & {*known, BOXES, SCENES, WEIGHTS_FOLDER}
     if taken:
@@ -303,10 +290,3 @@ def _parts(record: object, kind: type[T]) -> Iterator[T]:
     elif is_dataclass(record):
         for part in fields(record):
             yield from _parts(getattr(record, part.name), kind)
-
-
-def _flow(config: ExtractConfig, scene: SceneModel) -> DenseFlow:
-    scale = config.flow.scale
-    if scale == "auto":
-        scale = suitable_scale(scene.typical_height, scene.size)
-    return DenseFlow(config.flow.preset, scale)

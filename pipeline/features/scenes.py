@@ -22,7 +22,8 @@ from mulde.data.video import Frame, Video
 from mulde.extractors.images import to_grey
 from mulde.extractors.scene import CODE_VERSION, SceneModel, learn_scene
 from mulde.extractors.settings import SceneSettings
-from mulde.pipeline.executors.local import Tick, VideoPool, WorkerDiedError, WorkerStalledError
+from mulde.pipeline.executors.base import Executor, Tick, WorkerDiedError, WorkerStalledError
+from mulde.pipeline.executors.kinds import open_executor
 from mulde.pipeline.progress import Progress, Tracked, silent
 
 SCENES = "scene"
@@ -160,7 +161,9 @@ def learn_scenes(
         return found
     models = {}
     n_videos = sum(map(len, groups.values()))
-    with VideoPool(min(workers, n_videos), stall_seconds, capacity=_MOST_ROUNDS * n_videos) as pool:
+    with open_executor(
+        "local", min(workers, n_videos), stall_seconds, capacity=_MOST_ROUNDS * n_videos
+    ) as pool:
         for name, videos in groups.items():
             arrays = _read(cache, name, videos, settings)
             if arrays is None:
@@ -194,7 +197,7 @@ def sample_greys(task: SampleTask, tick: Tick) -> list[NDArray[np.uint8]]:
 
 def _learn(
     cache: FeatureCache,
-    pool: VideoPool,
+    pool: Executor,
     name: str,
     videos: Sequence[Video],
     settings: SceneSettings,
@@ -247,7 +250,7 @@ def _chosen(
 
 
 def _sample(
-    pool: VideoPool, title: str, tasks: Sequence[SampleTask], progress: Progress
+    pool: Executor, title: str, tasks: Sequence[SampleTask], progress: Progress
 ) -> tuple[list[Path], dict[Video, str]]:
     """Return files with the frames, in the order of the tasks, and why videos have none."""
     files, errors = dict[Video, list[Path]](), dict[Video, str]()

@@ -40,7 +40,7 @@ class Interval:
     """Part of the resampled values inside, such as 0.95."""
     n_resamples: int
     n_undefined: int
-    """Of those, resamples that do not define the metric, such as videos of one class only; left out."""
+    """How many of them do not define the metric, such as videos of one class only; left out."""
 
 
 def bootstrap_over_videos(
@@ -115,7 +115,7 @@ def from_videos(metric: Callable[[Sequence[T]], float | None]) -> WeightedMetric
 
 
 def weighted_mean(values: NDArray[np.float64]) -> Statistic:
-    """Return the statistic that takes the mean of one value a video, (V,), without those that are NaN."""
+    """Return the statistic that takes the mean of one value per video, (V,), without those that are NaN."""
     is_there = ~np.isnan(values)
     filled = np.where(is_there, values, 0.0)
 

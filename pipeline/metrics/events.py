@@ -1,4 +1,4 @@
-"""Abnormal events found against false alarms an hour: what an operator at the screen would live with.
+"""Abnormal events found against false alarms per hour: what an operator at the screen would live with.
 
 An event is a run of abnormal frames. It is found at a threshold when enough of its frames have that score or
 a higher one: one frame, or a share of its length. A false alarm is a run of flagged frames that holds no
@@ -34,7 +34,7 @@ class EventTable:
 
     n_events: int
     hours: float
-    """Of footage, normal and abnormal."""
+    """Hours of footage, normal and abnormal."""
     min_share: float
     """Part of an event's frames that must be flagged, one frame at least."""
     protocol: str
@@ -65,7 +65,7 @@ class EventCurve:
         return position if position >= 0 else None
 
     def table(self, hours: float, *, min_share: float, rates: Sequence[float]) -> EventTable:
-        """Read the curve of so many hours of footage at rates of false alarms an hour."""
+        """Read the curve of so many hours of footage at rates of false alarms per hour."""
         points = tuple(self._point(rate, rate * hours) for rate in rates)
         return EventTable(self.n_events, hours, min_share, _rule(min_share), points)
 

@@ -27,7 +27,7 @@ __all__ = [
     "video_auc",
 ]
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raise it when the same scores and labels give other metrics, or other fields, than before."""
 
 _REGION_KEYS = ("rbdc", "tbdc")
@@ -83,9 +83,9 @@ def evaluate_frames(
         per_video=tuple(
             VideoMetrics(video.name, video.n_frames, video.n_abnormal, video_auc(video)) for video in videos
         ),
-        per_video_protocol=f"One ROC curve a video, no value for a video of one class; {treatment.text}.",
+        per_video_protocol=f"One ROC curve per video, no value for a video of one class; {treatment.text}.",
         per_scene=_per_scene(ordered),
-        per_scene_protocol=f"One ROC curve a scene, no value for a scene of one class; {treatment.text}.",
+        per_scene_protocol=f"One ROC curve per scene, no value for a scene of one class; {treatment.text}.",
         counts=_count(videos),
         interval_protocol=_describe_intervals(len(videos), resampling),
         events=events,

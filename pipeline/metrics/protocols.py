@@ -61,7 +61,7 @@ class Protocol:
     starts_from: Literal["scores", "unsmoothed"] = "scores"
     """Scores as they were written, smoothed as configured, or those before smoothing."""
     smoothing: Smoothing | None = None
-    """Of unsmoothed scores."""
+    """How unsmoothed scores are smoothed; None for not at all."""
     minmax_per_video: bool = False
     """Scale each video so that its lowest score is 0 and its highest 1."""
     uses_test_data: str = ""

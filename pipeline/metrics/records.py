@@ -46,13 +46,13 @@ TEXTS = {
     ),
     "rbdc": MetricText(
         "RBDC",
-        "Part of the labelled regions found (IoU ≥ 0.1 in their frame) against false-positive boxes a frame, "
-        "area from 0 to 1 (Ramachandra & Jones, WACV 2020)",
+        "Part of the labelled regions found (IoU ≥ 0.1 in their frame) against false-positive boxes per "
+        "frame, area from 0 to 1 (Ramachandra & Jones, WACV 2020)",
     ),
     "tbdc": MetricText(
         "TBDC",
-        "Part of the labelled tracks found (a tenth of their regions) against false-positive boxes a frame, "
-        "area from 0 to 1 (Ramachandra & Jones, WACV 2020)",
+        "Part of the labelled tracks found (a tenth of their regions) against false-positive boxes per "
+        "frame, area from 0 to 1 (Ramachandra & Jones, WACV 2020)",
     ),
 }
 
@@ -139,6 +139,8 @@ class Metrics:
     """Why there is no event table; empty where there is one."""
     unsmoothed: Metrics | None = None
     """The frame metrics of the scores before smoothing, where the caller gave them."""
+    caution: str = ""
+    """Why these numbers are no results (networks with random weights, say); "" where they are."""
 
     def __getitem__(self, key: str) -> Metric:
         found = self.get(key)
@@ -154,6 +156,7 @@ class Metrics:
         """Return plain JSON types: numbers at the top, protocols, intervals and reasons (for null) beside."""
         return {
             "protocol": asdict(self.treatment),
+            "caution": self.caution,
             **{number.key: number.value for number in self.numbers},
             "intervals": {
                 number.key: asdict(number.interval) for number in self.numbers if number.interval is not None
@@ -215,6 +218,7 @@ class Metrics:
             events=block["events"] and _read_events(block["events"]),
             no_events_reason=block["reasons"].get("events", ""),
             unsmoothed=None if block["unsmoothed"] is None else cls._from_dict(block["unsmoothed"]),
+            caution=block["caution"],
         )
 
 

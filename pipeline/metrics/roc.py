@@ -135,8 +135,8 @@ class Ranking:
         """Sort the scores of the positives and of the negatives of each video.
 
         Args:
-            positives: one (P_v,) array a video, higher = more anomalous.
-            negatives: one (N_v,) array a video.
+            positives: one (P_v,) array per video, higher = more anomalous.
+            negatives: one (N_v,) array per video.
             n_positives: how many positives each video has, where some have no score and are never found.
         """
         scores, video = _ranked(positives)

@@ -1,4 +1,4 @@
-"""Read frame scores that others made: a file a video, or one .npz with an array a video."""
+"""Read frame scores that others made: a file per video, or one .npz with an array per video."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from mulde.data.times import mean_rate
 from mulde.pipeline.metrics.video_scores import check_finite
 
 _FORMS = (
-    "a folder with a .csv (frame,time,score, or a column of scores alone) or .npy file a video, named as the "
-    "video, or one .npz with an array a video"
+    "a folder with a .csv (frame,time,score, or a column of scores alone) or .npy file per video, named as "
+    "the video, or one .npz with an array per video"
 )
 
 
@@ -36,7 +36,7 @@ class ScoreFile:
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 1 or self.scores.size == 0:
-            raise ValueError(f"{self.name}: expected one score a frame, found shape {self.scores.shape}")
+            raise ValueError(f"{self.name}: expected one score per frame, found shape {self.scores.shape}")
         check_finite(self.name, self.scores)
 
 

@@ -16,7 +16,7 @@ class EvaluateConfig(Section):
     protocol: str = "mulde"
     """What is done to the scores before they are measured; see `mulde.pipeline.metrics.protocols`."""
     n_resamples: Annotated[int, Ge(0)] = 1000
-    """Of the bootstrap over videos behind the intervals; 0 leaves them out."""
+    """Resamples of the bootstrap over videos behind the intervals; 0 leaves them out."""
     event_min_share: Annotated[float, Ge(0), Le(1)] = 0.0
     """Part of an event's frames that must be flagged for it to be found; at least one frame must be."""
     false_alarms_per_hour: Annotated[tuple[Annotated[float, Ge(0)], ...], MinLen(1)] = (1, 5, 20, 60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
@@ -14,13 +15,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from mulde.data.atomic import replacing, write_text
+from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError
 from mulde.data.features import is_without_measurement
 from mulde.data.video import Video
 from mulde.detector import Calibration
 from mulde.extractors.scene import SceneModel
 from mulde.pipeline.config.sections import ExtractConfig
-from mulde.pipeline.features.recipe import stream_digest
+from mulde.pipeline.features.recipe import stream_digests
 from mulde.pipeline.features.scenes import Scenes
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 3
 EVERY_SCENE = ""
 MANIFEST = "manifest.json"
+_DIGEST = "manifest_sha256"
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class RunModel:
     def save(self, folder: Path, provenance: Mapping[str, Any]) -> None:
         """Write all but the detectors, which `save_stream` wrote; the manifest comes last."""
         for index, scene in enumerate(self.scenes.models.values()):
-            with replacing(folder / f"scene-{index}.safetensors") as temporary:
+            with replacing(_scene_file(folder, index)) as temporary:
                 save_file(scene.to_arrays(), temporary)
         manifest = {
             "format_version": FORMAT_VERSION,
@@ -86,8 +89,10 @@ class RunModel:
                 for part, streams in self.parts.items()
             },
             "scenes": list(self.scenes.models),
+            "scenes_sha256": [_sha256(_scene_file(folder, k)) for k in range(len(self.scenes.models))],
             "provenance": dict(provenance),
         }
+        manifest[_DIGEST] = digest_of(manifest)
         write_text(folder / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -111,7 +116,7 @@ def save_stream(
     """Write the detector of a stream."""
     stream.detector.save(
         folder,
-        description={"stream": name, "settings": stream_digest(config, name)},
+        description={"stream": name, "settings": stream_digests(config)[name]},
         provenance={**provenance, "calibration": asdict(stream.calibration)},
     )
 
@@ -131,7 +136,7 @@ def load_stream(
         provenance = read_model(folder).provenance
         if provenance.get("source") != source:
             return None
-        expect = {"stream": name, "settings": stream_digest(config, name)}
+        expect = {"stream": name, "settings": stream_digests(config)[name]}
         return StreamModel(
             load_detector(folder, expect=expect, device=device), Calibration(**provenance["calibration"])
         )
@@ -155,13 +160,14 @@ def load_model(folder: Path, config: ExtractConfig, device: str) -> RunModel:
             f"{', '.join(config.streams)} are asked for: train again, or set "
             f"extract.streams=[{','.join(there)}]"
         )
+    digests = stream_digests(config)
     try:
         parts = {
             part: {
                 name: StreamModel(
                     load_detector(
                         stream_folder(folder, part, name),
-                        expect={"stream": name, "settings": stream_digest(config, name)},
+                        expect={"stream": name, "settings": digests[name]},
                         device=device,
                     ),
                     Calibration(**calibrations[name]),
@@ -175,22 +181,48 @@ def load_model(folder: Path, config: ExtractConfig, device: str) -> RunModel:
     return RunModel(parts, read_scenes(folder))
 
 
+def is_whole(folder: Path) -> bool:
+    """Whether a saved model is there and every part of it can be read, whatever it was made from."""
+    from mulde.detector.store import read_model
+
+    try:
+        for part, streams in read_manifest(folder)["parts"].items():
+            for name in streams:
+                read_model(stream_folder(folder, part, name))
+        read_scenes(folder)
+    except (ValueError, KeyError, AttributeError):
+        return False
+    return True
+
+
 def read_scenes(folder: Path) -> Scenes:
     """Read the scenes of a saved model.
 
     Raises:
         InputError: they are missing or damaged.
     """
-    names = read_manifest(folder)["scenes"]
+    manifest = read_manifest(folder)
+    names = manifest["scenes"]
     try:
+        for index, digest in enumerate(manifest.get("scenes_sha256", ())):  # older models have none
+            if _sha256(_scene_file(folder, index)) != digest:
+                raise ValueError(f"{_scene_file(folder, index).name} was changed")
         return Scenes(
             {
-                name: SceneModel.from_arrays(load_file(folder / f"scene-{index}.safetensors"))
+                name: SceneModel.from_arrays(load_file(_scene_file(folder, index)))
                 for index, name in enumerate(names)
             }
         )
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise InputError(f"a scene in {folder} is missing or damaged ({error}): train again") from None
+
+
+def _scene_file(folder: Path, index: int) -> Path:
+    return folder / f"scene-{index}.safetensors"
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -210,4 +242,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if version != FORMAT_VERSION:
         way_out = "upgrade" if version > FORMAT_VERSION else "train again"
         raise InputError(f"{path} has format version {version}, this mulde reads {FORMAT_VERSION}: {way_out}")
+    digest = manifest.pop(_DIGEST, None)  # older models have none
+    if digest is not None and digest != digest_of(manifest):
+        raise InputError(f"{path} was changed after it was written: restore it, or train again")
     return dict(manifest)

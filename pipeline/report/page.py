@@ -116,6 +116,8 @@ class ReportRun:
     """None where there is nothing to evaluate against, or nothing was evaluated."""
     no_metrics_reason: str = "There are no labels for these videos, so there is nothing to measure against"
     failures: Sequence[ReportFailure] = ()
+    caution: str = ""
+    """Why nothing here must be taken for a result; "" where it may."""
 
 
 def write_report(run: ReportRun, folder: Path) -> Path:
@@ -373,7 +375,7 @@ def _draw_roc(videos: Sequence[ReportVideo]) -> str:
 
 
 def _draw_events(videos: Sequence[ReportVideo], table: EventTable | None) -> str:
-    """Return the part of the events found over false alarms an hour as an SVG element, "" without a table."""
+    """Return the part of events found over false alarms per hour as an SVG element, "" without a table."""
     if table is None:
         return ""
     curve = event_curve(
@@ -387,7 +389,7 @@ def _draw_events(videos: Sequence[ReportVideo], table: EventTable | None) -> str
     with _drawing_style("events"):
         figure = Figure(figsize=(6, 2.6))
         axes = figure.add_axes((0.09, 0.19, 0.89, 0.77))
-        axes.set(xlim=(0, most), ylim=(0, 1.02), xlabel="false alarms an hour", ylabel="events found")
+        axes.set(xlim=(0, most), ylim=(0, 1.02), xlabel="false alarms per hour", ylabel="events found")
         axes.grid()
         # The last step goes on to the edge: more false alarms find no less.
         x, y = np.append(per_hour, most), np.append(found, found[-1])

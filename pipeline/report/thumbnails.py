@@ -20,7 +20,7 @@ MAX_FRAMES_BEFORE = 20_000
 
 _N_BOXES = 3
 _COLOURS = ("#ff5a47", "#ffb000", "#ffe08a")
-"""Of the boxes, from the highest score down."""
+"""Colours of the boxes, from the highest score down."""
 
 
 def draw_frame(video: Video, frame: int, objects: ScoredObjects | None) -> bytes:

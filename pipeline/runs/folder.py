@@ -38,7 +38,7 @@ class RunFolder:
 
     @property
     def model(self) -> Path:
-        """One detector a stream, and the scenes."""
+        """One detector per stream, and the scenes."""
         return self.folder / "model"
 
     @property

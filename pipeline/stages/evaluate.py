@@ -12,9 +12,9 @@ from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError
 from mulde.data.labels.labels import Labels
 from mulde.pipeline.config.sections import ScoreConfig
-from mulde.pipeline.features.recipe import streams_with_random_weights
+from mulde.pipeline.features.recipe import caution
 from mulde.pipeline.metrics.measure import CODE_VERSION, Metrics, VideoScores, evaluate_frames
-from mulde.pipeline.metrics.protocols import Smoothing, Treatment, find_protocol
+from mulde.pipeline.metrics.protocols import Smoothing, find_protocol
 from mulde.pipeline.metrics.settings import EvaluateConfig
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
@@ -151,17 +151,6 @@ def apply_protocol(
     ]
 
 
-def _treatment(job: Job) -> Treatment:
-    """Return what was done to the scores, with a warning where they mean nothing."""
-    name = job.config.evaluate.protocol
-    treatment = find_protocol(name).describe(name, configured_smoothing(job.config.score))
-    random = streams_with_random_weights(job.config.extract)
-    if not random:
-        return treatment
-    warning = f"{', '.join(random)}: from a network with random weights, so these numbers mean nothing."
-    return replace(treatment, remark=f"{treatment.remark} {warning}".strip())
-
-
 def _measure(job: Job, scored: Sequence[ScoredVideo], labels: Labels) -> Metrics:
     scenes, settings = scenes_of(job), job.config.evaluate
     smoothed, raw = (
@@ -178,12 +167,14 @@ def _measure(job: Job, scored: Sequence[ScoredVideo], labels: Labels) -> Metrics
         for is_raw in (False, True)
     )
     regions, no_regions_reason = read_region_videos(job.run, labels, raw)
-    return evaluate_frames(
+    protocol = find_protocol(settings.protocol)
+    metrics = evaluate_frames(
         apply_protocol(settings, smoothed, raw),
-        treatment=_treatment(job),
+        treatment=protocol.describe(settings.protocol, configured_smoothing(job.config.score)),
         unsmoothed=raw,
         regions=regions,
         no_regions_reason=no_regions_reason,
         settings=settings,
         seed=job.config.seed,
     )
+    return replace(metrics, caution=caution(job.config.extract))

@@ -1,4 +1,4 @@
-"""Stage extract: every stream of every video that is not in the cache, one decode pass a video."""
+"""Stage extract: every stream of every video that is not in the cache, one decode pass per video."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ from mulde.extractors.one_pass import OnePass, PreparedFrame, View
 from mulde.extractors.prefetch import prefetched
 from mulde.extractors.scene import SceneModel, learn_scene
 from mulde.pipeline.config.sections import Config, ExtractConfig
-from mulde.pipeline.executors.local import Outcome, Tick, VideoPool, WorkerDiedError, WorkerStalledError
+from mulde.pipeline.executors.base import Outcome, Tick, WorkerDiedError, WorkerStalledError
+from mulde.pipeline.executors.kinds import open_executor
 from mulde.pipeline.features.devices import extraction_device, extraction_workers
 from mulde.pipeline.features.inventory import (
     STAGE,
@@ -126,7 +127,7 @@ class Extract(Stage[Inventory]):
         situation.inventory = inventory = look_up_all(job, scenes)
         if _settle(job.cache, (*inventory.normal, *inventory.test)):
             situation.inventory = inventory = look_up_all(job, scenes)
-        keys = {k.key: k for c in (*inventory.normal, *inventory.test) for k in c.keys.values()}
+        keys = {(k.stream, k.key): k for c in (*inventory.normal, *inventory.test) for k in c.keys.values()}
         for key in keys.values():
             job.cache.describe(key)
         record_weights(job.run, weights)
@@ -199,7 +200,7 @@ def _run_tasks(
     workers = min(workers, len(tasks))
     n_done = n_frames = 0
     with (
-        VideoPool(workers, stall_seconds, capacity=4 * len(tasks)) as pool,
+        open_executor("local", workers, stall_seconds, capacity=4 * len(tasks)) as pool,
         Tracked(progress, "extract", len(tasks), "videos") as tracked,
     ):
 

@@ -15,8 +15,8 @@ from mulde.data.spelling import spell
 from mulde.data.video import Video
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.features.devices import check_device
-from mulde.pipeline.features.inventory import STAGE, CachedVideo, look_up
-from mulde.pipeline.features.recipe import build_recipe, require_all
+from mulde.pipeline.features.inventory import STAGE, CachedVideo, Recipes, look_up
+from mulde.pipeline.features.recipe import require_all
 from mulde.pipeline.models.model import read_manifest, read_scenes
 from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
@@ -70,16 +70,10 @@ def score_footage(
     out.require_writable()
     record_weights(out, require_all(config.extract, offline=config.offline))
 
+    recipes = Recipes(config.extract, scenes)
+
     def look() -> list[CachedVideo]:
-        return [
-            look_up(
-                cache,
-                video,
-                build_recipe(config.extract, scenes.of(video)).keys(video.split_folder),
-                frames_per_second,
-            )
-            for video in videos
-        ]
+        return [look_up(cache, video, recipes.keys(video), frames_per_second) for video in videos]
 
     failures: list[Failure] = []
     missing = [cached for cached in look() if not cached.is_complete]

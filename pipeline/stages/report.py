@@ -17,6 +17,7 @@ from mulde.data.cache.store import digest_of
 from mulde.data.errors import VideoError
 from mulde.data.labels.labels import NamedEvent
 from mulde.data.version import mulde_version
+from mulde.pipeline.features.recipe import caution
 from mulde.pipeline.metrics.protocols import find_protocol
 from mulde.pipeline.report.page import ReportFailure, ReportRun, ReportVideo, write_report
 from mulde.pipeline.report.thumbnails import draw_frame
@@ -27,7 +28,7 @@ from mulde.pipeline.stages.evaluate import Evaluate, names_of_scored, read_metri
 from mulde.pipeline.stages.evaluate import fingerprint as metrics_fingerprint
 from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
 
-CODE_VERSION = 3
+CODE_VERSION = 4
 """Raise it when the same run gives another page than before."""
 _log = logging.getLogger(__name__)
 
@@ -98,6 +99,7 @@ def _content(situation: Situation, names: Sequence[str]) -> ReportRun:
         | {"mulde": mulde_version(), "Python": platform.python_version()},
         videos=_with_pictures(job, [_video(job, name) for name in names]),
         metrics=read_metrics(job.run.metrics) if _is_evaluated(situation) else None,
+        caution=caution(job.config.extract),
         failures=[
             ReportFailure(failure.video, failure.stage, failure.reason) for failure in job.run.failures()
         ],

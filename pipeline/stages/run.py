@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mulde.data.atomic import write_text
 from mulde.pipeline.features.devices import check_device
+from mulde.pipeline.features.inventory import look_up_all
+from mulde.pipeline.features.recipe import caution, lacks_weights
 from mulde.pipeline.metrics.records import Metrics
 from mulde.pipeline.runs.job import Job
 from mulde.pipeline.stages.evaluate import Evaluate
@@ -15,6 +18,8 @@ from mulde.pipeline.stages.extract import Extract
 from mulde.pipeline.stages.score import Score, check_labels
 from mulde.pipeline.stages.stage import Situation
 from mulde.pipeline.stages.train import Train
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,8 @@ class RunResult:
     """None also where there are no labels."""
     page: Path | None
     """The report."""
+    caution: str = ""
+    """Why nothing here must be taken for a result; "" where it may."""
 
 
 def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
@@ -39,6 +46,9 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
     """
     check_device(job.config.device)
     situation = Situation(job)
+    if not {"extract", "train", "score"} & set(stages) and lacks_weights(job.config.extract):
+        _log.info("weights are not there any more: whether the scores are up to date is not known")
+        situation.inventory = look_up_all(job, None)
     if "extract" in stages:
         Extract().run(situation)
     if "score" in stages:  # now, before a long training
@@ -57,4 +67,4 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
 
         page = Report().run(situation)
     scores = job.run.scores if {"score", "evaluate"} & set(stages) else None
-    return RunResult(len(job.dataset.test), scores, metrics, page)
+    return RunResult(len(job.dataset.test), scores, metrics, page, caution(job.config.extract))

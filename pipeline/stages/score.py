@@ -42,7 +42,7 @@ class Score(RunStage[None]):
         """Return what the scores of each test video would be made from, without those that failed."""
         job, inventory = situation.job, situation.inventory
         is_trained = inventory.scenes is not None and train.STAGE not in situation.pending
-        model = train.fingerprint(job, inventory) if is_trained else None
+        model = train.fingerprint(situation) if is_trained else None
         return {
             c.video.name: fingerprint(c, job.config, model) if model and c.is_complete else None
             for c in without_failed(job.run, inventory.test)
@@ -66,7 +66,7 @@ class Score(RunStage[None]):
                 f"the model in {job.run.model} was made from other features or settings: run `mulde train` "
                 "with the same options first"
             )
-        model = train.fingerprint(job, inventory)
+        model = train.fingerprint(situation)
         self.score(job.run, videos, job.config, model, progress=job.progress)
 
     def score(

@@ -10,6 +10,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from mulde.pipeline.features.imported import imported_inventory
 from mulde.pipeline.features.inventory import Inventory, take_inventory
+from mulde.pipeline.features.recipe import stream_digests
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
 
@@ -31,6 +32,11 @@ class Situation:
     def inventory(self) -> Inventory:
         """What the cache has, or what was imported; extraction replaces it with what it has made."""
         return imported_inventory(self.job) if self.job.is_imported else take_inventory(self.job)
+
+    @cached_property
+    def stream_digests(self) -> dict[str, str]:
+        """What decides the features of each stream; see `mulde.pipeline.features.recipe.stream_digests`."""
+        return stream_digests(self.job.config.extract)
 
 
 @dataclass(frozen=True)

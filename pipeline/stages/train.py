@@ -1,4 +1,4 @@
-"""Stage train: one detector a stream, from the cached features of the normal videos."""
+"""Stage train: one detector per stream, from the cached features of the normal videos."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError, require_package
 from mulde.extractors.base import FeatureOperator
 from mulde.pipeline.features.imported import ImportedStream
-from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable, without_failed
-from mulde.pipeline.features.recipe import stream_digest
+from mulde.pipeline.features.inventory import CachedVideo, usable, without_failed
 from mulde.pipeline.models.fit import StreamRows, build_detector, describe_streams, fit_stream, open_rows
 from mulde.pipeline.models.model import (
     EVERY_SCENE,
@@ -25,6 +24,7 @@ from mulde.pipeline.models.model import (
     RunModel,
     StreamModel,
     check_scene,
+    is_whole,
     load_stream,
     save_stream,
     stream_folder,
@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 class Train(RunStage[None]):
-    """Train one detector a stream, and keep them with the scenes as the run's model."""
+    """Train one detector per stream, and keep them with the scenes as the run's model."""
 
     name = STAGE
 
@@ -53,11 +53,11 @@ class Train(RunStage[None]):
         job, inventory = situation.job, situation.inventory
         complete = all(cached.is_complete for cached in without_failed(job.run, inventory.normal))
         is_known = inventory.scenes is not None and complete
-        return {WHOLE: fingerprint(job, inventory) if is_known else None}
+        return {WHOLE: fingerprint(situation) if is_known else None}
 
     def is_there(self, run: RunFolder, unit: str) -> bool:
-        """Whether there is a model that was finished."""
-        return (run.model / MANIFEST).exists()
+        """Whether there is a model that was finished, and whole: a damaged one is made again."""
+        return is_whole(run.model)
 
     def run(self, situation: Situation) -> None:
         """Train and save the model of a run, unless the one that is there was made from the same.
@@ -94,19 +94,20 @@ class Train(RunStage[None]):
         provenance["frames_per_second"] = job.frames_per_second
         RunModel(parts, inventory.scenes).save(job.run.model, provenance)
         write_text(job.run.model_config, job.config.anchored().to_yaml())
-        job.run.remember(STAGE, {WHOLE: fingerprint(job, inventory)})
+        job.run.remember(STAGE, {WHOLE: fingerprint(situation)})
         names = ", ".join(extractor.name for extractor in extractors)
         scenes = f" for each of {len(by_part)} scenes" if EVERY_SCENE not in by_part else ""
         _log.info("train: %s%s in %.1f s", names, scenes, time.monotonic() - started)
 
 
-def fingerprint(job: Job, inventory: Inventory) -> str:
+def fingerprint(situation: Situation) -> str:
     """Return a hash of all that the model is made from: features, detector settings and seed."""
+    job, inventory = situation.job, situation.inventory
     assert inventory.scenes is not None
     return digest_of(
         {
             "features": sorted(source_of(cached) for cached in inventory.normal if cached.is_complete),
-            "streams": {name: stream_digest(job.config.extract, name) for name in job.config.extract.streams},
+            "streams": situation.stream_digests,
             "scenes": inventory.scenes.digest,
             "code_version": CODE_VERSION,
             "detector": job.config.detector.resolved(),

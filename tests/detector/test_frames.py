@@ -23,6 +23,10 @@ def test_max_over_objects(
     np.testing.assert_array_equal(max_over_objects(scores, frame, n_frames, nothing=0.0), expected)
 
 
+def test_a_frame_without_an_object_has_the_score_of_nothing() -> None:
+    np.testing.assert_array_equal(max_over_objects([3.0], [1], 3, nothing=-1.5), [-1.5, 3.0, -1.5])
+
+
 @pytest.mark.parametrize(
     ("scores", "frame", "message"),
     [

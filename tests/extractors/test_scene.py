@@ -50,6 +50,30 @@ def test_heights_are_not_extrapolated() -> None:
     assert scene.object_height(10_000) == scene.height_range[1]
 
 
+def standing(*objects: tuple[int, int, int]) -> list[NDArray[np.uint8]]:
+    """Images with one object each: the row it stands on, its height and its width."""
+    images = []
+    for number, (bottom, height, width) in enumerate(objects):
+        image = np.full((HEIGHT, WIDTH), 100, np.uint8)
+        left = 10 + 7 * number % 80
+        image[bottom - height : bottom, left : left + width] = 200
+        images.append(image)
+    return images
+
+
+def test_the_few_highest_and_lowest_objects_do_not_widen_the_range_of_heights() -> None:
+    usual = [(60 + k % 21, round(0.4 * (60 + k % 21)), 12) for k in range(63)]
+    images = standing(*usual, (116, 46, 20), (26, 10, 20))  # in the same perspective
+    low, high = learn_scene(images, SceneSettings(min_blobs=10)).height_range
+    assert (low, high) == (pytest.approx(24, abs=2.5), pytest.approx(32, abs=2.5))
+
+
+def test_a_steep_perspective_and_a_speck_do_not_make_objects_tiny() -> None:
+    images = standing(*[(70, 20, 24)] * 40, *[(100, 60, 20)] * 50, *[(50, 20, 24)] * 8, (30, 9, 40))
+    low, _ = learn_scene(images, SceneSettings(min_blobs=10)).height_range
+    assert low == pytest.approx(22, abs=2.5)  # blurred
+
+
 def test_without_objects_the_height_is_a_share_of_the_frame() -> None:
     scene = learn_scene(make_images(10, with_objects=False), SceneSettings())
     assert scene.object_height(50) == HEIGHT / 8

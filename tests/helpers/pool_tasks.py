@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from mulde.pipeline.executors.local import Tick
+from mulde.pipeline.executors.base import Tick
 
 
 def square(task: int, tick: Tick) -> int:

@@ -215,10 +215,10 @@ def changed(row: int, column: int, value: float) -> NDArray[np.float64]:
             r"frames 0 to 9, but there are 9 frames",
         ),
         ({"features": DENSE, "frame": np.arange(10)[::-1], "n_frames": 10}, r"row 1 is of frame 8.*frame 9"),
-        ({"features": DENSE, "frame": np.arange(10) / 2, "n_frames": 10}, r"a whole number a row"),
+        ({"features": DENSE, "frame": np.arange(10) / 2, "n_frames": 10}, r"a whole number per row"),
         ({"features": DENSE, "box": np.zeros((10, 3))}, r"box has shape \(10, 3\), expected \(10, 4\)"),
         ({"features": DENSE, "box": np.zeros((9, 4))}, r"10 rows of features, but 9 of box"),
-        ({"features": DENSE, "frame": np.full(10, np.inf), "n_frames": 10}, r"a whole number a row"),
+        ({"features": DENSE, "frame": np.full(10, np.inf), "n_frames": 10}, r"a whole number per row"),
         ({"features": np.float32(1)}, r"a\.npz holds one number"),
         ({"features": DENSE, "start": np.arange(10)}, r"both start and stop"),
         ({"features": DENSE, "n_frames": 11}, r"10 rows, one a frame, but 11 frames"),
@@ -262,7 +262,9 @@ def test_videos_that_differ_are_refused_and_leave_nothing(tmp_path: Path, cache:
     folder.mkdir()
     np.save(folder / "1.npy", np.zeros((4, 3)))
     np.save(folder / "2.npy", np.zeros((4, 2)))
-    with pytest.raises(InputError, match=r"2\.npy: video 2 has 2 features a row.*those before it 3 features"):
+    with pytest.raises(
+        InputError, match=r"2\.npy: video 2 has 2 features per row.*those before it 3 features"
+    ):
         take(folder, cache)
     assert [path.name for path in cache.iterdir()] == [".locks"]
 
@@ -291,7 +293,7 @@ def test_sources_that_are_none(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"a": 1}, "holds one dict, expected an array a frame"),
+        ({"a": 1}, "holds one dict, expected an array per frame"),
         ([["x"], np.zeros((1, 2))], "frame 0 holds list, not numbers"),
         ([np.zeros(0), np.zeros(0)], "holds no object in any of its 2 frames"),
         ([np.zeros(3), np.zeros((1, 2))], r"frame 0 holds an array of shape \(3,\), not \(n_objects, D\)"),

@@ -491,7 +491,7 @@ class TestArrays:
             (np.zeros((2, 3)), r"found shape \(2, 3\)"),
             (np.array(1), "must hold one 0"),
             (np.array(["0", "1"]), "must hold one 0"),
-            (np.array([{}, None], dtype=object), "is not 0/1 a frame"),
+            (np.array([{}, None], dtype=object), "is not 0/1 per frame"),
         ],
     )
     def test_bad_array(self, tmp_path, values, message):
@@ -502,7 +502,7 @@ class TestArrays:
     @pytest.mark.parametrize(("name", "content"), [("a.txt", b"0 one"), ("a.npy", b""), ("a.npy", b"junk")])
     def test_bad_file(self, tmp_path, name, content):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match=f"{name} is not 0/1 a frame"):
+        with pytest.raises(InputError, match=f"{name} is not 0/1 per frame"):
             read_labels(tmp_path)
 
     def test_two_files_for_one_video(self, tmp_path):

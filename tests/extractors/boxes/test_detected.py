@@ -161,6 +161,16 @@ def test_joined_windows_lie_where_no_detection_is() -> None:
     np.testing.assert_allclose(found.coverage[0], 1.0)
 
 
+def test_motion_just_around_a_detection_is_part_of_it() -> None:
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[38:92, 18:42] = True  # two pixels more on each side than the detection
+    joined = DetectedBoxes(
+        Always(((20, 40, 40, 90),)), MotionWindows(SCENE, WindowSettings()), True, 100, 0.65, False
+    )
+    found = joined.find([(np.zeros((HEIGHT, WIDTH, 3), np.uint8), mask)], 0)
+    np.testing.assert_array_equal(found.box_xyxy, [[20, 40, 40, 90]])
+
+
 def test_batches_give_what_single_frames_give() -> None:
     greys = [grey_with((10 + 5 * t, 20, 40 + 5 * t, 60)) for t in range(5)]
     prepared = [(np.repeat(grey[..., None], 3, axis=2), grey) for grey in greys]

@@ -169,7 +169,7 @@ class TestWhatDoesNotAddUp:
     @pytest.mark.parametrize("count_frames", [False, True])
     @pytest.mark.parametrize("suffix", ["mkv", "avi"])
     def test_a_header_that_says_another_rate(self, tmp_path: Path, suffix: str, count_frames: bool) -> None:
-        """A camera that says 25 frames a second and gives 5, and labels in seconds."""
+        """A camera that says 25 frames per second and gives 5, and labels in seconds."""
         for split in ("normal", "test"):
             (tmp_path / split).mkdir()
             write_at(tmp_path / split / f"slow.{suffix}", range(0, 300, 5), rate=25)
@@ -178,7 +178,7 @@ class TestWhatDoesNotAddUp:
         facts = examine_dataset(tmp_path, count_frames=count_frames)
         assert facts.normal.to_dict()["fps"] == {"5": 1}
         assert (facts.test.n_frames, facts.labels.n_abnormal_frames) == (60, 10)
-        said = "header says 25 frames a second, but they come at 5, which counts: slow"
+        said = "header says 25 frames per second, but they come at 5, which counts: slow"
         assert sum(said in note for note in facts.notes) == 2
 
     def test_frames_of_different_sizes(self, folder: Path, write_video) -> None:

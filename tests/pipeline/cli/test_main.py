@@ -144,14 +144,14 @@ WRITES = {
 }
 
 
-def _written(run: Path) -> dict[str, list[int]]:
-    """When the files of each stage were written, by stage."""
+def _written(run: Path) -> dict[str, set[tuple[Path, int]]]:
+    """The files of each stage, and when they were written, by stage."""
     files = {
         stage: [run / name, *(run / name).rglob("*")] if (run / name).is_dir() else [run / name]
         for stage, name in WRITES.items()
     }
     return {
-        stage: [p.stat().st_mtime_ns for p in sorted(paths) if p.is_file() and p.name != "stream.json"]
+        stage: {(p, p.stat().st_mtime_ns) for p in paths if p.is_file() and p.name != "stream.json"}
         for stage, paths in files.items()
     }
 
@@ -172,7 +172,7 @@ def test_plan_says_what_run_then_writes(cli, scene: Path, broken: str) -> None:
         after = _written(run)
         assert [stage for stage in WRITES if after[stage] != before[stage]] == expected, change
         n_todo = {line.split()[0]: int(line.split()[1]) for line in plan.out.splitlines()[1:]}
-        written = {stage: len({*after[stage]} - {*before[stage]}) for stage in WRITES}
+        written = {stage: len(after[stage] - before[stage]) for stage in WRITES}
         assert (n_todo["extract"], 2 * n_todo["score"]) == (written["extract"], written["score"]), change
         assert cli("run", "--dataset", scene, *FAST).code == code
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,9 +64,7 @@ def test_fetch_says_what_is_wrong(cli: RunCli, arguments: list[str], message: st
 def test_missing_weights_end_a_run_before_it_starts(
     cli: RunCli, scene: Path, arguments: list[str], message: str
 ) -> None:
-    started = time.monotonic()
     result = cli("run", "--dataset", scene, "--offline", "--out", "run", *arguments)
-    assert time.monotonic() - started < 5  # a busy machine; the imports are most of it
     assert result.code == 2
     assert message in " ".join(result.err.split())
     assert not list(Path(".cache/mulde").rglob("*.h5"))  # not even the scene was learnt
@@ -111,3 +108,86 @@ def test_error_that_is_nobody_s_video_s_ends_the_run_with_1(cli: RunCli, scene: 
     assert "a slip" in result.err
     assert "faulty.py" in result.err  # where it was
     assert json.loads(Path("run/failures.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "there", "to_fetch"),
+    [
+        ([], [], ""),
+        (["extract.boxes.finder=yolo"], [], "yolo11s (AGPL-3.0, 18 MB)"),
+        (["extract.boxes.finder=yolo", "extract.boxes.yolo.weights=yolov8n.pt"], [],
+         "yolov8n (AGPL-3.0)"),
+        (["extract.boxes.finder=yolo"], ["yolo11s"], ""),
+        (["extract.boxes.finder=yolo", "extract.streams=[velocity,pose]"], ["yolo11s"],
+         "yolo11s-pose (AGPL-3.0, 19 MB)"),
+        (["extract.boxes.finder=torchvision", "extract.streams=[velocity,pose]"], [],
+         "fasterrcnn_resnet50_fpn_v2 (BSD-3-Clause, 167 MB), yolo11s-pose (AGPL-3.0, 19 MB)"),
+    ],
+)  # fmt: skip
+def test_plan_names_the_weights_that_a_run_would_fetch(
+    cli: RunCli, scene: Path, arguments: list[str], there: list[str], to_fetch: str
+) -> None:
+    for name in there:
+        kept = Path(".cache/mulde/weights") / CATALOGUE[name].file
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(b"weights")
+    before = sorted(Path().rglob("*"))
+    result = cli("plan", "--dataset", scene, "--out", "run", *arguments)
+    assert result.code == 0, result.err
+    lines = {line.split()[0]: line for line in result.out.splitlines()}
+    assert lines["extract"].split(maxsplit=4)[1:4] == ["5", "0", "0"]
+    said = lines["extract"].split(maxsplit=4)[4].strip()
+    first = f"weights are fetched first: {to_fetch}; " if to_fetch else ""
+    assert said == f"{first}the scene's background is learnt first"
+    assert [lines[stage].split()[1] for stage in ("train", "score", "evaluate", "report")] == list("1211")
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "offline", "message"),
+    [
+        (["extract.boxes.finder=yolo", "--offline"], "",
+         "`mulde weights fetch yolo11s --cache .cache/mulde`"),
+        (["extract.boxes.finder=yolo"], "1", "`mulde weights fetch yolo11s --cache .cache/mulde`"),
+        (["extract.boxes.finder=yolo", "extract.boxes.yolo.weights=a/b.pt"], "",
+         "there is no file of weights at a/b.pt"),
+        (["extract.boxes.finder=yolo", "extract.boxes.yolo.weights=yolo99"], "", "unknown weights yolo99"),
+    ],
+)  # fmt: skip
+def test_plan_ends_as_a_run_would_where_weights_cannot_be_fetched(
+    cli: RunCli,
+    scene: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    offline: str,
+    message: str,
+) -> None:
+    monkeypatch.setenv("MULDE_OFFLINE", offline)
+    for command in ("plan", "run"):
+        result = cli(command, "--dataset", scene, "--out", "run", *arguments)
+        assert result.code == 2
+        assert message in " ".join(result.err.split())
+
+
+@pytest.mark.slow  # runs a network
+def test_scores_are_evaluated_and_shown_without_the_weights(cli: RunCli, scene: Path) -> None:
+    import torch
+    from torchvision.models import mobilenet_v3_small
+
+    torch.save(mobilenet_v3_small(weights=None).state_dict(), "my.pth")
+    arguments = [
+        "--dataset", scene, "--out", "run", "extract.streams=[appearance]", "detector.widths=[32]",
+        "detector.max_steps=20", "extract.appearance.encoder=torchvision/mobilenet_v3_small",
+        "extract.appearance.weights=my.pth", "--workers", 2,
+    ]  # fmt: skip
+    assert cli("run", *arguments).code == 0
+    assert [line.split()[1] for line in cli("plan", *arguments).out.splitlines()[1:]] == ["0"] * 5
+    Path("my.pth").unlink()
+    for command in ("evaluate", "report"):
+        result = cli(command, *arguments)
+        assert result.code == 0, result.err
+        assert "whether the scores are up to date is not known" in result.err
+    for command in ("plan", "train", "score", "run"):
+        result = cli(command, *arguments)
+        assert result.code == 2
+        assert "there is no file of weights at my.pth" in result.err

@@ -77,7 +77,7 @@ def test_resolved_configuration_reads_back(tmp_path: Path) -> None:
         ("preset=nope", r"unknown preset 'nope': known are motion"),
         ("device=gpu", r"device = 'gpu' is not allowed: it must be auto, cpu, cuda or cuda:N$"),
         ("seed.a=1", r"seed"),
-        ("hello", r"'hello' is no key=value"),
+        ("hello", r"'hello' is neither key=value nor"),
     ],
 )
 def test_mistakes_are_named(override: str, message: str) -> None:

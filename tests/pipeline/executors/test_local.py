@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pool_tasks
 
-from mulde.pipeline.executors.local import VideoPool, WorkerDiedError, WorkerStalledError
+from mulde.pipeline.executors.base import WorkerDiedError, WorkerStalledError
+from mulde.pipeline.executors.local import LocalPool
 
 
 def test_no_task() -> None:
-    with VideoPool(1, 10, capacity=0) as pool:
+    with LocalPool(1, 10, capacity=0) as pool:
         assert list(pool.outcomes()) == []
 
 
 def test_results_and_errors_come_back_with_their_tasks() -> None:
-    with VideoPool(2, 30, capacity=5) as pool:
+    with LocalPool(2, 30, capacity=5) as pool:
         for task in range(4):
             pool.submit(pool_tasks.square, task)
         pool.submit(pool_tasks.fail, 9)
@@ -30,7 +31,7 @@ def test_results_and_errors_come_back_with_their_tasks() -> None:
 
 
 def test_tasks_may_be_submitted_while_others_run() -> None:
-    with VideoPool(1, 30, capacity=2) as pool:
+    with LocalPool(1, 30, capacity=2) as pool:
         pool.submit(pool_tasks.square, 2)
         results = []
         for outcome in pool.outcomes():
@@ -41,7 +42,7 @@ def test_tasks_may_be_submitted_while_others_run() -> None:
 
 
 def test_dead_worker_fails_its_task_alone() -> None:
-    with VideoPool(2, 30, capacity=3) as pool:
+    with LocalPool(2, 30, capacity=3) as pool:
         pool.submit(pool_tasks.die, 0)
         pool.submit(pool_tasks.square, 1)
         pool.submit(pool_tasks.square, 2)
@@ -52,7 +53,7 @@ def test_dead_worker_fails_its_task_alone() -> None:
 
 def test_stalled_worker_is_stopped_and_a_slow_one_is_not() -> None:
     started = time.monotonic()
-    with VideoPool(2, 1.2, capacity=2) as pool:
+    with LocalPool(2, 1.2, capacity=2) as pool:
         pool.submit(pool_tasks.stall, 0)
         pool.submit(pool_tasks.slow_but_alive, 1)
         outcomes = {outcome.task: outcome for outcome in pool.outcomes()}
@@ -63,7 +64,7 @@ def test_stalled_worker_is_stopped_and_a_slow_one_is_not() -> None:
 
 def test_what_is_done_of_all_frames_is_known_before_the_first_task_ends() -> None:
     seen = []
-    with VideoPool(1, 30, capacity=2) as pool:
+    with LocalPool(1, 30, capacity=2) as pool:
         assert pool.share_done == 0
         for task in range(2):  # of 8 frames each; the second waits for the first
             pool.submit(pool_tasks.slow_but_alive, task)
@@ -77,10 +78,10 @@ def test_what_is_done_of_all_frames_is_known_before_the_first_task_ends() -> Non
 
 OWNER = """
 import pool_tasks
-from mulde.pipeline.executors.local import VideoPool
+from mulde.pipeline.executors.local import LocalPool
 
 if __name__ == "__main__":
-    with VideoPool(1, 30, capacity=1) as pool:
+    with LocalPool(1, 30, capacity=1) as pool:
         pool.submit(pool_tasks.leave_a_trace, "trace")
         list(pool.outcomes())
 """

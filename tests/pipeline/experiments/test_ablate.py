@@ -24,7 +24,7 @@ SMALL = [*QUICK, "detector.widths=[16,16]"]
 
 @pytest.fixture
 def imported(cli: RunCli) -> RunCli:
-    """Import two streams of four normal and three test videos, a row a frame; half of each is abnormal."""
+    """Import two streams of four normal and three test videos, a row per frame; half of each is abnormal."""
     rng = np.random.default_rng(0)
     for split, n_videos, shift in (("normal", 4, 0.0), ("test", 3, 4.0)):
         for stream in ("one", "two"):

@@ -84,7 +84,7 @@ def test_poses_in_the_form_of_ai_vad(cli: RunCli, sources: Path) -> None:
     scores = (run / "scores" / "Test001.csv").read_text().splitlines()
     assert scores[0] == "frame,time,score"
     assert len(scores) == N_FRAMES + 1
-    assert scores[2].startswith("1,0.100000,")  # 10 frames a second
+    assert scores[2].startswith("1,0.100000,")  # 10 frames per second
     metrics = json.loads((run / "metrics.json").read_text())
     assert "micro_auc" in json.dumps(metrics)
     assert (run / "report" / "index.html").exists()

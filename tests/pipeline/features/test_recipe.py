@@ -13,11 +13,21 @@ import pytest
 
 from mulde.data.cache.store import read_rows
 from mulde.data.errors import InputError
+from mulde.data.video import Video
 from mulde.extractors.scene import SceneModel
 from mulde.extractors.streams.velocity import Velocity
 from mulde.pipeline.config.load import load_config
 from mulde.pipeline.config.sections import ExtractConfig
-from mulde.pipeline.features.recipe import BOXES, build_recipe, require_all, stream_digest, weights_of
+from mulde.pipeline.features.inventory import Recipes
+from mulde.pipeline.features.recipe import (
+    BOXES,
+    build_recipe,
+    caution,
+    require_all,
+    stream_digests,
+    weights_of,
+)
+from mulde.pipeline.features.scenes import Scenes
 
 RunCli = Callable[..., Any]
 SCENE = SceneModel(np.full((48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
@@ -55,6 +65,10 @@ class Redness(Extractor):
         rows = [red[y1:y2, x1:x2].mean() for x1, y1, x2, y2 in boxes]
         return np.array(rows, np.float32).reshape(-1, 1) ** self.power
 """
+
+
+def stream_digest(config: ExtractConfig, stream: str) -> str:
+    return stream_digests(config.model_copy(update={"streams": (stream,)}))[stream]
 
 
 @pytest.fixture
@@ -278,3 +292,48 @@ def test_missing_packages_are_named_before_missing_weights(
     config = load_config(options={"preset": "object", "cache": tmp_path}).extract
     with pytest.raises(InputError, match=message):
         require_all(config, offline=True)
+
+
+def test_keys_of_many_videos_need_one_recipe_a_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+
+    def count(config: ExtractConfig, scene: SceneModel, **more: Any) -> Any:
+        built.append(scene)
+        return build_recipe(config, scene, **more)
+
+    monkeypatch.setattr("mulde.pipeline.features.inventory.build_recipe", count)
+    scenes = Scenes(
+        {
+            name: SceneModel(np.full((48, 64), grey, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
+            for name, grey in (("cam1", 50), ("cam2", 90))
+        }
+    )
+    recipes = Recipes(load_config().extract, scenes)
+    for name in ("cam1", "cam2"):
+        for number in range(7):
+            video = Video(f"{name}/{number}", tmp_path / f"{number}.mp4", tmp_path, name)
+            expected = build_recipe(load_config().extract, scenes.models[name]).keys(tmp_path)
+            assert recipes.keys(video) == expected
+    assert len(built) == 2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "networks"),
+    [
+        ([], None),
+        (["preset=frame"], None),
+        (["preset=frame", "extract.clip.weights=random"], "hiera/hiera_large_16x224"),
+        (["extract.clip.weights=random"], None),  # no stream of this run
+        (["preset=object", "extract.appearance.encoder=torchvision/resnet50",
+          "extract.appearance.weights=random"], "torchvision/resnet50"),
+        (["extract.streams=[clip,frame]", "extract.clip.encoder=torchvision/s3d",
+          "extract.clip.weights=random", "extract.frame.encoder=torchvision/resnet50",
+          "extract.frame.weights=random"],
+         "torchvision/s3d, torchvision/resnet50"),
+        (["data.normal_features=a", "data.test_features=b", "extract.streams=[clip]",
+          "extract.clip.weights=random"], None),
+    ],
+)  # fmt: skip
+def test_random_weights_are_cautioned_of(overrides: list[str], networks: str | None) -> None:
+    said = f"features of networks with random weights ({networks}): numbers mean nothing"
+    assert caution(load_config(overrides=overrides).extract) == (said if networks else "")

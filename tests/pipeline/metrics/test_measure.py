@@ -370,6 +370,9 @@ def test_json_round_trip(videos: list[VideoScores]) -> None:
             some, treatment=SMOOTHED, unsmoothed=some, regions=[region_video(0)], settings=few
         )
         assert Metrics.from_json(metrics.to_json()) == metrics
+        cautious = dataclasses.replace(metrics, caution="of chance")
+        assert Metrics.from_json(cautious.to_json()) == cautious
+        assert json.loads(cautious.to_json())["caution"] == "of chance"
     assert Metrics.from_json(evaluate(videos).to_json()).unsmoothed is None
 
 

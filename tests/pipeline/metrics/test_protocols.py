@@ -43,6 +43,11 @@ def test_scaling_stays_finite(values: list[float]) -> None:
     assert scaled.max() in (0, 1)
 
 
+def test_scaling_is_right_for_scores_whose_difference_is_beyond_float64() -> None:
+    huge = np.array([-1.7e308, 1.7e308, 0.0])
+    np.testing.assert_array_equal(PROTOCOLS["per-video-minmax"].apply(huge, huge), [0.0, 1.0, 0.5])
+
+
 @pytest.mark.parametrize(
     ("name", "configured", "text"),
     [

@@ -65,7 +65,7 @@ MISTAKES = {
     "nothing": ({}, "holds no scores"),
     "empty file": (
         {"a.csv": ""},
-        r"a.csv cannot be used \(a: expected one score a frame, found shape \(0,\)",
+        r"a.csv cannot be used \(a: expected one score per frame, found shape \(0,\)",
     ),
     "only a header": ({"a.csv": "frame,time,score\n"}, r"a.csv cannot be used \(a: expected one score"),
     "two columns": ({"a.csv": "1,2\n3,4\n"}, "no header that calls one of them score"),
@@ -92,7 +92,7 @@ def test_object_arrays_and_tables_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.npy cannot be used"):
         read_score_files(tmp_path)
     np.save(tmp_path / "a.npy", np.ones((3, 2)))
-    with pytest.raises(InputError, match=r"expected one score a frame, found shape \(3, 2\)"):
+    with pytest.raises(InputError, match=r"expected one score per frame, found shape \(3, 2\)"):
         read_score_files(tmp_path)
 
 

@@ -88,3 +88,34 @@ def test_other_models_are_refused(
     path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": version}))
     with pytest.raises(InputError, match=message):
         load_model(tmp_path, ExtractConfig(streams=streams), "cpu")
+
+
+@pytest.mark.parametrize(
+    "file", ["manifest.json", "velocity/manifest.json", "velocity/*.safetensors", "scene-0.*"]
+)
+@pytest.mark.parametrize("damage", ["gone", "cut", "a bit"])
+def test_a_damaged_model_is_made_again(cli, scene: Path, file: str, damage: str) -> None:
+    settings = "extract.flow.preset=ultrafast extract.streams=[velocity] detector.widths=[8]"
+    arguments = ["--dataset", scene, "--out", "run", "detector.max_steps=20", *settings.split()]
+    assert cli("run", *arguments).code == 0
+    scores = scores_in("run")
+    path = next(Path("run/model").glob(file))
+    content = bytearray(path.read_bytes())
+    if damage == "gone":
+        path.unlink()
+    else:
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content if damage == "a bit" else content[:-20])
+    footage = sorted((scene / "test").iterdir())[0]
+    result = cli("score", "--model", "run", footage)
+    assert result.code == 2, "it must not be believed"
+    assert "train" in result.err
+    result = cli("train", *arguments)
+    assert result.code == 0, result.err
+    assert "up to date" not in result.err
+    assert cli("run", *arguments).code == 0
+    assert scores_in("run") == scores
+
+
+def scores_in(run: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(run, "scores").glob("*.csv")}

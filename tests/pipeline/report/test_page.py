@@ -188,6 +188,16 @@ def test_a_protocol_that_uses_the_test_set_is_marked() -> None:
     assert text.count("(uses the test scores") > 5
 
 
+@pytest.mark.parametrize("metrics", [{}, {"metrics": None}], ids=["evaluated", "not evaluated"])
+def test_what_must_not_be_taken_for_a_result_is_marked(metrics: dict[str, None]) -> None:
+    run = make_run([make_video()], **metrics)
+    assert "Caution" not in Page(render_report(run)).text
+    text = Page(render_report(dataclasses.replace(run, caution="numbers <mean> nothing"))).text
+    head, _, rest = text.partition("Metrics")
+    assert " ".join(head.split()).endswith("Caution : numbers <mean> nothing.")
+    assert "Caution" not in rest
+
+
 def test_scores_that_were_not_evaluated_say_so() -> None:
     run = make_run([make_video()], metrics=None, no_metrics_reason="These were not evaluated")
     assert "These were not evaluated: scores only." in Page(render_report(run)).text

@@ -137,7 +137,14 @@ def test_from_videos_to_a_report(
             assert set(file["row"]) == set(n_features)
             assert "object_score" not in file
     assert "interpolated" in (out / "run.log").read_text()
-    assert "interpolated" in (out / "report" / "index.html").read_text()
+    page = (out / "report" / "index.html").read_text()
+    assert "interpolated" in page
+    said = "features of networks with random weights (torchvision/"
+    assert said in page
+    assert json.loads((out / "metrics.json").read_text())["caution"].startswith(said)
+    assert f"caution: {said}" in result.out
+    assert f"caution: {said}" in cli("evaluate", *command[1:]).out
+    assert f"note: {out}: {said}" in cli("compare", out, out).out
     again = cli(*command)
     assert again.code == 0 and "score: up to date" in (out / "run.log").read_text()
 

@@ -1,0 +1,65 @@
+"""What an executor is: it takes tasks, runs them somewhere, and yields how each ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+R = TypeVar("R")
+
+
+class Tick(Protocol):
+    """Called by a task now and then; every call is a sign of life."""
+
+    def __call__(self, n_frames: int, n_expected: int | None = None) -> None:
+        """Tell how many frames are done, and of how many if that is known."""
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T, R]):
+    """How a task ended: with a result, or with an error."""
+
+    task: T
+    result: R | None
+    error: BaseException | None
+    seconds: float
+
+
+class WorkerStalledError(Exception):
+    """A worker made no progress for too long and was stopped."""
+
+
+class WorkerDiedError(Exception):
+    """A worker process ended in the middle of its task."""
+
+
+class Executor(Protocol):
+    """Runs one function call per task; a context manager that ends what it has started.
+
+    A task that gives no sign of life for too long, or whose worker dies, ends with an error; others go on.
+    """
+
+    @property
+    def n_frames_done(self) -> int:
+        """Frames done by all tasks so far."""
+
+    @property
+    def share_done(self) -> float:
+        """Share of all frames that are done, in [0, 1]."""
+
+    def submit(self, function: Callable[[T, Tick], R], task: T) -> None:
+        """Queue a task; both can be sent to another process."""
+
+    def outcomes(self, on_poll: Callable[[], None] = lambda: None) -> Iterator[Outcome[Any, Any]]:
+        """Yield outcomes as they come until no task is left; tasks may be submitted meanwhile."""
+
+    def __enter__(self) -> Executor: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
