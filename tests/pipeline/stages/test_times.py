@@ -1,4 +1,4 @@
-"""A camera whose header says 25 frames per second and which gives five: all stages go by the frames' times."""
+"""A camera whose header says 25 frames per second and which gives five: stages go by the times of frames."""
 
 from __future__ import annotations
 
