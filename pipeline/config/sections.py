@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal
@@ -174,6 +174,18 @@ def _absolute(path: Path | tuple[Path, ...]) -> Path | tuple[Path, ...]:
     return tuple(each.absolute() for each in path) if isinstance(path, tuple) else path.absolute()
 
 
+def _with_absolute_weights(settings: Any) -> Any:
+    """Return settings in which weights that are a file, and not a name, can be found from any folder."""
+    changes: dict[str, Any] = {}
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if is_dataclass(value):
+            changes[field.name] = _with_absolute_weights(value)
+        elif field.name == "weights" and value and Path(value).is_file():
+            changes[field.name] = str(Path(value).absolute())
+    return replace(settings, **changes)
+
+
 class Config(Section):
     """A run."""
 
@@ -225,6 +237,8 @@ class Config(Section):
         data = absolute(self.data, "normal", "test", "labels", "dataset")
         extract = absolute(self.extract, "weights_folder")
         extract["plugins"] = tuple(path.absolute() for path in self.extract.plugins)
+        groups = ("boxes", *(name for name, kind in STREAMS.items() if kind.settings))
+        extract |= {name: _with_absolute_weights(getattr(self.extract, name)) for name in groups}
         return self.model_copy(
             update={
                 "data": self.data.model_copy(update=data),

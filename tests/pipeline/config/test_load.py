@@ -123,6 +123,20 @@ def test_detector_settings_are_those_of_the_detector(kind: str) -> None:
     assert settings == {name: known[name] for name in settings}
 
 
+def test_weights_in_files_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my.pt").touch()
+    given = [
+        "extract.boxes.yolo.weights=my.pt",
+        "extract.clip.weights=my.pt",
+        "extract.pose.weights=yolo11s-pose",
+    ]
+    extract = load_config(overrides=given).anchored().extract
+    here = str(tmp_path / "my.pt")
+    assert (extract.boxes.yolo.weights, extract.clip.weights) == (here, here)
+    assert (extract.pose.weights, extract.appearance.weights) == ("yolo11s-pose", "default")
+
+
 def test_paper_is_a_preset() -> None:
     settings = load_config(overrides=["detector.preset=paper", "detector.beta=0.3"]).detector.settings()
     assert {name: settings[name] for name in PAPER} == {**PAPER, "beta": 0.3}
