@@ -14,3 +14,11 @@ def mean_rate(seconds: NDArray[np.float64] | None) -> float | None:
     if seconds is None or seconds.size < 2 or not seconds[-1] > seconds[0]:
         return None
     return float((seconds.size - 1) / (seconds[-1] - seconds[0]))
+
+
+def usual_rate(seconds: NDArray[np.float64] | None) -> float | None:
+    """Return frames per second from the usual distance of frames, whatever pauses there are; or None."""
+    if seconds is None or seconds.size < 2:
+        return None
+    usual = float(np.median(np.diff(seconds)))
+    return 1 / usual if usual > 0 else None

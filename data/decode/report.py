@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mulde.data.times import usual_rate
 from mulde.data.video import DecodeReport
 
 
@@ -100,7 +101,7 @@ def _empty_ticks(tally: Tally) -> tuple[int, int]:
     if tally.tick_seconds == 0 or tally.n_frames < 2:
         return 0, 0
     n_ticks = round(tally.seconds[-1] / tally.tick_seconds) + 1
-    usual = float(np.median(np.diff(np.asarray(tally.seconds))))
+    usual = 1 / (usual_rate(np.asarray(tally.seconds)) or 1 / tally.tick_seconds)
     return n_ticks - tally.n_frames, max(round(usual / tally.tick_seconds) - 1, 0)
 
 
@@ -110,9 +111,9 @@ def _duration_warning(n_frames_claimed: int, fps: float, tally: Tally) -> list[s
         return []
     claims, missing, gaps = [n_frames_claimed], 0, np.zeros(0)
     steps = np.diff(np.asarray(tally.seconds))
-    if steps.size:
-        usual = float(np.median(steps))
-        claims.append(round(n_frames_claimed / fps / usual))
+    if rate := usual_rate(np.asarray(tally.seconds)):
+        usual = 1 / rate
+        claims.append(round(n_frames_claimed / fps * rate))
         missing = int((np.round(steps / usual) - 1).clip(min=0).sum())
         gaps = steps[steps > 1.5 * usual]
     claimed = min((claim - tally.n_hidden_packets for claim in claims), key=lambda c: abs(c - tally.n_frames))

@@ -21,6 +21,7 @@ from mulde.data.decode.readers import FRAMES_PER_SECOND
 from mulde.data.errors import InputError
 from mulde.data.exchange.sources import ForeignSource, ForeignVideo, read_foreign
 from mulde.data.identity import SourceIdentity, identify_file
+from mulde.data.times import mean_rate
 from mulde.data.video import DecodeReport
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -36,7 +37,7 @@ class ImportRequest:
     split: str
     """Such as "ped2/training"; the runs' --normal-features and --test-features name it."""
     fps: float | None = None
-    """Rate of the videos; where not given, what the files say, or 25."""
+    """Rate of the videos; where not given, what the times of frames or the files say, or 25."""
     n_whitened: int | None = None
     """Principal components that a detector keeps; None for all features."""
     has_one_unit: bool = False
@@ -228,8 +229,9 @@ def _kind(n_features: int, has_boxes: bool, has_spans: bool) -> str:
 
 
 def _write(request: ImportRequest, staging: Path, video: ForeignVideo, content: ImportContent) -> None:
-    content.is_fps_assumed = request.fps is None and video.fps is None
-    content.fps = request.fps or video.fps or FRAMES_PER_SECOND
+    known = request.fps or mean_rate(video.seconds) or video.fps
+    content.is_fps_assumed |= known is None
+    content.fps = known or FRAMES_PER_SECOND
     seconds = video.seconds
     if seconds is None or request.fps is not None:
         seconds = np.arange(video.n_frames) / content.fps

@@ -196,19 +196,29 @@ def _video(name: str, table: ForeignTable, length: int | None, source: Path) -> 
     if n_frames > MOST_FRAMES:
         raise InputError(f"{table.where} claims {n_frames} frames: a video has at most {MOST_FRAMES}")
     _check_range(table, rows.frame, n_frames)
-    seconds = table.columns.get("frame_seconds")
-    if seconds is not None and np.shape(seconds) != (n_frames,):
-        raise InputError(f"{table.where}: frame_seconds has shape {np.shape(seconds)}, not ({n_frames},)")
     fps = table.fps
     if fps is not None and not (np.isfinite(fps) and fps > 0):
         raise InputError(f"{table.where}: fps is {fps}, but must be above 0")
     has_several = bool((np.diff(rows.frame) == 0).any())
     return ForeignVideo(
         name, rows, n_frames, fps,
-        None if seconds is None else np.asarray(seconds, np.float64),
+        _frame_seconds(table, n_frames),
         source,
         is_of_objects=table.is_of_objects or rows.box_xyxy is not None or has_several,
     )  # fmt: skip
+
+
+def _frame_seconds(table: ForeignTable, n_frames: int) -> NDArray[np.float64] | None:
+    """Return when each frame is shown, from the first on; None where the table does not say."""
+    given = table.columns.get("frame_seconds")
+    if given is None:
+        return None
+    if np.shape(given) != (n_frames,):
+        raise InputError(f"{table.where}: frame_seconds has shape {np.shape(given)}, not ({n_frames},)")
+    seconds = np.asarray(given, np.float64)
+    if not np.isfinite(seconds).all() or (np.diff(seconds) < 0).any():
+        raise InputError(f"{table.where}: frame_seconds must be finite and must not go back")
+    return seconds - seconds[:1]
 
 
 def _check_range(table: ForeignTable, frame: NDArray[np.int64], n_frames: int) -> None:

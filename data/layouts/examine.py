@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mulde.data.decode.image_folders import describe_images, list_frames
 from mulde.data.decode.image_stacks import is_stack, open_stack
+from mulde.data.decode.packets import read_packet_seconds
 from mulde.data.decode.preflight import preflight, probe_file
 from mulde.data.decode.readers import FRAMES_PER_SECOND, open_frames
 from mulde.data.errors import InputError, VideoError
@@ -22,11 +23,14 @@ from mulde.data.layouts.common import name_some
 from mulde.data.layouts.dataset import Dataset
 from mulde.data.layouts.find_videos import check_folder
 from mulde.data.layouts.published import Published
+from mulde.data.times import usual_rate
 from mulde.data.video import Video
 
 PACKETS_UP_TO_BYTES = 50 * 2**20
 """Files up to this size are read in full, without decoding, to find what was cut or damaged."""
 _NO_BUDGET = 2**62
+_OTHER_RATE = 0.05
+"""The part by which the rate of a header must differ from that of the frames, to be said."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,11 @@ class VideoFacts:
     n_frames: int | None = None
     """None where it cannot be read, or does not say."""
     is_exact: bool = False
-    """Whether the frames were counted; otherwise it is what the header claims."""
+    """Whether the frames were decoded; otherwise it is what packets or the header claim."""
     fps: float | None = None
+    """Frames per second, as they usually come where their times are known; else as the header says."""
     seconds: NDArray[np.float64] | None = None
-    """(n_frames,) when each frame is shown, where they were counted; else they are taken to be regular."""
+    """(n_frames,) when each frame is shown, where they were read; else they are taken to be regular."""
     size: tuple[int, int] | None = None
     """Width and height in pixels."""
     problem: str = ""
@@ -80,7 +85,7 @@ class SplitFacts:
     @property
     def rates(self) -> dict[str, int]:
         """Number of videos by frames per second, the commonest first."""
-        return _count(f"{facts.fps:g}" for facts in self.videos if facts.fps)
+        return _count(f"{facts.fps:.4g}" for facts in self.videos if facts.fps)
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values."""
@@ -156,7 +161,7 @@ def examine_dataset(
         root: The data set's folder.
         layout: A name in `LAYOUTS`, or "auto".
         count_frames: Whether to decode every video and to read all labels of regions; otherwise frames of
-            files are what headers claim.
+            files are what packets or headers claim.
         progress: Called with the number of videos done and of all.
 
     Raises:
@@ -208,14 +213,20 @@ def _read_header(video: Video) -> VideoFacts:
     probe = probe_file(video.path)
     info = probe.info
     doubts = list(info.warnings)
+    n_frames, seconds = info.n_frames_claimed, None
     if video.path.stat().st_size <= PACKETS_UP_TO_BYTES:
         irregularity = preflight(video.path, probe, _NO_BUDGET).irregularity
         if irregularity:
             doubts.append(f"not regular, so PyAV will read it: {irregularity}")
-    if info.n_frames_claimed is None:
+        seconds = read_packet_seconds(video.path, probe)
+    if seconds is not None:
+        n_frames = len(seconds)
+    elif n_frames is None:
         doubts.append("the header does not say how many frames there are")
+    doubts += _doubt_rate(info.fps, seconds)
+    size = (info.width, info.height)
     return VideoFacts(
-        video, info.n_frames_claimed, False, info.fps, size=(info.width, info.height), doubts=tuple(doubts)
+        video, n_frames, False, usual_rate(seconds) or info.fps, seconds, size, doubts=tuple(doubts)
     )
 
 
@@ -223,10 +234,22 @@ def _decode(video: Video, frames_per_second: float | None) -> VideoFacts:
     with open_frames(video, frames_per_second=frames_per_second or FRAMES_PER_SECOND) as frames:
         seconds = np.array([frame.seconds for frame in frames], dtype=np.float64)
     report = frames.report
-    fps = frames_per_second if video.is_frame_folder else report.fps
+    doubts, fps = report.warnings, frames_per_second
+    if not video.is_frame_folder:
+        is_file = not is_stack(video.path)
+        fps = (usual_rate(seconds) if is_file else None) or report.fps
+        doubts = (*doubts, *_doubt_rate(report.fps, seconds if is_file else None))
     return VideoFacts(
-        video, report.n_frames, True, fps, seconds, (report.width, report.height), doubts=report.warnings
+        video, report.n_frames, True, fps, seconds, (report.width, report.height), doubts=doubts
     )
+
+
+def _doubt_rate(fps: float, seconds: NDArray[np.float64] | None) -> list[str]:
+    """Say so where a header has another rate than the frames."""
+    usual = usual_rate(seconds)
+    if usual is None or abs(usual - fps) <= _OTHER_RATE * fps:
+        return []
+    return [f"the header says {fps:.4g} frames per second, but they come at {usual:.4g}, which counts"]
 
 
 def _examine_labels(labels: Labels | None, test: SplitFacts, *, read_regions: bool) -> LabelFacts:
@@ -262,7 +285,7 @@ def _examine_labels(labels: Labels | None, test: SplitFacts, *, read_regions: bo
 
 
 def _by_header(sentence: str, facts: VideoFacts) -> str:
-    return sentence if facts.is_exact else f"{sentence} (frames by the header; --count-frames decodes them)"
+    return sentence if facts.is_exact else f"{sentence} (frames by the file; --count-frames decodes them)"
 
 
 def _note_regions(labels: Labels, name: str, frames: NDArray[np.uint8]) -> list[str]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def datasets(root: Path | None, layout: str, count_frames: bool, as_json: bool) -> int:
     """Show which layout ROOT has, its splits, frames and labels, and what does not add up.
 
-    Without ROOT: list the layouts. Frames of video files are what headers claim, unless they are counted.
+    Without ROOT: list the layouts. Frames of videos are what their files claim, unless they are counted.
     """
     from mulde.data.layouts.examine import examine_dataset, layouts_in_words
 
@@ -81,7 +81,7 @@ def _show(facts: DatasetFacts) -> None:
             f"{sum(facts.labels.events.values())} labelled events have a name: {events}", markup=False
         )
     if not (facts.normal.is_exact and facts.test.is_exact):
-        stdout.print("frames marked ~ are what headers claim; --count-frames decodes every video")
+        stdout.print("frames marked ~ are what files claim; --count-frames decodes every video")
     if not facts.notes:
         stdout.print("everything adds up")
         return

@@ -51,7 +51,8 @@ def cache(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
         ) as writer:
             writer.append(rows)
             report = DecodeReport("pyav", 10, 10, 12.5, 64, 48)
-            writer.commit(identify(video, with_digest=True), report, np.sort(rng.random(10)))
+            seconds = np.sort([0.0, *rng.uniform(0, 9 / 12.5, 8), 9 / 12.5])
+            writer.commit(identify(video, with_digest=True), report, seconds)
     return folder
 
 

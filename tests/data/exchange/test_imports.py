@@ -138,6 +138,30 @@ def test_folder_with_a_file_a_video(tmp_path: Path, cache: Path, write: Callable
         assert read_entry(path).report.fps == 12.5
 
 
+@pytest.mark.parametrize(
+    ("told", "options", "seconds", "fps"),
+    [
+        ({}, {}, np.arange(10) / 25, 25.0),
+        ({"fps": 10.0}, {}, np.arange(10) / 10, 10.0),
+        ({"frame_seconds": np.arange(10) / 5}, {}, np.arange(10) / 5, 5.0),
+        ({"frame_seconds": 100 + np.arange(10) / 5, "fps": 25.0}, {}, np.arange(10) / 5, 5.0),
+        ({"frame_seconds": np.arange(10) / 5, "fps": 25.0}, {"fps": 2.0}, np.arange(10) / 2, 2.0),
+    ],
+)
+def test_times_of_frames_come_before_a_rate(
+    tmp_path: Path,
+    cache: Path,
+    told: dict[str, Any],
+    options: dict[str, Any],
+    seconds: np.ndarray,
+    fps: float,
+) -> None:
+    np.savez(tmp_path / "a.npz", features=DENSE, frame=np.arange(10), n_frames=10, **told)
+    (path,) = take(tmp_path / "a.npz", cache, **options).values()
+    np.testing.assert_allclose(read_frame_seconds(path), seconds, atol=1e-9)
+    assert read_entry(path).report.fps == pytest.approx(fps)
+
+
 def test_one_file_with_an_array_a_video(tmp_path: Path, cache: Path) -> None:
     np.savez(tmp_path / "a.npz", **{"10": DENSE, "9": DENSE[:4]})
     entries = take(tmp_path / "a.npz", cache)
@@ -199,6 +223,12 @@ def changed(row: int, column: int, value: float) -> NDArray[np.float64]:
         ({"features": DENSE, "start": np.arange(10)}, r"both start and stop"),
         ({"features": DENSE, "n_frames": 11}, r"10 rows, one a frame, but 11 frames"),
         ({"features": DENSE, "fps": 0.0}, r"fps is 0\.0"),
+        (
+            {"features": DENSE, "frame_seconds": np.arange(9.0)},
+            r"frame_seconds has shape \(9,\), not \(10,\)",
+        ),
+        ({"features": DENSE, "frame_seconds": np.full(10, np.nan)}, r"frame_seconds must be finite"),
+        ({"features": DENSE, "frame_seconds": -np.arange(10.0)}, r"frame_seconds .* must not go back"),
         ({"feats": DENSE, "frames": np.arange(10)}, r"a\.npz, frames: features have shape \(10,\)"),
     ],
 )

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from miniature_layouts import ABNORMAL, MINIATURES, N_FRAMES, render
@@ -33,6 +36,18 @@ FAST = ["detector.widths=[32]", "detector.max_steps=60", "extract.flow.preset=ul
 def folder(miniatures: dict[str, Path], tmp_path: Path) -> Path:
     """A copy of the data set of two folders that a test may change."""
     return Path(shutil.copytree(miniatures["folder"], tmp_path / "site"))
+
+
+def write_at(path: Path, ticks: Iterable[int], *, rate: int) -> None:
+    """Write a frame at each tick of a clock of `rate` a second."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for tick in ticks:
+            frame = av.VideoFrame.from_ndarray(np.full((96, 128, 3), tick % 256, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = tick, Fraction(1, rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
 
 
 def notes(root: Path, **options: bool) -> list[str]:
@@ -150,6 +165,21 @@ class TestWhatDoesNotAddUp:
         facts = examine_dataset(folder, count_frames=True)
         assert facts.normal.n_frames < 3 * N_FRAMES
         assert any("container claims" in note for note in facts.notes)
+
+    @pytest.mark.parametrize("count_frames", [False, True])
+    @pytest.mark.parametrize("suffix", ["mkv", "avi"])
+    def test_a_header_that_says_another_rate(self, tmp_path: Path, suffix: str, count_frames: bool) -> None:
+        """A camera that says 25 frames per second and gives 5, and labels in seconds."""
+        for split in ("normal", "test"):
+            (tmp_path / split).mkdir()
+            write_at(tmp_path / split / f"slow.{suffix}", range(0, 300, 5), rate=25)
+        (tmp_path / "labels").mkdir()
+        (tmp_path / "labels/labels.csv").write_text("video,start_s,end_s\nslow,4,6\n")
+        facts = examine_dataset(tmp_path, count_frames=count_frames)
+        assert facts.normal.to_dict()["fps"] == {"5": 1}
+        assert (facts.test.n_frames, facts.labels.n_abnormal_frames) == (60, 10)
+        said = "header says 25 frames per second, but they come at 5, which counts: slow"
+        assert sum(said in note for note in facts.notes) == 2
 
     def test_frames_of_different_sizes(self, folder: Path, write_video) -> None:
         write_video(folder / "test" / "c.mp4", render(3, width=64).frames)

@@ -8,7 +8,6 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import av
 import cv2
@@ -539,46 +538,6 @@ def test_cache_commands(cli, scene: Path) -> None:
     victim.write_bytes(victim.read_bytes()[:100])
     result = cli("cache", "verify")
     assert (result.code, str(victim) in result.err) == (2, True)
-
-
-def test_doctor_tries_what_is_there(cli) -> None:
-    result = cli("doctor")
-    assert result.code == 0
-    for said in ("torch", "decoder pyav", "read a video rightly", "learnt and scored"):
-        assert said in result.out
-    findings = json.loads(cli("doctor", "--json").out)
-    assert {"subject": "detector", "value": "learnt and scored", "is_good": True} in findings
-
-
-def _frames_that_are_black(*arguments: object, **options: object) -> object:
-    class Frames:
-        def __enter__(self) -> list[SimpleNamespace]:
-            return [SimpleNamespace(rgb=np.zeros((2, 2, 3)))] * 5
-
-        def __exit__(self, *exception: object) -> None:
-            return None
-
-    return Frames()
-
-
-def _no_frames(*arguments: object, **options: object) -> object:
-    raise TypeError("open() got an unexpected keyword argument")
-
-
-@pytest.mark.parametrize(
-    ("broken", "said"),
-    [
-        (_frames_that_are_black, "reads greys [0, 0, 0, 0, 0] where a video has"),
-        (_no_frames, "does not read a video (TypeError: open() got an unexpected keyword argument)"),
-    ],
-)
-def test_doctor_notices_a_decoder_that_does_not_work(
-    cli, monkeypatch: pytest.MonkeyPatch, broken: object, said: str
-) -> None:
-    monkeypatch.setattr("mulde.data.decode.readers.open_frames", broken)
-    result = cli("doctor")
-    assert result.code == 2
-    assert said in result.out
 
 
 def test_json_for_programs(cli, scene: Path) -> None:
