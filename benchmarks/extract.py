@@ -44,13 +44,14 @@ from mulde.pipeline.stages.extract import ExtractTask, extract_video
 
 PARTS = {
     "optical flow": ("flow.py", "flow"),
+    "what moves": ("movement.py", "compare"),
     "crops": ("pose.py", "crop_square"),
-    "pictures for encoders": ("network_images.py", "fit_image", "to_network"),
+    "pictures for encoders": ("images.py", "fit_image", "to_network"),
     "decoding": ("readers.py", "__next__"),
-    "background, windows": ("motion_boxes.py", "find", "<lambda>"),
-    "stillness": ("stillness.py", "follow"),
+    "windows": ("motion.py", "boxes_of"),
+    "what came to stay": ("movement.py", "follow"),
     "describing": ("velocity.py", "describe"),
-    "writing": ("cache.py", "append", "commit"),
+    "writing": ("store.py", "append", "commit"),
     "identity": ("identity.py", "identify"),
 }
 """The file and the functions whose time, with all that they call, makes a part."""

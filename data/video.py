@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mulde.data.pictures import grey_of_rgb, resize
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,40 @@ class Video:
         return self.path.is_dir()
 
 
+class Picture(ABC):
+    """What a decoder gave of a frame; what is asked of it is made then, for most of it is not asked for."""
+
+    @property
+    @abstractmethod
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels, as shown."""
+
+    @abstractmethod
+    def to_rgb(self) -> NDArray[np.uint8]:
+        """Return the picture as shown, (H, W, 3) uint8 RGB."""
+
+    def to_grey(self, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Return its luminance at a size, (width, height) in pixels: (height, width) uint8, 0 to 255."""
+        return resize(grey_of_rgb(self.to_rgb()), size)
+
+
+@dataclass(frozen=True)
+class RgbPicture(Picture):
+    """A picture that is there in colour."""
+
+    rgb: NDArray[np.uint8]
+    """(H, W, 3) uint8."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.rgb.shape[1], self.rgb.shape[0]
+
+    def to_rgb(self) -> NDArray[np.uint8]:
+        """Return it."""
+        return self.rgb
+
+
 @dataclass(frozen=True)
 class Frame:
     """One decoded frame."""
@@ -40,12 +77,37 @@ class Frame:
     """0-based position among the frames that decode."""
     seconds: float
     """Presentation time from the first frame on, in seconds."""
-    rgb: NDArray[np.uint8]
-    """(H, W, 3) uint8, RGB, rotation applied."""
+    picture: Picture
+    """As shown: rotation applied."""
+    _greys: dict[tuple[int, int], NDArray[np.uint8]] = field(default_factory=dict, compare=False, repr=False)
 
-    def __post_init__(self) -> None:
-        if self.rgb.ndim != 3 or self.rgb.shape[2] != 3 or self.rgb.dtype != np.uint8:
-            raise ValueError(f"a frame is (H, W, 3) uint8, not {self.rgb.shape} {self.rgb.dtype}")
+    @classmethod
+    def of_rgb(cls, index: int, seconds: float, rgb: NDArray[np.uint8]) -> Frame:
+        """Return a frame of a picture, (H, W, 3) uint8 RGB."""
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+            raise ValueError(f"a frame is (H, W, 3) uint8, not {rgb.shape} {rgb.dtype}")
+        return cls(index, seconds, RgbPicture(rgb))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.picture.size
+
+    @property
+    def rgb(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8, RGB; made anew each time it is asked for."""
+        return self.picture.to_rgb()
+
+    def grey(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """Return the luminance at a size, (width, height) in pixels, or the frame's: (height, width) uint8.
+
+        Where a video holds luminance apart from colour, as nearly all do, that costs much less than `rgb`. It
+        is made once for each size.
+        """
+        size = size or self.size
+        if size not in self._greys:
+            self._greys[size] = self.picture.to_grey(size)
+        return self._greys[size]
 
 
 @dataclass(frozen=True)

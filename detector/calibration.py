@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _HIGH_QUANTILE = 0.999
+_HIGH_QUANTILE_OF_FRAMES = 0.99
 # What the energy of a single Gaussian feature spans up to that quantile at noise scale 1: x²/(2(1 + σ²)) at
 # x = 3.29, in standardised units.
 LEAST_RANGE_NATS = 3.29**2 / 4
@@ -14,7 +15,11 @@ LEAST_RANGE_NATS = 3.29**2 / 4
 
 @dataclass(frozen=True)
 class Calibration:
-    """A monotone map of one stream's scores: training minimum to 0, 99.9 % quantile to 1.
+    """A monotone map of one stream's scores: training minimum to 0, a high quantile to 1.
+
+    The quantile is that of rows, 99.9 %, or where a frame has several objects that of the frames' highest
+    scores, 99 %: a frame is judged by its most unusual object, and what one row in a thousand is may be in
+    every tenth frame.
 
     Source: AI-VAD (arXiv 2212.00789) divides a stream's score by its training range; the quantile in place of
     the maximum keeps one outlier among the training rows from deciding the scale of the whole stream.
@@ -23,7 +28,7 @@ class Calibration:
     low: float
     """Training minimum, in raw score units; maps to 0."""
     high: float
-    """99.9 % quantile of the training scores; maps to 1. Always above `low`."""
+    """High quantile of the training scores; maps to 1. Always above `low`."""
     mean: float
     """Mean of the training scores, in raw score units."""
 
@@ -34,22 +39,29 @@ class Calibration:
             )
 
     @classmethod
-    def fit(cls, scores: ArrayLike, *, least_range: float = LEAST_RANGE_NATS) -> "Calibration":
+    def fit(
+        cls, scores: ArrayLike, *, least_range: float = LEAST_RANGE_NATS, frame: ArrayLike | None = None
+    ) -> "Calibration":
         """Learn the range from the anomaly scores (n,) of normal training rows.
 
         Args:
+            frame: (n,) whole numbers, one for all rows of a frame, where a frame can have several.
             least_range: the range is at least this, in units of the scores; the default is for nats. Where
                 normal rows hardly differ, as in a feature that is nearly always zero, the least deviation
                 would otherwise count as much as the rarest of another stream.
 
         Raises:
-            ValueError: there is no score, or one is NaN or infinite.
+            ValueError: there is no score, one is NaN or infinite, or there are not as many frames.
         """
         values = _finite_scores(scores)
         if not values.size:
             raise ValueError("calibration needs at least one training score")
         low = float(values.min())
-        high = max(float(np.quantile(values, _HIGH_QUANTILE)), low + least_range)
+        if frame is None:
+            high = float(np.quantile(values, _HIGH_QUANTILE))
+        else:
+            high = float(np.quantile(_highest_by_frame(values, np.asarray(frame)), _HIGH_QUANTILE_OF_FRAMES))
+        high = max(high, low + least_range)
         return cls(low, max(high, float(np.nextafter(low, np.inf))), float(values.mean()))
 
     @property
@@ -67,6 +79,15 @@ class Calibration:
             ValueError: a score is NaN or infinite.
         """
         return (_finite_scores(scores) - self.low) / (self.high - self.low)
+
+
+def _highest_by_frame(values: NDArray[np.float64], frame: NDArray[np.integer]) -> NDArray[np.float64]:
+    if frame.shape != values.shape:
+        raise ValueError(f"there are scores {values.shape} but frames {frame.shape}")
+    _, place = np.unique(frame, return_inverse=True)
+    highest = np.full(int(place.max()) + 1, -np.inf)
+    np.maximum.at(highest, place, values)
+    return highest
 
 
 def log_tail(scores: ArrayLike) -> NDArray[np.float64]:

@@ -38,6 +38,7 @@ _ROWS_PER_PASS = 4096
 _ROWS_FOR_AGGREGATION = 50_000  # of the training rows: its few numbers need no more
 _ROWS_PER_TILE = 16
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
+_FEW_COLUMNS, _WIDTH_OF_FEW = 8, 64
 _NARROWEST, _WIDEST_ON_CPU, _WIDTH_ON_GPU = 256, 1024, 4096
 _DEFAULTS = MuldeSettings()
 
@@ -314,10 +315,13 @@ class MULDE(Detector):
 def suitable_widths(n_inputs: int, device: torch.device) -> tuple[int, int]:
     """Return units of two hidden layers for rows of n_inputs columns: few on a CPU, the paper's on a GPU.
 
-    On a CPU that is 256 up to 64 columns, then four times the columns in powers of two, at most 1024.
+    On a CPU that is 64 up to 8 columns, where 256 were not better, then 256 up to 64, then four times the
+    columns in powers of two, at most 1024.
     """
     if device.type != "cpu":
         return _WIDTH_ON_GPU, _WIDTH_ON_GPU
+    if n_inputs <= _FEW_COLUMNS:
+        return _WIDTH_OF_FEW, _WIDTH_OF_FEW
     width = 2 ** int(np.ceil(np.log2(4 * n_inputs)))
     width = min(max(width, _NARROWEST), _WIDEST_ON_CPU)
     return width, width

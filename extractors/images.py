@@ -9,22 +9,6 @@ from numpy.typing import NDArray
 cv2.setNumThreads(1)  # one worker process a core; threads of their own would only fight over it
 
 
-def to_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the luminance, (H, W) uint8, of an (H, W, 3) RGB image."""
-    grey: NDArray[np.uint8] = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    return grey
-
-
-def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return an image, (H, W) or (H, W, C), at another size, (width, height) in pixels."""
-    height, width = image.shape[:2]
-    if size == (width, height):
-        return image
-    method = cv2.INTER_AREA if size[0] < width else cv2.INTER_LINEAR
-    resized: NDArray[np.uint8] = cv2.resize(image, size, interpolation=method)
-    return resized
-
-
 def box_sums(
     image: NDArray[np.floating] | NDArray[np.uint8], box_xyxy: NDArray[np.int64]
 ) -> NDArray[np.float64]:
@@ -37,7 +21,11 @@ def box_sums(
     Returns:
         (n, C), with C = 1 for an (H, W) image.
     """
-    integral = cv2.integral(image, sdepth=cv2.CV_64F)  # (H + 1, W + 1[, C])
+    return integral_sums(cv2.integral(image, sdepth=cv2.CV_64F), box_xyxy)
+
+
+def integral_sums(integral: NDArray[np.float64], box_xyxy: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the sums over boxes (n, 4) of whole pixels by an integral image (H + 1, W + 1[, C]): (n, C)."""
     integral = integral.reshape(*integral.shape[:2], -1)
     x1, y1, x2, y2 = box_xyxy.T
     sums: NDArray[np.float64] = integral[y2, x2] - integral[y1, x2] - integral[y2, x1] + integral[y1, x1]

@@ -14,8 +14,8 @@ from mulde.extractors.settings import (
     ClipSettings,
     FrameSettings,
     HogSettings,
+    PlaceSettings,
     PoseSettings,
-    StillnessSettings,
     VelocitySettings,
 )
 
@@ -44,7 +44,8 @@ class Kind:
 STREAMS: dict[str, Kind] = {
     "velocity": Kind("velocity.Velocity", VelocitySettings),
     "direction": Kind("velocity.Direction"),
-    "stillness": Kind("stillness.Stillness", StillnessSettings),
+    "place": Kind("velocity.Place", PlaceSettings),
+    "stillness": Kind("stillness.Stillness"),
     "hog": Kind("hog.Hog", HogSettings),
     "pose": Kind("pose.Pose", PoseSettings),
     "appearance": Kind("appearance.Appearance", AppearanceSettings),

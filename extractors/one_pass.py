@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows, is_without_measurement, join_rows
+from mulde.data.times import LookRate
 from mulde.data.video import Frame
 from mulde.extractors.base import (
     BoxFinder,
@@ -24,7 +25,6 @@ from mulde.extractors.base import (
     Operator,
     Preparation,
 )
-from mulde.extractors.images import resize
 
 Emit = Callable[[FeatureRows], None]
 _ROWS_A_BLOCK = 4096
@@ -47,38 +47,13 @@ class PreparedFrame:
     """0-based, among the frames that decode."""
     seconds: float
     """From the video's start."""
-    by_preparation: Mapping[Preparation, Any]
+    by_preparation: Mapping[Preparation, Any] | None
+    """None for a frame that is not looked at."""
 
     @property
     def size_bytes(self) -> int:
         """What it takes in memory."""
-        return _size_bytes(tuple(self.by_preparation.values()))
-
-
-@dataclass(frozen=True)
-class View:
-    """Frames seen at another size than their own."""
-
-    frame_size: tuple[int, int]
-    """(width, height) of the frames in pixels."""
-    size: tuple[int, int]
-    """(width, height) at which operators see them."""
-
-    def of(self, frame: Frame) -> Frame:
-        """Return a frame at the size at which it is seen."""
-        return replace(frame, rgb=resize(frame.rgb, self.size))
-
-    def into_frame(self, seen: Objects) -> Objects:
-        """Return objects with their boxes in pixels of the frame."""
-        return replace(seen, box_xyxy=seen.box_xyxy / self._seen_per_frame_pixel)
-
-    def out_of_frame(self, objects: Objects) -> Objects:
-        """Return objects with their boxes in pixels of what is seen."""
-        return replace(objects, box_xyxy=objects.box_xyxy * self._seen_per_frame_pixel)
-
-    @property
-    def _seen_per_frame_pixel(self) -> NDArray[np.float32]:
-        return np.tile(np.array(self.size, np.float32) / np.array(self.frame_size, np.float32), 2)  # (4,)
+        return _size_bytes(tuple((self.by_preparation or {}).values()))
 
 
 class OnePass:
@@ -91,8 +66,7 @@ class OnePass:
         finder: finds the objects in this pass.
         emit_boxes: where its boxes go, with what it measured of each as features.
         known_objects: the objects found in an earlier pass, in place of a finder.
-        view: at which size operators see the frames, if not at their own. Boxes that are emitted or known are
-            in pixels of the frames all the same.
+        rate: about how many frames a second are looked at; all if None. The others are passed over.
 
     Objects must come from somewhere if an extractor describes them; extractors of whole frames need none.
     """
@@ -104,7 +78,7 @@ class OnePass:
         finder: BoxFinder | None = None,
         emit_boxes: Emit | None = None,
         known_objects: KnownObjects | None = None,
-        view: View | None = None,
+        rate: float | None = None,
     ) -> None:
         needs_objects = any(isinstance(extractor, Extractor) for extractor, _ in extractors)
         if finder is not None and known_objects is not None:
@@ -112,12 +86,11 @@ class OnePass:
         if needs_objects and finder is None and known_objects is None:
             raise ValueError("a finder or known objects are needed to describe objects")
         self._known = known_objects
-        self._view = view
-        self._finder = _FinderLane(finder, emit_boxes, view) if finder else None
+        self._is_looked_at = LookRate(rate).start()
+        self._n_looked_at = 0
+        self._finder = _FinderLane(finder, emit_boxes) if finder else None
         self._lanes: list[_ObjectLane | _FrameLane] = [
-            _ObjectLane(extractor, emit, view)
-            if isinstance(extractor, Extractor)
-            else _FrameLane(extractor, emit)
+            _ObjectLane(extractor, emit) if isinstance(extractor, Extractor) else _FrameLane(extractor, emit)
             for extractor, emit in extractors
         ]
         self._objects: dict[int, Objects] = {}
@@ -125,18 +98,21 @@ class OnePass:
         self._prepare = {lane.preparation: lane.preparation.start() for lane in self._all}
 
     def prepare(self, frame: Frame) -> PreparedFrame:
-        """Do what the operators want done to the next frame."""
-        if self._view is not None:
-            frame = self._view.of(frame)
+        """Do what the operators want done to the next frame, if it is looked at."""
+        if not self._is_looked_at(frame.seconds):
+            return PreparedFrame(frame.index, frame.seconds, None)
         by_preparation = {preparation: run(frame) for preparation, run in self._prepare.items()}
         return PreparedFrame(frame.index, frame.seconds, by_preparation)
 
     def push(self, frame: PreparedFrame) -> None:
         """Take the next frame."""
+        if frame.by_preparation is None:
+            return
         if self._known is not None:
-            self._objects[frame.index] = _recall(self._known, frame.index)
+            self._objects[self._n_looked_at] = _recall(self._known, frame.index)
+        self._n_looked_at += 1
         for lane in self._all:
-            lane.push(frame)
+            lane.push(frame.index, frame.by_preparation)
         self._advance()
 
     @property
@@ -160,7 +136,7 @@ class OnePass:
     def _forget(self) -> None:
         """Drop the objects of frames that every extractor has described."""
         done = min(
-            (lane.next_index for lane in self._lanes if isinstance(lane, _ObjectLane)),
+            (lane.next_position for lane in self._lanes if isinstance(lane, _ObjectLane)),
             default=max(self._objects, default=-1) + 1,
         )
         for index in [index for index in self._objects if index < done]:
@@ -188,73 +164,75 @@ class _Blocks:
 
 
 class _Lane(ABC):
-    """The prepared frames of one operator, until those around a frame, and a batch of such, are complete."""
+    """The prepared frames of one operator, until those around a frame, and a batch of such, are complete.
+
+    Positions count the frames that are looked at; `Moment.index` is the number of the frame.
+    """
 
     def __init__(self, operator: Operator, emit: Emit | None, every: int = 1) -> None:
         self.preparation: Preparation = operator.preparation
         self.out = _Blocks(emit)
         self._before, self._after = operator.n_frames_before, operator.n_frames_after
         self._batch_size, self._every = operator.batch_size, every
-        self._items: deque[Any] = deque()
-        self._first = 0  # index of the frame that _items[0] belongs to
+        self._items: deque[tuple[int, Any]] = deque()  # the frame's number, and what was prepared of it
+        self._first = 0  # position of the frame that _items[0] belongs to
         self._finished = False
         self.n_pushed = 0
-        self.next_index = 0
+        self.next_position = 0
 
-    def push(self, frame: PreparedFrame) -> None:
-        assert frame.index == self.n_pushed
-        self._items.append(frame.by_preparation[self.preparation])
+    def push(self, index: int, by_preparation: Mapping[Preparation, Any]) -> None:
+        self._items.append((index, by_preparation[self.preparation]))
         self.n_pushed += 1
         self._drop_old()
 
     def finish(self) -> None:
         self._finished = True
-        last, last_taken = self.n_pushed - 1, self.next_index - self._every
-        if last >= 0 and last_taken < last < self.next_index:
-            self.next_index = last  # the last frame has its turn, whatever the distance
+        last, last_taken = self.n_pushed - 1, self.next_position - self._every
+        if last >= 0 and last_taken < last < self.next_position:
+            self.next_position = last  # the last frame has its turn, whatever the distance
 
     @abstractmethod
     def advance(self, objects: dict[int, Objects]) -> None:
-        """Have the operator see what is complete; a finder adds to the objects, by frame."""
+        """Have the operator see what is complete; a finder adds to the objects, by position."""
 
-    def batches(self, known: dict[int, Objects] | None = None) -> Iterator[list[Moment]]:
-        """Yield full batches of moments; at the end of the video, also what is left.
+    def batches(self, known: dict[int, Objects] | None = None) -> Iterator[tuple[list[int], list[Moment]]]:
+        """Yield full batches of positions and moments; at the end of the video, also what is left.
 
         A moment waits for the frames after it and, if `known` is given, for its objects.
         """
         while batch := self._next_batch(known):
-            moments = [self._moment(index) for index in batch]
-            self.next_index = self._following(batch[-1])
-            yield moments
+            moments = [self._moment(position) for position in batch]
+            self.next_position = self._following(batch[-1])
+            yield batch, moments
             self._drop_old()
 
     def _next_batch(self, known: dict[int, Objects] | None) -> list[int]:
-        indices: list[int] = []
-        index = self.next_index
-        while len(indices) < self._batch_size and index < self.n_pushed:
-            if not self._finished and index + self._after >= self.n_pushed:
+        positions: list[int] = []
+        position = self.next_position
+        while len(positions) < self._batch_size and position < self.n_pushed:
+            if not self._finished and position + self._after >= self.n_pushed:
                 break
-            if known is not None and index not in known:
+            if known is not None and position not in known:
                 break
-            indices.append(index)
-            index = self._following(index)
-        return indices if self._finished or len(indices) == self._batch_size else []
+            positions.append(position)
+            position = self._following(position)
+        return positions if self._finished or len(positions) == self._batch_size else []
 
-    def _following(self, index: int) -> int:
-        following = index + self._every
+    def _following(self, position: int) -> int:
+        following = position + self._every
         last = self.n_pushed - 1
-        return last if self._finished and index < last < following else following
+        return last if self._finished and position < last < following else following
 
-    def _moment(self, index: int) -> Moment:
-        start = max(index - self._before, self._first) - self._first
-        around = [
-            self._items[k] for k in range(start, min(index + self._after + 1, self.n_pushed) - self._first)
-        ]
-        return Moment(index, around, index - self._first - start)
+    def _moment(self, position: int) -> Moment:
+        start = max(position - self._before, self._first) - self._first
+        stop = min(position + self._after + 1, self.n_pushed) - self._first
+        around = [self._items[k][1] for k in range(start, stop)]
+        centre = position - self._first
+        return Moment(self._items[centre][0], around, centre - start)
 
     def _drop_old(self) -> None:
         # the last frame so far may turn out to be the last of all, which has a row
-        needed = min(self.next_index, self.n_pushed - 1) - self._before
+        needed = min(self.next_position, self.n_pushed - 1) - self._before
         while self._first < needed:
             self._items.popleft()
             self._first += 1
@@ -263,18 +241,17 @@ class _Lane(ABC):
 class _FinderLane(_Lane):
     """Finds the objects."""
 
-    def __init__(self, finder: BoxFinder, emit: Emit | None, view: View | None) -> None:
+    def __init__(self, finder: BoxFinder, emit: Emit | None) -> None:
         super().__init__(finder, emit)
-        self._finder, self._view = finder, view
+        self._finder = finder
         self._n_looked_at = self._n_cut = self._n_left_out = self._n_changed = 0
 
     def advance(self, objects: dict[int, Objects]) -> None:
-        for moments in self.batches():
-            for moment, found in zip(moments, self._finder.find_batch(moments), strict=True):
+        for positions, moments in self.batches():
+            of_frames = self._finder.find_batch(moments)
+            for position, moment, found in zip(positions, moments, of_frames, strict=True):
                 self._count(found)
-                if self._view is not None:
-                    found = self._view.into_frame(found)
-                objects[moment.index] = found
+                objects[position] = found
                 self.out.add(_rows(found.measures, moment.index, found))
 
     @property
@@ -302,15 +279,14 @@ class _FinderLane(_Lane):
 class _ObjectLane(_Lane):
     """Describes the objects."""
 
-    def __init__(self, extractor: Extractor, emit: Emit, view: View | None) -> None:
+    def __init__(self, extractor: Extractor, emit: Emit) -> None:
         super().__init__(extractor, emit)
-        self._extractor, self._view = extractor, view
+        self._extractor = extractor
 
     def advance(self, objects: dict[int, Objects]) -> None:
-        for moments in self.batches(objects):
-            of_frames = [objects[moment.index] for moment in moments]
-            seen = [self._view.out_of_frame(each) for each in of_frames] if self._view else of_frames
-            described = self._extractor.describe_batch(moments, seen)
+        for positions, moments in self.batches(objects):
+            of_frames = [objects[position] for position in positions]
+            described = self._extractor.describe_batch(moments, of_frames)
             for moment, found, rows in zip(moments, of_frames, described, strict=True):
                 _check(rows, len(found), self._extractor, self._extractor.n_extra, moment.index)
                 self.out.add(_rows(rows, moment.index, found, self._extractor.n_extra))
@@ -324,7 +300,7 @@ class _FrameLane(_Lane):
         self._extractor = extractor
 
     def advance(self, objects: dict[int, Objects]) -> None:
-        for moments in self.batches():
+        for _, moments in self.batches():
             features = self._extractor.describe_batch(moments)
             _check(features, len(moments), self._extractor, 0, moments[0].index)
             indices = [moment.index for moment in moments]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -13,21 +13,41 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.extractors.images import blur, resize
+from mulde.data.pictures import resize
+from mulde.extractors.images import blur
+from mulde.extractors.light import light_difference
 from mulde.extractors.settings import SceneSettings
 
-CODE_VERSION = 1
+CODE_VERSION = 4
 """Raise it when the same settings give another scene than before."""
 _ASPECT_TOLERANCE = 0.02  # 1920x1088 shows what 1920x1080 does
+_SIDES_PX = (240, 480, 960)
+"""Longer sides at which blobs are looked for: a small picture joins what noise would tear apart."""
+_LEAST_BLOB_PX = 16
+"""Objects are looked for in a larger picture where they are not so tall in a smaller one."""
+_MOST_BACKGROUNDS, _LEAST_PICTURES = 4, 8
+"""How many backgrounds a scene may have, and how many pictures it takes for one."""
+_OWN_BACKGROUND = 0.05
+"""Share of the picture in which a background differs from the others."""
+_THUMBNAIL = (24, 18)
+_WIDEST_RANGE = 1.4
+"""Objects are between the typical height divided by this and multiplied by it, whatever a line says."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class SceneModel:
-    """The background of a scene and the size of its objects, by the row on which they stand."""
+    """The background of a scene and the size of its objects, by the row on which they stand.
 
-    background: NDArray[np.uint8]
-    """(H, W) uint8 grey: the median of the samples."""
+    All but `frame_size` is about pictures at working size, at which objects are as tall as it takes to see
+    how they move, and no taller.
+    """
+
+    frame_size: tuple[int, int]
+    """(width, height) in pixels of the frames that it was learnt from."""
+    backgrounds: NDArray[np.uint8]
+    """(K, H, W) uint8 grey: what the empty place looks like: the median of all samples, then those of groups
+    that look otherwise, such as by lamp light or in infra-red."""
     height_at_top: float
     """Object height in pixels, extrapolated to objects that stand on row 0."""
     height_per_row: float
@@ -38,15 +58,15 @@ class SceneModel:
     """Width of an object as a share of its height."""
 
     def __post_init__(self) -> None:
-        if self.background.ndim != 2 or self.background.dtype != np.uint8:
-            raise ValueError(f"background is (H, W) uint8, not {self.background.shape}")
+        if self.backgrounds.ndim != 3 or not len(self.backgrounds) or self.backgrounds.dtype != np.uint8:
+            raise ValueError(f"backgrounds are (K, H, W) uint8, not {self.backgrounds.shape}")
         if not 0 < self.height_range[0] <= self.height_range[1] or self.aspect <= 0:
             raise ValueError(f"object sizes must be positive: heights {self.height_range}, {self.aspect}")
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the frames in pixels."""
-        return self.background.shape[1], self.background.shape[0]
+        """(width, height) of pictures at working size, in pixels."""
+        return self.backgrounds.shape[2], self.backgrounds.shape[1]
 
     @cached_property
     def digest(self) -> str:
@@ -59,28 +79,23 @@ class SceneModel:
 
     def is_shape_of(self, frame_size: tuple[int, int]) -> bool:
         """Whether frames of a size, (width, height) in pixels, may show this scene at another resolution."""
-        width, height = self.size
+        width, height = self.frame_size
         return abs(frame_size[0] * height / (frame_size[1] * width) - 1) <= _ASPECT_TOLERANCE
 
-    def seen_through(self, frame_size: tuple[int, int]) -> SceneModel:
-        """Return this scene, at its own size, as a camera with frames of another size would show it.
-
-        A smaller frame that is enlarged has lost detail: against a background that has not, every edge would
-        be foreground.
-        """
-        size = min(self.size[0], frame_size[0]), min(self.size[1], frame_size[1])
-        if size == self.size:
-            return self
-        return replace(self, background=resize(resize(self.background, size), self.size))
-
-    def object_height(self, bottom: float) -> float:
-        """Return the height in pixels of an object that stands on row `bottom`."""
-        return float(np.clip(self.height_at_top + self.height_per_row * bottom, *self.height_range))
+    def object_height(self, bottom: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return the heights in pixels of objects that stand on rows `bottom`, of the same shape."""
+        return np.asarray(np.clip(self.height_at_top + self.height_per_row * bottom, *self.height_range))
 
     @property
     def typical_height(self) -> float:
         """Middle of the range of object heights, in pixels."""
         return (self.height_range[0] + self.height_range[1]) / 2
+
+    @property
+    def height_range_in_frame(self) -> tuple[float, float]:
+        """Smallest and largest height of an object, in pixels of the frame."""
+        scale = self.frame_size[1] / self.size[1]
+        return self.height_range[0] * scale, self.height_range[1] * scale
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the fields as arrays, for a file."""
@@ -90,8 +105,10 @@ class SceneModel:
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> SceneModel:
         """Rebuild a model from `to_arrays`."""
         low, high = arrays["height_range"]
+        width, height = arrays["frame_size"]
         return cls(
-            background=arrays["background"],
+            frame_size=(int(width), int(height)),
+            backgrounds=arrays["backgrounds"],
             height_at_top=float(arrays["height_at_top"]),
             height_per_row=float(arrays["height_per_row"]),
             height_range=(float(low), float(high)),
@@ -99,11 +116,25 @@ class SceneModel:
         )
 
 
+@dataclass(frozen=True)
+class _Sizes:
+    """How large objects are, in pixels of the frame."""
+
+    height_at_top: float
+    height_per_row: float
+    height_range: tuple[float, float]
+    aspect: float
+
+    @property
+    def typical_height(self) -> float:
+        return (self.height_range[0] + self.height_range[1]) / 2
+
+
 def learn_scene(greys: Sequence[NDArray[np.uint8]], settings: SceneSettings) -> SceneModel:
     """Learn a scene from frames that are spread over its normal videos.
 
     Args:
-        greys: at least one image, (H, W) uint8 as `to_grey` gives it, all of one size.
+        greys: at least one image, (H, W) uint8 as `Frame.grey` gives it, all of one size.
 
     Raises:
         ValueError: there is no image, or they differ in size.
@@ -111,35 +142,149 @@ def learn_scene(greys: Sequence[NDArray[np.uint8]], settings: SceneSettings) -> 
     shapes = {grey.shape for grey in greys}
     if len(shapes) != 1:
         raise ValueError(f"a scene needs at least one image, all of one size, not of {sorted(shapes)}")
-    background = _median(greys)
-    blobs = np.concatenate([_blobs(foreground(grey, background, settings.threshold)) for grey in greys])
-    blobs = _without_fragments(blobs)
+    height, width = greys[0].shape
+    sizes = _learn_sizes(greys, settings)
+    scale = working_scale((width, height), sizes.typical_height, settings)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    scale = size[1] / height
+    low, high = sizes.height_range
+    return SceneModel(
+        (width, height),
+        _backgrounds([resize(grey, size) for grey in greys], settings.threshold),
+        sizes.height_at_top * scale,
+        sizes.height_per_row,
+        (low * scale, high * scale),
+        sizes.aspect,
+    )
+
+
+def working_scale(frame_size: tuple[int, int], object_height_px: float, settings: SceneSettings) -> float:
+    """Return the factor, at most 1, from frames, (width, height) in pixels, to pictures at working size."""
+    affordable = np.sqrt(settings.most_pixels / (frame_size[0] * frame_size[1]))
+    return float(min(1.0, settings.object_height_px / object_height_px, affordable))
+
+
+def _learn_sizes(greys: Sequence[NDArray[np.uint8]], settings: SceneSettings) -> _Sizes:
+    """Learn how tall objects are where from what is not background.
+
+    A blob counts by its area: the many small ones are noise and torn off parts. Of blobs weighed in this way
+    the narrower half, and of these a low quantile of the heights, are single objects: groups are wider and
+    taller.
+    """
+    height = greys[0].shape[0]
+    blobs, scale = _find_blobs(greys, settings)
     if len(blobs) < settings.min_blobs:
-        height = background.shape[0] * settings.fallback_height_share
+        fallback = height * settings.fallback_height_share
         _log.info(
-            "only %d moving blobs in %d frames: object height set to %.0f px", len(blobs), len(greys), height
+            "only %d moving blobs in %d frames: object height set to %.0f px",
+            len(blobs),
+            len(greys),
+            fallback,
         )
-        return SceneModel(background, height, 0.0, (height, height), aspect=0.6)
-    bottoms, heights, widths = blobs[:, 1] + blobs[:, 3], blobs[:, 3], blobs[:, 2]
+        return _Sizes(fallback, 0.0, (fallback, fallback), aspect=0.6)
+    _, y, widths, heights, area = (blobs / [scale, scale, scale, scale, scale**2]).T
+    aspects = widths / heights
+    is_narrow = aspects <= _quantile(aspects, area, 0.5)
+    aspects, y, heights, area = aspects[is_narrow], y[is_narrow], heights[is_narrow], area[is_narrow]
+    typical = _quantile(heights, area, settings.height_quantile)
+    at_top, slope = _line(y + heights / 2, heights, area, typical, settings.height_quantile)
+    ends = [_quantile(y + heights, area, q) for q in (0.05, 0.95)]
+    low, high = np.clip(
+        [at_top + slope * end for end in ends], typical / _WIDEST_RANGE, typical * _WIDEST_RANGE
+    )
+    aspect = _quantile(aspects, area, 0.5)
+    return _Sizes(at_top, slope, (float(low), float(high)), float(np.clip(aspect, 0.5, 0.7)))
+
+
+def _line(
+    centres: NDArray[Any], heights: NDArray[Any], area: NDArray[Any], typical: float, quantile: float
+) -> tuple[float, float]:
+    """Return the height of objects that stand on row 0, extrapolated, and its growth for each further row.
+
+    The line goes through heights over the rows of blobs' centres, for their lower edges would be further down
+    only because a group or a shadow makes them taller.
+    """
     from sklearn.linear_model import QuantileRegressor  # only here, for its import takes a second
 
-    line = QuantileRegressor(quantile=settings.height_quantile, alpha=0).fit(bottoms[:, None], heights)
+    alike = (heights > typical / 2.5) & (heights < typical * 2.5)
+    middle = float(np.average(centres[alike], weights=area[alike]))
+    line = QuantileRegressor(quantile=quantile, alpha=0)
+    line.fit(centres[alike, None] - middle, heights[alike], sample_weight=area[alike] / area[alike].mean())
     slope = max(0.0, float(line.coef_[0]))  # what stands further down is nearer, never smaller
-    at_top = float(line.intercept_) if slope else float(np.quantile(heights, settings.height_quantile))
-    low, high = at_top + slope * np.quantile(bottoms, (0.05, 0.95))
-    low = max(low, float(np.quantile(heights, 0.05)))
-    return SceneModel(background, at_top, slope, (low, max(low, high)), float(np.median(widths / heights)))
+    if not slope:
+        return typical, 0.0
+    # height = a + slope * centre, and the lower edge is height / 2 below the centre
+    stretch = 1 + slope / 2
+    return (float(line.intercept_) - slope * middle) / stretch, slope / stretch
+
+
+def _quantile(values: NDArray[Any], weights: NDArray[Any], share: float) -> float:
+    """Return the value below which values with a share of all weight lie."""
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, share * total[-1])])
+
+
+def _find_blobs(
+    greys: Sequence[NDArray[np.uint8]], settings: SceneSettings
+) -> tuple[NDArray[np.int32], float]:
+    """Return x, y, width, height, area (n, 5) of solid regions, and the scale of the picture.
+
+    The smallest picture is taken in which they are large enough.
+    """
+    height, width = greys[0].shape
+    blobs, scale = np.zeros((0, 5), np.int32), 1.0
+    for side in _SIDES_PX:
+        scale = min(1.0, side / max(width, height))
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        small = [resize(grey, size) for grey in greys]
+        background = _median(small)
+        parts = [_blobs(foreground(grey, background, settings.threshold)) for grey in small]
+        blobs = np.concatenate(parts)
+        is_tall = len(blobs) >= settings.min_blobs and (
+            _quantile(blobs[:, 3], blobs[:, 4], settings.height_quantile) >= _LEAST_BLOB_PX
+        )
+        if is_tall or scale == 1:
+            break
+    return blobs, scale
 
 
 def foreground(grey: NDArray[np.uint8], background: NDArray[np.uint8], threshold: int) -> NDArray[np.bool_]:
-    """Return where a frame differs from the background by more than `threshold` grey levels, (H, W)."""
-    return np.asarray(np.abs(background_difference(grey, background)) > threshold)
+    """Return where a frame differs from the background by more than `threshold` grey levels, (H, W), other
+    than by its light.
+    """
+    return np.asarray(np.abs(light_difference(blur(grey), blur(background))) > threshold)
 
 
-def background_difference(grey: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.int16]:
-    """Return frame minus background, (H, W), both blurred, without a change of overall brightness."""
-    difference = blur(grey).astype(np.int16) - blur(background)
-    return np.asarray(difference - np.int16(np.median(difference[::4, ::4])))
+def _backgrounds(pictures: Sequence[NDArray[np.uint8]], threshold: int) -> NDArray[np.uint8]:
+    """Return the median (K, H, W) of all pictures (H, W), then those of groups that look alike, larger first.
+
+    One that differs from those before it by no more than its light is none of its own.
+    """
+    found = [_median(pictures)]
+    for group in _group([_thumbnail(picture) for picture in pictures]):
+        median = _median([pictures[index] for index in group])
+        if all(foreground(median, other, threshold).mean() > _OWN_BACKGROUND for other in found):
+            found.append(median)
+    return np.stack(found)
+
+
+def _thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return a small picture without its light, flat."""
+    small = resize(picture, _THUMBNAIL).astype(np.float32)
+    return np.asarray((small - small.mean()) / max(float(small.std()), 1.0)).ravel()
+
+
+def _group(thumbnails: Sequence[NDArray[np.float32]]) -> list[NDArray[np.int64]]:
+    """Return the numbers of those that look alike, largest group first; groups of a few are left out."""
+    n_groups = min(_MOST_BACKGROUNDS, len(thumbnails) // _LEAST_PICTURES)
+    if n_groups < 2:
+        return []
+    from sklearn.cluster import KMeans  # only here, for its import takes a second
+
+    group_of = KMeans(n_groups, n_init=4, random_state=0).fit_predict(np.stack(thumbnails))
+    groups = [np.flatnonzero(group_of == group) for group in range(n_groups)]
+    return sorted((g for g in groups if len(g) >= _LEAST_PICTURES), key=len, reverse=True)
 
 
 def _median(greys: Sequence[NDArray[np.uint8]], rows_at_once: int = 64) -> NDArray[np.uint8]:
@@ -152,20 +297,12 @@ def _median(greys: Sequence[NDArray[np.uint8]], rows_at_once: int = 64) -> NDArr
 
 
 def _blobs(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Return x, y, width, height, area (n, 5) of connected regions that lie wholly inside the frame."""
+    """Return x, y, width, height, area (n, 5) of solid connected regions that lie wholly inside the frame."""
     closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     _, _, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
     stats = stats[1:]  # the first is the background
-    x, y, width, height, _ = stats.T
+    x, y, width, height, area = stats.T
     inside = (x > 0) & (y > 0) & (x + width < mask.shape[1]) & (y + height < mask.shape[0])
-    result: NDArray[np.int32] = stats[inside]
+    solid = (area >= 16) & (area >= 0.25 * width * height)
+    result: NDArray[np.int32] = stats[inside & solid]
     return result
-
-
-def _without_fragments(blobs: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Leave out specks and sparse regions, which are noise, reflections and parts of objects."""
-    _, _, width, height, area = blobs.T
-    solid = (area >= 0.25 * width * height) & (height >= 8) & (width >= 3)
-    if not solid.any():
-        return blobs[:0]
-    return np.asarray(blobs[solid & (area >= 0.25 * np.median(area[solid]))])

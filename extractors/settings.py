@@ -16,35 +16,56 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True)
 class SceneSettings:
-    """How a scene's background and object sizes are learnt from its normal videos."""
+    """How a scene's background and object sizes are learnt from its normal videos, and its working size."""
 
     n_samples: Annotated[int, Ge(3)] = 96
     """Frames taken from all normal videos of the scene together."""
-    threshold: Annotated[int, Ge(1), Le(255)] = 20
-    """Grey levels by which a blurred pixel must differ from the background to be foreground."""
-    height_quantile: Annotated[float, Gt(0), Lt(1)] = 0.4
-    """Quantile of blob heights that is taken for an object's height; below 0.5, since blobs merge."""
+    threshold: Annotated[int, Ge(1), Le(255)] = 15
+    """Grey levels by which a blurred pixel must differ from the background, other than by its light, to be
+    foreground."""
+    height_quantile: Annotated[float, Gt(0), Lt(1)] = 0.25
+    """Quantile of the heights of narrow blobs, weighed by area, that is taken for an object's height; below
+    0.5, since blobs merge."""
     min_blobs: Annotated[int, Ge(1)] = 30
     """With fewer blobs than this, `fallback_height_share` gives the object height."""
     fallback_height_share: Annotated[float, Gt(0), Le(1)] = 0.125
     """Object height as a share of the frame's height where nothing could be learnt."""
+    object_height_px: Annotated[float, Ge(8)] = 32.0
+    """Motion is seen in a picture in which objects are about so tall, but in none larger than the frame."""
+    most_pixels: Annotated[int, Ge(4096)] = 300_000
+    """Most pixels of that picture, where objects are small in a large frame."""
 
 
 @dataclass(frozen=True)
 class WindowSettings:
-    """Windows of an object's size on a lattice, kept where enough of them differs from the background."""
+    """Windows of an object's size on a lattice, kept where enough of them moves or came to stay."""
 
-    scales: tuple[Annotated[float, Gt(0)], ...] = (1.0,)
+    scales: tuple[Annotated[float, Gt(0)], ...] = (0.9, 1.5)
     """Window heights as multiples of an object's height where the window stands."""
     overlap: Annotated[float, Ge(0), Le(0.95)] = 0.5
     """Share of its size that a window has in common with its neighbour."""
-    threshold: Annotated[int, Ge(1), Le(255)] = 20
-    """Grey levels by which a blurred pixel must differ from the background."""
+    seconds_back: Annotated[float, Gt(0), Le(10)] = 0.2
+    """What differs from so long ago moves."""
+    threshold: Annotated[int, Ge(1), Le(255)] = 10
+    """Grey levels by which a blurred pixel must differ, or six times the median change if that is more."""
     min_coverage: Annotated[float, Gt(0), Le(1)] = 0.1
-    """Share of a window that must be foreground."""
-    max_windows: Annotated[int, Ge(1)] = 4000
-    """Most windows of a frame: where the picture is not the learnt scene, nearly all differ from the
-    background. Those with most foreground stay; warnings say in how many frames some were left out."""
+    """Share of a window in which something must move."""
+    with_arrivals: bool = True
+    """Whether windows count in which something came to stay, as well as those in which something moves."""
+    max_windows: Annotated[int, Ge(1)] = 1000
+    """Most windows of a frame; the fullest stay. Warnings say in how many frames some were left out."""
+
+
+@dataclass(frozen=True)
+class ArrivalSettings:
+    """Something that appeared and does not change any more."""
+
+    threshold: Annotated[int, Ge(1), Le(255)] = 15
+    """Grey levels by which a blurred pixel must differ from the background, other than by its light."""
+    seconds_unchanged: Annotated[float, Gt(0), Le(3600)] = 1.0
+    """How long a pixel must look the same."""
+    tolerance: Annotated[int, Ge(1), Le(255)] = 10
+    """Grey levels by which it may differ meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +130,7 @@ class BoxSettings:
     join: Literal["none", "gradient", "windows"] = "none"
     """Motion boxes in addition to those of a detector, for what it does not know."""
     windows: WindowSettings = WindowSettings()
+    arrivals: ArrivalSettings = ArrivalSettings()
     gradient: GradientSettings = GradientSettings()
     yolo: YoloSettings = YoloSettings()
     torchvision: TorchvisionBoxSettings = TorchvisionBoxSettings()
@@ -128,47 +150,37 @@ class BoxSettings:
 
 @dataclass(frozen=True)
 class FlowSettings:
-    """Dense optical flow."""
+    """Dense optical flow, at the scene's working size."""
 
-    preset: Literal["ultrafast", "fast", "medium"] = "medium"
+    preset: Literal["ultrafast", "fast", "medium"] = "ultrafast"
     """How thorough the search of OpenCV's DIS is."""
-    scale: Annotated[float, Gt(0), Le(4)] | Literal["auto"] = "auto"
-    """Factor on the frame's size before flow is computed; "auto" makes objects about 60 px tall, but no
-    frame larger than about 960x540, or a quarter of the frame's size if that is more."""
-    frames_averaged_around: Annotated[int, Ge(0), Le(50)] = 2
-    """Frames before and after over which the flow is averaged: limbs swing, bodies travel."""
+    seconds_around: Annotated[float, Ge(0), Le(10)] = 0.2
+    """How long before and after a frame flow is averaged: limbs swing, bodies travel."""
 
 
 @dataclass(frozen=True)
 class VelocitySettings:
     """Speed, by direction if asked for."""
 
-    average: Literal["vectors", "lengths"] = "vectors"
-    """What is averaged over the box. "vectors": the flow, and the mean's length is the speed, so that limbs
-    which swing cancel out and the body's travel is left; "lengths": the lengths of the flow (AI-VAD)."""
+    over: Literal["moving", "box"] = "moving"
+    """What the lengths of the flow are averaged over: what moves in the box, so that it does not matter how
+    well the box fits, or all of it (AI-VAD)."""
     n_bins: Annotated[int, Ge(1), Le(64)] = 1
-    """Sectors of direction, by which lengths are sorted pixel by pixel; more than one goes with "lengths"."""
-    with_coverage: bool = True
-    """Whether the share of the box that is foreground is a feature as well."""
-    per_height: Literal["no", "persons", "all"] = "no"
-    """Whose speed is divided by the height of the box: near people seem faster than far ones. "persons"
-    takes those that the detector calls so, or all boxes where there is none (AI-VAD on ShanghaiTech)."""
-
-    def __post_init__(self) -> None:
-        if self.n_bins > 1 and self.average == "vectors":
-            raise ValueError(
-                f"n_bins={self.n_bins} sorts the flow of each pixel by direction: set average=lengths with it"
-            )
+    """Sectors of direction, by which lengths are sorted pixel by pixel."""
+    with_coverage: bool = False
+    """Whether the share of the box in which something moves is a feature as well."""
+    per_height: Literal["no", "persons", "all"] = "all"
+    """Whose speed is divided by the height of an object where the box stands: near people seem faster than
+    far ones. "persons" takes those that the detector calls so, or all boxes where there is none (AI-VAD on
+    ShanghaiTech). What is not divided by it is divided by that of the nearest objects."""
 
 
 @dataclass(frozen=True)
-class StillnessSettings:
-    """Something that appeared and does not change any more."""
+class PlaceSettings:
+    """Where something moves, and how."""
 
-    frames_unchanged: Annotated[int, Ge(2), Le(1000)] = 10
-    """Frames over which a pixel must look the same: a second at 10 frames per second."""
-    threshold: Annotated[int, Ge(1), Le(255)] = 10
-    """Grey levels by which it may differ meanwhile."""
+    weight: Annotated[float, Ge(0)] = 0.15
+    """How much the height of an object, as a distance, counts beside as much a second of speed."""
 
 
 @dataclass(frozen=True)

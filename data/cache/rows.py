@@ -65,6 +65,15 @@ class CachedRows:
         """Return the number of the file that each row is from, (N,)."""
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
+    def frames(self) -> NDArray[np.int64]:
+        """Return the number of the frame that each row is about, in its own video, (N,)."""
+        parts = [np.zeros(0, np.int64)]
+        for path, measured in zip(self._paths, self._measured, strict=True):
+            with open_hdf5(path) as file:
+                frame = file["frame"][()]
+            parts.append(frame if measured is None else frame[measured])
+        return np.concatenate(parts)
+
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Return the rows start to stop, half-open, (stop - start, D).
 

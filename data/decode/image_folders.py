@@ -93,7 +93,7 @@ def decode_images(
                 f"{images[index]} is {width}x{height}, but the first image of its folder is "
                 f"{info.width}x{info.height}: bring all to one size, or take out what is no frame"
             )
-        yield Frame(index=index, seconds=index / info.fps, rgb=rgb)
+        yield Frame.of_rgb(index, index / info.fps, rgb)
     if with_pages:
         names = ", ".join(with_pages[:_N_NAMED]) + (" …" if len(with_pages) > _N_NAMED else "")
         has = "1 image has" if len(with_pages) == 1 else f"{len(with_pages)} images have"

@@ -133,7 +133,7 @@ def decode_stack(stack: Stack, indices: Collection[int], tally: Tally) -> Genera
             if index in indices:
                 rgb = to_rgb(image, f"{stack.path}, page {index}")
                 _check_size(stack, index, rgb.shape[1], rgb.shape[0])
-                yield Frame(index=index, seconds=stack.seconds[index], rgb=rgb)
+                yield Frame.of_rgb(index, stack.seconds[index], rgb)
             n_read += 1
     except Exception as error:
         if n_read == 0 or isinstance(error, VideoError):

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.decode.clock import Clock
+from mulde.data.decode.decoded import DecodedPicture
 from mulde.data.decode.joined import unread_bytes
 from mulde.data.decode.orientation import Orientation
 from mulde.data.decode.preflight import Preflight, Probe, open_container
@@ -39,9 +40,9 @@ def decode_with_pyav(path: Path, probe: Probe, tally: Tally) -> Generator[Frame,
     with open_container(path) as (container, stream):
         clock = Clock(probe, stream, tally)
         for index, decoded in enumerate(_decode_packets(container, stream, tally)):
-            rgb = _to_rgb(decoded)
-            _check_size(path, index, rgb, probe)
-            yield Frame(index=index, seconds=clock.seconds(decoded), rgb=rgb)
+            picture = DecodedPicture(decoded, Orientation.of(decoded))
+            _check_size(path, index, picture.size, probe)
+            yield Frame(index, clock.seconds(decoded), picture)
     tally.n_unread_bytes = unread_bytes(path, probe.containers, tally.end_byte)
 
 
@@ -88,7 +89,7 @@ def decode_with_decord(
     """
     n_frames = 0
     for rgb in _decord_frames(reader, n_frames_at_most=len(regular.seconds)):
-        yield Frame(index=n_frames, seconds=regular.seconds[n_frames], rgb=rgb)
+        yield Frame.of_rgb(n_frames, regular.seconds[n_frames], rgb)
         n_frames += 1
     if n_frames == len(regular.seconds):
         return
@@ -126,7 +127,7 @@ def sample_by_seeking(path: Path, probe: Probe, n_frames: int, keep: Callable[[F
             if n_decoded > info.n_frames_claimed / 2:
                 return []
             index = round(seconds * info.fps)
-            by_index[index] = keep(Frame(index=index, seconds=seconds, rgb=_to_rgb(decoded)))
+            by_index[index] = keep(Frame(index, seconds, DecodedPicture(decoded, Orientation.of(decoded))))
     if len(by_index) < n_frames / 2:
         return []
     return [by_index[index] for index in sorted(by_index)]
@@ -168,13 +169,8 @@ def _decord_frames(reader: Any, n_frames_at_most: int) -> Iterator[NDArray[np.ui
             return
 
 
-def _to_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
-    rgb = frame.to_ndarray(format="rgb24")  # (H, W, 3)
-    return Orientation.of(frame).apply(np.asarray(rgb, dtype=np.uint8))
-
-
-def _check_size(path: Path, index: int, rgb: NDArray[np.uint8], probe: Probe) -> None:
-    height, width = rgb.shape[:2]
+def _check_size(path: Path, index: int, size: tuple[int, int], probe: Probe) -> None:
+    width, height = size
     if (width, height) != (probe.info.width, probe.info.height):
         raise VideoError(
             f"{path} changes its frame size from {probe.info.width}x{probe.info.height} to {width}x{height} "

@@ -21,7 +21,7 @@ from mulde.extractors.base import (
     Together,
 )
 from mulde.extractors.boxes.motion import MotionFinder
-from mulde.extractors.images import box_means, to_pixels
+from mulde.extractors.movement import Mask
 
 _GROWN_PX = 2  # detected boxes are blanked out so much wider, for motion shows around an object as well
 
@@ -78,7 +78,7 @@ class DetectedBoxes(BoxFinder):
     """
 
     name: ClassVar[str] = "detected"
-    code_version: ClassVar[int] = 1
+    code_version: ClassVar[int] = 2
     measure_names: ClassVar[tuple[str, ...]] = DETECTOR_MEASURES
 
     detector: Detector
@@ -139,15 +139,15 @@ class DetectedBoxes(BoxFinder):
 
     def _join(self, moment: Moment, found: Detections) -> Objects:
         mask = self.motion.mask([prepared for _, prepared in moment.around], moment.centre)
-        height, width = mask.shape
+        width, height = mask.frame_size
         detected = self._objects(self._sort_out(found, width, height), mask)
         parts = [detected]
         if self.joins_motion:
-            moving = self.motion.boxes_of(blank_out(mask, detected.box_xyxy, _GROWN_PX))
+            moving = self.motion.boxes_of(mask.without(detected.box_xyxy, _GROWN_PX))
             parts.append(replace(moving, measures=_measures(moving.coverage)))
         if self.whole_frame_if_empty and not any(len(part) for part in parts):
             whole = np.array([[0, 0, width, height]], np.float32)
-            parts.append(Objects(whole, _measures(mask.mean(keepdims=True, dtype=np.float32).ravel())))
+            parts.append(Objects(whole, _measures(mask.coverage(whole))))
         return Objects(
             np.concatenate([part.box_xyxy for part in parts]),
             np.concatenate([part.measures for part in parts]),
@@ -160,8 +160,8 @@ class DetectedBoxes(BoxFinder):
         found = found[areas(box) >= max(self.min_area_px, 1.0)]
         return found[not_covered(found.box_xyxy, self.max_covered)]
 
-    def _objects(self, found: Detections, mask: NDArray[np.uint8]) -> Objects:
-        coverage = box_means(mask, to_pixels(found.box_xyxy, mask.shape[1], mask.shape[0]))[:, 0]
+    def _objects(self, found: Detections, mask: Mask) -> Objects:
+        coverage = mask.coverage(found.box_xyxy)
         return Objects(found.box_xyxy, _measures(coverage, found.confidence, found.class_id))
 
 
@@ -188,17 +188,17 @@ class MotionOrWholeFrame(MotionFinder):
         """Return the other's."""
         return {"code_version": self.code_version, "motion": self.motion.name, **self.motion.settings()}
 
-    def mask(self, around: Sequence[Any], centre: int) -> NDArray[np.uint8]:
+    def mask(self, around: Sequence[Any], centre: int) -> Mask:
         """Return the other's mask."""
         return self.motion.mask(around, centre)
 
-    def boxes_of(self, mask: NDArray[np.uint8]) -> Objects:
+    def boxes_of(self, mask: Mask) -> Objects:
         """Return the other's boxes, or one around everything."""
         found = self.motion.boxes_of(mask)
         if len(found):
             return found
-        whole = np.array([[0, 0, mask.shape[1], mask.shape[0]]], np.float32)
-        return Objects(whole, np.array([[mask.mean()]], np.float32))
+        whole = np.array([[0, 0, *mask.frame_size]], np.float32)
+        return Objects(whole, mask.coverage(whole)[:, None])
 
 
 def areas(box_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -221,15 +221,6 @@ def not_covered(box_xyxy: NDArray[np.float32], max_covered: float) -> NDArray[np
     )
     covered = np.where(is_larger, common / np.maximum(area, 1e-6)[:, None], 0)
     return np.asarray((covered <= max_covered).all(axis=1))
-
-
-def blank_out(mask: NDArray[np.uint8], box_xyxy: NDArray[np.float32], grown_px: int) -> NDArray[np.uint8]:
-    """Return a mask (H, W) that is 0 inside boxes (n, 4) grown by some pixels on each side."""
-    blanked: NDArray[np.uint8] = mask.copy()
-    grown = box_xyxy + np.array([-grown_px, -grown_px, grown_px, grown_px], np.float32)
-    for x1, y1, x2, y2 in to_pixels(grown, mask.shape[1], mask.shape[0]):
-        blanked[y1:y2, x1:x2] = 0
-    return blanked
 
 
 def _measures(

@@ -1,4 +1,4 @@
-"""Boxes of what moves or does not belong to the background, without any network."""
+"""Boxes of what moves or came to stay, without any network."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.video import Frame
-from mulde.extractors.base import MOTION_MEASURES, BoxFinder, Objects, Preparation
-from mulde.extractors.images import box_means, to_grey, to_pixels
-from mulde.extractors.scene import SceneModel, foreground
+from mulde.extractors.base import MOTION_MEASURES, BoxFinder, Objects, Preparation, Together
+from mulde.extractors.images import box_means, to_pixels
+from mulde.extractors.movement import Arrivals, Mask, Movement
+from mulde.extractors.scene import SceneModel
 from mulde.extractors.settings import GradientSettings, WindowSettings
 
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
@@ -28,36 +29,21 @@ class GreyFrame(Preparation):
 
     def start(self) -> Callable[[Frame], NDArray[np.uint8]]:
         """Return the conversion."""
-        return lambda frame: to_grey(frame.rgb)
-
-
-@dataclass(frozen=True)
-class Foreground(Preparation):
-    """Where a frame differs from the scene's background, (H, W) bool."""
-
-    scene_digest: str
-    """Stands for the scene when preparations are compared."""
-    threshold: int
-    """Grey levels by which a blurred pixel must differ."""
-    scene: SceneModel = field(compare=False)
-
-    def start(self) -> Callable[[Frame], NDArray[np.bool_]]:
-        """Return the subtraction."""
-        return lambda frame: foreground(to_grey(frame.rgb), self.scene.background, self.threshold)
+        return lambda frame: frame.grey()
 
 
 @dataclass(frozen=True)
 class MotionFinder(BoxFinder):
-    """Finds boxes in a mask of what moves or is not background; detectors are joined with such a one."""
+    """Finds boxes in a mask of what moves or came to stay; detectors are joined with such a one."""
 
     measure_names: ClassVar[tuple[str, ...]] = MOTION_MEASURES
 
     @abstractmethod
-    def mask(self, around: Sequence[Any], centre: int) -> NDArray[np.uint8]:
-        """Return the mask of a frame, (H, W) of 0 and 1."""
+    def mask(self, around: Sequence[Any], centre: int) -> Mask:
+        """Return the mask of a frame."""
 
     @abstractmethod
-    def boxes_of(self, mask: NDArray[np.uint8]) -> Objects:
+    def boxes_of(self, mask: Mask) -> Objects:
         """Return the boxes in a mask, and which share of each it fills."""
 
     def find(self, around: Sequence[Any], centre: int) -> Objects:
@@ -67,53 +53,73 @@ class MotionFinder(BoxFinder):
 
 @dataclass(frozen=True)
 class MotionWindows(MotionFinder):
-    """Windows of about an object's size that hold foreground.
+    """Windows of about an object's size in which something moves or came to stay.
 
     Unlike connected regions they do not merge neighbours, and a fast part is not diluted by a slow crowd.
     """
 
     name: ClassVar[str] = "windows"
-    code_version: ClassVar[int] = 2
+    code_version: ClassVar[int] = 3
 
     scene: SceneModel = field(compare=False)
     options: WindowSettings
+    arrivals: Arrivals | None = None
+    """None: only what moves is looked for."""
 
     @property
-    def preparation(self) -> Foreground:
-        """Background subtraction."""
-        return Foreground(self.scene.digest, self.options.threshold, self.scene)
+    def preparation(self) -> Preparation:
+        """What moves, and what came to stay."""
+        movement = Movement(self.scene.size, self.options.threshold, self.options.seconds_back)
+        return movement if self.arrivals is None else Together(movement, self.arrivals)
 
     def settings(self) -> dict[str, Any]:
         """Return the options and what the scene is."""
-        return {"code_version": self.code_version, **asdict(self.options), "scene": self.scene.digest}
+        arrivals = None
+        if self.arrivals is not None:
+            names = ("threshold", "seconds_unchanged", "tolerance")
+            arrivals = {name: getattr(self.arrivals, name) for name in names}
+        options = {"code_version": self.code_version, **asdict(self.options)}
+        return {**options, "arrivals": arrivals, "scene": self.scene.digest}
 
     @cached_property
     def lattice(self) -> NDArray[np.float32]:
-        """All windows of the scene, (n_windows, 4) float32 xyxy."""
+        """All windows of the scene, (n_windows, 4) float32 xyxy in pixels at working size."""
         boxes = [box for scale in self.options.scales for box in self._windows(scale)]
         return np.array(boxes, np.float32).reshape(-1, 4)
 
-    def mask(self, around: Sequence[NDArray[np.bool_]], centre: int) -> NDArray[np.uint8]:
-        """Return where the frame is foreground, (H, W) of 0 and 1."""
-        return around[centre].astype(np.uint8)
+    def mask(self, around: Sequence[Any], centre: int) -> Mask:
+        """Return where something moves or came to stay."""
+        prepared = around[centre]
+        if isinstance(prepared, Mask):
+            return prepared
+        moving, arrived = prepared
+        joined: Mask = moving.joined(arrived)
+        return joined
 
-    def boxes_of(self, mask: NDArray[np.uint8]) -> Objects:
-        """Return the windows that are foreground for `min_coverage` of their area or more, the fullest ones
-        where they are too many.
+    def boxes_of(self, mask: Mask) -> Objects:
+        """Return the windows in which for `min_coverage` of their area or more something moves, the fullest
+        ones where they are too many.
         """
-        coverage = box_means(mask, to_pixels(self.lattice, *self.scene.size))  # (n_windows, 1)
+        coverage = box_means(mask.pixels, self._lattice_px)  # (n_windows, 1)
         found = np.flatnonzero(coverage[:, 0] >= self.options.min_coverage)
         kept = found[_highest(coverage[found, 0], self.options.max_windows)]
         return Objects(
-            self.lattice[kept], coverage[kept], len(found) - len(kept), float(mask.mean(dtype=np.float64))
+            self.lattice[kept] / mask.scale,
+            coverage[kept],
+            len(found) - len(kept),
+            mask.foreground_share,
         )
+
+    @cached_property
+    def _lattice_px(self) -> NDArray[np.int64]:
+        return to_pixels(self.lattice, *self.scene.size)
 
     def _windows(self, scale: float) -> list[tuple[float, float, float, float]]:
         frame_width, frame_height = self.scene.size
         step = 1 - self.options.overlap
         bottom, boxes = float(frame_height), list[tuple[float, float, float, float]]()
         while True:
-            height = self.scene.object_height(bottom) * scale
+            height = float(self.scene.object_height(np.float64(bottom))) * scale
             width = min(height * self.scene.aspect, frame_width)
             if bottom - height < 0:
                 return boxes
@@ -159,22 +165,23 @@ class MotionGradient(MotionFinder):
         """Return the options."""
         return {"code_version": self.code_version, **asdict(self.options)}
 
-    def mask(self, around: Sequence[NDArray[np.uint8]], centre: int) -> NDArray[np.uint8]:
-        """Return what changed since the frame before, (H, W) of 0 and 1; nothing in the first frame."""
+    def mask(self, around: Sequence[NDArray[np.uint8]], centre: int) -> Mask:
+        """Return what changed since the frame before; nothing in the first frame."""
+        size = around[centre].shape[1], around[centre].shape[0]
         if centre == 0:
-            return np.zeros_like(around[centre])
+            return Mask(np.zeros_like(around[centre]), size)
         before, now = (cv2.GaussianBlur(grey, (5, 5), 0) for grey in around[centre - 1 : centre + 1])
-        return np.asarray(cv2.absdiff(before, now) > self.options.threshold).astype(np.uint8)
+        return Mask(np.asarray(cv2.absdiff(before, now) > self.options.threshold).astype(np.uint8), size)
 
-    def boxes_of(self, mask: NDArray[np.uint8]) -> Objects:
+    def boxes_of(self, mask: Mask) -> Objects:
         """Return boxes around connected regions."""
-        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        contours, _ = cv2.findContours(mask.pixels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         sizes = [cv2.boundingRect(contour) for contour in contours if self._is_object(contour)]
         x, y, width, height = np.array(sizes, np.float32).reshape(-1, 4).T
         grow = self.options.grow_px
         boxes = np.stack([x - grow, y - grow, x + width + grow, y + height + grow], axis=1)  # (n, 4)
-        pixels = to_pixels(boxes, mask.shape[1], mask.shape[0])
-        return Objects(pixels.astype(np.float32), box_means(mask, pixels))
+        pixels = to_pixels(boxes, *mask.frame_size)
+        return Objects(pixels.astype(np.float32), box_means(mask.pixels, pixels))
 
     def _is_object(self, contour: NDArray[np.int32]) -> bool:
         _, _, width, height = cv2.boundingRect(contour)

@@ -1,9 +1,10 @@
-"""Dense optical flow, computed once a frame for all extractors that want it."""
+"""Dense optical flow at the scene's working size, computed once a frame for all extractors that want it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import cv2
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from mulde.data.video import Frame
 from mulde.extractors.base import Preparation
-from mulde.extractors.images import box_means, resize, to_grey, to_pixels
+from mulde.extractors.images import integral_sums, to_pixels
+from mulde.extractors.movement import Movement
 
 Preset = Literal["ultrafast", "fast", "medium"]
 _PRESETS: dict[str, int] = {
@@ -20,84 +22,126 @@ _PRESETS: dict[str, int] = {
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
-_MIN_SIDE_PX = 32  # DIS throws on smaller images
-_MOST_PIXELS = 2**19  # as many as 960x540 has; DIS-medium takes about 60 ms for them
+_MIN_SIDE_PX = 32
+"""OpenCV's DIS throws on images smaller than a few patches."""
+_LEAST_MOVING = 0.02
+"""Share of a box, below which what moves in it is not worth a mean: the sum is divided by so much."""
+_COARSER = 2
+"""Flow is kept in a picture smaller by this factor: that of a patch-based method is smooth."""
 
 
 @dataclass(frozen=True)
 class FlowField:
-    """Motion from the frame before, on a grid that is coarser or finer than the frame."""
+    """How things move from one frame to the next, and where anything moves at all."""
 
-    vectors_px: NDArray[np.float32]
-    """(h, w, 2) float32, x and y, in pixels of the original frame for each frame of time."""
-    grid_scale: tuple[float, float]
-    """Grid points for each pixel of the original frame, in x and in y."""
+    seconds: float
+    """Time of the later frame."""
+    vectors: NDArray[np.float32] | None
+    """(h, w, 2) float32, x and y, in pixels of the frame a second; None in a first frame and where nothing
+    moves."""
+    moving: NDArray[np.float32]
+    """(h, w) float32 in [0, 1]: the share of what a point of the grid stands for in which something moves."""
+    frame_size: tuple[int, int]
+    """(width, height) of the frames in pixels."""
+    means: dict[float, MeanFlow] = field(default_factory=dict, compare=False, repr=False)
+    """Means around this frame that were asked for, by the time that they are taken over."""
 
-    def box_means(self, image: NDArray[np.float32], box_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Average an image on this grid, (h, w, C), over boxes (n, 4) in pixels of the frame: (n, C)."""
-        height, width = image.shape[:2]
-        return box_means(image, to_pixels(box_xyxy * np.tile(self.grid_scale, 2), width, height))
+
+@dataclass(frozen=True)
+class MeanFlow:
+    """Flow that is averaged over the time around a frame."""
+
+    vectors: NDArray[np.float32]
+    """(h, w, 2) float32, x and y, in pixels of the frame a second."""
+    moving: NDArray[np.float32]
+    """(h, w) float32 in [0, 1], see `FlowField`."""
+    frame_size: tuple[int, int]
+    """(width, height) of the frames in pixels."""
+
+    @cached_property
+    def lengths(self) -> NDArray[np.float32]:
+        """(h, w) float32: speeds in pixels of the frame a second."""
+        return np.asarray(cv2.magnitude(self.vectors[..., 0], self.vectors[..., 1]), np.float32)
+
+    def of_moving(self, box_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Average velocity and speed over what moves in each box, (n, 4) in pixels of the frame: (n, 3), x, y
+        and length.
+
+        A box larger than the object, or one that holds a part of it, has the object's speed all the same.
+        """
+        box = self.on_grid(box_xyxy)
+        sums = integral_sums(self._integral, box)  # (n, 4)
+        area = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
+        least = np.maximum(sums[:, 3], _LEAST_MOVING * area)
+        return np.asarray(sums[:, :3] / least[:, None], np.float32)
+
+    def on_grid(self, box_xyxy: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return boxes (n, 4) in pixels of the frame as whole points of this grid."""
+        height, width = self.moving.shape
+        scale = np.array([width / self.frame_size[0], height / self.frame_size[1]] * 2, np.float32)
+        return to_pixels(box_xyxy * scale, width, height)
+
+    @cached_property
+    def _integral(self) -> NDArray[np.float64]:
+        x, y = cv2.split(self.vectors)
+        parts = [cv2.multiply(part, self.moving) for part in (x, y, self.lengths)]
+        return np.asarray(cv2.integral(cv2.merge([*parts, self.moving]), sdepth=cv2.CV_64F))
 
 
 @dataclass(frozen=True)
 class DenseFlow(Preparation):
-    """Motion from the frame before to this one; None for the first frame of a video.
+    """Motion from the frame looked at before to this one, where anything moves.
 
-    Source: DIS, Kroeger et al., ECCV 2016, as implemented in OpenCV.
+    Source: DIS, Kroeger et al., ECCV 2016, as implemented in OpenCV; the finest scale is half the picture's.
     """
 
-    preset: Preset = "medium"
+    movement: Movement
+    """What moves; flow is computed in a picture of the same size."""
+    preset: Preset = "ultrafast"
     """How thorough the search is."""
-    scale: float = 1.0
-    """Frames are resized by this factor first; above 1 it resolves the motion of small objects."""
 
-    def start(self) -> Callable[[Frame], FlowField | None]:
+    def start(self) -> Callable[[Frame], FlowField]:
         """Return the flow from the previously given frame."""
         engine = cv2.DISOpticalFlow.create(_PRESETS[self.preset])
-        previous: NDArray[np.uint8] | None = None
+        engine.setFinestScale(1)
+        size = max(_MIN_SIDE_PX, self.movement.size[0]), max(_MIN_SIDE_PX, self.movement.size[1])
+        compare = self.movement.start()
+        previous: tuple[float, NDArray[np.uint8]] | None = None
 
-        def flow(frame: Frame) -> FlowField | None:
+        def flow(frame: Frame) -> FlowField:
             nonlocal previous
-            now = self._resize(to_grey(frame.rgb))
-            before, previous = previous, now
-            if before is None:
-                return None
-            # Half the resolution is kept: the flow of a patch-based method is smooth, and all that follows
-            # costs a quarter.
-            fine = engine.calc(before, now, None)
-            vectors = cv2.resize(fine, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-            height, width = frame.rgb.shape[:2]
-            vectors *= np.array([width / now.shape[1], height / now.shape[0]], np.float32)
-            return FlowField(vectors, (vectors.shape[1] / width, vectors.shape[0] / height))
+            mask, now = compare(frame), frame.grey(size)
+            before, previous = previous, (frame.seconds, now)
+            grid = max(1, size[0] // _COARSER), max(1, size[1] // _COARSER)
+            moving = cv2.resize(mask.pixels.astype(np.float32), grid, interpolation=cv2.INTER_AREA)
+            if before is None or frame.seconds <= before[0] or not mask.pixels.any():
+                return FlowField(frame.seconds, None, moving, frame.size)
+            vectors = cv2.resize(engine.calc(before[1], now, None), grid, interpolation=cv2.INTER_AREA)
+            elapsed = frame.seconds - before[0]
+            vectors *= np.array([frame.size[0] / size[0], frame.size[1] / size[1]], np.float32) / np.float32(
+                elapsed
+            )
+            return FlowField(frame.seconds, vectors, moving, frame.size)
 
         return flow
 
-    def _resize(self, grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        height, width = grey.shape
-        size = (max(_MIN_SIDE_PX, round(width * self.scale)), max(_MIN_SIDE_PX, round(height * self.scale)))
-        return resize(grey, size)
 
-
-def mean_flow(fields: Sequence[FlowField | None]) -> FlowField | None:
-    """Average the flow fields that exist; None if there is none, as in a video of one frame."""
-    present = [field for field in fields if field is not None]
-    if not present:
-        return None
-    total = present[0].vectors_px.copy()
-    for field in present[1:]:
-        total += field.vectors_px
-    return FlowField(total / np.float32(len(present)), present[0].grid_scale)
-
-
-def suitable_scale(
-    object_height_px: float, frame_size: tuple[int, int], target_height_px: float = 60.0
-) -> float:
-    """Return the scale, in quarters from 1/4 to 2, at which an object is about `target_height_px` tall.
-
-    Large frames have a smaller one, at which flow takes as long as on a frame of 960x540.
+def mean_flow(fields: Sequence[FlowField], centre: int, seconds_around: float) -> MeanFlow:
+    """Return the flow around a frame, averaged over time; extractors that ask for the same share it.
 
     Args:
-        frame_size: (width, height) in pixels.
+        seconds_around: flow of frames no further away than this counts.
     """
-    affordable = np.floor(4 * np.sqrt(_MOST_PIXELS / (frame_size[0] * frame_size[1]))) / 4
-    return float(np.clip(min(round(4 * target_height_px / object_height_px) / 4, affordable), 0.25, 2.0))
+    middle = fields[centre]
+    if seconds_around not in middle.means:
+        near = [
+            field.vectors
+            for field in fields
+            if field.vectors is not None and abs(field.seconds - middle.seconds) <= seconds_around + 1e-3
+        ]
+        total = np.zeros((*middle.moving.shape, 2), np.float32)
+        for vectors in near:
+            total += vectors
+        mean = total / np.float32(max(1, len(near)))
+        middle.means[seconds_around] = MeanFlow(mean, middle.moving, middle.frame_size)
+    return middle.means[seconds_around]

@@ -1,13 +1,15 @@
-"""Where an extractor works: the camera's scene, the machine, and how flow is computed there."""
+"""Where an extractor works: the camera's scene, the machine, and how motion is seen there."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from mulde.extractors.movement import Arrivals, Movement
 from mulde.extractors.networks.machine import Machine
 from mulde.extractors.scene import SceneModel
-from mulde.extractors.settings import FlowSettings
-from mulde.extractors.streams.flow import DenseFlow, suitable_scale
+from mulde.extractors.settings import ArrivalSettings, FlowSettings, WindowSettings
+from mulde.extractors.streams.flow import DenseFlow
 
 
 @dataclass(frozen=True)
@@ -17,13 +19,36 @@ class Site:
     scene: SceneModel
     machine: Machine
     flow_settings: FlowSettings
-    foreground_threshold: int
-    """Grey levels by which a blurred pixel must differ from the background."""
+    window_settings: WindowSettings
+    arrival_settings: ArrivalSettings
+    frames_per_second: float
+    """How many frames are looked at in a second of video, at most."""
+
+    @property
+    def movement(self) -> Movement:
+        """What moves."""
+        windows = self.window_settings
+        return Movement(self.scene.size, windows.threshold, windows.seconds_back)
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """What came to stay."""
+        settings = self.arrival_settings
+        return Arrivals(
+            self.scene.digest, settings.threshold, settings.seconds_unchanged, settings.tolerance, self.scene
+        )
 
     @property
     def flow(self) -> DenseFlow:
-        """Optical flow at a scale that suits the objects of the scene, or at the one that was asked for."""
-        scale = self.flow_settings.scale
-        if scale == "auto":
-            scale = suitable_scale(self.scene.typical_height, self.scene.size)
-        return DenseFlow(self.flow_settings.preset, scale)
+        """Optical flow of what moves."""
+        return DenseFlow(self.movement, self.flow_settings.preset)
+
+    @property
+    def seconds_around(self) -> float:
+        """How long before and after a frame flow is averaged."""
+        return self.flow_settings.seconds_around
+
+    @property
+    def n_frames_around(self) -> int:
+        """How many frames that can be."""
+        return math.ceil(self.flow_settings.seconds_around * self.frames_per_second - 1e-6)

@@ -50,8 +50,7 @@ def percent(value: float | None) -> str:
 
 def _numbers(metrics: Metrics) -> Table:
     smoothing = metrics.treatment.smoothing
-    has_sigma = smoothing is not None and smoothing.sigma_frames > 0
-    title = f"smoothed, σ = {smoothing.sigma_frames:g}" if smoothing and has_sigma else "scores"
+    title = f"smoothed, {smoothing.sigma_text}" if smoothing and smoothing.sigma_text else "scores"
     raw = metrics.unsmoothed
     table = Table("", title, f"{100 * LEVEL:g} % interval", box=None, pad_edge=False)
     if raw is not None:

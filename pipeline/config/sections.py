@@ -39,6 +39,8 @@ class DataConfig(Section):
     """Root of a data set in place of the three."""
     merge_cameras: bool = False
     """Whether one background is learnt from all cameras where test videos are of one that training lacks."""
+    frames_per_second: Annotated[float, Gt(0)] | None = None
+    """Of folders of images, which do not say: what the data set is known to have, else 25, if not given."""
     layout: str = "auto"
     """Layout of `dataset`, one of those that `mulde datasets` lists; "auto" finds out."""
     normal_features: str | None = None
@@ -62,11 +64,14 @@ class ExtractConfig(_OfStreams):
     """Python files that define extractors of your own; see docs/extractors.md."""
     plugin_settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Settings of plugins by the name of their stream."""
-    streams: Annotated[tuple[str, ...], MinLen(1)] = ("velocity", "direction", "stillness")
+    streams: Annotated[tuple[str, ...], MinLen(1)] = ("velocity", "direction", "place", "stillness")
     """Kinds of features, each a key of `mulde.extractors.kinds.STREAMS` or, of imported
     features, as they were called then."""
     are_imported: bool = False
     """Whether they were imported; follows from `data.normal_features`, whatever is given here."""
+    rate: Annotated[float, Gt(0)] | Literal["all"] = 10.0
+    """About how many frames a second are looked at where streams are of objects; the scores of the others are
+    interpolated. Streams of whole frames have every_frames."""
     decoder: Literal["auto", "decord", "pyav"] = "auto"
     """What reads video files: "auto" is PyAV; decord is given only files that decode whole, after a check."""
     threads: Annotated[int, Ge(1)] = 1
@@ -158,8 +163,8 @@ class TrainConfig(Section):
 class ScoreConfig(Section):
     """From objects to frames."""
 
-    smoothing_sigma_frames: Annotated[float, Ge(0)] = 3.0
-    """Gaussian smoothing in time; 0 for none."""
+    smoothing_sigma_seconds: Annotated[float, Ge(0)] = 0.3
+    """Gaussian smoothing in time; 0 for none. Papers' 3 frames are so much at 10 frames a second."""
     causal: bool = False
     """Smooth over the past only, as live footage demands."""
     log_tail: bool = True

@@ -26,7 +26,7 @@ from mulde.data.cache.store import read_frame_seconds, read_rows
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows, is_without_measurement
 from mulde.data.labels.labels import Labels
-from mulde.data.times import mean_rate
+from mulde.data.times import mean_rate, usual_rate
 from mulde.detector import Calibration, smooth
 from mulde.pipeline.config.sections import DetectorConfig
 from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable
@@ -36,7 +36,7 @@ from mulde.pipeline.metrics.frames import macro_auc, micro_auc
 from mulde.pipeline.metrics.protocols import find_protocol
 from mulde.pipeline.metrics.video_scores import VideoScores
 from mulde.pipeline.models.fit import StreamRows, build_detector, describe_streams, fit_stream, open_rows
-from mulde.pipeline.models.fuse import fuse_streams, is_of_objects
+from mulde.pipeline.models.fuse import frames_looked_at, fuse_streams
 from mulde.pipeline.progress import Tracked
 from mulde.pipeline.runs.job import Job
 from mulde.pipeline.stages.evaluate import apply_protocol, configured_smoothing, scenes_of
@@ -243,7 +243,9 @@ def _aggregate(
     found = {}
     for name in aggregations:
         aggregation = fit_aggregation(name, learnt, n_components=n_components, seed=seed)
-        calibration = Calibration.fit(aggregation.anomaly_score(learnt), least_range=detector.least_range)
+        calibration = Calibration.fit(
+            aggregation.anomaly_score(learnt), least_range=detector.least_range, frame=rows.frames
+        )
         found[name] = [np.full(len(kept), calibration.unmeasured) for kept in measured]
         for scores, kept, part in zip(found[name], measured, energies, strict=True):
             if len(part):
@@ -309,18 +311,17 @@ def _to_frames(
     for index, cached in enumerate(tests.videos):
         rows = {stream: tests.rows[stream][index] for stream in scores}
         n_frames, name = cached.report.n_frames, cached.video.name
+        seconds = read_frame_seconds(next(iter(cached.entries.values())).path)
         found = fuse_streams(
             {stream: parts[index] for stream, parts in scores.items()},
             rows,
             n_frames,
             settings,
-            are_objects=is_of_objects(cached, rows),
+            looked_at=frames_looked_at(cached, rows, seconds),
         ).unsmoothed
-        labels = tests.labels.frames(
-            name, n_frames, read_frame_seconds(next(iter(cached.entries.values())).path)
-        )
-        after = smooth(found, settings.smoothing_sigma_frames, causal=settings.causal)
-        seconds = read_frame_seconds(next(iter(cached.entries.values())).path)
+        labels = tests.labels.frames(name, n_frames, seconds)
+        rate = usual_rate(seconds) or cached.report.fps
+        after = smooth(found, settings.smoothing_sigma_seconds * rate, causal=settings.causal)
         of_video = (labels, scenes.get(name, ""), mean_rate(seconds) or cached.report.fps)
         smoothed.append(VideoScores(name, after, *of_video))
         raw.append(VideoScores(name, found, *of_video))

@@ -54,6 +54,8 @@ class Recipe:
     """Those that the extractors may be from."""
     decoder: str = ""
     """What decodes the videos, and in which version: features of one are not taken for those of another."""
+    rate: float | None = None
+    """About how many frames a second are looked at; all if None."""
 
     def keys(self, folder: Path) -> dict[str, StreamKey]:
         """Return the cache key of each stream, boxes first, for the videos below a split folder.
@@ -74,6 +76,7 @@ class Recipe:
             settings = {
                 "folder": home,
                 "decoder": self.decoder,
+                "rate": self.rate,
                 "finder": self.finder.name,
                 **self.finder.settings(),
             }
@@ -131,11 +134,17 @@ class Recipe:
 
 
 def build_recipe(
-    config: ExtractConfig, scene: SceneModel, *, device: str = "auto", works_ahead: bool = False
+    config: ExtractConfig,
+    scene: SceneModel,
+    *,
+    device: str = "auto",
+    works_ahead: bool = False,
+    frames_per_second: float = 25.0,
 ) -> Recipe:
     """Build the finder and the extractors that a configuration asks for.
 
     Args:
+        frames_per_second: of the video; keys do not depend on it.
         works_ahead: whether there is a core to spare for a thread that helps.
 
     Raises:
@@ -143,7 +152,16 @@ def build_recipe(
     """
     machine = Machine(device, config.threads, config.weights_folder, works_ahead)
     plugins = load_plugins(config.plugins)
-    extractors = _extractors(config, scene, machine, plugins)
+    rate = None if config.rate == "all" else config.rate
+    site = Site(
+        scene,
+        machine,
+        config.flow,
+        config.boxes.windows,
+        config.boxes.arrivals,
+        min(rate or frames_per_second, frames_per_second),
+    )
+    extractors = _extractors(config, site, plugins)
     of_frames = [name for name in config.streams if isinstance(extractors[name], FrameExtractor)]
     if of_frames and len(of_frames) < len(config.streams):
         others = ", ".join(name for name in config.streams if name not in of_frames)
@@ -152,9 +170,9 @@ def build_recipe(
             "make two runs"
         )
     chosen = tuple(extractors[name] for name in config.streams)
-    finder = None if of_frames else _finder(config.boxes, scene, machine)
+    finder = None if of_frames else _finder(config.boxes, site)
     decoder = f"{'decord' if config.decoder == 'decord' else 'pyav'} {DECODING_VERSION}"
-    return Recipe(finder, chosen, tuple(plugins.values()), decoder)
+    return Recipe(finder, chosen, tuple(plugins.values()), decoder, None if of_frames else rate)
 
 
 def require_all(config: ExtractConfig, *, offline: bool) -> list[Weights]:
@@ -225,21 +243,16 @@ def stream_digests(config: ExtractConfig) -> dict[str, str]:
         return {name: digest_of({"stream": name, "is_imported": True})[:12] for name in config.streams}
     recipe = replace(build_recipe(config, _ANY_SCENE), decoder="")
     keys = recipe.keys_at("")
-    # what scale is suitable depends on the scene: what counts is which was asked for
-    scales = {e.name: config.flow.scale if "flow" in e.settings() else None for e in recipe.extractors}
-    return {
-        name: digest_of({"kind": keys[name].kind, "flow_scale": scale})[:12] for name, scale in scales.items()
-    }
+    return {e.name: digest_of({"kind": keys[e.name].kind})[:12] for e in recipe.extractors}
 
 
-_ANY_SCENE = SceneModel(np.zeros((64, 64), np.uint8), 16.0, 0.0, (16.0, 16.0), 0.5)
+_ANY_SCENE = SceneModel((64, 64), np.zeros((1, 64, 64), np.uint8), 16.0, 0.0, (16.0, 16.0), 0.5)
 
 
 def _extractors(
-    config: ExtractConfig, scene: SceneModel, machine: Machine, plugins: Mapping[str, Plugin]
+    config: ExtractConfig, site: Site, plugins: Mapping[str, Plugin]
 ) -> dict[str, Extractor | FrameExtractor]:
     """Return the extractors that are asked for, by the name of their stream."""
-    site = Site(scene, machine, config.flow, config.boxes.windows.threshold)
     known: dict[str, Callable[[], Extractor | FrameExtractor]] = {
         name: partial(kind.build, getattr(config, name, None), site) for name, kind in STREAMS.items()
     }
@@ -250,16 +263,19 @@ def _extractors(
         )
     for name, plugin in plugins.items():
         settings = config.plugin_settings.get(name, {})
-        known[name] = partial(plugin.build, settings, scene, machine)
+        known[name] = partial(plugin.build, settings, site.scene, site.machine)
     unknown = [name for name in (*config.streams, *config.plugin_settings) if name not in known]
     if unknown:
         raise InputError(f"there is no stream {unknown[0]}: known are {', '.join(known)}")
     return {name: known[name]() for name in config.streams}
 
 
-def _finder(boxes: BoxSettings, scene: SceneModel, machine: Machine) -> BoxFinder:
+def _finder(boxes: BoxSettings, site: Site) -> BoxFinder:
+    machine = site.machine
     motion: dict[str, Callable[[], MotionFinder]] = {
-        "windows": lambda: MotionWindows(scene, boxes.windows),
+        "windows": lambda: MotionWindows(
+            site.scene, boxes.windows, site.arrivals if boxes.windows.with_arrivals else None
+        ),
         "gradient": lambda: MotionGradient(boxes.gradient),
     }
     if boxes.finder in motion:
@@ -274,7 +290,7 @@ def _finder(boxes: BoxSettings, scene: SceneModel, machine: Machine) -> BoxFinde
     joins_motion = boxes.join != "none"
     return DetectedBoxes(
         detectors[boxes.finder](),
-        # without motion boxes, the windows' background still says how much of a box is foreground
+        # without motion boxes, windows still say in how much of a box something moves
         motion[boxes.join if joins_motion else "windows"](),
         joins_motion,
         boxes.min_area_px,

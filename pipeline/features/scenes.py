@@ -19,7 +19,6 @@ from mulde.data.decode.readers import sample_frames
 from mulde.data.errors import InputError, VideoError
 from mulde.data.identity import identify
 from mulde.data.video import Frame, Video
-from mulde.extractors.images import to_grey
 from mulde.extractors.scene import CODE_VERSION, SceneModel, learn_scene
 from mulde.extractors.settings import SceneSettings
 from mulde.pipeline.executors.base import Executor, Tick, WorkerDiedError, WorkerStalledError
@@ -230,7 +229,7 @@ def _learn(
         model = learn_scene(greys, settings)
         _log.info(
             "scene %s: background of %d frames from %d videos, objects %.0f to %.0f px tall",
-            name or _WHOLE, len(greys), len(chosen) - len(errors), *model.height_range,
+            name or _WHOLE, len(greys), len(chosen) - len(errors), *model.height_range_in_frame,
         )  # fmt: skip
     arrays = model.to_arrays()
     for some in [usable, videos] if len(usable) < len(videos) else [videos]:
@@ -291,7 +290,7 @@ def _leave_greys(task: SampleTask, tick: Tick) -> list[Path]:
 
 def grey_of(frame: Frame) -> NDArray[np.uint8]:
     """Return what scenes are learnt from, (H, W) uint8."""
-    return to_grey(frame.rgb)
+    return frame.grey()
 
 
 def _of_the_commonest_size(images: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:

@@ -23,14 +23,23 @@ class Smoothing:
     """Standard deviation in frames; 0 for none."""
     causal: bool = False
     """Whether only present and past frames count."""
+    sigma_seconds: float = 0.0
+    """Standard deviation in seconds, where it is not in frames."""
+
+    @property
+    def sigma_text(self) -> str:
+        """The standard deviation with its unit; "" for none."""
+        if self.sigma_seconds:
+            return f"σ = {self.sigma_seconds:g} s"
+        return f"σ = {self.sigma_frames:g} frames" if self.sigma_frames else ""
 
     @property
     def text(self) -> str:
         """Return it in words, to follow "scores"."""
-        if self.sigma_frames == 0:
+        if not self.sigma_text:
             return "not smoothed"
         kind = "Gaussian over past frames" if self.causal else "Gaussian"
-        return f"smoothed over time ({kind}, σ = {self.sigma_frames:g} frames)"
+        return f"smoothed over time ({kind}, {self.sigma_text})"
 
 
 @dataclass(frozen=True)

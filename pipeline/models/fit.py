@@ -41,6 +41,8 @@ class StreamRows:
     """(N, D), in memory or not."""
     groups: NDArray[np.int64]
     """(N,), the number of the video that each row is from."""
+    frames: NDArray[np.int64] | None
+    """(N,), a number for each frame of any video; None where no frame has several rows."""
     has_one_unit: bool
     noise_floor: float | Sequence[float]
     n_whitened: int | None
@@ -80,6 +82,7 @@ def open_rows(
             f"{way_out}, or add videos"
         )
     source: NDArray[np.float32] | CachedRows = rows
+    frames = _number_frames(rows)
     limit_gb = memory_gb or _memory_gb() * _MEMORY_SHARE
     if rows.size_bytes > limit_gb * 1e9:
         _log.info(
@@ -90,7 +93,13 @@ def open_rows(
         source = rows.read(0, rows.shape[0])
         rows.close()
     return StreamRows(
-        name, source, rows.groups(), extractor.has_one_unit, extractor.noise_floor, extractor.n_whitened
+        name,
+        source,
+        rows.groups(),
+        frames,
+        extractor.has_one_unit,
+        extractor.noise_floor,
+        extractor.n_whitened,
     )
 
 
@@ -125,11 +134,19 @@ def fit_stream(detector: Detector, rows: StreamRows) -> StreamModel:
     try:
         detector.fit(rows.source, groups=rows.groups)
         scores = detector.training_scores(rows.source, groups=rows.groups)
-        return StreamModel(detector, Calibration.fit(scores, least_range=detector.least_range))
+        frames = None if rows.frames is None else np.delete(rows.frames, detector.left_out_)
+        return StreamModel(detector, Calibration.fit(scores, least_range=detector.least_range, frame=frames))
     except InputError:
         raise
     except ValueError as error:
         raise InputError(f"{rows.name} cannot be learnt: {error}") from None
+
+
+def _number_frames(rows: CachedRows) -> NDArray[np.int64] | None:
+    """Return a number for the frame of each row, each frame's own; None where none has several rows."""
+    pairs = np.stack([rows.groups(), rows.frames()], axis=1)  # (N, 2)
+    frames, numbers = np.unique(pairs, axis=0, return_inverse=True)
+    return None if len(frames) == len(pairs) else np.asarray(numbers.ravel(), np.int64)
 
 
 def _memory_gb() -> float:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mulde.data.cache.entries import BOXES_STREAM as BOXES
 from mulde.data.features import FeatureRows, is_without_measurement
+from mulde.data.times import LookRate
 from mulde.detector import fuse, interpolate_frames, log_tail, max_over_objects
 from mulde.pipeline.config.sections import ScoreConfig
 from mulde.pipeline.features.inventory import CachedVideo
@@ -25,6 +27,20 @@ class FusedScores:
     datasets: dict[str, NDArray[Any]]
     """What the rows are about and their scores, by name in the file."""
     note: str = ""
+
+
+def frames_looked_at(
+    cached: CachedVideo, rows: Mapping[str, FeatureRows], seconds: NDArray[np.float64]
+) -> NDArray[np.int64] | None:
+    """Return the frames in which objects were looked for, in order; None where rows are of whole frames.
+
+    Args:
+        seconds: (n_frames,), the times of all frames.
+    """
+    if not is_of_objects(cached, rows):
+        return None
+    boxes = cached.keys.get(BOXES)
+    return LookRate(boxes.settings["rate"] if boxes else None).frames(seconds)
 
 
 def is_of_objects(cached: CachedVideo, rows: Mapping[str, FeatureRows]) -> bool:
@@ -44,16 +60,19 @@ def fuse_streams(
     n_frames: int,
     settings: ScoreConfig,
     *,
-    are_objects: bool,
+    looked_at: NDArray[np.int64] | None,
 ) -> FusedScores:
     """Return the frame scores of a video, not yet smoothed, from the calibrated scores of its rows.
 
     Args:
         scores: by stream, (n_rows,) each, higher = more anomalous.
         rows: by stream; of objects, row i of each is the same one.
-        are_objects: whether a frame can have several rows, or none.
+        looked_at: the frames in which objects were looked for, each of which may have several rows or none;
+            None where rows are of whole frames or clips.
     """
-    return (_fuse_objects if are_objects else _fuse_frames)(scores, rows, n_frames, settings)
+    if looked_at is None:
+        return _fuse_frames(scores, rows, n_frames, settings)
+    return _fuse_objects(scores, rows, n_frames, settings, looked_at)
 
 
 def _fuse_objects(
@@ -61,13 +80,22 @@ def _fuse_objects(
     rows: Mapping[str, FeatureRows],
     n_frames: int,
     settings: ScoreConfig,
+    looked_at: NDArray[np.int64],
 ) -> FusedScores:
-    """Add the streams up for each object; a frame has the score of its highest."""
+    """Add the streams up for each object; a frame has the score of its highest, or one interpolated between
+    the frames that were looked at.
+    """
     objects = next(iter(rows.values()))
     fused = fuse(list(scores.values()))
     total = log_tail(fused) if settings.log_tail else fused
     datasets = object_datasets(objects.frame, objects.box_xyxy, scores, fused)
-    return FusedScores(max_over_objects(total, objects.frame, n_frames, nothing=0.0), datasets)
+    highest = max_over_objects(total, objects.frame, n_frames, nothing=0.0)
+    if len(looked_at) == n_frames:
+        return FusedScores(highest, datasets)
+    datasets["looked_at"] = looked_at
+    between = interpolate_frames(highest[looked_at], looked_at, np.arange(n_frames), nothing=0.0)
+    note = f"objects in {len(looked_at)} of {n_frames} frames; scores in between are interpolated linearly"
+    return FusedScores(between, datasets, note)
 
 
 def _fuse_frames(

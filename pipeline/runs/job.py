@@ -36,4 +36,4 @@ class Job:
     @property
     def frames_per_second(self) -> float:
         """Rate of folders of images, which do not say it themselves."""
-        return self.dataset.frames_per_second or FRAMES_PER_SECOND
+        return self.config.data.frames_per_second or self.dataset.frames_per_second or FRAMES_PER_SECOND

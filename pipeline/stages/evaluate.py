@@ -137,7 +137,7 @@ def scenes_of(job: Job) -> Mapping[str, str]:
 
 def configured_smoothing(settings: ScoreConfig) -> Smoothing:
     """Return how the scores of a run are smoothed."""
-    return Smoothing(settings.smoothing_sigma_frames, settings.causal)
+    return Smoothing(0, settings.causal, settings.smoothing_sigma_seconds)
 
 
 def apply_protocol(

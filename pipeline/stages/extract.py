@@ -26,7 +26,7 @@ from mulde.data.spelling import printable
 from mulde.data.video import DecodeReport, Video
 from mulde.extractors.networks.machine import NoRoomError, signs_of_life
 from mulde.extractors.networks.weights import Weights
-from mulde.extractors.one_pass import OnePass, PreparedFrame, View
+from mulde.extractors.one_pass import OnePass, PreparedFrame
 from mulde.extractors.prefetch import prefetched
 from mulde.extractors.scene import SceneModel, learn_scene
 from mulde.pipeline.config.sections import Config, ExtractConfig
@@ -294,6 +294,7 @@ def _extract_missing(
             _fitting_scene(task, frame_size, tick),
             device=task.device,
             works_ahead=task.works_ahead,
+            frames_per_second=reader.info.fps,
         )
         writers = {
             name: stack.enter_context(
@@ -308,8 +309,7 @@ def _extract_missing(
             )
             for name in missing
         }
-        view = View(frame_size, task.scene.size) if _is_rescaled(task, frame_size) else None
-        one_pass = _one_pass(recipe, writers, cache, cached, view)
+        one_pass = _one_pass(recipe, writers, cache, cached)
         stack.enter_context(signs_of_life(lambda: tick(len(seconds), reader.info.n_frames_claimed)))
         prepared: Iterator[PreparedFrame] = map(one_pass.prepare, reader)
         first = list(islice(prepared, 2))  # of the very first there is no flow
@@ -334,16 +334,15 @@ def _one_pass(
     writers: Mapping[str, RowWriter],
     cache: FeatureCache,
     cached: CachedVideo,
-    view: View | None,
 ) -> OnePass:
     """Set up the pass for what is missing; boxes that are cached are not looked for again."""
     extractors = [(e, writers[e.name].append) for e in recipe.extractors if e.name in writers]
     if recipe.finder is None:
         return OnePass(extractors)
     if BOXES in writers:
-        return OnePass(extractors, finder=recipe.finder, emit_boxes=writers[BOXES].append, view=view)
+        return OnePass(extractors, finder=recipe.finder, emit_boxes=writers[BOXES].append, rate=recipe.rate)
     known = RowsInOrder(cached.entries[BOXES].path)
-    return OnePass(extractors, known_objects=known, view=view)
+    return OnePass(extractors, known_objects=known, rate=recipe.rate)
 
 
 def _with_notes(report: DecodeReport, notes: Sequence[str], cached: CachedVideo) -> DecodeReport:
@@ -371,14 +370,9 @@ def _frames_ahead(examples: Sequence[PreparedFrame]) -> int:
 def _fitting_scene(task: ExtractTask, frame_size: tuple[int, int], tick: Tick) -> SceneModel:
     """Return the task's scene, or one learnt from the video alone if its frames have another shape."""
     if not _needs_scene(task) or task.scene.is_shape_of(frame_size):
-        return task.scene.seen_through(frame_size)
+        return task.scene
     sample = SampleTask(task.video, task.config.scene.n_samples, task.frames_per_second)
     return learn_scene(sample_greys(sample, tick), task.config.scene)
-
-
-def _is_rescaled(task: ExtractTask, frame_size: tuple[int, int]) -> bool:
-    """Whether frames are seen at the size of the scene, of which they have the shape."""
-    return _needs_scene(task) and frame_size != task.scene.size and task.scene.is_shape_of(frame_size)
 
 
 def _needs_scene(task: ExtractTask) -> bool:
@@ -388,12 +382,12 @@ def _needs_scene(task: ExtractTask) -> bool:
 
 def _size_note(task: ExtractTask, frame_size: tuple[int, int]) -> str:
     """Return what is to be said of frames that have another size than the scene; "" where nothing is."""
-    if frame_size == task.scene.size or not _needs_scene(task):
+    if frame_size == task.scene.frame_size or not _needs_scene(task):
         return ""
-    (width, height), (scene_width, scene_height) = frame_size, task.scene.size
+    (width, height), (scene_width, scene_height) = frame_size, task.scene.frame_size
     sizes = f"frames of {width}x{height}, the learnt scene has {scene_width}x{scene_height}"
     if task.scene.is_shape_of(frame_size):
-        return f"{sizes}: they are seen at the size of the scene"
+        return f"{sizes}: motion is seen at the same size in both"
     return (
         f"{sizes}, which is another shape: background and sizes of objects are learnt from this video alone, "
         "and its scores compare badly with those of the scene"

@@ -14,10 +14,11 @@ from mulde.data.cache.store import digest_of, read_frame_seconds, read_rows
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows
 from mulde.data.labels.labels import Labels
+from mulde.data.times import usual_rate
 from mulde.detector import smooth
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.features.inventory import CachedVideo, usable, without_failed
-from mulde.pipeline.models.fuse import fuse_streams, is_of_objects
+from mulde.pipeline.models.fuse import frames_looked_at, fuse_streams
 from mulde.pipeline.models.model import RunModel, StreamModel, load_model
 from mulde.pipeline.progress import Progress, Tracked, silent
 from mulde.pipeline.runs.folder import RunFolder
@@ -26,7 +27,7 @@ from mulde.pipeline.stages import train
 from mulde.pipeline.stages.stage import RunStage, Situation
 
 STAGE = "score"
-CODE_VERSION = 3
+CODE_VERSION = 4
 """Raise it when the same features and model give other scores than before."""
 _log = logging.getLogger(__name__)
 _ROWS_SHOWN = 8192
@@ -152,9 +153,10 @@ def _score_video(
     streams = model.of(cached.video)
     rows = {stream: read_rows(cached.entries[stream].path) for stream in streams}
     scores = _score_rows(streams, rows, show)
-    scored = fuse_streams(scores, rows, n_frames, settings, are_objects=is_of_objects(cached, rows))
-    smoothed = smooth(scored.unsmoothed, settings.smoothing_sigma_frames, causal=settings.causal)
     seconds = read_frame_seconds(next(iter(cached.entries.values())).path)
+    rate = usual_rate(seconds) or cached.report.fps
+    scored = fuse_streams(scores, rows, n_frames, settings, looked_at=frames_looked_at(cached, rows, seconds))
+    smoothed = smooth(scored.unsmoothed, settings.smoothing_sigma_seconds * rate, causal=settings.causal)
     report = cached.report
     video = ScoredVideo(name, smoothed, scored.unsmoothed, seconds, report.fps, report.warnings, scored.note)
     write_scores(run, video, scored.datasets)

@@ -92,3 +92,20 @@ def test_fuse(streams: list[list[float]], expected: list[float]) -> None:
 def test_fuse_refuses(streams: list[list[float]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         fuse(streams)
+
+
+def test_where_frames_have_several_objects_their_highest_scores_decide() -> None:
+    rng = np.random.default_rng(0)
+    scores, frame = rng.normal(0, 10, 40_000), np.repeat(np.arange(400), 100)
+    by_row, by_frame = Calibration.fit(scores), Calibration.fit(scores, frame=frame)
+    highest = scores.reshape(400, 100).max(axis=1)
+    assert by_frame.high == pytest.approx(np.quantile(highest, 0.99))
+    assert by_frame.high > by_row.high
+    assert (by_frame.low, by_frame.mean) == (by_row.low, by_row.mean)
+    shuffled = rng.permutation(len(scores))
+    assert Calibration.fit(scores[shuffled], frame=frame[shuffled] * 7 - 3).high == by_frame.high
+
+
+def test_each_score_has_a_frame() -> None:
+    with pytest.raises(ValueError, match="frames"):
+        Calibration.fit([1.0, 2.0, 3.0], frame=[1, 2])

@@ -294,7 +294,15 @@ def test_held_out_groups_are_not_learnt_from(small: Small) -> None:
 
 @pytest.mark.parametrize(
     ("n_features", "device", "expected"),
-    [(1, "cpu", 256), (64, "cpu", 256), (65, "cpu", 512), (4096, "cpu", 1024), (2, "cuda", 4096)],
+    [
+        (1, "cpu", 64),
+        (8, "cpu", 64),
+        (9, "cpu", 256),
+        (64, "cpu", 256),
+        (65, "cpu", 512),
+        (4096, "cpu", 1024),
+        (2, "cuda", 4096),
+    ],
 )
 def test_suitable_widths(n_features: int, device: str, expected: int) -> None:
     assert suitable_widths(n_features, torch.device(device)) == (expected, expected)

@@ -12,25 +12,28 @@ from tiny_networks import tiny_encoder
 from mulde.data.features import FeatureRows, join_rows
 from mulde.data.video import Frame
 from mulde.extractors.base import Extractor, Objects
+from mulde.extractors.movement import Arrivals, Movement
 from mulde.extractors.networks.encoders import make_encoder
 from mulde.extractors.networks.libraries import IMAGE_LIBRARIES
 from mulde.extractors.networks.machine import Machine
 from mulde.extractors.one_pass import OnePass
 from mulde.extractors.scene import SceneModel
-from mulde.extractors.settings import AppearanceSettings, HogSettings, StillnessSettings, VelocitySettings
+from mulde.extractors.settings import AppearanceSettings, HogSettings, PlaceSettings, VelocitySettings
 from mulde.extractors.streams.appearance import Appearance
 from mulde.extractors.streams.flow import DenseFlow
 from mulde.extractors.streams.hog import Hog
 from mulde.extractors.streams.stillness import Stillness
-from mulde.extractors.streams.velocity import Direction, Velocity
+from mulde.extractors.streams.velocity import Direction, Place, Velocity
 
-FLOW = DenseFlow("fast", 1.0)
-SCENE = SceneModel(np.full((48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
+FLOW = DenseFlow(Movement((64, 48), 10, 0.2), "fast")
+SCENE = SceneModel((64, 48), np.full((1, 48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
 EXTRACTORS: list[Extractor] = [
-    Stillness(SCENE, 20, StillnessSettings(frames_unchanged=3)),
-    Velocity(FLOW, 2, VelocitySettings()),
-    Velocity(FLOW, 0, VelocitySettings("lengths", n_bins=8, with_coverage=False)),
-    Direction(FLOW, 1),
+    Stillness(Arrivals(SCENE.digest, 20, 0.3, 10, SCENE)),
+    Velocity(FLOW, 0.2, 2, SCENE, VelocitySettings(with_coverage=True)),
+    Velocity(FLOW, 0.0, 0, SCENE, VelocitySettings("box", n_bins=8)),
+    Velocity(FLOW, 0.0, 0, SCENE, VelocitySettings("moving", n_bins=3, per_height="no")),
+    Direction(FLOW, 0.1, 1, SCENE),
+    Place(FLOW, 0.1, 1, SCENE, PlaceSettings()),
     Hog(HogSettings()),
     Appearance(tiny_encoder(AppearanceSettings(batch_size=2))),
     Appearance(
@@ -51,7 +54,9 @@ def make_frames(n_frames: int, size: tuple[int, int] = (64, 48), seed: int = 0) 
     rng = np.random.default_rng(seed)
     wide = rng.integers(0, 256, (height // 4 + 1, (width + n_frames) // 4 + 2, 1), np.uint8)
     wide = np.kron(wide, np.ones((4, 4, 3), np.uint8))
-    return [Frame(t, t / 10, np.ascontiguousarray(wide[:height, t : t + width])) for t in range(n_frames)]
+    return [
+        Frame.of_rgb(t, t / 10, np.ascontiguousarray(wide[:height, t : t + width])) for t in range(n_frames)
+    ]
 
 
 def objects_of(boxes: list[list[float]]) -> FeatureRows:
@@ -124,8 +129,7 @@ def test_boxes_at_and_beyond_the_border(extractor: Extractor, box: list[float]) 
     assert np.isfinite(rows.features).all()
 
 
-# A scene has one size, and frames of another never reach an extractor that looks at its background.
-@pytest.mark.parametrize("extractor", [e for e in EXTRACTORS if not isinstance(e, Stillness)])
+@all_extractors
 def test_tiny_frames(extractor: Extractor) -> None:
     rows = run(extractor, make_frames(3, size=(12, 8)), in_frames([[0, 0, 12, 8]], [1]))
     assert np.isfinite(rows.features).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -11,13 +12,14 @@ import pytest
 from mulde.extractors.kinds import STREAMS
 from mulde.extractors.networks.machine import Machine
 from mulde.extractors.scene import SceneModel
-from mulde.extractors.settings import FlowSettings
-from mulde.extractors.streams.flow import suitable_scale
+from mulde.extractors.settings import ArrivalSettings, FlowSettings, WindowSettings
 from mulde.extractors.streams.site import Site
 from mulde.pipeline.config.sections import ExtractConfig
 
-SCENE = SceneModel(np.full((48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
-SITE = Site(SCENE, Machine(weights_folder=Path("nowhere")), FlowSettings(), 20)
+SCENE = SceneModel((64, 48), np.full((1, 48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
+SITE = Site(
+    SCENE, Machine(weights_folder=Path("nowhere")), FlowSettings(), WindowSettings(), ArrivalSettings(), 10.0
+)
 
 
 @pytest.mark.parametrize("name", STREAMS)
@@ -32,12 +34,12 @@ def test_its_settings_are_a_group_of_the_configuration(name: str) -> None:
     assert getattr(ExtractConfig(), name, None) == (settings() if settings else None)
 
 
-@pytest.mark.parametrize("name", ["velocity", "direction", "stillness", "hog"])
+@pytest.mark.parametrize("name", ["velocity", "direction", "place", "stillness", "hog"])
 def test_streams_without_a_network_are_built(name: str) -> None:
     settings = STREAMS[name].settings
     assert STREAMS[name].build(settings() if settings else None, SITE).name == name
 
 
-def test_flow_suits_the_scene_unless_a_scale_is_asked_for() -> None:
-    assert SITE.flow.scale == suitable_scale(20.0, (64, 48))
-    assert Site(SCENE, SITE.machine, FlowSettings(scale=0.5), 20).flow.scale == 0.5
+@pytest.mark.parametrize(("rate", "n"), [(5.0, 1), (10.0, 2), (25.0, 5), (30.0, 6)])
+def test_flow_is_averaged_over_seconds_whatever_the_rate(rate: float, n: int) -> None:
+    assert replace(SITE, frames_per_second=rate).n_frames_around == n

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows, join_rows
+from mulde.data.times import LookRate
 from mulde.data.video import Frame
 from mulde.extractors.base import (
     BoxFinder,
@@ -24,7 +25,7 @@ from mulde.extractors.base import (
     Preparation,
     RgbFrame,
 )
-from mulde.extractors.one_pass import OnePass, PreparedFrame, View
+from mulde.extractors.one_pass import OnePass, PreparedFrame
 
 BLACK = np.zeros((4, 4, 3), np.uint8)
 
@@ -103,7 +104,7 @@ def run(n_frames: int, radii: Sequence[int], finder_radius: int = 0) -> tuple[li
     extractors = [(Around(radius), out.append) for radius, out in zip(radii, outs, strict=True)]
     one_pass = OnePass(extractors, finder=EveryThird(finder_radius), emit_boxes=boxes.append)
     for t in range(n_frames):
-        one_pass.push(one_pass.prepare(Frame(t, float(t), BLACK)))
+        one_pass.push(one_pass.prepare(Frame.of_rgb(t, float(t), BLACK)))
     one_pass.finish()
     return [join_rows(out) for out in outs], join_rows(boxes)
 
@@ -146,9 +147,9 @@ class Wrong(Around):
 )
 def test_an_extractor_that_breaks_its_promise_is_named(kind: str, message: str) -> None:
     one_pass = OnePass([(Wrong(kind=kind), lambda rows: None)], finder=EveryThird())
-    one_pass.push(one_pass.prepare(Frame(0, 0.0, BLACK)))
+    one_pass.push(one_pass.prepare(Frame.of_rgb(0, 0.0, BLACK)))
     with pytest.raises(InputError, match=message):
-        one_pass.push(one_pass.prepare(Frame(1, 1.0, BLACK)))
+        one_pass.push(one_pass.prepare(Frame.of_rgb(1, 1.0, BLACK)))
 
 
 def test_what_a_prepared_frame_takes_is_known() -> None:
@@ -186,7 +187,7 @@ def test_known_objects_give_the_same_rows_as_the_finder() -> None:
     rows: list[FeatureRows] = []
     one_pass = OnePass([(Around(2), rows.append)], known_objects=boxes)
     for t in range(10):
-        one_pass.push(one_pass.prepare(Frame(t, float(t), BLACK)))
+        one_pass.push(one_pass.prepare(Frame.of_rgb(t, float(t), BLACK)))
     one_pass.finish()
     np.testing.assert_array_equal(join_rows(rows).features, found.features)
 
@@ -196,7 +197,7 @@ def test_what_is_held_does_not_grow_with_the_video(n_frames: int) -> None:
     emitted: list[int] = []
     one_pass = OnePass([(Around(2), lambda rows: emitted.append(len(rows)))], finder=EveryThird())
     for t in range(n_frames):
-        one_pass.push(one_pass.prepare(Frame(t, float(t), BLACK)))
+        one_pass.push(one_pass.prepare(Frame.of_rgb(t, float(t), BLACK)))
         assert len(one_pass._objects) <= 3
     one_pass.finish()
     assert sum(emitted) == sum(t % 3 for t in range(n_frames))
@@ -323,13 +324,13 @@ def test_clips_are_every_so_many_frames_and_the_last(
 def test_what_is_held_of_a_sparse_clip_does_not_grow() -> None:
     one_pass = OnePass([(Clip(3, 2, every=100), lambda rows: None)])
     for t in range(1000):
-        one_pass.push(one_pass.prepare(Frame(t, float(t), BLACK)))
+        one_pass.push(one_pass.prepare(Frame.of_rgb(t, float(t), BLACK)))
         assert len(one_pass._lanes[0]._items) <= 6
 
 
 def push_all(one_pass: OnePass, n_frames: int) -> None:
     for t in range(n_frames):
-        one_pass.push(one_pass.prepare(Frame(t, float(t), BLACK)))
+        one_pass.push(one_pass.prepare(Frame.of_rgb(t, float(t), BLACK)))
     one_pass.finish()
 
 
@@ -374,27 +375,43 @@ class Corner(Extractor):
         return np.column_stack([objects.box_xyxy[:, 2:], np.tile(np.float32([width, height]), (1, 1))])
 
 
-@pytest.mark.parametrize("is_known", [False, True])
-def test_operators_see_frames_at_another_size_but_boxes_are_of_the_frame(is_known: bool) -> None:
-    view = View(frame_size=(96, 64), size=(24, 16))
-    out: list[FeatureRows] = []
-    boxes: list[FeatureRows] = []
-    known = FeatureRows(
-        np.ones((1, 1), np.float32), np.zeros(1, np.int64), np.array([[0, 0, 48, 32]], np.float32)
-    )
-    one_pass = OnePass(
-        [(Corner(), out.append)],
-        finder=None if is_known else Whole(),
-        emit_boxes=boxes.append,
-        known_objects=known if is_known else None,
-        view=view,
-    )
-    one_pass.push(one_pass.prepare(Frame(0, 0.0, np.zeros((64, 96, 3), np.uint8))))
+@pytest.mark.parametrize(
+    ("fps", "rate", "looked_at"),
+    [
+        (10.0, None, [0, 1, 2, 3, 4, 5, 6, 7]),
+        (10.0, 10.0, [0, 1, 2, 3, 4, 5, 6, 7]),
+        (25.0, 10.0, [0, 3, 6]),
+        (30.0, 10.0, [0, 3, 6]),
+        (30.0, 1000.0, [0, 1, 2, 3, 4, 5, 6, 7]),
+        (10.0, 0.1, [0]),
+    ],
+)
+def test_some_frames_are_looked_at(fps: float, rate: float | None, looked_at: list[int]) -> None:
+    rows, boxes = list[FeatureRows](), list[FeatureRows]()
+    Index.calls.clear()
+    one_pass = OnePass([(Around(1), rows.append)], finder=Whole(), emit_boxes=boxes.append, rate=rate)
+    for t in range(8):
+        one_pass.push(one_pass.prepare(Frame.of_rgb(t, t / fps, BLACK)))
     one_pass.finish()
-    np.testing.assert_array_equal(join_rows(out).features, [[12, 8, 24, 16]])
-    np.testing.assert_array_equal(join_rows(out).box_xyxy, [[0, 0, 48, 32]])
-    if not is_known:
-        np.testing.assert_array_equal(join_rows(boxes).box_xyxy, [[0, 0, 48, 32]])
+    assert Index.calls == looked_at
+    np.testing.assert_array_equal(join_rows(boxes).frame, looked_at)
+    found = join_rows(rows)
+    np.testing.assert_array_equal(found.frame, looked_at)
+    around = [(looked_at[max(0, k - 1)], i, looked_at[k + 1 : k + 2] or [i]) for k, i in enumerate(looked_at)]
+    np.testing.assert_array_equal(found.features, [[a, b, c[0]] for a, b, c in around])
+    assert LookRate(rate).frames(np.arange(8) / fps).tolist() == looked_at
+
+
+def test_objects_that_are_known_are_described_where_frames_are_looked_at() -> None:
+    known = FeatureRows(
+        np.ones((3, 1), np.float32), np.array([0, 3, 6]), np.array([[0, 0, 4, 4]] * 3, np.float32)
+    )
+    rows: list[FeatureRows] = []
+    one_pass = OnePass([(Around(0), rows.append)], known_objects=known, rate=10.0)
+    for t in range(8):
+        one_pass.push(one_pass.prepare(Frame.of_rgb(t, t / 25, BLACK)))
+    one_pass.finish()
+    np.testing.assert_array_equal(join_rows(rows).features[:, 1], [0, 3, 6])
 
 
 def test_what_is_odd_about_a_video_is_said() -> None:
@@ -402,7 +419,7 @@ def test_what_is_odd_about_a_video_is_said() -> None:
         one_pass = OnePass([], finder=Whole(foreground_share=share))
         assert one_pass.notes == ()
         for t in range(2):
-            one_pass.push(one_pass.prepare(Frame(t, float(t), BLACK)))
+            one_pass.push(one_pass.prepare(Frame.of_rgb(t, float(t), BLACK)))
         one_pass.finish()
         assert len(one_pass.notes) == len(expected)
         assert all(note.startswith(start) for note, start in zip(one_pass.notes, expected, strict=True))

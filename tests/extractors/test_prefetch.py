@@ -20,7 +20,7 @@ INFO = VideoInfo(width=8, height=6, fps=10.0, n_frames_claimed=None)
 def reader(n_frames: int, *, fails: bool = False) -> FrameReader:
     def frames() -> Generator[Frame, None, None]:
         for index in range(n_frames):
-            yield Frame(index, index / 10, np.full((6, 8, 3), index % 256, np.uint8))
+            yield Frame.of_rgb(index, index / 10, np.full((6, 8, 3), index % 256, np.uint8))
         if fails:
             raise VideoError("it ends badly")
 
@@ -57,7 +57,7 @@ def test_no_more_frames_are_held_than_agreed() -> None:
     def frames() -> Generator[Frame, None, None]:
         for index in range(1000):
             made.append(index)
-            yield Frame(index, 0.0, np.zeros((6, 8, 3), np.uint8))
+            yield Frame.of_rgb(index, 0.0, np.zeros((6, 8, 3), np.uint8))
 
     with prefetched(frames(), 4) as ahead:
         next(ahead)

@@ -42,7 +42,7 @@ def test_it_gives_what_the_command_line_gives_and_prints_nothing(
     np.testing.assert_array_equal(again.scores, result.scores)
     assert result.objects is not None
     assert len(result.objects.frame) == len(result.objects.box_xyxy) == len(result.objects.total)
-    assert set(result.objects.streams) == {"velocity", "direction", "stillness"}
+    assert set(result.objects.streams) == {"velocity", "direction", "place", "stillness"}
 
 
 def test_results_of_a_run_are_read_back(cli, scene: Path, test_clip: Path) -> None:

@@ -17,16 +17,16 @@ from mulde.extractors.boxes.detected import (
     Detections,
     Detector,
     MotionOrWholeFrame,
-    blank_out,
     not_covered,
 )
 from mulde.extractors.boxes.motion import MotionGradient, MotionWindows
+from mulde.extractors.movement import Mask
 from mulde.extractors.scene import SceneModel
 from mulde.extractors.settings import GradientSettings, WindowSettings
 
 WIDTH, HEIGHT = 160, 120
 BACKGROUND = np.full((HEIGHT, WIDTH), 90, np.uint8)
-SCENE = SceneModel(BACKGROUND, 24.0, 0.0, (24.0, 24.0), aspect=0.5)
+SCENE = SceneModel((WIDTH, HEIGHT), BACKGROUND[None], 24.0, 0.0, (24.0, 24.0), aspect=0.5)
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,8 @@ def test_boxes_that_larger_ones_cover_are_left_out(boxes: list[list[float]], kep
 
 
 def test_blanked_boxes_are_grown() -> None:
-    blanked = blank_out(
-        np.ones((20, 20), np.uint8), np.array([[5, 5, 10, 10], [18, 18, 25, 25]], np.float32), 2
-    )
+    mask = Mask(np.ones((20, 20), np.uint8), (20, 20))
+    blanked = mask.without(np.array([[5, 5, 10, 10], [18, 18, 25, 25]], np.float32), 2).pixels
     expected = np.ones((20, 20), np.uint8)
     expected[3:12, 3:12] = 0
     expected[16:, 16:] = 0
@@ -154,7 +153,8 @@ def test_joined_windows_lie_where_no_detection_is() -> None:
     joined = DetectedBoxes(
         Always(((20, 40, 40, 90),)), MotionWindows(SCENE, WindowSettings()), True, 100, 0.65, False
     )
-    found = joined.find([(np.zeros((HEIGHT, WIDTH, 3), np.uint8), mask)], 0)
+    pixels = Mask(mask.astype(np.uint8), (WIDTH, HEIGHT))
+    found = joined.find([(np.zeros((HEIGHT, WIDTH, 3), np.uint8), pixels)], 0)
     assert found.class_id[0] == 0
     assert len(found) > 1
     assert (found.box_xyxy[1:, 2] > 95).all()
@@ -167,7 +167,8 @@ def test_motion_just_around_a_detection_is_part_of_it() -> None:
     joined = DetectedBoxes(
         Always(((20, 40, 40, 90),)), MotionWindows(SCENE, WindowSettings()), True, 100, 0.65, False
     )
-    found = joined.find([(np.zeros((HEIGHT, WIDTH, 3), np.uint8), mask)], 0)
+    pixels = Mask(mask.astype(np.uint8), (WIDTH, HEIGHT))
+    found = joined.find([(np.zeros((HEIGHT, WIDTH, 3), np.uint8), pixels)], 0)
     np.testing.assert_array_equal(found.box_xyxy, [[20, 40, 40, 90]])
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from mulde.data.video import Frame
 from mulde.extractors.base import Objects
 from mulde.extractors.boxes.motion import MotionGradient, MotionWindows
+from mulde.extractors.movement import Arrivals, Mask
 from mulde.extractors.scene import SceneModel
 from mulde.extractors.settings import GradientSettings, WindowSettings
 
@@ -16,7 +17,7 @@ BACKGROUND = np.full((120, 160), 90, np.uint8)
 
 
 def make_scene(height: float = 24, per_row: float = 0.0) -> SceneModel:
-    return SceneModel(BACKGROUND, height, per_row, (8.0, 60.0), aspect=0.5)
+    return SceneModel((160, 120), BACKGROUND[None], height, per_row, (8.0, 60.0), aspect=0.5)
 
 
 def with_box(x1: int, y1: int, x2: int, y2: int) -> NDArray[np.uint8]:
@@ -26,12 +27,12 @@ def with_box(x1: int, y1: int, x2: int, y2: int) -> NDArray[np.uint8]:
 
 
 def windows(**options: object) -> MotionWindows:
-    return MotionWindows(make_scene(), WindowSettings(**options))  # type: ignore[arg-type]
+    settings = WindowSettings(**{"scales": (1.0,), **options})  # type: ignore[arg-type]
+    return MotionWindows(make_scene(), settings)
 
 
 def find(finder: MotionWindows, grey: NDArray[np.uint8]) -> Objects:
-    rgb = np.repeat(grey[..., None], 3, axis=2)
-    return finder.find([finder.preparation.start()(Frame(0, 0.0, rgb))], 0)
+    return finder.boxes_of(Mask((grey != BACKGROUND).astype(np.uint8), (160, 120)))
 
 
 def test_empty_scene_has_no_windows() -> None:
@@ -46,7 +47,7 @@ def test_lattice_covers_every_pixel_of_the_floor() -> None:
 
 
 def test_windows_shrink_with_distance() -> None:
-    finder = MotionWindows(make_scene(0.0, 0.3), WindowSettings())
+    finder = MotionWindows(make_scene(0.0, 0.3), WindowSettings(scales=(1.0,)))
     heights = finder.lattice[:, 3] - finder.lattice[:, 1]
     bottoms = finder.lattice[:, 3]
     assert heights[bottoms == bottoms.max()].max() > 2 * heights[bottoms < 50].max()
@@ -57,7 +58,7 @@ def test_found_windows_are_those_with_enough_foreground() -> None:
     found = find(finder, with_box(60, 40, 80, 90))
     assert len(found)
     for (x1, y1, x2, y2), (coverage,) in zip(found.box_xyxy, found.measures, strict=True):
-        overlap = max(0, min(x2, 81) - max(x1, 59)) * max(0, min(y2, 91) - max(y1, 39))
+        overlap = max(0, min(x2, 80) - max(x1, 60)) * max(0, min(y2, 90) - max(y1, 40))
         assert coverage >= 0.3
         assert coverage <= overlap / ((x2 - x1) * (y2 - y1)) + 0.02
 
@@ -65,6 +66,36 @@ def test_found_windows_are_those_with_enough_foreground() -> None:
 def test_several_scales_give_windows_of_several_sizes() -> None:
     heights = windows(scales=(1.0, 2.0)).lattice[:, 3] - windows(scales=(1.0, 2.0)).lattice[:, 1]
     assert set(np.unique(heights)) == {24.0, 48.0}
+
+
+def test_boxes_are_in_pixels_of_the_frame_whatever_the_working_size() -> None:
+    mask = Mask((with_box(60, 40, 80, 90) != BACKGROUND).astype(np.uint8), (320, 360))
+    np.testing.assert_allclose(
+        windows().boxes_of(mask).box_xyxy,
+        find(windows(), with_box(60, 40, 80, 90)).box_xyxy * [2, 3, 2, 3],
+    )
+
+
+def rgb_frame(t: int, seconds: float, grey: NDArray[np.uint8]) -> Frame:
+    return Frame.of_rgb(t, seconds, np.repeat(grey[..., None], 3, axis=2))
+
+
+def test_what_moved_or_came_to_stay_is_found() -> None:
+    scene = make_scene()
+    arrivals = Arrivals(scene.digest, 15, 0.4, 10, scene)
+    finder = MotionWindows(scene, WindowSettings(), arrivals)
+    prepare = finder.preparation.start()
+    greys = [*[BACKGROUND] * 6, *[with_box(60, 40, 80, 90)] * 12]
+    prepared = [prepare(rgb_frame(t, t / 10, grey)) for t, grey in enumerate(greys)]
+    counts = [len(finder.find([each], 0)) for each in prepared]
+    assert counts[:6] == [0] * 6
+    assert counts[6] > 0  # it came
+    assert counts[-1] > 0  # and stays
+    alone = MotionWindows(scene, WindowSettings())
+    prepare = alone.preparation.start()
+    prepared = [prepare(rgb_frame(t, t / 10, grey)) for t, grey in enumerate(greys)]
+    assert len(alone.find([prepared[-1]], 0)) == 0
+    assert finder.settings() != alone.settings()
 
 
 def test_scene_enters_the_settings() -> None:
@@ -112,9 +143,8 @@ def test_of_too_many_windows_the_fullest_stay(most: int) -> None:
 
 def test_of_windows_that_are_equally_full_some_lie_all_over_the_picture() -> None:
     finder = windows(max_windows=30)
-    found = finder.boxes_of(np.ones(BACKGROUND.shape, np.uint8))
+    found = finder.boxes_of(Mask(np.ones(BACKGROUND.shape, np.uint8), (160, 120)))
     assert len(found) == 30
-    assert found.foreground_share == 1
     centres = (found.box_xyxy[:, :2] + found.box_xyxy[:, 2:]) / 2  # (30, 2)
     quarters = {(x > 80, y > 60) for x, y in centres.tolist()}
     assert len(quarters) == 4
@@ -123,4 +153,3 @@ def test_of_windows_that_are_equally_full_some_lie_all_over_the_picture() -> Non
 def test_nothing_is_left_out_of_what_is_not_too_much() -> None:
     found = find(windows(), with_box(60, 40, 80, 90))
     assert found.n_left_out == 0
-    assert 0 < found.foreground_share < 0.1

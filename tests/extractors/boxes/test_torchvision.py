@@ -14,7 +14,13 @@ from mulde.extractors.base import Objects
 from mulde.extractors.boxes.torchvision import COCO_80, COCO_91, TorchvisionDetector, _has_epsilon_0
 from mulde.extractors.networks.machine import Machine
 from mulde.extractors.scene import SceneModel
-from mulde.extractors.settings import FlowSettings, PoseSettings, TorchvisionBoxSettings
+from mulde.extractors.settings import (
+    ArrivalSettings,
+    FlowSettings,
+    PoseSettings,
+    TorchvisionBoxSettings,
+    WindowSettings,
+)
 from mulde.extractors.streams.pose import Pose
 from mulde.extractors.streams.site import Site
 
@@ -117,8 +123,10 @@ def test_poses_by_keypoint_rcnn(machine: Machine, colourful: Images, tmp_path: P
     path = tmp_path / "random.pth"
     torch.save(network.state_dict(), path)
     options = PoseSettings(network="torchvision", weights=str(path), confidence=0.01, min_overlap=0.01)
-    scene = SceneModel(np.full((48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
-    pose = Pose.build(options, Site(scene, machine, FlowSettings(), 20))
+    scene = SceneModel((64, 48), np.full((1, 48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
+    pose = Pose.build(
+        options, Site(scene, machine, FlowSettings(), WindowSettings(), ArrivalSettings(), 10.0)
+    )
     pose.check()
     objects = Objects(np.array([[10, 5, 60, 45]], np.float32), np.ones((1, 1), np.float32))
     rows = pose.describe(colourful[:1], 0, objects)

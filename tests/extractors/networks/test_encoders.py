@@ -323,7 +323,7 @@ def no_picture(items: object) -> NDArray[np.uint8]:
 @pytest.mark.parametrize("network", ["torchvision/mobilenet_v3_small", "open_clip/ViT-S-32-alt"])
 def test_batches_hardly_matter_in_mixed_precision(network: str, tmp_path: Path) -> None:
     one, many = (image_encoder(tmp_path, network, batch_size=size, precision="bfloat16") for size in (1, 3))
-    assert distance(encode(one, PICTURES), encode(many, PICTURES)) < 2**-7  # bfloat16 has 8 bits
+    assert distance(encode(one, PICTURES), encode(many, PICTURES)) < 2**-6  # bfloat16 has 8 bits
     np.testing.assert_array_equal(encode(many, PICTURES), encode(many, PICTURES))
 
 

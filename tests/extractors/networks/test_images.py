@@ -137,4 +137,4 @@ def test_more_tiles_than_pixels() -> None:
 
 def test_tiles_of_a_frame_are_stacked() -> None:
     prepare = FittedTiles(SPEC, "squash", 2, 3).start()
-    assert prepare(Frame(0, 0.0, picture(48, 64))).shape == (6, 12, 16, 3)
+    assert prepare(Frame.of_rgb(0, 0.0, picture(48, 64))).shape == (6, 12, 16, 3)

@@ -58,7 +58,7 @@ def make_frames(n_frames: int, size: tuple[int, int] = (64, 48)) -> list[Frame]:
     """Even frames that grow brighter, with some texture."""
     rng = np.random.default_rng(0)
     texture = rng.integers(0, 10, (size[1], size[0], 3), np.uint8)
-    return [Frame(t, t / 10, texture + np.uint8(5 * t)) for t in range(n_frames)]
+    return [Frame.of_rgb(t, t / 10, texture + np.uint8(5 * t)) for t in range(n_frames)]
 
 
 def run(extractor: FrameExtractor, frames: list[Frame]) -> FeatureRows | None:
@@ -123,7 +123,7 @@ def test_batches_do_not_matter() -> None:
 
 def seen(extractor: ClipEncoder, n_frames: int) -> tuple[FeatureRows, np.ndarray]:
     """Return the rows of even frames, and the index of each frame that each clip saw, (n_rows, T)."""
-    frames = [Frame(t, t / 10, np.full((48, 64, 3), 5 * t, np.uint8)) for t in range(n_frames)]
+    frames = [Frame.of_rgb(t, t / 10, np.full((48, 64, 3), 5 * t, np.uint8)) for t in range(n_frames)]
     rows = run(extractor, frames)
     assert rows is not None
     spec = extractor.encoder.spec
@@ -179,12 +179,12 @@ def test_tiles_are_joined() -> None:
     vectors = {}
     for join in ("concatenate", "mean", "max"):
         extractor = frames_encoder(rows=2, columns=2, join=join)
-        tiles = extractor.preparation.start()(Frame(0, 0.0, picture))
+        tiles = extractor.preparation.start()(Frame.of_rgb(0, 0.0, picture))
         vectors[join] = extractor.describe_batch([Moment(0, [tiles], 0)])[0]
     each = vectors["concatenate"].reshape(4, 12)
     np.testing.assert_allclose(vectors["mean"], each.mean(axis=0), rtol=1e-6)
     np.testing.assert_array_equal(vectors["max"], each.max(axis=0))
-    top_left = run(frames_encoder(), [Frame(0, 0.0, np.ascontiguousarray(picture[:24, :32]))])
+    top_left = run(frames_encoder(), [Frame.of_rgb(0, 0.0, np.ascontiguousarray(picture[:24, :32]))])
     assert top_left is not None
     np.testing.assert_allclose(each[0], top_left.features[0], rtol=1e-6)
 

@@ -130,7 +130,7 @@ def test_confidence_of_points_is_kept_as_a_feature_or_beside_them(
     known = FeatureRows(objects.measures, np.zeros(2, np.int64), objects.box_xyxy)
     parts: list[FeatureRows] = []
     one_pass = OnePass([(pose, parts.append)], known_objects=known)
-    one_pass.push(one_pass.prepare(Frame(0, 0.0, np.zeros((200, 400, 3), np.uint8))))
+    one_pass.push(one_pass.prepare(Frame.of_rgb(0, 0.0, np.zeros((200, 400, 3), np.uint8))))
     one_pass.finish()
     (rows,) = parts
     assert (rows.n_features, pose.n_features) == (51, 51) if with_confidence else (34, 34)

@@ -1,4 +1,4 @@
-"""Flow, speed and direction of known motion."""
+"""Flow, speed, direction and place of known motion."""
 
 from __future__ import annotations
 
@@ -10,132 +10,148 @@ import pytest
 
 from mulde.data.video import Frame
 from mulde.extractors.base import Objects
-from mulde.extractors.settings import VelocitySettings
-from mulde.extractors.streams.flow import DenseFlow, FlowField, mean_flow, suitable_scale
-from mulde.extractors.streams.velocity import Direction, Velocity
+from mulde.extractors.movement import Movement
+from mulde.extractors.scene import SceneModel
+from mulde.extractors.settings import PlaceSettings, VelocitySettings
+from mulde.extractors.streams.flow import DenseFlow, FlowField, mean_flow
+from mulde.extractors.streams.velocity import Direction, Place, Velocity
 
+SIZE = (120, 100)
 BOX = np.array([[30, 30, 90, 70]], np.float32)
+SCENE = SceneModel(SIZE, np.zeros((1, 100, 120), np.uint8), 20.0, 0.0, (20.0, 20.0), 0.5)
+FLOW = DenseFlow(Movement(SIZE, 10, 0.1))
+OBJECTS = Objects(BOX, np.array([[0.25]], np.float32))
 
 
-def shifted(dx: float, dy: float, n_frames: int = 2) -> list[Frame]:
-    """A smooth random texture that moves by (dx, dy) pixels a frame."""
+def field(
+    vectors: object, moving: object = 1.0, seconds: float = 0.0, frame_size: tuple[int, int] = SIZE
+) -> FlowField:
+    """A flow field on a grid of half the size."""
+    everywhere = np.broadcast_to(np.asarray(vectors, np.float32), (50, 60, 2)).copy()
+    return FlowField(seconds, everywhere, np.broadcast_to(np.float32(moving), (50, 60)).copy(), frame_size)
+
+
+def velocity(**options: object) -> Velocity:
+    return Velocity(FLOW, 0.2, 2, SCENE, VelocitySettings(**options))  # type: ignore[arg-type]
+
+
+def shifted(dx: float, dy: float, fps: float, n_frames: int = 3) -> list[Frame]:
+    """A smooth random texture that moves by (dx, dy) pixels a second in one half of the picture."""
     rng = np.random.default_rng(3)
     texture = cv2.GaussianBlur(rng.integers(0, 256, (140, 180), np.uint8), (0, 0), 2)
     texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX)
     frames = []
     for t in range(n_frames):
-        move = np.array([[1, 0, t * dx - 30], [0, 1, t * dy - 20]], np.float32)
-        moved = cv2.warpAffine(texture, move, (120, 100), flags=cv2.INTER_CUBIC)
-        frames.append(Frame(t, t / 10, np.repeat(moved[..., None], 3, axis=2)))
+        move = np.array([[1, 0, t * dx / fps - 30], [0, 1, t * dy / fps - 20]], np.float32)
+        moved = cv2.warpAffine(texture, move, SIZE, flags=cv2.INTER_CUBIC)
+        moved[:, 70:] = 0
+        frames.append(Frame.of_rgb(t, t / fps, np.repeat(moved[..., None], 3, axis=2)))
     return frames
 
 
-def flow_of(frames: list[Frame], scale: float) -> FlowField:
-    step = DenseFlow("medium", scale).start()
-    fields = [step(frame) for frame in frames]
-    assert fields[0] is None
-    assert fields[1] is not None
-    return fields[1]
-
-
-@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
-@pytest.mark.parametrize("motion", [(0, 0), (3, 0), (-2, 1.5), (0.5, -2)])
-def test_vectors_are_in_original_pixels_whatever_the_scale(motion: tuple[float, float], scale: float) -> None:
-    field = flow_of(shifted(*motion), scale)
-    mean = field.box_means(field.vectors_px, BOX)[0]
-    np.testing.assert_allclose(mean, motion, atol=0.2)  # DIS is off by up to 0.22 px on known motion
+@pytest.mark.parametrize("scale", [0.5, 1.0])
+@pytest.mark.parametrize("fps", [10.0, 25.0])
+@pytest.mark.parametrize("motion", [(0, 0), (30, 0), (-20, 15), (5, -20)])
+def test_vectors_are_in_pixels_of_the_frame_a_second(
+    motion: tuple[float, float], fps: float, scale: float
+) -> None:
+    movement = Movement((round(SIZE[0] * scale), round(SIZE[1] * scale)), 5, 0.05)
+    step = DenseFlow(movement, "medium").start()
+    fields = [step(frame) for frame in shifted(*motion, fps)]
+    assert fields[0].vectors is None
+    flow = mean_flow([fields[-1]], 0, 0.0)
+    if motion == (0, 0):
+        assert fields[-1].vectors is None  # nothing moves
+    mean = flow.of_moving(np.array([[10, 20, 55, 80]], np.float32))[0]
+    np.testing.assert_allclose(
+        mean[:2], motion, atol=0.4 * fps
+    )  # DIS is off by up to 0.22 px on known motion
 
 
 @pytest.mark.parametrize(("direction", "bin_index"), [((2, 0), 0), ((0, 2), 1), ((-2, 0), 2), ((0, -2), 3)])
-def test_magnitude_falls_into_the_bin_of_its_direction(
-    direction: tuple[float, float], bin_index: int
+@pytest.mark.parametrize("over", ["moving", "box"])
+def test_lengths_fall_into_the_bin_of_their_direction(
+    direction: tuple[float, float], bin_index: int, over: str
 ) -> None:
-    field = FlowField(np.full((100, 120, 2), direction, np.float32), (1.0, 1.0))
-    velocity = Velocity(DenseFlow(), 0, VelocitySettings("lengths", 4, with_coverage=False))
-    row = velocity.describe([field], 0, Objects(BOX, np.zeros((1, 1), np.float32)))[0]
-    np.testing.assert_allclose(row, np.eye(4)[bin_index] * 2)
+    row = velocity(over=over, n_bins=4).describe([field(direction)], 0, OBJECTS)[0]
+    np.testing.assert_allclose(row, np.eye(4)[bin_index] * 2 / 20)
 
 
-def test_histogram_sums_to_the_mean_speed() -> None:
+@pytest.mark.parametrize("over", ["moving", "box"])
+def test_histogram_sums_to_the_mean_speed(over: str) -> None:
     rng = np.random.default_rng(0)
-    field = FlowField(rng.normal(size=(100, 120, 2)).astype(np.float32), (1.0, 1.0))
-    objects = Objects(BOX, np.zeros((1, 1), np.float32))
-    rows = [
-        Velocity(DenseFlow(), 0, VelocitySettings("lengths", n_bins, with_coverage=False)).describe(
-            [field], 0, objects
-        )
-        for n_bins in (1, 3, 8)
-    ]
-    speed = np.hypot(field.vectors_px[30:70, 30:90, 0], field.vectors_px[30:70, 30:90, 1]).mean()
-    np.testing.assert_allclose([row.sum() for row in rows], speed, rtol=1e-5)
+    flow = FlowField(
+        0.0, rng.normal(size=(50, 60, 2)).astype(np.float32), rng.random((50, 60), np.float32), SIZE
+    )
+    rows = [velocity(over=over, n_bins=n).describe([flow], 0, OBJECTS) for n in (1, 3, 8)]
+    assert flow.vectors is not None
+    inside = np.s_[15:35, 15:45]
+    weights = flow.moving[inside] if over == "moving" else np.ones((20, 30))
+    speed = np.average(np.hypot(*np.moveaxis(flow.vectors, 2, 0))[inside], weights=weights)
+    np.testing.assert_allclose([row.sum() for row in rows], speed / 20, rtol=1e-5)
 
 
 def test_coverage_is_the_last_column() -> None:
-    field = FlowField(np.zeros((100, 120, 2), np.float32), (1.0, 1.0))
-    velocity = Velocity(DenseFlow(), 0, VelocitySettings())
-    row = velocity.describe([field], 0, Objects(BOX, np.array([[0.25]], np.float32)))[0]
+    row = velocity(with_coverage=True).describe([field((0, 0))], 0, OBJECTS)[0]
     np.testing.assert_allclose(row, [0, 0.25])
 
 
-def test_flow_is_averaged_over_the_frames_that_have_one() -> None:
-    fields = [FlowField(np.full((4, 4, 2), value, np.float32), (1.0, 1.0)) for value in (1, 3)]
-    averaged = mean_flow([None, *fields])
-    assert averaged is not None
-    np.testing.assert_allclose(averaged.vectors_px, 2)
-    assert mean_flow([None]) is None
+def test_only_what_moves_counts_however_little_of_the_box_it_fills() -> None:
+    vectors, moving = np.zeros((50, 60, 2), np.float32), np.zeros((50, 60), np.float32)
+    vectors[20:30, 20:30], moving[20:30, 20:30] = (10, 0), 1
+    flow = field(vectors, moving)
+    np.testing.assert_allclose(velocity().describe([flow], 0, OBJECTS), [[0.5]], rtol=1e-6)
+    np.testing.assert_allclose(velocity(over="box").describe([flow], 0, OBJECTS), [[0.5 / 6]], rtol=1e-6)
 
 
-@pytest.mark.parametrize(("average", "speed"), [("vectors", 0), ("lengths", 1)])
-def test_opposite_motion_cancels_in_vectors_and_not_in_lengths(
-    average: Literal["vectors", "lengths"], speed: float
-) -> None:
-    vectors = np.zeros((100, 120, 2), np.float32)
-    vectors[:, :60, 0], vectors[:, 60:, 0] = 1, -1
-    field = FlowField(vectors, (1.0, 1.0))
-    objects = Objects(BOX, np.zeros((1, 1), np.float32))
-    np.testing.assert_allclose(Direction(DenseFlow(), 0).describe([field], 0, objects), [[0, 0]], atol=1e-6)
-    velocity = Velocity(DenseFlow(), 0, VelocitySettings(average, with_coverage=False))
-    np.testing.assert_allclose(velocity.describe([field], 0, objects), [[speed]], atol=1e-6)
+def test_nothing_moves_at_no_speed() -> None:
+    still = FlowField(0.0, None, np.zeros((50, 60), np.float32), SIZE)
+    np.testing.assert_array_equal(velocity().describe([still], 0, OBJECTS), [[0]])
+    np.testing.assert_array_equal(Direction(FLOW, 0.2, 2, SCENE).describe([still], 0, OBJECTS), [[0, 0]])
 
 
-def test_speed_is_the_length_of_the_mean_vector() -> None:
-    field = FlowField(np.full((100, 120, 2), (3, -4), np.float32), (1.0, 1.0))
-    velocity = Velocity(DenseFlow(), 0, VelocitySettings(with_coverage=False))
-    row = velocity.describe([field], 0, Objects(BOX, np.zeros((1, 1), np.float32)))
-    np.testing.assert_allclose(row, [[5]], rtol=1e-6)
+def test_flow_is_averaged_over_the_frames_that_have_one_and_are_near_enough() -> None:
+    still = FlowField(0.0, None, np.ones((50, 60), np.float32), SIZE)
+    fields = [field(9, seconds=-0.3), still, field(1, seconds=0.1), field(3, seconds=0.2)]
+    np.testing.assert_allclose(mean_flow(fields, 1, 0.2).vectors, 2)
+    alone = FlowField(0.0, None, np.ones((50, 60), np.float32), SIZE)
+    np.testing.assert_allclose(mean_flow([alone], 0, 0.2).vectors, 0)
+    assert mean_flow(fields, 1, 0.2) is mean_flow(fields, 1, 0.2)  # all extractors share it
 
 
-def test_directions_need_lengths() -> None:
-    with pytest.raises(ValueError, match="set average=lengths"):
-        VelocitySettings(n_bins=8)
-
-
-@pytest.mark.parametrize(
-    ("height", "frame_size", "scale"),
-    [
-        (10, (360, 240), 2.0),
-        (30, (360, 240), 2.0),
-        (60, (640, 480), 1.0),
-        (75, (640, 480), 0.75),
-        (1000, (640, 480), 0.25),
-        (30, (1920, 1080), 0.5),  # more would take a second a frame
-        (30, (3840, 2160), 0.25),
-        (30, (20_000, 20_000), 0.25),
-    ],
-)
-def test_suitable_scale(height: float, frame_size: tuple[int, int], scale: float) -> None:
-    assert suitable_scale(height, frame_size) == scale
+def test_opposite_motion_cancels_in_direction_and_not_in_speed() -> None:
+    vectors = np.zeros((50, 60, 2), np.float32)
+    vectors[:, :30, 0], vectors[:, 30:, 0] = 20, -20
+    direction = Direction(FLOW, 0.2, 2, SCENE).describe([field(vectors)], 0, OBJECTS)
+    np.testing.assert_allclose(direction, [[0, 0]], atol=1e-6)
+    np.testing.assert_allclose(velocity().describe([field(vectors)], 0, OBJECTS), [[1]], atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("per_height", "speeds"), [("no", [4, 4, 4]), ("persons", [0.1, 4, 4]), ("all", [0.1, 0.2, 0.4])]
+    ("per_height", "speeds"),
+    [("no", [0.1, 0.1, 0.1]), ("persons", [0.2, 0.1, 0.1]), ("all", [0.2, 0.4, 0.4])],
 )
 def test_speed_in_heights_of_persons_or_of_all(
     per_height: Literal["no", "persons", "all"], speeds: list[float]
 ) -> None:
-    field = FlowField(np.full((100, 120, 2), (4, 0), np.float32), (1.0, 1.0))
-    boxes = np.array([[10, 10, 30, 50], [40, 10, 60, 30], [80, 10, 90, 20]], np.float32)
+    scene = SceneModel(SIZE, np.zeros((1, 100, 120), np.uint8), 0.0, 0.4, (10.0, 40.0), 0.5)
+    boxes = np.array([[10, 10, 30, 50], [40, 5, 60, 25], [80, 5, 90, 25]], np.float32)
     measures = np.array([[0.5, 0.9, 0], [0.5, 0.9, 1], [0.5, np.nan, -1]], np.float32)  # a person, a bicycle
-    velocity = Velocity(DenseFlow(), 0, VelocitySettings(with_coverage=False, per_height=per_height))
-    rows = velocity.describe([field], 0, Objects(boxes, measures))
+    kind = Velocity(FLOW, 0.2, 2, scene, VelocitySettings(per_height=per_height))
+    rows = kind.describe([field((4, 0))], 0, Objects(boxes, measures))
     np.testing.assert_allclose(rows[:, 0], speeds, rtol=1e-6)
+
+
+def test_the_same_motion_in_a_larger_picture_is_the_same() -> None:
+    twice = field((20, 10), frame_size=(240, 200))
+    once = field((10, 5))
+    larger = Objects(BOX * 2, OBJECTS.measures)
+    for kind in (velocity(), Direction(FLOW, 0.2, 2, SCENE), Place(FLOW, 0.2, 2, SCENE, PlaceSettings())):
+        np.testing.assert_allclose(
+            kind.describe([twice], 0, larger), kind.describe([once], 0, OBJECTS), rtol=1e-6
+        )
+
+
+def test_place_is_where_the_box_stands_in_heights_of_an_object() -> None:
+    row = Place(FLOW, 0.2, 2, SCENE, PlaceSettings(weight=0.5)).describe([field((20, -10))], 0, OBJECTS)[0]
+    np.testing.assert_allclose(row, [0.5 * 60 / 20, 0.5 * 70 / 20, 1, -0.5], rtol=1e-6)

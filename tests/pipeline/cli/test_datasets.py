@@ -193,7 +193,12 @@ class TestWhatDoesNotAddUp:
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", MINIATURES)
 def test_the_pipeline_runs_on_every_layout(cli, miniatures, layout: str) -> None:
-    result = cli("run", "--dataset", miniatures[layout], "--out", "run", *FAST)
+    of_a_second = [
+        "extract.rate=all",
+        "score.smoothing_sigma_seconds=0.05",
+        "extract.flow.seconds_around=0.04",
+    ]
+    result = cli("run", "--dataset", miniatures[layout], "--out", "run", *FAST, *of_a_second)
     assert result.code == 0, result.err
     metrics = json.loads(Path("run/metrics.json").read_text())
     assert metrics["counts"]["abnormal_frames"] == COUNTS[layout][2]

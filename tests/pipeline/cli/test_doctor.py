@@ -14,6 +14,7 @@ import pytest
 from mulde.data.decode import readers
 from mulde.data.decode.video_files import has_decord
 from mulde.data.video import Frame
+from mulde.extractors.streams.flow import DenseFlow, FlowField
 from mulde.pipeline.cli import doctor
 from mulde.pipeline.cli.trials import Trial, WrongResultError, trials
 
@@ -98,11 +99,16 @@ def test_headless_opencv_is_opencv(
 
 
 def changed(frames: Frames, change: Callable[[np.ndarray], np.ndarray]) -> Frames:
-    return [replace(frame, rgb=np.ascontiguousarray(change(frame.rgb))) for frame in frames]
+    return [
+        Frame.of_rgb(frame.index, frame.seconds, np.ascontiguousarray(change(frame.rgb))) for frame in frames
+    ]
 
 
 def swapped(frames: Frames) -> Frames:
-    frames[5], frames[6] = replace(frames[5], rgb=frames[6].rgb), replace(frames[6], rgb=frames[5].rgb)
+    frames[5], frames[6] = (
+        replace(frames[5], picture=frames[6].picture),
+        replace(frames[6], picture=frames[5].picture),
+    )
     return frames
 
 
@@ -165,6 +171,9 @@ def test_scores_that_are_no_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_flow_that_sees_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mulde.extractors.streams.flow.DenseFlow.start", lambda self: lambda frame: None)
+    nothing = np.zeros((1, 1), np.float32)
+    monkeypatch.setattr(
+        DenseFlow, "start", lambda self: lambda frame: FlowField(frame.seconds, None, nothing, frame.size)
+    )
     with pytest.raises(WrongResultError, match="seems to have moved by nan"):
         trial("optical flow").run()

@@ -33,12 +33,14 @@ def test_empty_file_is_fine(tmp_path: Path) -> None:
 
 
 def test_resolved_configuration_reads_back(tmp_path: Path) -> None:
-    config = load_config(overrides=["extract.streams=[hog]", "extract.flow.scale=0.5", "data.normal=a/b"])
+    config = load_config(
+        overrides=["extract.streams=[hog]", "extract.flow.seconds_around=0.5", "data.normal=a/b"]
+    )
     file = tmp_path / "config.yaml"
     file.write_text(config.to_yaml())
     assert load_config(file).model_dump(exclude={"detector"}) == config.model_dump(exclude={"detector"})
     assert load_config(file).detector.resolved() == config.detector.resolved()
-    assert "smoothing_sigma_frames" in yaml.safe_load(config.to_yaml())["score"]
+    assert "smoothing_sigma_seconds" in yaml.safe_load(config.to_yaml())["score"]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_resolved_configuration_reads_back(tmp_path: Path) -> None:
         ("detector.sigma_low=2", r"sigma_low 2.0 is above sigma_high"),
         ("preset=[motion]", r"unknown preset"),
         ("out=2024-99-99", r"the value of out is no YAML"),
-        ("extract.flow.scale=abc", r"extract\.flow\.scale = 'abc' is not allowed"),
+        ("extract.flow.seconds_around=abc", r"extract\.flow\.seconds_around = 'abc' is not allowed"),
         ("extract.boxes.windows.overlap=2", r"extract\.boxes\.windows\.overlap = 2 is not allowed"),
         ("extract.hog.cell_px=7", r"64x32 px does not divide into cells of 7 px"),
         ("preset=nope", r"unknown preset 'nope': known are motion"),

@@ -15,7 +15,7 @@ from mulde.extractors.scene import SceneModel
 from mulde.pipeline.config.load import load_config
 from mulde.pipeline.features.recipe import build_recipe
 
-SCENE = SceneModel(np.full((48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
+SCENE = SceneModel((64, 48), np.full((1, 48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
 CONFIGURATIONS = {
     "motion": ("extract.streams=[velocity,direction,stillness,hog]",),
     "object with local weights": (
@@ -33,17 +33,17 @@ CONFIGURATIONS = {
 }
 FROZEN = {
     "motion": {
-        "boxes": "862e532d34d4-adbf3e",
-        "velocity": "bdc419f8771d-adbf3e",
-        "direction": "e577d2bbcd63-adbf3e",
-        "stillness": "d92a8277af64-adbf3e",
-        "hog": "6554ad78e324-adbf3e",
+        "boxes": "79b6bb74e79f-adbf3e",
+        "velocity": "11578c317672-adbf3e",
+        "direction": "b6362699c185-adbf3e",
+        "stillness": "6ebbf1692447-adbf3e",
+        "hog": "eeb904da235e-adbf3e",
     },
     "object with local weights": {
-        "boxes": "c69c16bd492a-adbf3e",
-        "velocity": "4e450eedc66a-adbf3e",
-        "pose": "4c0390744ab9-adbf3e",
-        "appearance": "b799667fc016-adbf3e",
+        "boxes": "d785fa4d5325-adbf3e",
+        "velocity": "e288482664db-adbf3e",
+        "pose": "b2cf8eacd542-adbf3e",
+        "appearance": "4d70e6235937-adbf3e",
     },
     "frame with random weights": {"clip": "b6f24671d9fa-adbf3e"},
     "imported": {"imported": "eded44eda3eb"},

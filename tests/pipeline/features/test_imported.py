@@ -146,7 +146,7 @@ def test_one_object_a_frame_is_still_an_object(cli: RunCli, sources: Path, tmp_p
         np.save(source, single if form == "objects" else np.zeros((N_FRAMES, 34)), allow_pickle=True)
         arguments = ["--stream", "pose", "--as", f"one/{form}", "--allow-pickle"]
         assert cli("cache", "import", source, *arguments).code == 0
-        chosen = [*RUN, "--test-features", f"one/{form}", "score.smoothing_sigma_frames=0", "--out", form]
+        chosen = [*RUN, "--test-features", f"one/{form}", "score.smoothing_sigma_seconds=0", "--out", form]
         result = cli("run", *chosen)
         assert result.code == 0, result.err
         scores = np.loadtxt(Path(form) / "scores" / f"{form}.csv", delimiter=",", skiprows=1, usecols=2)

@@ -30,7 +30,7 @@ from mulde.pipeline.features.recipe import (
 from mulde.pipeline.features.scenes import Scenes
 
 RunCli = Callable[..., Any]
-SCENE = SceneModel(np.full((48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
+SCENE = SceneModel((64, 48), np.full((1, 48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
 PLUGIN = """
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -102,7 +102,7 @@ def changed(*overrides: str) -> set[str]:
         ("extract.pose.confidence=0.5", set()),
         ("extract.boxes.gradient.threshold=5", set()),
         ("extract.hog.n_bins=8", {"hog"}),
-        ("extract.velocity.per_height=all", {"velocity"}),
+        ("extract.velocity.per_height=persons", {"velocity"}),
         ("extract.boxes.windows.threshold=5", {BOXES, "velocity", "hog"}),
         ("extract.boxes.whole_frame_if_empty=true", {BOXES, "velocity", "hog"}),
     ],
@@ -172,10 +172,10 @@ def test_plugin_is_an_extractor_like_others(plugin: Path) -> None:
     ("stream", "overrides", "is_other"),
     [
         ("velocity", ["extract.flow.preset=fast"], True),
-        ("velocity", ["extract.flow.scale=1.0"], True),
+        ("velocity", ["extract.rate=5"], True),
         ("velocity", ["extract.boxes.windows.overlap=0.25"], True),
         ("velocity", ["extract.boxes.yolo.confidence=0.1"], False),  # there is no detector
-        ("velocity", ["extract.stillness.frames_unchanged=5"], False),
+        ("velocity", ["extract.place.weight=5"], False),
         ("hog", ["extract.flow.preset=fast"], False),
         ("hog", ["extract.hog.n_bins=7"], True),
     ],
@@ -304,7 +304,9 @@ def test_keys_of_many_videos_need_one_recipe_a_scene(tmp_path: Path, monkeypatch
     monkeypatch.setattr("mulde.pipeline.features.inventory.build_recipe", count)
     scenes = Scenes(
         {
-            name: SceneModel(np.full((48, 64), grey, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
+            name: SceneModel(
+                (64, 48), np.full((1, 48, 64), grey, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5
+            )
             for name, grey in (("cam1", 50), ("cam2", 90))
         }
     )

@@ -343,7 +343,7 @@ def test_json_holds_numbers_protocols_counts_and_the_unsmoothed_block() -> None:
     assert document["per_video"]["cam/a"] == {"auc": 0.75, "frames": 4, "abnormal_frames": 2}
     assert document["per_video"]["b"]["auc"] is None
     assert document["counts"] == {"videos": 2, "frames": 6, "abnormal_frames": 2, "one_class_videos": 1}
-    assert document["protocol"]["smoothing"] == {"sigma_frames": 3, "causal": False}
+    assert document["protocol"]["smoothing"] == {"sigma_frames": 3, "causal": False, "sigma_seconds": 0.0}
     assert document["protocols"].keys() == {*ALL_KEYS, "intervals", "per_video", "per_scene"}
     assert all(document["protocols"][key].endswith("; scores smoothed over time.") for key in KEYS)
     assert document["unsmoothed"]["macro_auc"] == 0.25

@@ -121,12 +121,12 @@ def test_the_same_scene_at_another_resolution_has_the_same_features(
     report = done(replace(other, size_is_told=True)).report
     assert done(task).status == "done"
     assert report is not None
-    assert report.warnings[-1].endswith("they are seen at the size of the scene")
+    assert report.warnings[-1].endswith("motion is seen at the same size in both")
     for stream in ("boxes", "velocity"):
         own, seen = rows_of(task.cache_folder, stream), rows_of(other.cache_folder, stream)
         assert len(seen) == pytest.approx(len(own), rel=0.35)
     own_speed, speed = (np.percentile(rows.features[:, 0], (50, 90)) for rows in (own, seen))
-    np.testing.assert_allclose(speed, own_speed, rtol=0.35)  # in pixels of the scene
+    np.testing.assert_allclose(speed, own_speed, rtol=0.35)  # in heights of an object
     assert seen.box_xyxy is not None
     assert seen.box_xyxy[:, 2:].max(axis=0) == pytest.approx(np.array(size), rel=0.1)  # of the frame
 
@@ -159,7 +159,7 @@ def test_another_shape_is_learnt_from_the_video_alone_and_bounded(task: ExtractT
 
 
 def test_a_camera_that_was_turned_round_is_noticed(task: ExtractTask) -> None:
-    turned = replace(task.scene, background=task.scene.background[::-1].copy())
+    turned = replace(task.scene, backgrounds=task.scene.backgrounds[:, ::-1].copy())
     report = done(replace(task, scene=turned)).report
     assert report is not None
     assert "was the camera moved" in report.warnings[0]

@@ -39,7 +39,7 @@ def rows(values: list[float], frames: list[int]) -> FeatureRows:
 def frames_of(streams: dict[str, FeatureRows], settings: ScoreConfig) -> FusedScores:
     """Fuse rows that are scored by their only feature; 0 without one, as a trained stream does it."""
     scores = {name: np.nan_to_num(part.features[:, 0].astype(np.float64)) for name, part in streams.items()}
-    return fuse_streams(scores, streams, 6, settings, are_objects=False)
+    return fuse_streams(scores, streams, 6, settings, looked_at=None)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,36 @@
+"""Arithmetic on pictures that decoders and extractors share."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def grey_of_rgb(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the luminance, (H, W) uint8, of an (H, W, 3) RGB picture."""
+    cv2 = _opencv()
+    grey: NDArray[np.uint8] = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    return grey
+
+
+def resize(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return a picture, (H, W) or (H, W, C), at another size, (width, height) in pixels."""
+    height, width = picture.shape[:2]
+    if size == (width, height):
+        return picture
+    cv2 = _opencv()
+    method = cv2.INTER_AREA if size[0] < width else cv2.INTER_LINEAR
+    resized: NDArray[np.uint8] = cv2.resize(picture, size, interpolation=method)
+    return resized
+
+
+@cache
+def _opencv() -> Any:
+    """Return OpenCV, which is imported when a picture is there: it takes a while, and not all need it."""
+    import cv2
+
+    cv2.setNumThreads(1)  # one worker process a core; threads of their own would only fight over it
+    return cv2

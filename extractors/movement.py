@@ -1,0 +1,206 @@
+"""What moves, and what came to stay: masks of a frame at the scene's working size."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mulde.data.video import Frame
+from mulde.extractors.base import Preparation
+from mulde.extractors.images import blur, box_means, to_pixels
+from mulde.extractors.light import light_difference
+from mulde.extractors.scene import SceneModel
+
+_MOST_CHANGED = 0.6
+"""Where more of the picture than this changes at once, the light or the camera has: nothing moves."""
+_NOISE_FACTOR = 6
+"""How far above the median change a change is no noise."""
+_STEPS_BACK = 3
+"""How much faster a pixel that looks otherwise is forgotten than one that looks the same is remembered."""
+_COARSER = 2
+"""What came to stay is followed in a picture that is smaller by this factor."""
+_LOOKS = 4
+"""How often the time for which something must look the same is looked at again."""
+_LIKE_THE_BACKGROUND = 3.0
+"""Mean difference in grey levels, up to which no other background is looked for."""
+_SURROUNDINGS = np.ones((3, 3), np.uint8)
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Which pixels of a picture count, and the size of the frame that it shows."""
+
+    pixels: NDArray[np.uint8]
+    """(h, w) of 0 and 1, perhaps smaller than the frame."""
+    frame_size: tuple[int, int]
+    """(width, height) of the frame in pixels."""
+    foreground_share: float = 0.0
+    """Share of the picture in [0, 1] that is not the learnt background; 0 where none was looked at."""
+
+    @property
+    def scale(self) -> NDArray[np.float32]:
+        """What boxes in pixels of the frame, xyxy, have to be multiplied by, (4,) float32."""
+        height, width = self.pixels.shape
+        return np.tile(np.array([width / self.frame_size[0], height / self.frame_size[1]], np.float32), 2)
+
+    def coverage(self, box_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return which share of each box, (n, 4) in pixels of the frame, counts: (n,) in [0, 1]."""
+        height, width = self.pixels.shape
+        return box_means(self.pixels, to_pixels(box_xyxy * self.scale, width, height))[:, 0]
+
+    def without(self, box_xyxy: NDArray[np.float32], grown_px: int) -> Mask:
+        """Return the same without what lies in boxes (n, 4), grown by pixels of the frame on each side."""
+        height, width = self.pixels.shape
+        grown = box_xyxy + np.array([-grown_px, -grown_px, grown_px, grown_px], np.float32)
+        pixels = self.pixels.copy()
+        for x1, y1, x2, y2 in to_pixels(grown * self.scale, width, height):
+            pixels[y1:y2, x1:x2] = 0
+        return Mask(pixels, self.frame_size)
+
+    def joined(self, other: Mask) -> Mask:
+        """Return what counts in either; the other may be smaller."""
+        height, width = self.pixels.shape
+        pixels = cv2.resize(other.pixels, (width, height), interpolation=cv2.INTER_NEAREST)
+        share = max(self.foreground_share, other.foreground_share)
+        return Mask(self.pixels | pixels, self.frame_size, share)
+
+
+@dataclass(frozen=True)
+class Movement(Preparation):
+    """Where a frame differs from the one a fifth of a second before it, other than by noise and light.
+
+    It needs no background: it sees the same of a camera that was moved, by day and by night.
+    """
+
+    size: tuple[int, int]
+    """(width, height) of the picture in which changes are looked for."""
+    threshold: int
+    """Grey levels by which a blurred pixel must change, where there is no more noise than usual."""
+    seconds_back: float
+    """How long before the frame it was compared with is, at least."""
+
+    def start(self) -> Callable[[Frame], Mask]:
+        """Return the function that compares each frame with an earlier one."""
+        past: deque[tuple[float, NDArray[np.uint8]]] = deque()
+
+        def compare(frame: Frame) -> Mask:
+            now = blur(frame.grey(self.size))
+            while len(past) > 1 and past[1][0] <= frame.seconds - self.seconds_back + 1e-3:
+                past.popleft()
+            before = past[0][1] if past else now
+            past.append((frame.seconds, now))
+            return Mask(self._changed(before, now), frame.size)
+
+        return compare
+
+    def _changed(self, before: NDArray[np.uint8], now: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        difference = cv2.subtract(now, before, dtype=cv2.CV_16S)
+        brighter = float(np.median(difference[::4, ::4]))
+        change = cv2.convertScaleAbs(difference, alpha=1, beta=-brighter)  # (h, w) uint8
+        noise = float(np.median(change[::4, ::4]))
+        limit = max(self.threshold, _NOISE_FACTOR * noise)
+        _, mask = cv2.threshold(change, limit, 1, cv2.THRESH_BINARY)
+        mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _SURROUNDINGS)
+        if cv2.countNonZero(mask) > _MOST_CHANGED * mask.size:
+            return np.zeros_like(mask)
+        return np.asarray(mask, np.uint8)
+
+
+@dataclass(frozen=True)
+class Arrivals(Preparation):
+    """Where something appeared in this video and has not changed since.
+
+    A pixel counts if it clearly was background for a while, then became foreground, and has looked the same
+    for a while. What was there from the first frame on is part of the scene.
+    """
+
+    scene_digest: str
+    """Stands for the scene when preparations are compared."""
+    threshold: int
+    """Grey levels by which a blurred pixel must differ from the background, other than by its light."""
+    seconds_unchanged: float
+    """How long it must look the same."""
+    tolerance: int
+    """Grey levels by which it may differ meanwhile."""
+    scene: SceneModel = field(compare=False)
+
+    def start(self) -> Callable[[Frame], Mask]:
+        """Return the function that follows each pixel through the frames."""
+        width, height = self.scene.size
+        size = max(1, width // _COARSER), max(1, height // _COARSER)
+        known = [
+            blur(cv2.resize(background, size, interpolation=cv2.INTER_AREA))
+            for background in self.scene.backgrounds
+        ]
+        history = _PixelHistory(known[0].shape, self.seconds_unchanged, self.tolerance)
+        last_seconds, share, arrived = -np.inf, 0.0, np.zeros(known[0].shape, np.uint8)
+
+        def follow(frame: Frame) -> Mask:
+            nonlocal last_seconds, share, arrived
+            elapsed = frame.seconds - last_seconds
+            if elapsed < self.seconds_unchanged / _LOOKS - 1e-3:
+                return Mask(arrived, frame.size, share)
+            elapsed, last_seconds = 0.0 if np.isinf(elapsed) else elapsed, frame.seconds
+            grey = blur(cv2.resize(frame.grey(self.scene.size), size, interpolation=cv2.INTER_AREA))
+            difference = _least_difference(grey, known)
+            is_foreground = difference > self.threshold
+            # Half the threshold: a pixel that hovers around it is neither background nor an arrival.
+            is_background = difference <= self.threshold / 2
+            share = float(is_foreground.mean())
+            arrived = history.update(grey, is_foreground, is_background, elapsed)
+            return Mask(arrived, frame.size, share)
+
+        return follow
+
+
+def _least_difference(grey: NDArray[np.uint8], known: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Return the differences (h, w) from the background that a picture differs from least; it becomes the
+    first, so that the others are asked only where it does not do.
+    """
+    best = np.abs(light_difference(grey, known[0]))
+    if len(known) > 1 and best.mean() > _LIKE_THE_BACKGROUND:
+        differences = [best, *(np.abs(light_difference(grey, other)) for other in known[1:])]
+        nearest = int(np.argmin([difference.mean() for difference in differences]))
+        known.insert(0, known.pop(nearest))
+        best = differences[nearest]
+    return best
+
+
+class _PixelHistory:
+    """What is remembered of each pixel, whatever the length of the video; all of it is updated in place."""
+
+    def __init__(self, shape: tuple[int, ...], seconds_enough: float, tolerance: int) -> None:
+        self._enough, self._tolerance = np.float32(seconds_enough), tolerance
+        self._reference = np.zeros(shape, np.uint8)
+        """Blurred luminance when the pixel last changed."""
+        self._unchanged = np.zeros(shape, np.float32)
+        """Seconds for which it has been foreground and looked the same."""
+        self._background = np.zeros(shape, np.float32)
+        """Seconds for which it has been background, no more than count."""
+        self._was_background = np.zeros(shape, bool)
+
+    def update(
+        self,
+        grey: NDArray[np.uint8],
+        is_foreground: NDArray[np.bool_],
+        is_background: NDArray[np.bool_],
+        elapsed: float,
+    ) -> NDArray[np.uint8]:
+        """Return where something arrived that has not changed since, (h, w) of 0 and 1."""
+        self._background += np.float32(elapsed)
+        self._background *= is_background
+        np.minimum(self._background, self._enough, out=self._background)
+        self._was_background |= self._background == self._enough
+        unchanged = cv2.absdiff(grey, self._reference) < self._tolerance
+        unchanged &= is_foreground
+        # Steps back instead of a fresh start: noise and passers-by interrupt for a frame or two
+        self._unchanged += np.where(unchanged, np.float32(elapsed), np.float32(-_STEPS_BACK * elapsed))
+        np.clip(self._unchanged, 0, 2 * self._enough, out=self._unchanged)
+        np.copyto(self._reference, grey, where=self._unchanged == 0)
+        arrived = self._was_background & is_foreground & (self._unchanged >= self._enough)
+        return np.asarray(arrived, np.uint8)
