@@ -1,0 +1,234 @@
+"""Measure settings without any label: on normal videos held out, and on anomalies made from them.
+
+    python benchmarks/yardstick.py NORMAL_VIDEOS FOLDER [--clips 6] [--seconds 20] [key=value ...]
+
+Half of the videos are learnt from. Of the others, cut to `--seconds`, copies are made that differ in one
+thing: played a quarter faster, backwards, frozen for a while, with an object of another clip pasted in at
+another place smaller or larger than it is, with one that is left standing, and with the light changed
+halfway, which is no anomaly. Then `mulde run` with the given settings, and for each kind the micro AUC in %
+of its abnormal frames against all frames of the held-out videos as they are; of the changed light, of its
+second half: 50 is right there. A default is changed when it gains here over all cameras at hand. The clips
+stay in FOLDER for the next settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from mulde.data.decode.readers import open_frames
+from mulde.data.layouts.find_videos import find_videos
+from mulde.data.times import usual_rate
+from mulde.data.video import Video
+from mulde.extractors.scene import SceneModel, foreground, learn_scene
+from mulde.extractors.settings import SceneSettings
+
+Frames = NDArray[np.uint8]
+Flags = NDArray[np.bool_]
+FASTER = 1.25
+SMALLER, LARGER = 0.6, 1.7
+AS_IS = "as it is"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A clip of normal footage."""
+
+    name: str
+    greys: Frames
+    """(T, H, W) uint8."""
+    rate: float
+    """Frames a second."""
+
+
+def main() -> None:
+    """Make the clips if they are not there, run, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("normal", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("settings", nargs="*", metavar="key=value")
+    parser.add_argument("--clips", type=int, default=6, help="most videos that are held out")
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of a clip that is held out")
+    options = parser.parse_intermixed_args()
+    videos = find_videos(options.normal)
+    learnt, held_out = videos[::2], videos[1::2][: options.clips]
+    labels = options.folder / "labels.csv"
+    if not labels.exists():
+        make_clips([read_clip(video, options.seconds) for video in held_out], options.folder)
+    command = [sys.executable, "-m", "mulde", "run"]
+    command += [word for video in learnt for word in ("--normal", video.path)]
+    command += ["--test", options.folder / "test", "--labels", labels, "--out", options.folder / "run"]
+    command += ["--cache", options.folder / "cache", "--quiet", *options.settings]
+    subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)
+    results = measure(options.folder)
+    width = max(map(len, results))
+    for kind, auc in results.items():
+        print(f"{kind:{width}} {auc:6.2f}")
+    print(f"{'mean':{width}} {np.mean([auc for kind, auc in results.items() if kind != 'light']):6.2f}")
+
+
+def read_clip(video: Video, seconds: float) -> Source:
+    """Read the luminance of the first seconds of a video."""
+    greys, times = [], []
+    with open_frames(video) as frames:
+        for frame in frames:
+            if frame.seconds >= seconds:
+                break
+            greys.append(frame.grey())
+            times.append(frame.seconds)
+    return Source(video.name.replace("/", "_"), np.stack(greys), usual_rate(np.array(times)) or 10.0)
+
+
+def make_clips(sources: Sequence[Source], folder: Path) -> None:
+    """Write each clip as it is and in every kind of change; labels last."""
+    shape = sources[0].greys.shape[1:]
+    sources = [source for source in sources if source.greys.shape[1:] == shape]
+    greys = [grey for source in sources for grey in source.greys[:: max(1, len(source.greys) // 16)]]
+    scene = learn_scene(greys, SceneSettings())
+    rows = []
+    for index, source in enumerate(sources):
+        other = sources[(index + 1) % len(sources)]
+        random = np.random.default_rng(index)
+        for kind, (greys, rate, flags) in changed(source, other, scene, random):
+            name = f"{source.name}-{kind}"
+            write_clip(folder / "test" / f"{name}.mp4", greys, rate)
+            rows += [(name, start, stop) for start, stop in runs_of(flags)] or [(name, "", "")]
+    with (folder / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("video", "start", "end"), *rows])
+
+
+def changed(
+    source: Source, other: Source, scene: SceneModel, random: np.random.Generator
+) -> Iterator[tuple[str, tuple[Frames, float, Flags]]]:
+    """Yield each kind of clip: frames, frames a second, and which frames are abnormal."""
+    greys, rate = source.greys, source.rate
+    n, everywhere = len(greys), np.ones(len(greys), bool)
+    yield AS_IS, (greys, rate, ~everywhere)
+    yield "faster", (greys, rate * FASTER, everywhere)
+    yield "backwards", (greys[::-1], rate, everywhere)
+    middle = (np.arange(n) >= n // 3) & (np.arange(n) < 2 * n // 3)
+    yield "frozen", (np.where(middle[:, None, None], greys[n // 3], greys), rate, middle)
+    for kind, scale, stands in (("smaller", SMALLER, False), ("larger", LARGER, False), ("left", 1.0, True)):
+        yield kind, _paste(source, other, scene, random, scale, stands=stands)
+    late = np.arange(n) >= n // 2
+    darker = np.clip(greys * 0.6 + 25, 0, 255).astype(np.uint8)
+    yield "light", (np.where(late[:, None, None], darker, greys), rate, late)
+
+
+def _paste(
+    source: Source,
+    other: Source,
+    scene: SceneModel,
+    random: np.random.Generator,
+    scale: float,
+    *,
+    stands: bool,
+) -> tuple[Frames, float, Flags]:
+    """Return a clip with what moves in a window of another clip, at another place for two seconds, or a still
+    of it from a third of the clip to its end.
+    """
+    greys, flags = source.greys.copy(), np.zeros(len(source.greys), bool)
+    height, width = greys.shape[1:]
+    background = cv2.resize(scene.backgrounds[0], (width, height))
+    length = min(round(2 * source.rate), len(greys) // 2, len(other.greys))
+    start, (x1, y1, x2, y2) = _find_object(other, background, scene, random, length, stands=stands)
+    size = min(width, round((x2 - x1) * scale)), min(height, round((y2 - y1) * scale))
+    left, top = random.integers(0, width - size[0] + 1), random.integers(0, height - size[1] + 1)
+    first = int(random.integers(0, len(greys) - length + 1))
+    frames = range(len(greys) // 3, len(greys)) if stands else range(first, first + length)
+    for step, index in enumerate(frames):
+        taken = other.greys[start if stands else start + step]
+        mask = cv2.dilate(foreground(taken, background, 15).astype(np.uint8), np.ones((3, 3), np.uint8))
+        share = cv2.GaussianBlur(cv2.resize(mask[y1:y2, x1:x2].astype(np.float32), size), (3, 3), 0)
+        place = greys[index, top : top + size[1], left : left + size[0]]
+        place[:] = share * cv2.resize(taken[y1:y2, x1:x2], size) + (1 - share) * place
+        flags[index] = share.mean() > 0.05
+    return greys, source.rate, flags
+
+
+def _find_object(
+    clip: Source,
+    background: NDArray[np.uint8],
+    scene: SceneModel,
+    random: np.random.Generator,
+    length: int,
+    *,
+    stands: bool,
+) -> tuple[int, tuple[int, int, int, int]]:
+    """Return a frame, and the place around an object of it: as wide as it will move, if it does."""
+    height, width = background.shape
+    low, high = scene.height_range_in_frame
+    best = (-1.0, 0, (0, 0, 1, 1))
+    for _ in range(60):
+        start = int(random.integers(0, max(1, len(clip.greys) - length)))
+        tall = min(height, round((low + high) / 2))
+        wide = min(width, round(tall * scene.aspect))
+        x, y = int(random.integers(0, width - wide + 1)), int(random.integers(0, height - tall + 1))
+        mask = foreground(clip.greys[start if stands else start + length // 2], background, 15)
+        filled = float(mask[y : y + tall, x : x + wide].mean())
+        aside = 0 if stands else 2 * wide
+        box = max(0, x - aside), y, min(width, x + wide + aside), y + tall
+        best = max(best, (filled, start, box))
+    return best[1], best[2]
+
+
+def write_clip(path: Path, greys: Frames, rate: float) -> None:
+    """Encode frames so that nearly nothing is lost."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        exact_rate = Fraction(rate).limit_denominator(1001)
+        stream = container.add_stream("libx264", rate=exact_rate, options={"crf": "12"})
+        stream.height, stream.width = (side // 2 * 2 for side in greys.shape[1:])
+        stream.pix_fmt = "yuv420p"
+        for grey in greys[:, : stream.height, : stream.width]:
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(grey), format="gray"))
+            )
+        container.mux(stream.encode(None))
+
+
+def runs_of(flags: Flags) -> list[tuple[int, int]]:
+    """Return the half-open runs of true flags."""
+    edges = np.flatnonzero(np.diff([0, *flags.astype(int), 0]))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def measure(folder: Path) -> dict[str, float]:
+    """Return by kind the micro AUC in %."""
+    flags: dict[str, list[tuple[int, int]]] = {}
+    with (folder / "labels.csv").open() as file:
+        for row in csv.DictReader(file):
+            flags.setdefault(row["video"], [])
+            if row["start"]:
+                flags[row["video"]].append((int(row["start"]), int(row["end"])))
+    files = {name: folder / "run" / "scores" / f"{name}.csv" for name in flags}
+    scores = {name: np.loadtxt(file, delimiter=",", skiprows=1, usecols=2) for name, file in files.items()}
+    normal = np.concatenate([values for name, values in scores.items() if name.endswith(AS_IS)])
+    found: dict[str, list[NDArray[np.float64]]] = {}
+    for name, values in scores.items():
+        kind = name.rsplit("-", 1)[1]
+        if kind != AS_IS:
+            found.setdefault(kind, []).extend(values[start:stop] for start, stop in flags[name])
+    return {kind: auc(np.concatenate(parts), normal) for kind, parts in sorted(found.items())}
+
+
+def auc(abnormal: NDArray[np.float64], normal: NDArray[np.float64]) -> float:
+    """Return the area under the ROC curve in %."""
+    labels = np.repeat([1, 0], [len(abnormal), len(normal)])
+    return 100 * float(roc_auc_score(labels, np.concatenate([abnormal, normal])))
+
+
+if __name__ == "__main__":
+    main()
