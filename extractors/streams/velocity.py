@@ -96,7 +96,8 @@ class Velocity(_FlowExtractor):
         if self.options.per_height == "all":
             return height
         is_scaled = objects.may_be_person if self.options.per_height == "persons" else False
-        return np.asarray(np.where(is_scaled, height, self.scene.height_range_in_frame[1]), np.float32)
+        nearest = self.scene.height_range[1] * frame_size[1] / self.scene.size[1]
+        return np.asarray(np.where(is_scaled, height, nearest), np.float32)
 
     def _by_direction(self, flow: MeanFlow, objects: Objects) -> NDArray[np.float32]:
         """Return mean lengths, (n_objects, n_bins), in pixels of the frame a second."""

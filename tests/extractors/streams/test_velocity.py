@@ -146,7 +146,12 @@ def test_the_same_motion_in_a_larger_picture_is_the_same() -> None:
     twice = field((20, 10), frame_size=(240, 200))
     once = field((10, 5))
     larger = Objects(BOX * 2, OBJECTS.measures)
-    for kind in (velocity(), Direction(FLOW, 0.2, 2, SCENE), Place(FLOW, 0.2, 2, SCENE, PlaceSettings())):
+    for kind in (
+        velocity(),
+        velocity(per_height="no"),
+        Direction(FLOW, 0.2, 2, SCENE),
+        Place(FLOW, 0.2, 2, SCENE, PlaceSettings()),
+    ):
         np.testing.assert_allclose(
             kind.describe([twice], 0, larger), kind.describe([once], 0, OBJECTS), rtol=1e-6
         )

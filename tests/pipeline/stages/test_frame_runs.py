@@ -42,6 +42,22 @@ def frames_of(streams: dict[str, FeatureRows], settings: ScoreConfig) -> FusedSc
     return fuse_streams(scores, streams, 6, settings, looked_at=None)
 
 
+def test_objects_of_frames_that_were_looked_at_give_the_others_their_scores() -> None:
+    """Frame 0 has two objects, 3 none and 5 one; 1, 2 and 4 were passed over."""
+    boxes = np.zeros((3, 4), np.float32)
+    objects = FeatureRows(np.zeros((3, 1), np.float32), np.array([0, 0, 5]), boxes)
+    found = fuse_streams(
+        {"velocity": np.array([0.2, 0.9, 0.4])},
+        {"velocity": objects},
+        6,
+        ScoreConfig(),
+        looked_at=np.array([0, 3, 5]),
+    )
+    np.testing.assert_allclose(found.unsmoothed, [0.9, 0.6, 0.3, 0, 0.2, 0.4])
+    np.testing.assert_array_equal(found.datasets["looked_at"], [0, 3, 5])
+    assert "3 of 6 frames" in found.note
+
+
 @pytest.mark.parametrize(
     ("streams", "wanted"),
     [
