@@ -96,9 +96,17 @@ class Preparation(ABC):
     frames ahead of them.
     """
 
+    @property
+    def parts(self) -> tuple[Preparation, ...]:
+        """Preparations from whose results it is made; others that want them too share them."""
+        return ()
+
     @abstractmethod
-    def start(self) -> Callable[[Frame], Any]:
-        """Return a function for the frames of one video, called in order; it may keep the frame before."""
+    def start(self) -> Callable[..., Any]:
+        """Return a function for the frames of one video, called in order; it may keep the frame before.
+
+        It is given the frame, and what each of the `parts` made of it.
+        """
 
 
 @dataclass(frozen=True)
@@ -117,10 +125,14 @@ class Together(Preparation):
     first: Preparation
     second: Preparation
 
-    def start(self) -> Callable[[Frame], tuple[Any, Any]]:
-        """Return both functions in one."""
-        first, second = self.first.start(), self.second.start()
-        return lambda frame: (first(frame), second(frame))
+    @property
+    def parts(self) -> tuple[Preparation, ...]:
+        """Both."""
+        return self.first, self.second
+
+    def start(self) -> Callable[[Frame, Any, Any], tuple[Any, Any]]:
+        """Return the function that puts them together."""
+        return lambda frame, first, second: (first, second)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from mulde.extractors.base import (
     Operator,
     Preparation,
 )
+from mulde.extractors.preparer import Preparer
 
 Emit = Callable[[FeatureRows], None]
 _ROWS_A_BLOCK = 4096
@@ -95,14 +96,13 @@ class OnePass:
         ]
         self._objects: dict[int, Objects] = {}
         self._all = [*([self._finder] if self._finder else []), *self._lanes]
-        self._prepare = {lane.preparation: lane.preparation.start() for lane in self._all}
+        self._prepare = Preparer(lane.preparation for lane in self._all)
 
     def prepare(self, frame: Frame) -> PreparedFrame:
         """Do what the operators want done to the next frame, if it is looked at."""
         if not self._is_looked_at(frame.seconds):
             return PreparedFrame(frame.index, frame.seconds, None)
-        by_preparation = {preparation: run(frame) for preparation, run in self._prepare.items()}
-        return PreparedFrame(frame.index, frame.seconds, by_preparation)
+        return PreparedFrame(frame.index, frame.seconds, self._prepare(frame))
 
     def push(self, frame: PreparedFrame) -> None:
         """Take the next frame."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mulde.data.video import Frame
 from mulde.extractors.base import Preparation
 from mulde.extractors.images import integral_sums, to_pixels
-from mulde.extractors.movement import Movement
+from mulde.extractors.movement import Mask, Movement
 
 Preset = Literal["ultrafast", "fast", "medium"]
 _PRESETS: dict[str, int] = {
@@ -100,17 +100,21 @@ class DenseFlow(Preparation):
     preset: Preset = "ultrafast"
     """How thorough the search is."""
 
-    def start(self) -> Callable[[Frame], FlowField]:
+    @property
+    def parts(self) -> tuple[Preparation, ...]:
+        """What moves."""
+        return (self.movement,)
+
+    def start(self) -> Callable[[Frame, Mask], FlowField]:
         """Return the flow from the previously given frame."""
         engine = cv2.DISOpticalFlow.create(_PRESETS[self.preset])
         engine.setFinestScale(1)
         size = max(_MIN_SIDE_PX, self.movement.size[0]), max(_MIN_SIDE_PX, self.movement.size[1])
-        compare = self.movement.start()
         previous: tuple[float, NDArray[np.uint8]] | None = None
 
-        def flow(frame: Frame) -> FlowField:
+        def flow(frame: Frame, mask: Mask) -> FlowField:
             nonlocal previous
-            mask, now = compare(frame), frame.grey(size)
+            now = frame.grey(size)
             before, previous = previous, (frame.seconds, now)
             grid = max(1, size[0] // _COARSER), max(1, size[1] // _COARSER)
             moving = cv2.resize(mask.pixels.astype(np.float32), grid, interpolation=cv2.INTER_AREA)

@@ -97,13 +97,14 @@ def _see_motion() -> str:
 
     from mulde.data.video import Frame
     from mulde.extractors.movement import Movement
+    from mulde.extractors.preparer import prepare_with
     from mulde.extractors.streams.flow import DenseFlow
 
     random = np.random.default_rng(0)
     blocks = random.integers(0, 256, (_HEIGHT // 8, _WIDTH // 8, 3), dtype=np.uint8)
     picture = np.repeat(np.repeat(blocks, 8, axis=0), 8, axis=1)  # (H, W, 3)
     picture[: _HEIGHT // 2] = 0  # what moves is no more than a part
-    flow = DenseFlow(Movement((_WIDTH, _HEIGHT), 10, 0.1)).start()
+    flow = prepare_with(DenseFlow(Movement((_WIDTH, _HEIGHT), 10, 0.1)))
     flow(Frame.of_rgb(0, 0.0, picture))
     found = flow(Frame.of_rgb(1, 1.0, np.roll(picture, _SHIFT_PX, axis=1)))
     across = (

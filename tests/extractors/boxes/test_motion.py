@@ -10,6 +10,7 @@ from mulde.data.video import Frame
 from mulde.extractors.base import Objects
 from mulde.extractors.boxes.motion import MotionGradient, MotionWindows
 from mulde.extractors.movement import Arrivals, Mask
+from mulde.extractors.preparer import prepare_with
 from mulde.extractors.scene import SceneModel
 from mulde.extractors.settings import GradientSettings, WindowSettings
 
@@ -84,7 +85,7 @@ def test_what_moved_or_came_to_stay_is_found() -> None:
     scene = make_scene()
     arrivals = Arrivals(scene.digest, 15, 0.4, 10, scene)
     finder = MotionWindows(scene, WindowSettings(), arrivals)
-    prepare = finder.preparation.start()
+    prepare = prepare_with(finder.preparation)
     greys = [*[BACKGROUND] * 6, *[with_box(60, 40, 80, 90)] * 12]
     prepared = [prepare(rgb_frame(t, t / 10, grey)) for t, grey in enumerate(greys)]
     counts = [len(finder.find([each], 0)) for each in prepared]
@@ -92,7 +93,7 @@ def test_what_moved_or_came_to_stay_is_found() -> None:
     assert counts[6] > 0  # it came
     assert counts[-1] > 0  # and stays
     alone = MotionWindows(scene, WindowSettings())
-    prepare = alone.preparation.start()
+    prepare = prepare_with(alone.preparation)
     prepared = [prepare(rgb_frame(t, t / 10, grey)) for t, grey in enumerate(greys)]
     assert len(alone.find([prepared[-1]], 0)) == 0
     assert finder.settings() != alone.settings()

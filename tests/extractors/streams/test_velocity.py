@@ -11,6 +11,7 @@ import pytest
 from mulde.data.video import Frame
 from mulde.extractors.base import Objects
 from mulde.extractors.movement import Movement
+from mulde.extractors.preparer import prepare_with
 from mulde.extractors.scene import SceneModel
 from mulde.extractors.settings import PlaceSettings, VelocitySettings
 from mulde.extractors.streams.flow import DenseFlow, FlowField, mean_flow
@@ -56,7 +57,7 @@ def test_vectors_are_in_pixels_of_the_frame_a_second(
     motion: tuple[float, float], fps: float, scale: float
 ) -> None:
     movement = Movement((round(SIZE[0] * scale), round(SIZE[1] * scale)), 5, 0.05)
-    step = DenseFlow(movement, "medium").start()
+    step = prepare_with(DenseFlow(movement, "medium"))
     fields = [step(frame) for frame in shifted(*motion, fps)]
     assert fields[0].vectors is None
     flow = mean_flow([fields[-1]], 0, 0.0)
