@@ -33,8 +33,9 @@ class Usual:
     def fit(cls, rows: Array, *, scale_floor: ArrayLike = 0.0, has_one_unit: bool = False) -> Usual:
         """Learn from normal rows (n, d), or a sample of them.
 
-        The spread is the 75 % quantile of the distance to the median, or the first quantile above it that is
-        not 0 where most values are equal.
+        The spread is that of the Gaussian with the 75, 90, 95 or 99 % quantile of the distance to the median,
+        whichever is largest: where hardly anything moves, one row in fifty may be someone who walks by, and
+        is normal.
 
         Args:
             scale_floor: least spread, for all features or for each.
@@ -46,7 +47,7 @@ class Usual:
         quantiles = np.quantile(distance, _QUANTILES, axis=0, method="lower")  # (4, d)
         rounding = 1e-12 * np.maximum(1, np.abs(median))
         spreads = np.where(quantiles > rounding, quantiles, 0) / np.array(_OF_GAUSSIAN)[:, None]
-        spread = spreads[(spreads > 0).argmax(axis=0), np.arange(rows.shape[1])]  # the first above 0
+        spread = spreads.max(axis=0)
         if has_one_unit:
             spread = np.full_like(spread, spread.max())
         spread = np.maximum(spread, scale_floor)

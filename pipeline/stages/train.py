@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mulde.detector import Detector, Look
 
 STAGE = "train"
-CODE_VERSION = 4
+CODE_VERSION = 5
 """Raise it when the same features and settings give another model than before."""
 _log = logging.getLogger(__name__)
 

@@ -126,6 +126,15 @@ def test_what_is_only_rare_stays(x: np.ndarray) -> None:  # type: ignore[type-ar
     assert default.mean_ == plain.mean_
 
 
+def test_one_who_walks_through_a_still_room_now_and_then_stays() -> None:
+    speed = np.zeros((5000, 1))
+    speed[::7] = RNG.exponential(0.03, size=(715, 1))  # what sways
+    speed[::60] = RNG.normal(1.5, 0.2, size=(84, 1))
+    assert len(Mahalanobis().fit(speed).left_out_) == 0
+    speed[7] = 1e6
+    assert Mahalanobis().fit(speed).left_out_.tolist() == [7]
+
+
 def test_motion_above_the_noise_floor_stays() -> None:
     x = RNG.normal(size=(1000, 1)) * 1e-3
     x[:5] = 1.0
