@@ -280,8 +280,9 @@ class ClipSettings(EncoderSettings):
     """Clips at a time."""
     length_frames: Annotated[int, Ge(1), Le(512)] = 16
     """Frames that the network sees of a clip."""
-    stride_frames: Annotated[int, Ge(1), Le(128)] = 4
-    """Distance of these frames; 16 frames at a distance of 4 span 61."""
+    stride_frames: Annotated[int, Ge(1), Le(128)] = 1
+    """Distance of these frames: consecutive, as MULDE's authors have them. Hiera's own, with which it was
+    trained, is 4: 16 frames then span 61."""
     place: Literal["first", "centre", "last"] = "centre"
     """Where in its clip the frame stands that the row is about; "last" looks at the past alone."""
     every_frames: Annotated[int, Ge(1)] = 1

@@ -151,7 +151,7 @@ def test_a_clip_longer_than_the_video() -> None:
 
 def test_the_clip_of_the_paper_is_centred() -> None:
     paper = clips()
-    assert (paper.n_frames_before, paper.n_frames_after) == (30, 30)
+    assert (paper.n_frames_before, paper.n_frames_after) == (7, 8)
 
 
 def test_sparse_clips_are_some_of_the_dense_ones() -> None:

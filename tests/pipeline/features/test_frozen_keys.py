@@ -45,7 +45,7 @@ FROZEN = {
         "pose": "b2cf8eacd542-adbf3e",
         "appearance": "4d70e6235937-adbf3e",
     },
-    "frame with random weights": {"clip": "b6f24671d9fa-adbf3e"},
+    "frame with random weights": {"clip": "5bb25ecb5650-adbf3e"},
     "imported": {"imported": "eded44eda3eb"},
 }
 
