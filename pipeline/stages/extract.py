@@ -120,6 +120,7 @@ class Extract(Stage[Inventory]):
             groups,
             job.config.extract.scene,
             job.frames_per_second,
+            executor=job.config.executor,
             workers=extraction_workers(job.config, "cpu"),
             stall_seconds=job.config.extract.stall_seconds,
             progress=job.progress,
@@ -182,11 +183,11 @@ def extract_missing(
         )
         for cached in videos
     ]
-    return _run_tasks(tasks, extraction_workers(config, device), run, progress)
+    return _run_tasks(tasks, config.executor, extraction_workers(config, device), run, progress)
 
 
 def _run_tasks(
-    tasks: Sequence[ExtractTask], workers: int, run: RunFolder, progress: Progress
+    tasks: Sequence[ExtractTask], executor: str, workers: int, run: RunFolder, progress: Progress
 ) -> list[Failure]:
     """Extract videos in worker processes; record in the run what failed, and return it.
 
@@ -200,7 +201,7 @@ def _run_tasks(
     workers = min(workers, len(tasks))
     n_done = n_frames = 0
     with (
-        open_executor("local", workers, stall_seconds, capacity=4 * len(tasks)) as pool,
+        open_executor(executor, workers, stall_seconds, capacity=4 * len(tasks)) as pool,
         Tracked(progress, "extract", len(tasks), "videos") as tracked,
     ):
 
