@@ -70,12 +70,12 @@ class TorchvisionDetector(Detector):
 
     def check(self) -> None:
         """Raise InputError if torchvision, the network or the file is not there, or a class is unknown."""
-        check_torchvision(self.options.network, "detection", "extract.boxes.torchvision.network")
+        check_torchvision(self.options.network, "detection", "boxes.torchvision.network")
         self.weights.require()
         unknown = set(self.options.classes) - set(COCO_80)
         if unknown:
             raise InputError(
-                f"extract.boxes.torchvision.classes has {', '.join(sorted(unknown))}, but COCO's classes are "
+                f"`boxes.torchvision.classes` has {', '.join(sorted(unknown))}, but COCO's classes are "
                 f"{', '.join(COCO_80)}"
             )
 
@@ -102,7 +102,7 @@ def check_torchvision(network: str, module: str, key: str) -> None:
     models = require_package("torchvision.models", "encoders")
     known = models.list_models(module=getattr(models, module))
     if network not in known:
-        raise InputError(f"{key} = {network} is not one of torchvision's: {', '.join(known)}")
+        raise InputError(f"`{key}` = {network} is not one of torchvision's: {', '.join(known)}")
 
 
 def load_torchvision(network: str, weights: Weights, machine: Machine, **options: Any) -> Any:

@@ -90,10 +90,7 @@ def on_loading(network: str) -> Iterator[None]:
 
 
 def _no_room(network: str) -> NoRoomError:
-    return NoRoomError(
-        f"{network} does not fit into the GPU's memory, even for one item: give fewer --workers, "
-        "precision=bfloat16 or a smaller network, or run with --device cpu"
-    )
+    return NoRoomError(f"{network} does not fit into the GPU's memory, even for one item")
 
 
 def cut(items: B, batch_size: int) -> Iterator[B]:

@@ -74,7 +74,7 @@ class YoloPose(PoseNetwork):
         size = ("image_size_px", self.options.image_size_px)
         if self.options.run_on == "crops":
             size = ("crop_size_px", self.options.crop_size_px)
-        check_yolo(self.weights, "pose", self.options.precision, "extract.pose", size)
+        check_yolo(self.weights, "pose", self.options.precision, "pose", size)
 
     def persons(self, images_rgb: Sequence[NDArray[np.uint8]], size_px: int) -> list[Persons]:
         """Return who is in each image."""
@@ -103,12 +103,10 @@ class TorchvisionPose(PoseNetwork):
 
     def check(self) -> None:
         """Raise InputError if torchvision or the weights are not there, or another precision is asked for."""
-        check_torchvision(_KEYPOINT_RCNN, "detection", "extract.pose.network")
+        check_torchvision(_KEYPOINT_RCNN, "detection", "pose.network")
         self.weights.require()
         if self.options.precision != "float32":
-            raise InputError(
-                f"extract.pose.precision={self.options.precision} is for extract.pose.network=yolo alone"
-            )
+            raise InputError(f"`pose.precision`={self.options.precision} is for `pose.network`=yolo alone")
 
     def persons(self, images_rgb: Sequence[NDArray[np.uint8]], size_px: int) -> list[Persons]:
         """Return who is in each image."""

@@ -29,6 +29,7 @@ from mulde.data.labels.labels import Labels
 from mulde.data.times import mean_rate, usual_rate
 from mulde.detector import Calibration, smooth
 from mulde.pipeline.config.sections import DetectorConfig
+from mulde.pipeline.config.words import in_users_words
 from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable
 from mulde.pipeline.features.recipe import caution
 from mulde.pipeline.metrics.bootstrap import Interval, bootstrap
@@ -139,6 +140,7 @@ def parse_density(text: str, given: DetectorConfig) -> Density:
         raise InputError(f"density {text!r} is not allowed: {reason}") from None
 
 
+@in_users_words()
 def ablate(job: Job, grid: Grid) -> list[Result]:
     """Train, score and measure every combination; write ablation.csv and ablation.json into the run.
 
