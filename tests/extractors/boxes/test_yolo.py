@@ -14,11 +14,11 @@ import pytest
 from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
+from mulde.extractors.boxes.geometry import intersection_over_union
 from mulde.extractors.boxes.yolo import YoloDetector, load_yolo, person_class
 from mulde.extractors.networks.machine import Machine
 from mulde.extractors.networks.weights import Weights, find_weights
 from mulde.extractors.settings import YoloSettings
-from mulde.extractors.streams.pose import intersection_over_union
 
 RandomYolo = Callable[[str], Weights]
 Images = list[NDArray[np.uint8]]
