@@ -48,7 +48,7 @@ class Detections:
 
 
 @dataclass(frozen=True)
-class Detector(ABC):
+class BoxDetector(ABC):
     """A detection network."""
 
     name: ClassVar[str]
@@ -82,7 +82,7 @@ class DetectedBoxes(BoxFinder):
     code_version: ClassVar[int] = 2
     measure_names: ClassVar[tuple[str, ...]] = DETECTOR_MEASURES
 
-    detector: Detector
+    detector: BoxDetector
     motion: MotionFinder
     """Gives the mask that coverage is measured with, and the boxes if `joins_motion`."""
     joins_motion: bool

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.errors import InputError, require_package
-from mulde.extractors.boxes.detected import Detections, Detector
+from mulde.extractors.boxes.detected import BoxDetector, Detections
 from mulde.extractors.networks.machine import Machine, cut, on_loading, run_batches
 from mulde.extractors.networks.weights import Weights, find_weights
 from mulde.extractors.settings import TorchvisionBoxSettings
@@ -38,7 +38,7 @@ _TO_80 = np.array([-1] + [COCO_80.index(name) if name else -1 for name in COCO_9
 
 
 @dataclass(frozen=True)
-class TorchvisionDetector(Detector):
+class TorchvisionDetector(BoxDetector):
     """Objects found by a torchvision network that was trained on COCO."""
 
     name: ClassVar[str] = "torchvision"

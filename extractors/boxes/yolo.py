@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from mulde.data.errors import InputError, require_package
 from mulde.extractors.base import PERSON
-from mulde.extractors.boxes.detected import Detections, Detector
+from mulde.extractors.boxes.detected import BoxDetector, Detections
 from mulde.extractors.networks.machine import Machine, cut, mixed_precision, run_batches
 from mulde.extractors.networks.weights import Weights
-from mulde.extractors.settings import Precision, YoloSettings
+from mulde.extractors.settings import InferencePrecision, YoloSettings
 
 _NO_NAME = re.compile(r"(class)?\d+")
 _RUNTIMES = {
@@ -33,7 +33,7 @@ _RUNTIMES = {
 
 
 @dataclass(frozen=True)
-class YoloDetector(Detector):
+class YoloDetector(BoxDetector):
     """Objects found by a YOLO network.
 
     Where its class "person" has another number than COCO's 0, the two change places.
@@ -128,7 +128,7 @@ def _is_native(path: Path) -> bool:
 
 
 def check_yolo(
-    weights: Weights, task: str, precision: Precision, setting: str, size: tuple[str, int]
+    weights: Weights, task: str, precision: InferencePrecision, setting: str, size: tuple[str, int]
 ) -> None:
     """Raise InputError if ultralytics, the weights, or what runs their format is not there.
 
@@ -230,7 +230,7 @@ def predict(
     images_rgb: Sequence[NDArray[np.uint8]],
     machine: Machine,
     batch_size: int,
-    precision: Precision,
+    precision: InferencePrecision,
     **options: Any,
 ) -> list[Any]:
     """Run a network on images of one size; return ultralytics' results in pixels of the images.

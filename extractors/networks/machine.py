@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from mulde.extractors.settings import Precision
+from mulde.extractors.settings import InferencePrecision
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +60,7 @@ class Machine:
         return torch.device(self.device)
 
 
-def mixed_precision(device: torch.device, precision: Precision) -> torch.autocast:
+def mixed_precision(device: torch.device, precision: InferencePrecision) -> torch.autocast:
     """Return a context in which networks multiply in a precision; of float32 it changes nothing."""
     import torch
 

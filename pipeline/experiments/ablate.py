@@ -32,7 +32,7 @@ from mulde.pipeline.config.sections import DetectorConfig
 from mulde.pipeline.config.words import in_users_words
 from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable
 from mulde.pipeline.features.recipe import caution
-from mulde.pipeline.metrics.bootstrap import Interval, bootstrap
+from mulde.pipeline.metrics.bootstrap import ConfidenceInterval, bootstrap
 from mulde.pipeline.metrics.frames import macro_auc, micro_auc
 from mulde.pipeline.metrics.protocols import find_protocol
 from mulde.pipeline.metrics.video_scores import VideoScores
@@ -92,9 +92,9 @@ class Result:
     """By seed, videos of one class left out."""
     unsmoothed_micro_auc: tuple[float | None, ...]
     """By seed, of scores with nothing done to them."""
-    micro_interval: Interval | None
+    micro_interval: ConfidenceInterval | None
     """Interval of the mean over seeds, over resampled videos."""
-    macro_interval: Interval | None
+    macro_interval: ConfidenceInterval | None
     train_seconds: float
     """Time of all the streams, mean over seeds; shared by the aggregations."""
 
@@ -281,7 +281,7 @@ def _measure(
         key: tuple(None if np.isnan(value := of(once)) else float(value) for of in parts)
         for key, parts in statistics.items()
     }
-    intervals: Mapping[str, Interval] = {}
+    intervals: Mapping[str, ConfidenceInterval] = {}
     if job.config.evaluate.n_resamples:
         intervals = bootstrap(
             len(tests.videos),

@@ -22,7 +22,7 @@ from mulde.extractors.networks.encoders import RELATIVE_TOLERANCE, Encoder, make
 from mulde.extractors.networks.images import fit_image, to_network
 from mulde.extractors.networks.libraries import CLIP_LIBRARIES, IMAGE_LIBRARIES, published
 from mulde.extractors.networks.machine import Machine
-from mulde.extractors.settings import ClipSettings, EncoderSettings, Precision
+from mulde.extractors.settings import ClipSettings, EncoderSettings, InferencePrecision
 
 PICTURES = [np.random.default_rng(k).integers(0, 256, (40 + k, 30, 3), np.uint8) for k in range(5)]
 
@@ -293,7 +293,7 @@ def test_batches_change_no_bit_on_a_processor(network: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_working_ahead_changes_nothing(precision: Precision) -> None:
+def test_working_ahead_changes_nothing(precision: InferencePrecision) -> None:
     plain = tiny_encoder(EncoderSettings(batch_size=2, seed=1234, precision=precision))
     ahead = replace(plain, machine=Machine(works_ahead=True))
     threads = set()
