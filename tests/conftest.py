@@ -19,8 +19,8 @@ import pytest
 from miniature_layouts import MINIATURES
 from numpy.typing import NDArray
 
-
-hypothesis.settings.register_profile("unhurried", deadline=None)  # on a busy machine any example may be slow
+# on a busy machine any example may be slow
+hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
 
