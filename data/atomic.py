@@ -43,7 +43,7 @@ def require_writable(folder: Path, what: str, remedy: str) -> None:
 
     Args:
         what: what the folder is to the user, such as "cache folder".
-        remedy: the way out, such as "choose another with --cache DIR".
+        remedy: the way out, such as "choose another with --out DIR".
 
     Raises:
         InputError: nothing can be written; the text names the folder, the reason and the way out.

@@ -9,7 +9,10 @@ from mulde.data.spelling import printable
 
 
 class InputError(ValueError):
-    """A file, folder, label or setting cannot be used; the text says which, and the way out."""
+    """A file, folder, label or setting cannot be used; the text says which, and the way out.
+
+    A setting is named by its field, in backticks: how the user gives it, the pipeline says (`config.words`).
+    """
 
     def __str__(self) -> str:
         return printable(super().__str__())  # it may name any file
@@ -25,6 +28,9 @@ class PackageMissingError(InputError):
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed: pip install 'mulde[{extra}]'")
         self.package, self.extra = package, extra
+
+    def __reduce__(self) -> tuple[type[PackageMissingError], tuple[str, str]]:
+        return type(self), (self.package, self.extra)  # so that it comes back from a worker process
 
 
 def require_package(module: str, extra: str) -> Any:

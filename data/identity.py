@@ -6,10 +6,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mulde.data.errors import InputError, VideoError
 from mulde.data.files import list_images
-from mulde.data.video import Video
+
+if TYPE_CHECKING:
+    from mulde.data.video import Video
+
 
 BLOCK_BYTES = 2**20
 

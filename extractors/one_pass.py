@@ -265,7 +265,7 @@ class _FinderLane(_Lane):
         if self._n_cut:
             notes.append(
                 f"in {self._n_cut} of {self._n_looked_at} frames there are more windows than "
-                f"extract.boxes.windows.max_windows: {self._n_left_out} with less foreground were left out"
+                f"`boxes.windows.max_windows`: {self._n_left_out} with less foreground were left out"
             )
         return tuple(notes)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 
-Precision = Literal["float32", "bfloat16", "float16"]
+InferencePrecision = Literal["float32", "bfloat16", "float16"]
 """Precision of a network's products; sums and what is kept are float32 throughout."""
 
 
@@ -97,7 +97,7 @@ class YoloSettings:
     """Where two boxes of a class overlap by more than this, the surer one stays."""
     classes: tuple[str, ...] = ()
     """Names of the network's classes that count, such as person; all if empty."""
-    precision: Precision = "float32"
+    precision: InferencePrecision = "float32"
     """Other than float32: mixed precision, about twice as fast, with slightly other boxes: float16 on a GPU,
     bfloat16 on recent CPUs. Of .pt files; exported ones have their own."""
     batch_size: Annotated[int, Ge(1)] = 8
@@ -218,7 +218,7 @@ class PoseSettings:
     """On whole frames: they are scaled so that the longer side has so many pixels."""
     confidence: Annotated[float, Gt(0), Lt(1)] = 0.25
     """Persons of which the network is less sure have no pose."""
-    precision: Precision = "float32"
+    precision: InferencePrecision = "float32"
     """Precision as for boxes; only YOLO networks have it."""
     min_overlap: Annotated[float, Gt(0), Le(1)] = 0.3
     """Intersection over union that the network's person must have with the box."""
@@ -240,7 +240,7 @@ class EncoderSettings:
     fit: Literal["squash", "pad", "crop"] = "squash"
     """How a picture gets the network's size: "squash" shows all and gives up the aspect, "pad" shows all and
     fills up, "crop" cuts the centre out, which takes head and feet off a standing person."""
-    precision: Precision = "float32"
+    precision: InferencePrecision = "float32"
     """Other than float32: mixed precision, faster on a GPU and, as bfloat16, on recent CPUs."""
     batch_size: Annotated[int, Ge(1)] = 32
     """Pictures or clips at a time on a GPU; a processor is faster with few."""

@@ -43,7 +43,7 @@ StrPath = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class VideoResult:
-    """The scores of one video."""
+    """What scoring one video gave: its frames, its objects, and what decoding found."""
 
     name: str
     scores: NDArray[np.float64]

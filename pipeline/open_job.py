@@ -9,6 +9,7 @@ from mulde.data.errors import InputError
 from mulde.data.layouts.catalogue import open_dataset, open_folders
 from mulde.data.layouts.dataset import Dataset
 from mulde.pipeline.config.sections import Config, DataConfig
+from mulde.pipeline.config.words import respelled
 from mulde.pipeline.features.imported import open_imported
 from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import RunFolder
@@ -52,7 +53,8 @@ def find_data(data: DataConfig, *, needs_test: bool = True) -> Dataset:
     if data.dataset is not None:
         if any(folders) or data.labels is not None:
             raise InputError("give --dataset ROOT, or --normal, --test and --labels, not both")
-        return open_dataset(data.dataset, data.layout)
+        with respelled(layout="--layout NAME"):
+            return open_dataset(data.dataset, data.layout)
     if data.normal is None or (data.test is None and needs_test):
         raise InputError(
             "which videos? Give --normal PATH and --test PATH, or --dataset ROOT, or features that were "

@@ -13,10 +13,15 @@ from pathlib import Path
 from typing import Protocol
 
 import av
+import hypothesis
 import numpy as np
 import pytest
 from miniature_layouts import MINIATURES
 from numpy.typing import NDArray
+
+# on a busy machine any example may be slow
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 class WriteVideo(Protocol):

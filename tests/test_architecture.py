@@ -51,6 +51,29 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
+OPTION_OR_KEY = re.compile(
+    r"(?<![\w-])--[a-z]|(?<![\w.])(extract|data|train|score|evaluate|report)\.[a-z]|`mulde "
+)
+
+
+def texts_of(path: Path) -> set[str]:
+    """All texts in a file but docstrings."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    return {
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+    }
+
+
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_only_the_pipeline_names_options_and_keys_of_the_configuration(folder: str) -> None:
+    found = [(name, text) for name, path in modules_of(folder).items() for text in texts_of(path)]
+    named = [(name, text) for name, text in found if OPTION_OR_KEY.search(text)]
+    assert (folder == "pipeline") == bool(named), named
+
+
 @pytest.mark.parametrize("folder", MAY_IMPORT)
 def test_imports_point_one_way(folder: str) -> None:
     modules = modules_of(folder)

@@ -70,7 +70,7 @@ def find_damage(cache: Path) -> Damage:
             continue
         if "imported_as" in stream.description:
             split = stream.description["imported_as"]
-            left.append(f"{problem}; it was imported as {split}: import that again with --replace")
+            left.append(f"{problem}; it was imported as {split}: import that again with `replace`")
         else:
             items.append(_removal(stream, path, problem))
     return Damage(tuple(items), tuple(left), n_checked)

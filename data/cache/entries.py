@@ -169,8 +169,8 @@ class StreamFolder:
             return None
         return (
             f"{self.home / DESCRIPTION} is missing or damaged, so that nobody knows what the "
-            f"{len(self.entries)} files beside it are: `mulde extract` of their videos writes it again; what "
-            "was imported is to be imported again"
+            f"{len(self.entries)} files beside it are: extracting their videos writes it again; what was "
+            "imported is to be imported again"
         )
 
     @property

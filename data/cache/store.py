@@ -118,7 +118,7 @@ class FeatureCache:
 
     def require_writable(self) -> None:
         """Raise InputError, naming the folder, if nothing can be written to it."""
-        require_writable(self.folder, "cache folder", "choose another with --cache DIR")
+        require_writable(self.folder, "cache folder", "choose another `cache`")
 
     def entry_path(self, key: StreamKey, video: str) -> Path:
         """Return where the rows of a video are kept."""

@@ -52,7 +52,7 @@ def resolve_lengths(values: Sequence[int] | NDArray[np.int64], n_frames: int | N
     if can_be_plain and can_be_summed and summed.tolist() != given.tolist():
         raise InputError(
             f"{where} could be lengths or their running sums, and the features do not tell: give the lengths "
-            f"themselves, such as --lengths {','.join(map(str, given[:3]))}…"
+            f"themselves, such as `lengths` {','.join(map(str, given[:3]))}…"
         )
     if can_be_plain:
         return [int(length) for length in given]

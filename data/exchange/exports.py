@@ -52,7 +52,7 @@ def find_stream(cache: Path, stream: str, key: str | None = None) -> StreamFolde
         raise InputError(f"{cache} has no stream {stream!r}: it has {', '.join(there) or 'none'}")
     found = [folder for folder in known if folder.key.startswith(key or "")]
     if len(found) != 1:
-        rows = "; ".join(f"--key {folder.key}: {describe_origin(folder.description)}" for folder in known)
+        rows = "; ".join(f"`key` {folder.key}: {describe_origin(folder.description)}" for folder in known)
         raise InputError(f"{cache} has {len(known)} kinds of {stream}, which is meant? {rows}")
     return found[0]
 

@@ -55,7 +55,7 @@ class ImportRequest:
         if self.fps is not None and not (np.isfinite(self.fps) and self.fps > 0):
             raise InputError(f"fps is {self.fps}, but must be above 0")
         if self.n_whitened is not None and self.n_whitened < 1:
-            raise InputError(f"--whiten {self.n_whitened}: at least 1 component must be kept")
+            raise InputError(f"`n_whitened` {self.n_whitened}: at least 1 component must be kept")
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _put_in_place(request: ImportRequest, cache: Path, staging: Path, key: Strea
     if before and not request.replace:
         raise InputError(
             f"{request.stream} of {request.split} was already imported from {before[0].origin}, with other "
-            "features or settings: add --replace, or choose another name for --as"
+            "features or settings: add `replace`, or choose another name for `split`"
         )
     if place.exists():  # the same features, perhaps damaged since
         shutil.rmtree(place)

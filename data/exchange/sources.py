@@ -84,10 +84,10 @@ def read_foreign(source: ForeignSource) -> Iterator[ForeignVideo]:
 
 
 def _read_folder(source: ForeignSource) -> Iterator[ForeignVideo]:
-    for value, option in ((source.names, "--videos"), (source.boxes, "--boxes")):
+    for value, setting in ((source.names, "names"), (source.boxes, "boxes")):
         if value is not None:
             raise InputError(
-                f"{option} is for one file of a whole split: in a folder each file says it itself"
+                f"`{setting}` is for one file of a whole split: in a folder each file says it itself"
             )
     files = _files_in(source.path)
     names = [name_without_suffix(file.relative_to(source.path).with_suffix("").as_posix()) for file in files]
@@ -143,11 +143,11 @@ def numbered(n: int) -> tuple[str, ...]:
 def _lengths(source: ForeignSource, n_frames: int | None) -> list[int] | None:
     if source.lengths is not None:
         if source.clip_lengths is not None:
-            raise InputError("give --clip-lengths FILE or --lengths, not both")
+            raise InputError("give `clip_lengths` or `lengths`, not both")
         if min(source.lengths) < 1 or n_frames not in (None, sum(source.lengths)):
             told = "" if n_frames is None else f" and add up to {n_frames}, the frames in {source.path}"
             raise InputError(
-                f"--lengths add up to {sum(source.lengths)}: they must be at least 1 frame each{told}"
+                f"`lengths` add up to {sum(source.lengths)}: they must be at least 1 frame each{told}"
             )
         return list(source.lengths)
     if source.clip_lengths is None:
@@ -189,7 +189,7 @@ def _video(name: str, table: ForeignTable, length: int | None, source: Path) -> 
     if n_frames is None:
         raise InputError(
             f"{table.where}: how many frames has the video? Rows with `frame` do not tell: put n_frames into "
-            "the file, or give --lengths or --clip-lengths"
+            "the file, or give `lengths` or `clip_lengths`"
         )
     if table.n_frames is not None and length is not None and table.n_frames != length:
         raise InputError(f"{table.where} is of {table.n_frames} frames, but its length is given as {length}")
@@ -299,12 +299,14 @@ def _with_boxes(table: ForeignTable, boxes: ForeignTable) -> ForeignTable:
 
 
 def _read_videos(source: ForeignSource) -> Iterator[ForeignVideo]:
-    for value, option in (
-        (source.names, "--videos"), (source.boxes, "--boxes"), (source.lengths, "--lengths"),
-        (source.clip_lengths, "--clip-lengths"),
+    for value, setting in (
+        (source.names, "names"), (source.boxes, "boxes"), (source.lengths, "lengths"),
+        (source.clip_lengths, "clip_lengths"),
     ):  # fmt: skip
         if value is not None:
-            raise InputError(f"{option} is not for {source.path}, which holds an array or a group per video")
+            raise InputError(
+                f"`{setting}` is not for {source.path}, which holds an array or a group per video"
+            )
     for name, table in read_videos(source.path):
         _check_names([name])
         yield _video(name, table, None, source.path)

@@ -95,7 +95,7 @@ def _load_pickled(path: Path, allow_pickle: bool) -> Any:
     if not allow_pickle:
         raise InputError(
             f"{path} holds Python objects (pickle), and reading those can run any program with your rights: "
-            "if you made the file or trust who did, add --allow-pickle"
+            "if you made the file or trust who did, add `allow_pickle`"
         )
     return np.load(path, allow_pickle=True)
 

@@ -65,8 +65,7 @@ def recognise_layout(root: Path) -> str:
     found = [name for name, layout in LAYOUTS.items() if name != GENERAL and layout.recognise(root)]
     if len(found) > 1:
         raise InputError(
-            f"{root} fits the layouts {' and '.join(found)}: give the folder of one data set, or "
-            "--layout NAME"
+            f"{root} fits the layouts {' and '.join(found)}: give the folder of one data set, or `layout`"
         )
     if found:
         return found[0]

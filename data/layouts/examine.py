@@ -285,7 +285,7 @@ def _examine_labels(labels: Labels | None, test: SplitFacts, *, read_regions: bo
 
 
 def _by_header(sentence: str, facts: VideoFacts) -> str:
-    return sentence if facts.is_exact else f"{sentence} (frames by the file; --count-frames decodes them)"
+    return sentence if facts.is_exact else f"{sentence} (frames by the file; they were not counted)"
 
 
 def _note_regions(labels: Labels, name: str, frames: NDArray[np.uint8]) -> list[str]:

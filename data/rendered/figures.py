@@ -90,7 +90,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Look:
+class PersonLook:
     """Build and clothes of a person."""
 
     height_m: float = 1.75
@@ -131,7 +131,7 @@ RUN = Gait(
 )
 
 
-def random_look(rng: np.random.Generator) -> Look:
+def random_look(rng: np.random.Generator) -> PersonLook:
     """Draw the build and the clothes of somebody."""
 
     def pick(colours: tuple[Colour, ...]) -> Colour:
@@ -139,7 +139,7 @@ def random_look(rng: np.random.Generator) -> Look:
         shade = rng.uniform(0.85, 1.12)
         return _clipped(red * shade, green * shade, blue * shade)
 
-    return Look(
+    return PersonLook(
         height_m=float(np.clip(rng.normal(1.72, 0.09), 1.5, 1.95)),
         breadth=float(rng.uniform(0.9, 1.15)),
         skin=pick(SKINS),
@@ -152,7 +152,7 @@ def random_look(rng: np.random.Generator) -> Look:
     )
 
 
-def person(look: Look, gait: Gait, travelled_m: float) -> Figure:
+def person(look: PersonLook, gait: Gait, travelled_m: float) -> Figure:
     """Pose somebody on foot who has gone `travelled_m`."""
     phase = 2 * math.pi * travelled_m / gait.stride_m
     legs = [leg for side in (1, -1) for leg in _leg(look, gait, phase, side)]
@@ -164,7 +164,7 @@ def person(look: Look, gait: Gait, travelled_m: float) -> Figure:
     return Figure(parts, lift_m=-lowest)
 
 
-def _leg(look: Look, gait: Gait, phase: float, side: int) -> list[Part]:
+def _leg(look: PersonLook, gait: Gait, phase: float, side: int) -> list[Part]:
     height = look.height_m
     phase += 0 if side > 0 else math.pi
     thigh = gait.thigh_swing * (math.sin(phase) + 0.15)
@@ -187,7 +187,7 @@ def _leg(look: Look, gait: Gait, phase: float, side: int) -> list[Part]:
     ]
 
 
-def _arm(look: Look, gait: Gait, phase: float, side: int) -> list[Part]:
+def _arm(look: PersonLook, gait: Gait, phase: float, side: int) -> list[Part]:
     height = look.height_m
     swing = -gait.arm_swing * math.sin(phase + (0 if side > 0 else math.pi))
     shoulder = _leaning((0.0, side * 0.118 * height * look.breadth, 0.80 * height), height, gait.lean)
@@ -201,7 +201,7 @@ def _arm(look: Look, gait: Gait, phase: float, side: int) -> list[Part]:
     ]
 
 
-def _torso(look: Look, lean: float) -> list[Part]:
+def _torso(look: PersonLook, lean: float) -> list[Part]:
     height = look.height_m
     sides = (height * look.breadth, -height * look.breadth)
     shoulders = [_leaning((0.0, 0.085 * side, 0.79 * height), height, lean) for side in sides]
@@ -216,7 +216,7 @@ def _torso(look: Look, lean: float) -> list[Part]:
     return parts
 
 
-def _head(look: Look, lean: float) -> list[Part]:
+def _head(look: PersonLook, lean: float) -> list[Part]:
     height = look.height_m
 
     def at(forward: float, up: float) -> Point:
@@ -230,7 +230,7 @@ def _head(look: Look, lean: float) -> list[Part]:
     ]
 
 
-def cyclist(look: Look, travelled_m: float) -> Figure:
+def cyclist(look: PersonLook, travelled_m: float) -> Figure:
     """Pose somebody on a bicycle who has gone `travelled_m`."""
     crank = 2 * math.pi * travelled_m / CRANK_M
     bracket, saddle, head = (-0.06, 0.0, 0.29), (-0.22, 0.0, 0.92), (0.36, 0.0, 0.86)
@@ -250,7 +250,7 @@ def _wheel_rim(hub: Point, radius: float, n_segments: int = 14) -> list[Part]:
     return [_limb(rim[index], rim[index + 1], 0.02, 0.02, RUBBER) for index in range(n_segments)]
 
 
-def _pedalling_leg(look: Look, bracket: Point, angle: float, side: int) -> list[Part]:
+def _pedalling_leg(look: PersonLook, bracket: Point, angle: float, side: int) -> list[Part]:
     left = side * 0.1
     hip = (-0.2, left, 0.97)
     foot = (bracket[0] + 0.17 * math.cos(angle), left, bracket[2] - 0.17 * math.sin(angle) + 0.06)
@@ -263,7 +263,7 @@ def _pedalling_leg(look: Look, bracket: Point, angle: float, side: int) -> list[
     ]
 
 
-def _rider_upper_body(look: Look) -> list[Part]:
+def _rider_upper_body(look: PersonLook) -> list[Part]:
     shoulders = [(0.13, side * 0.16, 1.4) for side in (1, -1)]
     hips = [(-0.2, side * 0.09, 1.0) for side in (1, -1)]
     parts = [Part((*shoulders, *hips), (0.08, 0.08, 0.095, 0.095), look.top)]

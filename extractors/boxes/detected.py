@@ -20,6 +20,7 @@ from mulde.extractors.base import (
     RgbFrame,
     Together,
 )
+from mulde.extractors.boxes.geometry import areas, common_areas
 from mulde.extractors.boxes.motion import MotionFinder
 from mulde.extractors.movement import Mask
 
@@ -47,7 +48,7 @@ class Detections:
 
 
 @dataclass(frozen=True)
-class Detector(ABC):
+class BoxDetector(ABC):
     """A detection network."""
 
     name: ClassVar[str]
@@ -81,7 +82,7 @@ class DetectedBoxes(BoxFinder):
     code_version: ClassVar[int] = 2
     measure_names: ClassVar[tuple[str, ...]] = DETECTOR_MEASURES
 
-    detector: Detector
+    detector: BoxDetector
     motion: MotionFinder
     """Gives the mask that coverage is measured with, and the boxes if `joins_motion`."""
     joins_motion: bool
@@ -201,20 +202,13 @@ class MotionOrWholeFrame(MotionFinder):
         return Objects(whole, mask.coverage(whole)[:, None])
 
 
-def areas(box_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the areas (n,) of boxes (n, 4)."""
-    return np.asarray((box_xyxy[:, 2] - box_xyxy[:, 0]) * (box_xyxy[:, 3] - box_xyxy[:, 1]))
-
-
 def not_covered(box_xyxy: NDArray[np.float32], max_covered: float) -> NDArray[np.bool_]:
     """Return which of the boxes (n, 4) have no more than a share of their area inside a larger one, (n,).
 
     Of two boxes of one size, the first counts as the larger one.
     """
     area = areas(box_xyxy)
-    top_left = np.maximum(box_xyxy[:, None, :2], box_xyxy[None, :, :2])
-    bottom_right = np.minimum(box_xyxy[:, None, 2:], box_xyxy[None, :, 2:])
-    common = (bottom_right - top_left).clip(0).prod(axis=2)  # (n, n)
+    common = common_areas(box_xyxy, box_xyxy)  # (n, n)
     place = np.arange(len(area))
     is_larger = (area[None, :] > area[:, None]) | (
         (area[None, :] == area[:, None]) & (place[None, :] < place[:, None])

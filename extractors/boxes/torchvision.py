@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.errors import InputError, require_package
-from mulde.extractors.boxes.detected import Detections, Detector
+from mulde.extractors.boxes.detected import BoxDetector, Detections
 from mulde.extractors.networks.machine import Machine, cut, on_loading, run_batches
 from mulde.extractors.networks.weights import Weights, find_weights
 from mulde.extractors.settings import TorchvisionBoxSettings
@@ -38,7 +38,7 @@ _TO_80 = np.array([-1] + [COCO_80.index(name) if name else -1 for name in COCO_9
 
 
 @dataclass(frozen=True)
-class TorchvisionDetector(Detector):
+class TorchvisionDetector(BoxDetector):
     """Objects found by a torchvision network that was trained on COCO."""
 
     name: ClassVar[str] = "torchvision"
@@ -70,12 +70,12 @@ class TorchvisionDetector(Detector):
 
     def check(self) -> None:
         """Raise InputError if torchvision, the network or the file is not there, or a class is unknown."""
-        check_torchvision(self.options.network, "detection", "extract.boxes.torchvision.network")
+        check_torchvision(self.options.network, "detection", "boxes.torchvision.network")
         self.weights.require()
         unknown = set(self.options.classes) - set(COCO_80)
         if unknown:
             raise InputError(
-                f"extract.boxes.torchvision.classes has {', '.join(sorted(unknown))}, but COCO's classes are "
+                f"`boxes.torchvision.classes` has {', '.join(sorted(unknown))}, but COCO's classes are "
                 f"{', '.join(COCO_80)}"
             )
 
@@ -102,7 +102,7 @@ def check_torchvision(network: str, module: str, key: str) -> None:
     models = require_package("torchvision.models", "encoders")
     known = models.list_models(module=getattr(models, module))
     if network not in known:
-        raise InputError(f"{key} = {network} is not one of torchvision's: {', '.join(known)}")
+        raise InputError(f"`{key}` = {network} is not one of torchvision's: {', '.join(known)}")
 
 
 def load_torchvision(network: str, weights: Weights, machine: Machine, **options: Any) -> Any:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from mulde.data.errors import InputError, require_package
 from mulde.extractors.base import PERSON
-from mulde.extractors.boxes.detected import Detections, Detector
+from mulde.extractors.boxes.detected import BoxDetector, Detections
 from mulde.extractors.networks.machine import Machine, cut, mixed_precision, run_batches
 from mulde.extractors.networks.weights import Weights
-from mulde.extractors.settings import Precision, YoloSettings
+from mulde.extractors.settings import InferencePrecision, YoloSettings
 
 _NO_NAME = re.compile(r"(class)?\d+")
 _RUNTIMES = {
@@ -33,7 +33,7 @@ _RUNTIMES = {
 
 
 @dataclass(frozen=True)
-class YoloDetector(Detector):
+class YoloDetector(BoxDetector):
     """Objects found by a YOLO network.
 
     Where its class "person" has another number than COCO's 0, the two change places.
@@ -66,7 +66,7 @@ class YoloDetector(Detector):
     def check(self) -> None:
         """Raise InputError if ultralytics, or the file, is not there, or takes no other precision."""
         size = ("image_size_px", self.options.image_size_px)
-        check_yolo(self.weights, "detect", self.options.precision, "extract.boxes.yolo", size)
+        check_yolo(self.weights, "detect", self.options.precision, "boxes.yolo", size)
 
     def detect(self, images_rgb: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """Return what is in each image, the surest first.
@@ -95,7 +95,7 @@ class YoloDetector(Detector):
         unknown = set(self.options.classes) - set(names.values())
         if unknown:
             raise InputError(
-                f"extract.boxes.yolo.classes has {', '.join(sorted(unknown))}, but the classes that "
+                f"`boxes.yolo.classes` has {', '.join(sorted(unknown))}, but the classes that "
                 f"{self.weights.name} knows are {', '.join(names.values())}"
             )
         return [index for index, name in names.items() if name in self.options.classes] or None
@@ -128,7 +128,7 @@ def _is_native(path: Path) -> bool:
 
 
 def check_yolo(
-    weights: Weights, task: str, precision: Precision, setting: str, size: tuple[str, int]
+    weights: Weights, task: str, precision: InferencePrecision, setting: str, size: tuple[str, int]
 ) -> None:
     """Raise InputError if ultralytics, the weights, or what runs their format is not there.
 
@@ -136,14 +136,14 @@ def check_yolo(
     an ONNX file that is not of ultralytics, for another task, or of another size.
 
     Args:
-        setting: where the options are in the configuration, for messages.
+        setting: the group that the options are, such as "pose", for messages.
         size: name and value of the setting of the longer side in pixels.
     """
     import_ultralytics(weights.folder)
     path = weights.require()
     if precision != "float32" and not _is_native(path):
         raise InputError(
-            f"{setting}.precision={precision} does nothing for {path}: export it in that precision, and "
+            f"`{setting}.precision`={precision} does nothing for {path}: export it in that precision, and "
             "leave the setting out"
         )
     if path.suffix in _RUNTIMES:
@@ -170,7 +170,7 @@ def _check_onnx(path: Path, task: str, setting: str, size: tuple[str, int]) -> N
     longer = max((side for side in session.get_inputs()[0].shape[2:] if isinstance(side, int)), default=None)
     name, wanted = size
     if longer not in (None, wanted):
-        raise InputError(f"{path} takes images of {longer} px alone: set {setting}.{name}={longer}")
+        raise InputError(f"{path} takes images of {longer} px alone: set `{setting}.{name}`={longer}")
 
 
 def import_ultralytics(folder: Path) -> Any:
@@ -230,7 +230,7 @@ def predict(
     images_rgb: Sequence[NDArray[np.uint8]],
     machine: Machine,
     batch_size: int,
-    precision: Precision,
+    precision: InferencePrecision,
     **options: Any,
 ) -> list[Any]:
     """Run a network on images of one size; return ultralytics' results in pixels of the images.

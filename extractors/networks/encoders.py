@@ -155,7 +155,7 @@ def make_encoder(
     """Put an encoder together; nothing is loaded, and nothing fetched.
 
     Args:
-        setting: where the options are in the configuration, for messages.
+        setting: the group that the options are, such as "clip", for messages.
 
     Raises:
         InputError: there is no such library.
@@ -163,7 +163,7 @@ def make_encoder(
     prefix, slash, _ = options.encoder.partition("/")
     if not slash or prefix not in libraries:
         raise InputError(
-            f"{setting}.encoder = {options.encoder!r} is not allowed: it is LIBRARY/NAME, where LIBRARY is "
+            f"`{setting}.encoder` = {options.encoder!r} is not allowed: it is LIBRARY/NAME, where LIBRARY is "
             f"{' or '.join(libraries)}"
         )
     library, chosen = libraries[prefix], options.weights

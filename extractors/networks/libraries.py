@@ -340,5 +340,5 @@ def _refuse_length(network: str, length_frames: int, least: int, only: int | Non
     if length_frames < least or (only is not None and length_frames != only):
         wanted = f"{only}" if only is not None else f"at least {least}"
         raise InputError(
-            f"extract.clip.length_frames = {length_frames} is not allowed: {network} wants {wanted} frames"
+            f"`clip.length_frames` = {length_frames} is not allowed: {network} wants {wanted} frames"
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from mulde.extractors.settings import Precision
+from mulde.extractors.settings import InferencePrecision
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +60,7 @@ class Machine:
         return torch.device(self.device)
 
 
-def mixed_precision(device: torch.device, precision: Precision) -> torch.autocast:
+def mixed_precision(device: torch.device, precision: InferencePrecision) -> torch.autocast:
     """Return a context in which networks multiply in a precision; of float32 it changes nothing."""
     import torch
 
@@ -90,10 +90,7 @@ def on_loading(network: str) -> Iterator[None]:
 
 
 def _no_room(network: str) -> NoRoomError:
-    return NoRoomError(
-        f"{network} does not fit into the GPU's memory, even for one item: give fewer --workers, "
-        "precision=bfloat16 or a smaller network, or run with --device cpu"
-    )
+    return NoRoomError(f"{network} does not fit into the GPU's memory, even for one item")
 
 
 def cut(items: B, batch_size: int) -> Iterator[B]:

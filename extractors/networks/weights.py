@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import os
-import shlex
 import shutil
 import socket
 import tempfile
@@ -46,7 +45,16 @@ def record_of(name: str) -> WeightsRecord | None:
 
 
 class WeightsMissingError(InputError):
-    """Weights are not there; the text has the command that gets them."""
+    """Weights are not there."""
+
+    def __init__(self, message: str, names: Sequence[str] = (), folder: Path = Path()) -> None:
+        super().__init__(message)
+        self.names, self.folder = tuple(names), folder
+        """What `fetch` takes to get them; no names where it cannot."""
+
+
+class UnknownWeightsError(WeightsMissingError):
+    """A name that neither the catalogue nor a library knows."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +92,11 @@ class Weights:
         """Return the file.
 
         Raises:
-            WeightsMissingError: it is not there; the text has the command that gets it.
+            WeightsMissingError: it is not there.
         """
         if self.path is not None:
             return self.path
-        raise WeightsMissingError(_missing([self.name], self.folder))
+        raise _missing([self.name], self.folder)
 
 
 def find_weights(name: str, folder: Path) -> Weights:
@@ -133,11 +141,11 @@ def fetch(names: Sequence[str], folder: Path, *, offline: bool = False) -> list[
     missing = [name for name in names if find_weights(name, folder).path is None]
     records = [record for name in missing if (record := record_of(name))]
     if len(records) < len(missing) or (missing and is_offline(offline)):
-        raise InputError(_missing(missing, folder))
+        raise _missing(missing, folder)
     for record in records:
         host = _unreachable(record.source)
         if host:
-            raise InputError(f"{_missing(missing, folder)} ({host} cannot be reached now)")
+            raise _missing(missing, folder, f" ({host} cannot be reached now)")
         # not only for information: users asked for quiet have to see what they agree to
         _log.warning(
             "fetching %s from %s; licence of the weights: %s", record.name, record.source, record.terms
@@ -196,30 +204,24 @@ def _plain(name: str) -> str:
     return name.removesuffix(".pt")
 
 
-def _missing(names: Sequence[str], folder: Path) -> str:
-    """Return what to say of weights that are not there: why, and the way out."""
+def _missing(names: Sequence[str], folder: Path, why: str = "") -> WeightsMissingError:
+    """Return the error of weights that are not there: why, and the way out."""
     records = []
     for name in names:
         record = record_of(name)
         if record is not None:
             records.append(record)
         elif (len(Path(name).parts) > 1 or Path(name).suffix) and not name.startswith(_LIBRARIES):
-            return f"there is no file of weights at {name}: check the path"
+            return WeightsMissingError(f"there is no file of weights at {name}: check the path")
         else:
-            return f"unknown weights {name}: `mulde weights list` shows the known ones; or give a file's path"
-    plain = " ".join(record.name for record in records)
+            return UnknownWeightsError(f"unknown weights {name}: give a known name, or a file's path")
     terms = ", ".join(f"{record.name}: {record.terms}" for record in records)
-    return (
-        f"weights are missing: with a network, `mulde weights fetch {plain} {_where(folder)}` "
-        f"gets them ({terms}); or give the path of a file in place of a name"
+    return WeightsMissingError(
+        f"weights are missing ({terms}){why}: fetch them where there is a network, or give the path of a "
+        "file in place of a name",
+        [record.name for record in records],
+        folder,
     )
-
-
-def _where(folder: Path) -> str:
-    """Return the option of `mulde weights fetch` that has it keep weights in a folder."""
-    if folder.name == WEIGHTS_FOLDER:
-        return shlex.join(["--cache", str(folder.parent)])
-    return shlex.join(["--folder", str(folder)])
 
 
 def _unreachable(source: str) -> str | None:

@@ -38,7 +38,7 @@ class Appearance(Extractor):
     @classmethod
     def build(cls, options: AppearanceSettings, site: Site) -> Appearance:
         """Look for the network and its weights."""
-        return cls(make_encoder("extract.appearance", options, IMAGE_LIBRARIES, site.machine))
+        return cls(make_encoder("appearance", options, IMAGE_LIBRARIES, site.machine))
 
     @property
     def preparation(self) -> RgbFrame:

@@ -38,7 +38,7 @@ class ClipEncoder(FrameExtractor):
     @classmethod
     def build(cls, options: ClipSettings, site: Site) -> ClipEncoder:
         """Look for the network and its weights."""
-        return cls(make_encoder("extract.clip", options, CLIP_LIBRARIES, site.machine), options)
+        return cls(make_encoder("clip", options, CLIP_LIBRARIES, site.machine), options)
 
     @property
     def preparation(self) -> FittedTiles:

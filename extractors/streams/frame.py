@@ -32,7 +32,7 @@ class FrameEncoder(FrameExtractor):
     @classmethod
     def build(cls, options: FrameSettings, site: Site) -> FrameEncoder:
         """Look for the network and its weights."""
-        return cls(make_encoder("extract.frame", options, IMAGE_LIBRARIES, site.machine), options)
+        return cls(make_encoder("frame", options, IMAGE_LIBRARIES, site.machine), options)
 
     @property
     def preparation(self) -> FittedTiles:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
 from mulde.extractors.base import Extractor, Moment, Objects, RgbFrame
+from mulde.extractors.boxes.geometry import intersection_over_union
 from mulde.extractors.boxes.torchvision import check_torchvision, load_torchvision, run_torchvision
 from mulde.extractors.boxes.yolo import check_yolo, is_native, load_yolo, predict
 from mulde.extractors.networks.machine import Machine
@@ -74,7 +75,7 @@ class YoloPose(PoseNetwork):
         size = ("image_size_px", self.options.image_size_px)
         if self.options.run_on == "crops":
             size = ("crop_size_px", self.options.crop_size_px)
-        check_yolo(self.weights, "pose", self.options.precision, "extract.pose", size)
+        check_yolo(self.weights, "pose", self.options.precision, "pose", size)
 
     def persons(self, images_rgb: Sequence[NDArray[np.uint8]], size_px: int) -> list[Persons]:
         """Return who is in each image."""
@@ -103,12 +104,10 @@ class TorchvisionPose(PoseNetwork):
 
     def check(self) -> None:
         """Raise InputError if torchvision or the weights are not there, or another precision is asked for."""
-        check_torchvision(_KEYPOINT_RCNN, "detection", "extract.pose.network")
+        check_torchvision(_KEYPOINT_RCNN, "detection", "pose.network")
         self.weights.require()
         if self.options.precision != "float32":
-            raise InputError(
-                f"extract.pose.precision={self.options.precision} is for extract.pose.network=yolo alone"
-            )
+            raise InputError(f"`pose.precision`={self.options.precision} is for `pose.network`=yolo alone")
 
     def persons(self, images_rgb: Sequence[NDArray[np.uint8]], size_px: int) -> list[Persons]:
         """Return who is in each image."""
@@ -306,12 +305,3 @@ def match(persons: Persons, box_xyxy: NDArray[np.float32], min_overlap: float) -
         found[box] = persons.points[person]
         overlap[box], overlap[:, person] = 0, 0
     return found
-
-
-def intersection_over_union(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the overlap of each of the boxes (n, 4) with each of the others (m, 4), (n, m) in [0, 1]."""
-    top_left = np.maximum(first[:, None, :2], second[None, :, :2])
-    bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    common = (bottom_right - top_left).clip(0).prod(axis=2)
-    area = [(boxes[:, 2:] - boxes[:, :2]).clip(0).prod(axis=1) for boxes in (first, second)]
-    return np.asarray(common / np.maximum(area[0][:, None] + area[1][None] - common, 1e-6))

@@ -15,6 +15,7 @@ from mulde.data.errors import InputError
 from mulde.data.files import name_without_suffix
 from mulde.pipeline.cli.console import print_json, stderr, stdout
 from mulde.pipeline.cli.options import json_option
+from mulde.pipeline.config.words import respell, respelled
 
 if TYPE_CHECKING:
     from mulde.data.cache.care import Removal
@@ -29,6 +30,12 @@ _at = click.option(
     show_default=True,
     help="Folder of the cache.",
 )
+_OPTIONS_OF_IMPORT = {
+    "names": "--videos", "clip_lengths": "--clip-lengths", "lengths": "--lengths", "boxes": "--boxes",
+    "allow_pickle": "--allow-pickle", "n_whitened": "--whiten", "replace": "--replace", "split": "--as",
+    "cache": "--cache DIR",
+}  # fmt: skip
+"""By the fields of `ImportRequest` and its source, and what else messages name."""
 _dry_run = click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 
 
@@ -106,7 +113,7 @@ def repair(folder: Path, dry_run: bool) -> int:
     _require_folder(folder)
     damage = find_damage(folder)
     for problem in damage.left:
-        stderr.print(f"mulde: left: {problem}", markup=False)
+        stderr.print(f"mulde: left: {respell(problem, {'replace': '--replace'})}", markup=False)
     removed = _remove(folder, damage.items, dry_run=dry_run)
     stdout.print(f"{damage.n_checked} files checked, {removed}; {len(damage.left)} left alone")
     return EXIT_USAGE if damage.left else EXIT_DONE
@@ -164,7 +171,8 @@ def export(out: Path, stream: str, key: str | None, folder: Path) -> int:
     from mulde.data.exchange.exports import export_stream, find_stream
 
     _require_folder(folder)
-    n_videos = export_stream(find_stream(folder, stream, key), out)
+    with respelled(key="--key"):
+        n_videos = export_stream(find_stream(folder, stream, key), out)
     stdout.print(f"{n_videos} videos, {_megabytes(out.stat().st_size)}: {out}", markup=False)
     return EXIT_DONE
 
@@ -217,10 +225,11 @@ def import_(
         boxes=boxes,
         allow_pickle=allow_pickle,
     )
-    request = ImportRequest(
-        foreign, stream, split, fps=fps, n_whitened=whiten, has_one_unit=one_unit, replace=replace
-    )
-    found = import_features(request, folder)
+    with respelled(**_OPTIONS_OF_IMPORT):
+        request = ImportRequest(
+            foreign, stream, split, fps=fps, n_whitened=whiten, has_one_unit=one_unit, replace=replace
+        )
+        found = import_features(request, folder)
     content = found.content
     if found.was_there:
         stdout.print(f"up to date, these features were imported before: {found.folder}", markup=False)

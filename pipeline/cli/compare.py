@@ -20,7 +20,7 @@ from mulde.pipeline.config.sections import Config
 if TYPE_CHECKING:
     from mulde.pipeline.experiments.ablate import Grid, Result
     from mulde.pipeline.experiments.compare import RunSummary
-    from mulde.pipeline.metrics.bootstrap import Interval
+    from mulde.pipeline.metrics.bootstrap import ConfidenceInterval
 
 _MEASURES = ("micro_auc", "macro_auc", "average_precision", "eer")
 
@@ -171,7 +171,7 @@ def _table_of_results(results: Sequence[Result]) -> Table:
     return table
 
 
-def _percent(value: float | None, interval: Interval | None) -> str:
+def _percent(value: float | None, interval: ConfidenceInterval | None) -> str:
     if value is None:
         return "–"
     between = f" ({100 * interval.low:.1f}–{100 * interval.high:.1f})" if interval else ""

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from mulde.pipeline.cli.console import Bars, print_json, set_up_logging, stdout
 from mulde.pipeline.cli.options import json_option
+from mulde.pipeline.config.words import respelled
 from mulde.pipeline.progress import Tracked
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def datasets(root: Path | None, layout: str, count_frames: bool, as_json: bool) 
         else:
             stdout.print(_layout_table(layouts))
         return 0
-    with Tracked(Bars(), "examine", 0, "videos") as tracked:
+    with respelled(layout="--layout NAME"), Tracked(Bars(), "examine", 0, "videos") as tracked:
         facts = examine_dataset(
             root,
             layout,

@@ -6,7 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mulde.pipeline.cli.console import stdout
-from mulde.pipeline.metrics.bootstrap import LEVEL, Interval
+from mulde.pipeline.metrics.bootstrap import LEVEL, ConfidenceInterval
 from mulde.pipeline.metrics.events import EventTable
 from mulde.pipeline.metrics.records import Metrics
 
@@ -65,7 +65,7 @@ def _numbers(metrics: Metrics) -> Table:
     return table
 
 
-def _interval(interval: Interval | None) -> str:
+def _interval(interval: ConfidenceInterval | None) -> str:
     if interval is None:
         return "–"
     note = f" ({interval.n_undefined} undefined)" if interval.n_undefined else ""

@@ -15,6 +15,7 @@ from mulde.data.files import VIDEO_SUFFIXES
 from mulde.pipeline.cli.console import set_up_logging, stderr
 from mulde.pipeline.config.load import PRESETS, load_config
 from mulde.pipeline.config.sections import Config
+from mulde.pipeline.executors.kinds import EXECUTORS
 
 if TYPE_CHECKING:
     from mulde.pipeline.runs.folder import RunFolder
@@ -70,6 +71,7 @@ def _common_options(arguments: str) -> list[Callable[[F], F]]:
             "--protocol", metavar="NAME", help="Of the evaluation, such as mulde, unsmoothed or ai-vad."
         ),
         click.option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N."),
+        click.option("--executor", metavar="NAME", help=f"What extracts the videos: {', '.join(EXECUTORS)}."),
         click.option(
             "--workers",
             type=int,
@@ -97,7 +99,7 @@ def configure(options: dict[str, Any], *, file: Path | None = None) -> Config:
         "layout": "data.layout", "protocol": "evaluate.protocol", "normal_features": "data.normal_features",
         "test_features": "data.test_features",
     }  # fmt: skip
-    plain = ("preset", "out", "cache", "device", "workers", "seed", "offline")
+    plain = ("preset", "out", "cache", "device", "executor", "workers", "seed", "offline")
     given = {
         names.get(name, name): value
         for name, value in options.items()

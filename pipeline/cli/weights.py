@@ -12,6 +12,7 @@ from rich.table import Table
 from mulde.extractors.networks.catalogue import CATALOGUE
 from mulde.extractors.networks.weights import WEIGHTS_FOLDER, fetch, find_weights
 from mulde.pipeline.cli.console import set_up_logging, stdout
+from mulde.pipeline.config.words import in_users_words
 
 _CACHE = click.option(
     "--cache",
@@ -61,6 +62,8 @@ def list_weights(cache: Path, folder: Path | None) -> int:
 def fetch_weights(names: tuple[str, ...], offline: bool, cache: Path, folder: Path | None) -> int:
     """Download weights by name; each one's licence is shown first."""
     set_up_logging(logging.INFO)
-    for path in fetch(names, folder or cache / WEIGHTS_FOLDER, offline=offline):
+    with in_users_words():
+        paths = fetch(names, folder or cache / WEIGHTS_FOLDER, offline=offline)
+    for path in paths:
         stdout.print(str(path), markup=False)
     return 0

@@ -19,6 +19,7 @@ from mulde.detector.settings import PAPER, SETTINGS, EnergySettings
 from mulde.extractors.kinds import STREAMS
 from mulde.extractors.networks.weights import WEIGHTS_FOLDER
 from mulde.extractors.settings import BoxSettings, FlowSettings, SceneSettings
+from mulde.pipeline.executors.kinds import ExecutorName
 from mulde.pipeline.metrics.settings import EvaluateConfig
 from mulde.pipeline.section import Section
 
@@ -212,6 +213,8 @@ class Config(Section):
     """Folder of the feature cache, shared by runs."""
     device: str = "auto"
     """auto (a GPU where there is one), cpu, cuda or cuda:N."""
+    executor: ExecutorName = "local"
+    """What extracts the videos: local is worker processes of this machine."""
     workers: Annotated[int, Ge(1)] | None = None
     """Videos that are extracted at the same time; if not given one a core, but at most 4 on a GPU."""
     seed: int = 0

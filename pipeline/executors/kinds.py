@@ -1,13 +1,22 @@
-"""The executors by name; to add one, write a module beside this one and give it a line."""
+"""The executors by name; to add one, write a module beside this one and give it a line.
+
+Nothing of them is imported before one is opened, so that the configuration can know them all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal
 
 from mulde.pipeline.executors.base import Executor
-from mulde.pipeline.executors.local import LocalPool
 
-EXECUTORS: dict[str, Callable[[int, float, int], Executor]] = {"local": LocalPool}
+EXECUTORS = {"local": "local.LocalPool"}
+"""Module and class below `mulde.pipeline.executors`, by name."""
+
+if TYPE_CHECKING:
+    ExecutorName = str
+else:
+    ExecutorName = Literal[tuple(EXECUTORS)]  # what the configuration allows
 
 
 def open_executor(name: str, workers: int, stall_seconds: float, capacity: int) -> Executor:
@@ -19,4 +28,8 @@ def open_executor(name: str, workers: int, stall_seconds: float, capacity: int) 
         stall_seconds: without a sign of life for so long, a task is given up.
         capacity: the most tasks in its life.
     """
-    return EXECUTORS[name](workers, stall_seconds, capacity)
+    module, _, kind = EXECUTORS[name].partition(".")
+    executor: Executor = getattr(import_module(f"mulde.pipeline.executors.{module}"), kind)(
+        workers, stall_seconds, capacity
+    )
+    return executor

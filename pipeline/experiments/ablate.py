@@ -29,9 +29,10 @@ from mulde.data.labels.labels import Labels
 from mulde.data.times import mean_rate, usual_rate
 from mulde.detector import Calibration, smooth
 from mulde.pipeline.config.sections import DetectorConfig
+from mulde.pipeline.config.words import in_users_words
 from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable
 from mulde.pipeline.features.recipe import caution
-from mulde.pipeline.metrics.bootstrap import Interval, bootstrap
+from mulde.pipeline.metrics.bootstrap import ConfidenceInterval, bootstrap
 from mulde.pipeline.metrics.frames import macro_auc, micro_auc
 from mulde.pipeline.metrics.protocols import find_protocol
 from mulde.pipeline.metrics.video_scores import VideoScores
@@ -91,9 +92,9 @@ class Result:
     """By seed, videos of one class left out."""
     unsmoothed_micro_auc: tuple[float | None, ...]
     """By seed, of scores with nothing done to them."""
-    micro_interval: Interval | None
+    micro_interval: ConfidenceInterval | None
     """Interval of the mean over seeds, over resampled videos."""
-    macro_interval: Interval | None
+    macro_interval: ConfidenceInterval | None
     train_seconds: float
     """Time of all the streams, mean over seeds; shared by the aggregations."""
 
@@ -139,6 +140,7 @@ def parse_density(text: str, given: DetectorConfig) -> Density:
         raise InputError(f"density {text!r} is not allowed: {reason}") from None
 
 
+@in_users_words()
 def ablate(job: Job, grid: Grid) -> list[Result]:
     """Train, score and measure every combination; write ablation.csv and ablation.json into the run.
 
@@ -279,7 +281,7 @@ def _measure(
         key: tuple(None if np.isnan(value := of(once)) else float(value) for of in parts)
         for key, parts in statistics.items()
     }
-    intervals: Mapping[str, Interval] = {}
+    intervals: Mapping[str, ConfidenceInterval] = {}
     if job.config.evaluate.n_resamples:
         intervals = bootstrap(
             len(tests.videos),

@@ -15,7 +15,7 @@ from mulde.data.cache.store import StreamKey, digest_of
 from mulde.data.decode.readers import CODE_VERSION as DECODING_VERSION
 from mulde.data.errors import InputError, PackageMissingError
 from mulde.extractors.base import BoxFinder, Extractor, FrameExtractor, Operator
-from mulde.extractors.boxes.detected import DetectedBoxes, Detector, MotionOrWholeFrame
+from mulde.extractors.boxes.detected import BoxDetector, DetectedBoxes, MotionOrWholeFrame
 from mulde.extractors.boxes.motion import MotionFinder, MotionGradient, MotionWindows
 from mulde.extractors.boxes.torchvision import TorchvisionDetector
 from mulde.extractors.boxes.yolo import YoloDetector
@@ -281,7 +281,7 @@ def _finder(boxes: BoxSettings, site: Site) -> BoxFinder:
     if boxes.finder in motion:
         finder = motion[boxes.finder]()
         return MotionOrWholeFrame(finder) if boxes.whole_frame_if_empty else finder
-    detectors: dict[str, Callable[[], Detector]] = {
+    detectors: dict[str, Callable[[], BoxDetector]] = {
         "yolo": lambda: YoloDetector(
             find_weights(boxes.yolo.weights, machine.weights_folder), boxes.yolo, machine
         ),

@@ -142,6 +142,7 @@ def learn_scenes(
     settings: SceneSettings,
     frames_per_second: float,
     *,
+    executor: str,
     workers: int,
     stall_seconds: float,
     progress: Progress = silent,
@@ -161,7 +162,7 @@ def learn_scenes(
     models = {}
     n_videos = sum(map(len, groups.values()))
     with open_executor(
-        "local", min(workers, n_videos), stall_seconds, capacity=_MOST_ROUNDS * n_videos
+        executor, min(workers, n_videos), stall_seconds, capacity=_MOST_ROUNDS * n_videos
     ) as pool:
         for name, videos in groups.items():
             arrays = _read(cache, name, videos, settings)

@@ -23,15 +23,15 @@ FEW_VIDEOS = 20
 """With fewer videos a percentile interval is a rough guide, mostly too narrow."""
 
 T = TypeVar("T")
-Weights = NDArray[np.int64]
+Draws = NDArray[np.int64]
 """(V,), how often each video was drawn, summing to V."""
-Statistic = Callable[[Weights], float]
+Statistic = Callable[[Draws], float]
 """Returns NaN where the drawn videos do not define the metric."""
 WeightedMetric = Callable[[Sequence[T]], Statistic]
 
 
 @dataclass(frozen=True)
-class Interval:
+class ConfidenceInterval:
     """Where the middle part of the resampled values lies."""
 
     low: float
@@ -50,7 +50,7 @@ def bootstrap_over_videos(
     n_resamples: int,
     seed: int,
     level: float = LEVEL,
-) -> Interval | None:
+) -> ConfidenceInterval | None:
     """Return the percentile interval of a metric over videos drawn with replacement.
 
     Args:
@@ -73,12 +73,12 @@ def bootstrap_over_videos(
 
 def bootstrap(
     n_videos: int,
-    statistics: Callable[[Weights], Mapping[str, float]],
+    statistics: Callable[[Draws], Mapping[str, float]],
     *,
     n_resamples: int,
     seed: int,
     level: float = LEVEL,
-) -> dict[str, Interval]:
+) -> dict[str, ConfidenceInterval]:
     """Return the percentile interval of several metrics by key, each computed on the same resamples.
 
     A metric that no resample defines is left out; with fewer than two videos all are.
@@ -105,7 +105,7 @@ def from_videos(metric: Callable[[Sequence[T]], float | None]) -> WeightedMetric
     """Make a metric of a function of a list of videos, which is called with each video as often as drawn."""
 
     def prepare(videos: Sequence[T]) -> Statistic:
-        def measure(weights: Weights) -> float:
+        def measure(weights: Draws) -> float:
             value = metric([video for video, n in zip(videos, weights, strict=True) for _ in range(n)])
             return math.nan if value is None else value
 
@@ -119,16 +119,16 @@ def weighted_mean(values: NDArray[np.float64]) -> Statistic:
     is_there = ~np.isnan(values)
     filled = np.where(is_there, values, 0.0)
 
-    def measure(weights: Weights) -> float:
+    def measure(weights: Draws) -> float:
         total = float(weights @ is_there)
         return float(weights @ filled) / total if total else math.nan
 
     return measure
 
 
-def _percentiles(values: NDArray[np.float64], level: float) -> Interval | None:
+def _percentiles(values: NDArray[np.float64], level: float) -> ConfidenceInterval | None:
     defined = values[~np.isnan(values)]
     if not defined.size:
         return None
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high), level, values.size, values.size - defined.size)
+    return ConfidenceInterval(float(low), float(high), level, values.size, values.size - defined.size)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.pipeline.metrics.bootstrap import Statistic, Weights, weighted_mean
+from mulde.pipeline.metrics.bootstrap import Draws, Statistic, weighted_mean
 from mulde.pipeline.metrics.roc import Ranking, RocCurve
 from mulde.pipeline.metrics.video_scores import VideoScores
 
@@ -30,7 +30,7 @@ def micro_auc(videos: Sequence[VideoScores]) -> Statistic:
     """Return the micro AUC as a function of the videos' weights, for `bootstrap_over_videos`; exact."""
     ranking = _rank(videos)
 
-    def measure(weights: Weights) -> float:
+    def measure(weights: Draws) -> float:
         curve = ranking.curve(weights)
         return curve.auc if curve.is_defined else math.nan
 
@@ -75,7 +75,7 @@ def scene_auc(videos: Sequence[VideoScores]) -> Statistic:
     scenes = by_scene(videos)
     parts = [(index, micro_auc([videos[i] for i in index])) for index in scenes.values()]
 
-    def measure(weights: Weights) -> float:
+    def measure(weights: Draws) -> float:
         aucs = [auc for index, of in parts if not math.isnan(auc := of(weights[index]))]
         return sum(aucs) / len(aucs) if aucs and len(scenes) > 1 else math.nan
 
@@ -94,7 +94,7 @@ class FrameStatistics:
             "scene_auc": scene_auc(videos) if len(by_scene(videos)) > 1 else lambda weights: math.nan,
         }
 
-    def __call__(self, weights: Weights) -> dict[str, float]:
+    def __call__(self, weights: Draws) -> dict[str, float]:
         """Return each metric by key, NaN where the weighted videos do not define it."""
         curve = self._ranking.curve(weights)
         if not curve.is_defined:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mulde.pipeline.metrics.bootstrap import FEW_VIDEOS, LEVEL, Statistic, Weights, bootstrap
+from mulde.pipeline.metrics.bootstrap import FEW_VIDEOS, LEVEL, Draws, Statistic, bootstrap
 from mulde.pipeline.metrics.events import EventTable, event_curve
 from mulde.pipeline.metrics.frames import FrameStatistics, by_scene, roc_curve, video_auc
 from mulde.pipeline.metrics.protocols import UNSMOOTHED, Treatment
@@ -95,7 +95,7 @@ def evaluate_frames(
 
 
 def _numbers(
-    statistics: Callable[[Weights], Mapping[str, float]],
+    statistics: Callable[[Draws], Mapping[str, float]],
     n_videos: int,
     why_undefined: Callable[[str], str],
     treatment: str,
@@ -127,7 +127,7 @@ def _region_numbers(
         if has_tracks(ordered):
             criteria["tbdc"] = tbdc(ordered)
 
-    def measure(weights: Weights) -> dict[str, float]:
+    def measure(weights: Draws) -> dict[str, float]:
         return {key: criterion(weights) for key, criterion in criteria.items()}
 
     treatment = f"{_REGION_TREATMENT}, on the {len(ordered)} of {n_videos} videos whose regions are known"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mulde.pipeline.metrics.bootstrap import Interval
+from mulde.pipeline.metrics.bootstrap import ConfidenceInterval
 from mulde.pipeline.metrics.events import EventPoint, EventTable
 from mulde.pipeline.metrics.protocols import Smoothing, Treatment
 
@@ -68,7 +68,7 @@ class Metric:
     """What was compared with what, and what was done to the scores before, in a sentence."""
     reason: str = ""
     """Why there is no value; empty where there is one."""
-    interval: Interval | None = None
+    interval: ConfidenceInterval | None = None
     """Over resampled videos; None where it was not asked for or is not defined."""
 
     def __post_init__(self) -> None:
@@ -205,7 +205,7 @@ class Metrics:
                     block[key],
                     protocol,
                     block["reasons"].get(key, ""),
-                    Interval(**intervals[key]) if key in intervals else None,
+                    ConfidenceInterval(**intervals[key]) if key in intervals else None,
                 )
                 for key, protocol in protocols.items()
             ),

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.labels.regions import NO_TRACK, Regions
-from mulde.pipeline.metrics.bootstrap import Statistic, Weights
+from mulde.pipeline.metrics.bootstrap import Draws, Statistic
 from mulde.pipeline.metrics.roc import Ranking
 
 _MAX_FALSE_POSITIVES_PER_FRAME = 1.0
@@ -88,7 +88,7 @@ def _criterion(
     ranking = Ranking.of(found, wrong, n_positives=n_targets)
     n_frames = np.array([video.n_frames for video in videos], dtype=np.int64)
 
-    def measure(weights: Weights) -> float:
+    def measure(weights: Draws) -> float:
         curve = ranking.curve(weights)
         if not curve.n_positives:
             return float("nan")

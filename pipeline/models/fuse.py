@@ -20,7 +20,7 @@ from mulde.pipeline.runs.scores import object_datasets
 
 @dataclass(frozen=True)
 class FusedScores:
-    """What is made of the rows of a video."""
+    """The frame scores that rows of a video were fused into, not smoothed; higher = more anomalous."""
 
     unsmoothed: NDArray[np.float64]
     """(n_frames,), higher = more anomalous."""

@@ -24,7 +24,7 @@ _FRAME, _BOX, _OBJECT_SCORE, _TOTAL = "frame", "box", "object_score", "total"
 
 @dataclass(frozen=True)
 class ScoredVideo:
-    """The frame scores of a video; higher = more anomalous."""
+    """What the score files of a run hold of the frames of a video; higher = more anomalous."""
 
     name: str
     scores: NDArray[np.float64]

@@ -30,6 +30,7 @@ from mulde.extractors.one_pass import OnePass, PreparedFrame
 from mulde.extractors.prefetch import prefetched
 from mulde.extractors.scene import SceneModel, learn_scene
 from mulde.pipeline.config.sections import Config, ExtractConfig
+from mulde.pipeline.config.words import of_extraction, respell
 from mulde.pipeline.executors.base import Outcome, Tick, WorkerDiedError, WorkerStalledError
 from mulde.pipeline.executors.kinds import open_executor
 from mulde.pipeline.features.devices import extraction_device, extraction_workers
@@ -120,6 +121,7 @@ class Extract(Stage[Inventory]):
             groups,
             job.config.extract.scene,
             job.frames_per_second,
+            executor=job.config.executor,
             workers=extraction_workers(job.config, "cpu"),
             stall_seconds=job.config.extract.stall_seconds,
             progress=job.progress,
@@ -182,11 +184,11 @@ def extract_missing(
         )
         for cached in videos
     ]
-    return _run_tasks(tasks, extraction_workers(config, device), run, progress)
+    return _run_tasks(tasks, config.executor, extraction_workers(config, device), run, progress)
 
 
 def _run_tasks(
-    tasks: Sequence[ExtractTask], workers: int, run: RunFolder, progress: Progress
+    tasks: Sequence[ExtractTask], executor: str, workers: int, run: RunFolder, progress: Progress
 ) -> list[Failure]:
     """Extract videos in worker processes; record in the run what failed, and return it.
 
@@ -200,7 +202,7 @@ def _run_tasks(
     workers = min(workers, len(tasks))
     n_done = n_frames = 0
     with (
-        open_executor("local", workers, stall_seconds, capacity=4 * len(tasks)) as pool,
+        open_executor(executor, workers, stall_seconds, capacity=4 * len(tasks)) as pool,
         Tracked(progress, "extract", len(tasks), "videos") as tracked,
     ):
 
@@ -321,7 +323,8 @@ def _extract_missing(
                 seconds.append(frame.seconds)
                 tick(len(seconds), reader.info.n_frames_claimed)
         one_pass.finish()
-        report = _with_notes(reader.report, [size_note, *one_pass.notes], cached)
+        notes = [respell(note, of_extraction()) for note in one_pass.notes]
+        report = _with_notes(reader.report, [size_note, *notes], cached)
         if identify(task.video, with_digest=False) != replace(before, digest=""):
             raise VideoError(f"{task.video.path} changed while it was read: run extract again")
         for writer in writers.values():
@@ -395,6 +398,7 @@ def _size_note(task: ExtractTask, frame_size: tuple[int, int]) -> str:
 
 
 _OF_ONE_VIDEO = (VideoError, WorkerStalledError, WorkerDiedError, NoRoomError)
+_MORE_ROOM = "give fewer --workers, precision=bfloat16 or a smaller network, or run with --device cpu"
 _BYTES_AHEAD, _MOST_FRAMES_AHEAD = 256 * 2**20, 32
 
 
@@ -417,6 +421,8 @@ def _failure(outcome: Outcome[ExtractTask, ExtractResult]) -> Failure:
     reason = str(error)
     if not isinstance(error, VideoError):
         reason = printable(f"{video.path}: {type(error).__name__}: {error}")
+    if isinstance(error, NoRoomError):
+        reason += f": {_MORE_ROOM}"
     if isinstance(error, InputError) and not isinstance(error, VideoError):
         raise error  # a mistake in the configuration, which the other videos would meet too
     if not isinstance(error, _OF_ONE_VIDEO):

@@ -14,6 +14,7 @@ from mulde.data.layouts.find_videos import find_all
 from mulde.data.spelling import spell
 from mulde.data.video import Video
 from mulde.pipeline.config.sections import Config
+from mulde.pipeline.config.words import in_users_words
 from mulde.pipeline.features.devices import check_device
 from mulde.pipeline.features.inventory import STAGE, CachedVideo, Recipes, look_up
 from mulde.pipeline.features.recipe import require_all
@@ -42,6 +43,7 @@ def videos_at(paths: Sequence[Path]) -> list[Video]:
     ]
 
 
+@in_users_words()
 def score_footage(
     model_run: RunFolder,
     out: RunFolder,

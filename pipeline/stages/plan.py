@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mulde.pipeline.config.words import in_users_words
 from mulde.pipeline.features.inventory import look_up_all
 from mulde.pipeline.features.recipe import weights_to_fetch
 from mulde.pipeline.runs.job import Job
@@ -11,6 +12,7 @@ from mulde.pipeline.stages.order import stages
 from mulde.pipeline.stages.stage import Situation, Work
 
 
+@in_users_words()
 def make_plan(job: Job) -> list[Work]:
     """Return what each stage would do; nothing is decoded, fetched or written.
 

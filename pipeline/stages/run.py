@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mulde.data.atomic import write_text
+from mulde.pipeline.config.words import in_users_words
 from mulde.pipeline.features.devices import check_device
 from mulde.pipeline.features.inventory import look_up_all
 from mulde.pipeline.features.recipe import caution, lacks_weights
@@ -38,6 +39,7 @@ class RunResult:
     """Why nothing here must be taken for a result; "" where it may."""
 
 
+@in_users_words()
 def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
     """Run the named stages, each only where it is needed.
 

@@ -62,10 +62,10 @@ def standing(*objects: tuple[int, int, int]) -> list[NDArray[np.uint8]]:
 
 
 def test_the_few_highest_and_lowest_objects_do_not_widen_the_range_of_heights() -> None:
-    usual = [(60 + k % 21, round(0.4 * (60 + k % 21)), round(0.2 * (60 + k % 21))) for k in range(63)]
-    images = standing(*usual, (116, 46, 20), (26, 10, 20))  # in the same perspective
+    usual = [(60 + k % 21, round(0.4 * (60 + k % 21)), round(0.2 * (60 + k % 21))) for k in range(189)]
+    images = standing(*usual, (116, 46, 20), (40, 16, 7))  # in the same perspective
     low, high = learn_scene(images, SceneSettings(min_blobs=10)).height_range
-    assert (low, high) == (pytest.approx(24, abs=2.5), pytest.approx(34, abs=5))
+    assert (low, high) == (pytest.approx(27, abs=1), pytest.approx(34, abs=1))
 
 
 def test_a_steep_perspective_and_a_speck_do_not_make_objects_tiny() -> None:

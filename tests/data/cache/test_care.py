@@ -79,7 +79,7 @@ def test_repair_leaves_imported_features(cache: FeatureCache) -> None:
     path.write_bytes(b"damaged")
     damage = find_damage(cache.folder)
     assert damage.items == ()
-    assert "ped2/testing: import that again with --replace" in damage.left[0]
+    assert "ped2/testing: import that again with `replace`" in damage.left[0]
 
 
 def test_repair_clears_what_killed_processes_left(cache: FeatureCache, key: StreamKey) -> None:

@@ -354,7 +354,7 @@ def test_a_video_is_claimed_by_one(cache: FeatureCache, video: Video) -> None:
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    with pytest.raises(InputError, match=r"cannot be written.*--cache"):
+    with pytest.raises(InputError, match=r"cannot be written.*another `cache`"):
         FeatureCache(blocked / "cache").require_writable()
 
 

@@ -133,7 +133,7 @@ def test_one_stream_has_to_be_named(cache: Path, tmp_path: Path) -> None:
     np.save(source, np.zeros((4, 3)))
     import_features(ImportRequest(ForeignSource(source), "pose", "ped2/testing"), cache)
     with pytest.raises(
-        InputError, match=r"2 kinds of pose.*--key \w+: .*ped2/testing, imported from .*a\.npy"
+        InputError, match=r"2 kinds of pose.*`key` \w+: .*ped2/testing, imported from .*a\.npy"
     ):
         find_stream(cache, "pose")
     assert find_stream(cache, "pose", KEY.key[:4]).key == KEY.key
@@ -147,7 +147,7 @@ def test_one_stream_has_to_be_named(cache: Path, tmp_path: Path) -> None:
 def test_an_export_names_its_videos_itself(cache: Path, tmp_path: Path) -> None:
     out = tmp_path / "pose.h5"
     export_stream(find_stream(cache, "pose"), out)
-    with pytest.raises(InputError, match=r"--lengths is not for .*pose\.h5"):
+    with pytest.raises(InputError, match=r"`lengths` is not for .*pose\.h5"):
         import_features(ImportRequest(ForeignSource(out, lengths=(1, 2)), "pose", "x"), tmp_path / "other")
 
 

@@ -62,7 +62,7 @@ def test_ai_vad_form(tmp_path: Path, cache: Path) -> None:
 def test_objects_need_consent(tmp_path: Path, cache: Path) -> None:
     path = tmp_path / "pose.npy"
     np.save(path, objects([1, 2]), allow_pickle=True)
-    with pytest.raises(InputError, match=r"pose\.npy holds Python objects.*any program.*--allow-pickle"):
+    with pytest.raises(InputError, match=r"pose\.npy holds Python objects.*any program.*`allow_pickle`"):
         take(path, cache)
 
 
@@ -310,7 +310,7 @@ def test_objects_that_are_none(tmp_path: Path, cache: Path, content: Any, messag
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lengths": (4, 5)}, r"--lengths add up to 9"),
+        ({"lengths": (4, 5)}, r"`lengths` add up to 9"),
         ({"lengths": (10, 0)}, r"at least 1 frame"),
         ({"lengths": (4, 6), "names": ("a",)}, r"1 video names are given, but there are 2 clip lengths"),
         ({"lengths": (4, 6), "names": ("a", "a")}, r"two videos would be called a"),
@@ -379,7 +379,7 @@ def test_importing_again(tmp_path: Path, cache: Path) -> None:
     take(source, cache)
     assert first.stat().st_mtime_ns == before
     np.save(source, DENSE + 1)
-    with pytest.raises(InputError, match=r"already imported from .*a\.npy.*--replace"):
+    with pytest.raises(InputError, match=r"already imported from .*a\.npy.*`replace`"):
         take(source, cache)
     assert read_rows(first).features[0, 0] == np.float32(DENSE[0, 0])
     (second,) = take(source, cache, replace=True).values()

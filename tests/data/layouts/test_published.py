@@ -79,7 +79,7 @@ class TestRecognition:
     def test_two_data_sets_in_one_folder(self, copy):
         root = copy("ubnormal")
         copy("repack")
-        with pytest.raises(InputError, match=r"fits the layouts repack and ubnormal: .*--layout NAME"):
+        with pytest.raises(InputError, match=r"fits the layouts repack and ubnormal: .*`layout`"):
             open_dataset(root.parent)
         assert open_dataset(root.parent, "repack").name == "UCSDped2"
 

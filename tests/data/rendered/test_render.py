@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 from mulde.data.rendered.clips import ANOMALIES, Actor, Clip, Timing, abnormal_clip, shows_anomaly
-from mulde.data.rendered.figures import RUN, WALK, Figure, Gait, Look, cyclist, person, suitcase, van
+from mulde.data.rendered.figures import RUN, WALK, Figure, Gait, PersonLook, cyclist, person, suitcase, van
 from mulde.data.rendered.picture import (
     OVERSAMPLING,
     Camera,
@@ -226,7 +226,7 @@ def test_rays_and_projection_are_inverse() -> None:
 
 def test_size_shrinks_with_distance() -> None:
     camera = Camera(*SMALL)
-    figure = person(Look(height_m=1.75), WALK, 0.0)
+    figure = person(PersonLook(height_m=1.75), WALK, 0.0)
     near, far = (Placed(figure, 0.0, y, 0.0) for y in (20.0, 40.0))
     heights = np.diff(boxes_xyxy(camera, [near, far])[:, [1, 3]], axis=1)[:, 0]
     depths = [camera.project(np.array([0.0, y, 0.875]))[1] for y in (20.0, 40.0)]
@@ -238,9 +238,9 @@ def test_size_shrinks_with_distance() -> None:
 @pytest.mark.parametrize(
     "figure",
     [
-        person(Look(), WALK, 0.4),
-        person(Look(coat=True, long_hair=True, backpack=(90, 90, 90)), RUN, 1.1),
-        cyclist(Look(), 0.8),
+        person(PersonLook(), WALK, 0.4),
+        person(PersonLook(coat=True, long_hair=True, backpack=(90, 90, 90)), RUN, 1.1),
+        cyclist(PersonLook(), 0.8),
         van((200, 200, 200)),
         suitcase((150, 40, 40), tilt=0.7),
     ],
@@ -259,7 +259,7 @@ def test_boxes_are_what_is_painted(figure: Figure, heading: float) -> None:
 @pytest.mark.parametrize("gait", [WALK, RUN], ids=["walk", "run"])
 @pytest.mark.parametrize("travelled_m", [0.0, 0.3, 0.7, 1.0])
 def test_a_foot_is_on_the_ground(gait: Gait, travelled_m: float) -> None:
-    figure = person(Look(), gait, travelled_m)
+    figure = person(PersonLook(), gait, travelled_m)
     assert (figure.centres[:, 2] - figure.radii).min() == pytest.approx(0, abs=1e-9)
 
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from mulde.extractors.base import NO_CLASS, Moment, Objects
 from mulde.extractors.boxes.detected import (
+    BoxDetector,
     DetectedBoxes,
     Detections,
-    Detector,
     MotionOrWholeFrame,
     not_covered,
 )
@@ -30,7 +30,7 @@ SCENE = SceneModel((WIDTH, HEIGHT), BACKGROUND[None], 24.0, 0.0, (24.0, 24.0), a
 
 
 @dataclass(frozen=True)
-class Always(Detector):
+class Always(BoxDetector):
     """Finds the same boxes in every frame."""
 
     name: ClassVar[str] = "always"

@@ -92,9 +92,12 @@ def test_classes_are_numbered_as_yolo_does() -> None:
     [
         (
             {"network": "fasterrcnn"},
-            r"network = fasterrcnn is not one of torchvision's: .*fasterrcnn_resnet50_fpn",
+            r"`boxes\.torchvision\.network` = fasterrcnn is not one of .*: .*fasterrcnn_resnet50_fpn",
         ),
-        ({"classes": ("persn",)}, r"classes has persn, but COCO's classes are person, bicycle"),
+        (
+            {"classes": ("persn",)},
+            r"`boxes\.torchvision\.classes` has persn, but COCO's classes are person, bicycle",
+        ),
     ],
 )
 def test_mistakes_are_named(detector: TorchvisionDetector, options: dict[str, object], message: str) -> None:

@@ -14,11 +14,11 @@ import pytest
 from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
+from mulde.extractors.boxes.geometry import intersection_over_union
 from mulde.extractors.boxes.yolo import YoloDetector, load_yolo, person_class
 from mulde.extractors.networks.machine import Machine
 from mulde.extractors.networks.weights import Weights, find_weights
 from mulde.extractors.settings import YoloSettings
-from mulde.extractors.streams.pose import intersection_over_union
 
 RandomYolo = Callable[[str], Weights]
 Images = list[NDArray[np.uint8]]
@@ -159,9 +159,7 @@ def test_precision_of_exported_weights_is_their_own(machine: Machine, tmp_path: 
     exported = tmp_path / "my.onnx"
     exported.write_bytes(b"")
     weights = find_weights(str(exported), machine.weights_folder)
-    with pytest.raises(
-        InputError, match=r"extract\.boxes\.yolo\.precision=bfloat16 does nothing for .*my\.onnx"
-    ):
+    with pytest.raises(InputError, match=r"`boxes\.yolo\.precision`=bfloat16 does nothing for .*my\.onnx"):
         YoloDetector(weights, YoloSettings(precision="bfloat16"), machine).check()
 
 
@@ -183,7 +181,7 @@ def write_onnx(path: Path, **metadata: str) -> Path:
     [
         ({}, r"my\.onnx is no export of ultralytics.*`yolo export`"),
         ({"task": "pose"}, "is a network for pose, but one for detect is needed"),
-        ({"task": "detect"}, r"takes images of 416 px alone: set extract\.boxes\.yolo\.image_size_px=416"),
+        ({"task": "detect"}, r"takes images of 416 px alone: set `boxes\.yolo\.image_size_px`=416"),
     ],
 )
 def test_onnx_that_would_find_nothing_is_refused(

@@ -59,12 +59,12 @@ def test_item_that_does_not_fit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
     def run(batch: Sequence[int]) -> list[int]:
         raise torch.cuda.OutOfMemoryError("no room")
 
-    with pytest.raises(NoRoomError, match="huge does not fit into the GPU's memory, even for one item: give"):
+    with pytest.raises(NoRoomError, match=r"huge does not fit into the GPU's memory, even for one item$"):
         run_batches(run, cut([1], 8), "huge")
 
 
 def test_network_that_does_not_fit_is_an_error() -> None:
-    with pytest.raises(NoRoomError, match=r"vast does not fit .* run with --device cpu"), on_loading("vast"):
+    with pytest.raises(NoRoomError, match="vast does not fit"), on_loading("vast"):
         raise torch.cuda.OutOfMemoryError("no room")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import pickle
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ import pytest
 from mulde.data.errors import InputError
 from mulde.extractors.networks import weights
 from mulde.extractors.networks.catalogue import CATALOGUE
-from mulde.extractors.networks.weights import fetch, find_weights, record_of
+from mulde.extractors.networks.weights import WeightsMissingError, fetch, find_weights, record_of
 
 CONTENT = b"weights" * 1000
 
@@ -86,32 +86,33 @@ def test_download_that_is_not_what_was_expected_is_refused(
 
 
 @pytest.mark.parametrize("source", ["http://192.0.2.1/tiny.pt", "https://nowhere.invalid/tiny.pt"])
-def test_unreachable_network_answers_at_once_with_the_command(
+def test_unreachable_network_answers_at_once_with_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str
 ) -> None:
     put_into_catalogue(monkeypatch, source)
     started = time.monotonic()
-    with pytest.raises(
-        InputError, match=r"`mulde weights fetch tiny --cache .*` gets them \(tiny: AGPL-3\.0"
-    ):
+    with pytest.raises(WeightsMissingError, match=r"\(tiny: AGPL-3\.0.*cannot be reached now\): fetch them"):
         fetch(["tiny"], tmp_path / "weights")
     assert time.monotonic() - started < 2
 
 
 @pytest.mark.parametrize("by_variable", [True, False])
-def test_offline_answers_with_the_command(
+def test_offline_answers_with_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, by_variable: bool
 ) -> None:
     if by_variable:
         monkeypatch.setenv("MULDE_OFFLINE", "1")
-    with pytest.raises(InputError, match="mulde weights fetch yolo11n yolo11n-pose --cache"):
+    with pytest.raises(WeightsMissingError, match=r"yolo11n: .*, yolo11n-pose: ") as caught:
         fetch(["yolo11n", "yolo11n-pose.pt"], tmp_path / "weights", offline=not by_variable)
+    error = pickle.loads(pickle.dumps(caught.value))  # as from a worker
+    assert (str(error), error.names) == (str(caught.value), ("yolo11n", "yolo11n-pose"))
+    assert error.folder == tmp_path / "weights"
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nothing", "unknown weights nothing: `mulde weights list`"),
+        ("nothing", "unknown weights nothing: give a known name, or a file's path"),
         ("a/b.pt", r"there is no file of weights at a/b\.pt"),
         ("my.onnx", r"there is no file of weights at my\.onnx"),
     ],
@@ -119,19 +120,6 @@ def test_offline_answers_with_the_command(
 def test_what_does_not_exist_is_named(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         find_weights(name, tmp_path).require()
-
-
-@pytest.mark.parametrize(
-    ("folder", "option"),
-    [
-        ("cache/weights", "--cache cache"),
-        ("my cache/weights", "--cache 'my cache'"),
-        ("nets", "--folder nets"),
-    ],
-)
-def test_the_command_fetches_to_where_it_is_looked_for(folder: str, option: str) -> None:
-    with pytest.raises(InputError, match=re.escape(f"`mulde weights fetch yolo11n {option}` gets them")):
-        find_weights("yolo11n", Path(folder)).require()
 
 
 @pytest.mark.parametrize("name", ["yolov8s", "yolov9c.pt", "yolov10b", "yolo12x", "yolo26n", "yolov8n-pose"])

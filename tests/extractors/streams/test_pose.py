@@ -26,7 +26,6 @@ from mulde.extractors.streams.pose import (
     PoseNetwork,
     YoloPose,
     crop_square,
-    intersection_over_union,
     match,
 )
 
@@ -68,14 +67,6 @@ def test_each_box_gets_the_person_that_overlaps_most(
     assert found.shape == (len(asked), 17, 3)
     for points, person in zip(found, expected, strict=True):
         np.testing.assert_array_equal(points, np.nan if person is None else float(person))
-
-
-def test_overlap_of_boxes() -> None:
-    first, second = (
-        boxes([0, 0, 10, 10], [0, 0, 0, 0]),
-        boxes([0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30]),
-    )
-    np.testing.assert_allclose(intersection_over_union(first, second), [[1, 1 / 3, 0], [0, 0, 0]], atol=1e-6)
 
 
 @pytest.mark.parametrize("box", [[30, 20, 40, 45], [0, 0, 12, 12], [80, 40, 120, 90], [5, 5, 5, 5]])

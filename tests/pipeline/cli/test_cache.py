@@ -100,16 +100,50 @@ def test_prune_lists_and_asks(cli: RunCli, cache: Path) -> None:
     [
         (("--lengths", "a"), "must be whole numbers with commas"),
         (("--fps", "0"), "fps is 0.0"),
-        (("--whiten", "0"), "at least 1 component"),
+        (("--whiten", "0"), "--whiten 0: at least 1 component"),
+        (("--lengths", "1,2"), "--lengths add up to 3"),
+        (("--lengths", "4", "--clip-lengths", "a.txt"), "give --clip-lengths or --lengths, not both"),
+        (("--cache", "../a.npy"), "choose another --cache DIR"),
         (("--videos", "nothere.txt"), "nothere.txt cannot be read"),
         (("--clip-lengths", "nothere.txt"), "nothere.txt cannot be read"),
     ],
 )
-def test_mistakes_are_named(cli: RunCli, tmp_path: Path, options: tuple[str, str], message: str) -> None:
+def test_mistakes_are_named(cli: RunCli, tmp_path: Path, options: tuple[str, ...], message: str) -> None:
     np.save(tmp_path / "a.npy", np.zeros((4, 3)))
     result = cli("cache", "import", tmp_path / "a.npy", "--stream", "pose", "--as", "x", *options)
     assert result.code == 2
     assert message in result.err
+
+
+def test_the_way_out_is_an_option_of_the_command(cli: RunCli, tmp_path: Path) -> None:
+    def refused(*arguments: object) -> str:
+        result = cli("cache", *arguments)
+        assert result.code == 2
+        return " ".join(result.err.split())
+
+    (tmp_path / "folder").mkdir()
+    for name in ("a", "b", "folder/a"):
+        np.save(tmp_path / f"{name}.npy", np.zeros((4, 3 + len(name))))
+    np.savez(tmp_path / "rows.npz", features=np.zeros((4, 3)), frame=np.arange(4))
+    np.save(tmp_path / "objects.npy", np.array([np.zeros((1, 3)), None], dtype=object))
+    (tmp_path / "lengths.txt").write_text("1 2 3")
+    of_pose = ("--stream", "pose", "--as", "x")
+    assert "give --lengths or --clip-lengths" in refused("import", tmp_path / "rows.npz", *of_pose)
+    assert "add --allow-pickle" in refused("import", tmp_path / "objects.npy", *of_pose)
+    boxes = ("--boxes", tmp_path / "b.npy")
+    assert "--boxes is for one file" in refused("import", tmp_path / "folder", *of_pose, *boxes)
+    lengths = ("--clip-lengths", tmp_path / "lengths.txt")
+    assert "such as --lengths 1,2,3" in refused("import", tmp_path / "rows.npz", *of_pose, *lengths)
+    assert cli("cache", "import", tmp_path / "a.npy", *of_pose).code == 0
+    assert "add --replace, or choose another name for --as" in refused("import", tmp_path / "b.npy", *of_pose)
+    assert cli("cache", "import", tmp_path / "b.npy", "--stream", "pose", "--as", "y").code == 0
+    assert "--key " in refused("export", "--stream", "pose", "out.h5")
+    assert cli("cache", "export", "--stream", "pose", "--key", _first_key(), "out.h5").code == 0
+    assert "--lengths is not for out.h5" in refused("import", "out.h5", *of_pose, "--lengths", "4")
+
+
+def _first_key() -> str:
+    return min(folder.name for folder in Path(".cache/mulde/pose").iterdir())
 
 
 @pytest.mark.parametrize("damage", ["missing", "{", "[]"])

@@ -508,6 +508,10 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[object]], str]] = {
     "labels too long": (_labels("bicycle,1,2000\n"), "reach frame 2000"),
     "unknown key": (lambda scene: ["--dataset", scene, "detector.bta=1"], "did you mean detector.beta?"),
     "unknown option": (lambda scene: ["--dataset", scene, "--bta", "1"], "No such option"),
+    "unknown executor": (
+        lambda scene: ["--dataset", scene, "--executor", "cloud"],
+        "executor = 'cloud' is not allowed",
+    ),
     "bad value": (lambda scene: ["--dataset", scene, "--workers", "0"], "workers = 0"),
     "cache is a file": (lambda scene: ["--dataset", scene, "--cache", scene / "labels.csv"], "--cache DIR"),
     "run is a file": (lambda scene: ["--dataset", scene, "--out", scene / "labels.csv"], "--out DIR"),

@@ -36,10 +36,10 @@ def test_list_shows_licences_and_what_is_here(cli: RunCli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing"], "unknown weights nothing: `mulde weights list` shows the known ones"),
+        (["nothing"], "a file's path; `mulde weights list` shows the known ones"),
         (
             ["yolo11n", "--offline"],
-            "`mulde weights fetch yolo11n --cache .cache/mulde` gets them (yolo11n: AGPL-3.0",
+            "in place of a name; `mulde weights fetch yolo11n --cache .cache/mulde` gets them",
         ),
     ],
 )

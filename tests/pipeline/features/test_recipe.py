@@ -14,6 +14,7 @@ import pytest
 from mulde.data.cache.store import read_rows
 from mulde.data.errors import InputError
 from mulde.data.video import Video
+from mulde.extractors.networks.weights import WeightsMissingError
 from mulde.extractors.scene import SceneModel
 from mulde.extractors.streams.velocity import Velocity
 from mulde.pipeline.config.load import load_config
@@ -40,6 +41,7 @@ import numpy as np
 from annotated_types import Ge
 
 from mulde.extractors.base import Extractor, Objects, RgbFrame
+from mulde.extractors.networks.weights import WeightsMissingError
 from mulde.extractors.scene import SceneModel
 
 
@@ -135,8 +137,9 @@ def test_preset_object_wants_three_networks_and_says_how_to_get_them(tmp_path: P
     assert config.weights_folder == tmp_path / "weights"
     names = [weights.name for weights in weights_of(config)]
     assert names[:2] == ["yolo11s", "yolo11s-pose"]
-    with pytest.raises(InputError, match=f"weights fetch {' '.join(names)} --cache {tmp_path}"):
+    with pytest.raises(WeightsMissingError) as caught:
         require_all(config, offline=True)
+    assert (caught.value.names, caught.value.folder) == (tuple(names), tmp_path / "weights")
 
 
 def test_frames_and_objects_are_not_mixed() -> None:

@@ -16,14 +16,17 @@ from mulde.data.decode.readers import sample_frames
 from mulde.data.features import FeatureRows
 from mulde.data.layouts.find_videos import find_videos
 from mulde.data.rendered.render import render_scene
+from mulde.extractors.networks.machine import NoRoomError
 from mulde.extractors.prefetch import prefetched
 from mulde.extractors.scene import learn_scene
 from mulde.pipeline.config.load import load_config
+from mulde.pipeline.executors.base import Outcome
 from mulde.pipeline.features.scenes import grey_of
 from mulde.pipeline.stages import extract
 from mulde.pipeline.stages.extract import (
     ExtractResult,
     ExtractTask,
+    _failure,
     _frames_ahead,
     _works_ahead,
     extract_video,
@@ -163,3 +166,9 @@ def test_a_camera_that_was_turned_round_is_noticed(task: ExtractTask) -> None:
     report = done(replace(task, scene=turned)).report
     assert report is not None
     assert "was the camera moved" in report.warnings[0]
+
+
+def test_a_full_gpu_is_told_with_the_way_out(task: ExtractTask) -> None:
+    failure = _failure(Outcome(task, None, NoRoomError("YOLO does not fit"), 0.0))
+    assert "YOLO does not fit: give fewer --workers, " in failure.reason
+    assert failure.reason.endswith("or run with --device cpu")
