@@ -27,9 +27,7 @@ from mulde.data.exchange.tables import (
 )
 from mulde.data.features import FeatureRows, is_without_measurement
 from mulde.data.files import is_hidden, name_without_suffix, natural_key
-
-MOST_FRAMES = 100_000_000
-"""Most frames of a video: months of it. A file that claims more is damaged, or made to take up memory."""
+from mulde.data.foreign.limits import check_unpacked
 
 
 @dataclass(frozen=True)
@@ -193,8 +191,9 @@ def _video(name: str, table: ForeignTable, length: int | None, source: Path) -> 
         )
     if table.n_frames is not None and length is not None and table.n_frames != length:
         raise InputError(f"{table.where} is of {table.n_frames} frames, but its length is given as {length}")
-    if n_frames > MOST_FRAMES:
-        raise InputError(f"{table.where} claims {n_frames} frames: a video has at most {MOST_FRAMES}")
+    if n_frames < 0:
+        raise InputError(f"{table.where} claims {n_frames} frames")
+    check_unpacked(f"{table.where}: the times of {n_frames} frames", 8 * n_frames, rows.features.nbytes)
     _check_range(table, rows.frame, n_frames)
     fps = table.fps
     if fps is not None and not (np.isfinite(fps) and fps > 0):

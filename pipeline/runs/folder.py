@@ -25,6 +25,9 @@ class Failure:
     """The file or folder; normal/01 and test/01 have one name."""
 
 
+_FAILURES = TypeAdapter(list[Failure])
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """One experiment's folder."""
@@ -95,9 +98,8 @@ class RunFolder:
     def failures(self) -> list[Failure]:
         """Return what failed in the stages that ran last."""
         try:
-            rows = json.loads((self.folder / "failures.json").read_text(encoding="utf-8"))
-            return [Failure(**row) for row in rows]
-        except (OSError, ValueError, TypeError):
+            return _FAILURES.validate_json((self.folder / "failures.json").read_bytes())
+        except (OSError, ValidationError):
             return []
 
     def record_failures(self, stage: str, failures: Iterable[Failure]) -> None:
