@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from mulde.data.atomic import require_writable, write_text
+from mulde.data.errors import InputError
 
 _STATE = TypeAdapter(dict[str, dict[str, str]])
 
@@ -78,8 +79,22 @@ class RunFolder:
         return self.scores / f"{video}.h5"
 
     def require_writable(self) -> None:
-        """Raise InputError, naming the folder, if nothing can be written to it."""
+        """Raise InputError, naming the folder, if nothing can be written to it, or links lead out of it."""
+        for path in (self.model, self.scores, self.report, self.log):
+            self.require_inside(path)
         require_writable(self.folder, "run folder", "choose another with --out DIR")
+
+    def require_inside(self, path: Path) -> None:
+        """Raise InputError where a link leads out of the run: what is written there would be lost elsewhere.
+
+        Args:
+            path: below the folder; it need not be there.
+        """
+        if self.folder.resolve() not in path.resolve().parents:
+            raise InputError(
+                f"{path} is a link out of the run, to {path.resolve()}, where nothing is written: put a "
+                "folder or file in its place, or choose another run with --out DIR"
+            )
 
     def fingerprints(self, stage: str) -> dict[str, str]:
         """Return what the outputs of a stage were made from, by video, "" for the run; see `remember`."""

@@ -87,6 +87,7 @@ def write_scores(run: RunFolder, video: ScoredVideo, datasets: Mapping[str, NDAr
     Args:
         datasets: what the scores were made from, by name in the HDF5 file.
     """
+    run.require_inside(run.csv(video.name).parent)
     write_text(run.csv(video.name), to_csv(video))
     with replacing(run.objects(video.name)) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["fps"] = video.fps
