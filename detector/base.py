@@ -225,10 +225,30 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
         stored = read_model(folder, expect)
         if stored.kind != cls.__name__:
             raise ValueError(f"{os.fspath(folder)} holds a {stored.kind}, not a {cls.__name__}")
-        return cls._from_stored(stored, device)
+        return cls.from_stored(stored, device)
 
     @classmethod
-    def _from_stored(cls, stored: StoredModel, device: str) -> Self:
+    def from_stored(cls, stored: StoredModel, device: str) -> Self:
+        """Make a detector of what `read_model` read.
+
+        Raises:
+            ValueError: its parts do not fit together.
+        """
+        try:
+            detector = cls._rebuilt(stored, device)
+            n_columns = len(detector.standardisation_.mean)
+            if n_columns != stored.n_features:
+                raise ValueError(f"it is of {n_columns} features, not of {stored.n_features}")
+            detector.anomaly_score(np.zeros((1, n_columns), np.float32))
+            return detector
+        except Exception as error:  # arrays of other shapes, of other names, of text, …
+            told = " ".join(str(error).split())
+            raise ValueError(
+                f"the parts of this {cls.__name__} do not fit together ({told}): restore it or train again"
+            ) from error
+
+    @classmethod
+    def _rebuilt(cls, stored: StoredModel, device: str) -> Self:
         with_device = {"device": device} if "device" in cls._get_param_names() else {}
         params = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.params.items()}
         detector = cls(**params, **with_device)

@@ -36,6 +36,6 @@ def load_detector(
     stored = read_model(folder, expect)
     for detector in DETECTORS.values():
         if detector.__name__ == stored.kind:
-            return detector._from_stored(stored, device)
+            return detector.from_stored(stored, device)
     known = ", ".join(detector.__name__ for detector in DETECTORS.values())
     raise ValueError(f"{os.fspath(folder)} holds a {stored.kind}, but known are {known}: upgrade mulde")

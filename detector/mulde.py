@@ -306,6 +306,9 @@ class MULDE(Detector):
         self.widths_ = tuple(int(width) for width in arrays["widths"])
         self.sigmas_, self.losses_ = arrays["sigmas"], arrays["losses"]
         self.held_out_losses_, self.best_step_ = arrays["held_out_losses"], int(arrays["best_step"])
+        n_weights = sum(array.size for array in arrays_below("network.", arrays).values())
+        if any(a * b > n_weights for a, b in zip(self.widths_, self.widths_[1:], strict=False)):
+            raise ValueError(f"layers of {self.widths_} units have more than {n_weights} weights")
         self.network_ = self._new_network().to(resolve_device(self.device)).eval()
         weights = {name: torch.from_numpy(array) for name, array in arrays_below("network.", arrays).items()}
         self.network_.load_state_dict(weights)

@@ -19,6 +19,7 @@ from safetensors.numpy import load as parse_tensors
 from safetensors.numpy import save as format_tensors
 
 from mulde.data.atomic import replacing, write_text
+from mulde.data.foreign.text import parse_json
 from mulde.data.version import mulde_version
 
 FORMAT_VERSION = 1
@@ -90,7 +91,7 @@ def read_model(folder: str | os.PathLike[str], expect: Description | None = None
 def _read_manifest(path: Path) -> dict[str, Any]:
     """Return the manifest, checked for version and integrity."""
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise ValueError(f"no detector is stored at {path.parent}: {path} is missing; train again") from None
     except ValueError as error:  # not JSON, not UTF-8
@@ -103,6 +104,10 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         )
     if version != FORMAT_VERSION or manifest.pop("manifest_sha256", None) != _digest(manifest):
         raise ValueError(f"{path} was changed after it was written: restore it or train again")
+    kinds = {"kind": str, "params": dict, "n_features": int, "description": dict, "provenance": dict}
+    for name, kind in {**kinds, "tensors_sha256": str}.items():
+        if not isinstance(manifest.get(name), kind):
+            raise ValueError(f"{path} is damaged ({name} is missing, or no {kind.__name__}): train again")
     return dict(manifest)
 
 

@@ -22,6 +22,7 @@ from mulde.pipeline.metrics.records import Metrics
 from mulde.pipeline.open_job import open_job
 from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
+from mulde.pipeline.runs.origin import load_run_config
 from mulde.pipeline.runs.scores import (
     ScoredObjects,
     ScoredVideo,
@@ -128,6 +129,8 @@ class Run:
     folder: Path
     config: Config
     """What the model was made with."""
+    trust: bool = False
+    """Whether code that it names may run, and its folders be written to, though somebody else has made it."""
 
     @property
     def metrics(self) -> Metrics | None:
@@ -165,7 +168,8 @@ class Run:
         Raises:
             InputError: none of them can be read, or a path holds no video.
         """
-        config = _configure(settings, file=RunFolder(self.folder).model_config)
+        file = RunFolder(self.folder).model_config
+        config = load_run_config(file, options=dict(_dotted(settings)), trust=self.trust)
         with TemporaryDirectory(prefix="mulde-") as folder:
             out = RunFolder(Path(folder))
             names = score_footage(
@@ -174,8 +178,12 @@ class Run:
             return Results(tuple(VideoResult.read(out, name) for name in names), tuple(out.failures()))
 
 
-def load(run: StrPath) -> Run:
+def load(run: StrPath, *, trust: bool = False) -> Run:
     """Open a run that `mulde train`, `mulde run` or `mulde.train` made.
+
+    Args:
+        trust: whether the plug-ins and weights that a run from elsewhere names may be run, and the cache that
+            it names be used; your own runs need it not.
 
     Raises:
         InputError: there is no trained model in it.
@@ -183,7 +191,7 @@ def load(run: StrPath) -> Run:
     folder = RunFolder(Path(run))
     if not folder.model_config.exists():
         raise InputError(f"{folder.folder} is no run with a trained model")
-    return Run(folder.folder, load_config(folder.model_config))
+    return Run(folder.folder, load_config(folder.model_config), trust)
 
 
 def train(
@@ -207,7 +215,7 @@ def train(
     """
     paths = [normal] if isinstance(normal, str | os.PathLike) else list(normal)
     data = {**settings.pop("data", {}), "normal": [Path(path) for path in paths]}
-    config = _configure({**settings, "data": data, "out": Path(out)})
+    config = load_config(options=dict(_dotted({**settings, "data": data, "out": Path(out)})))
     job = open_job(config, progress, needs_test=False)
     job.run.require_writable()
     run_stages(job, ["extract", "train"])
@@ -255,15 +263,6 @@ def evaluate(
         VideoScores(v.name, chosen.apply(v.scores, v.scores), v.labels, v.scene, v.fps) for v in videos
     ]
     return evaluate_frames(measured, treatment=chosen.describe(protocol, None), seed=seed)
-
-
-def _configure(settings: Mapping[str, Any], *, file: Path | None = None) -> Config:
-    """Return the configuration with settings by name, groups as dicts.
-
-    Raises:
-        InputError: a setting is unknown or not allowed.
-    """
-    return load_config(file, options=dict(_dotted(settings)))
 
 
 def _dotted(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

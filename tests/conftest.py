@@ -47,6 +47,14 @@ def _quiet_log() -> Iterator[None]:
     root.handlers[:], root.propagate = [logging.NullHandler()], True
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Sign the runs of tests with a key of their own, not with that of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MULDE_KEY", str(tmp_path_factory.mktemp("key") / "key"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def write_video() -> WriteVideo:
     """Give a function that encodes (H, W, 3) uint8 RGB frames into `path`, whose suffix names the container.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows, is_without_measurement, join_rows
+from mulde.data.foreign.hdf5 import plain_dataset, read_array
+from mulde.data.foreign.text import parse_json
 from mulde.data.identity import SourceIdentity
 from mulde.data.video import DecodeReport
 
@@ -68,15 +69,15 @@ def read_entry(path: Path) -> Entry:
         CacheFileError: the file is damaged, incomplete or of another schema.
     """
     with open_hdf5(path) as file:
-        n_rows, n_features = file["features"].shape
-        report = json.loads(file.attrs["decode_report"])
+        n_rows, n_features = plain_dataset(file, "features").shape
+        report = parse_json(file.attrs["decode_report"])
         report["warnings"] = tuple(report["warnings"])
         return Entry(
             path=path,
             video=str(file.attrs["video"]),
             n_rows=n_rows,
             n_features=n_features,
-            identity=SourceIdentity.from_dict(json.loads(file.attrs["source"])),
+            identity=SourceIdentity.from_dict(parse_json(file.attrs["source"])),
             report=DecodeReport(**report),
             source=str(file.attrs["source_path"]) if "source_path" in file.attrs else None,
             is_imported=report["backend"] == IMPORTED,
@@ -90,7 +91,7 @@ def read_rows(path: Path) -> FeatureRows:
         CacheFileError: the file is damaged, incomplete or of another schema.
     """
     with open_hdf5(path) as file:
-        return FeatureRows(**{field: file[name][()] for name, field in COLUMNS.items() if name in file})
+        return FeatureRows(**{field: _read(file, name) for name, field in COLUMNS.items() if name in file})
 
 
 class RowsInOrder:
@@ -108,16 +109,25 @@ class RowsInOrder:
         """Return the rows of a frame that is not before the one asked for last."""
         while self._n_read < self._n_rows and self._held.frame[-1] <= index:
             late = self._held.part(int(np.searchsorted(self._held.frame, index)), len(self._held))
-            self._held = join_rows([late, self._read_block()[0]])
+            try:
+                self._held = join_rows([late, self._read_block()[0]])
+            except CacheFileError:
+                raise
+            except ValueError as error:  # a block begins before the last one ended
+                raise CacheFileError(_damaged(self._path, error)) from None
         return self._held.in_frame(index)
 
     def _read_block(self) -> tuple[FeatureRows, int]:
         """Return the next rows, and how many there are in the file."""
         start, stop = self._n_read, self._n_read + self._block_rows
         with open_hdf5(self._path) as file:
-            columns = {field: file[name][start:stop] for name, field in COLUMNS.items() if name in file}
+            columns = {
+                field: plain_dataset(file, name)[start:stop]
+                for name, field in COLUMNS.items()
+                if name in file
+            }
             n_rows = len(file["frame"])
-        rows = FeatureRows(**columns)
+            rows = FeatureRows(**columns)
         self._n_read += len(rows)
         return rows, n_rows
 
@@ -129,8 +139,14 @@ def read_frame_seconds(path: Path) -> NDArray[np.float64]:
         CacheFileError: the file is damaged, incomplete or of another schema.
     """
     with open_hdf5(path) as file:
-        seconds: NDArray[np.float64] = file["frame_seconds"][()]
+        seconds: NDArray[np.float64] = _read(file, "frame_seconds").astype(np.float64)
+        if seconds.ndim != 1:
+            raise ValueError(f"frame_seconds has shape {seconds.shape}")
         return seconds
+
+
+def _read(file: h5py.File, name: str) -> NDArray[Any]:
+    return read_array(plain_dataset(file, name))
 
 
 @contextmanager
@@ -146,8 +162,12 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
             yield file
     except CacheFileError:
         raise
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise CacheFileError(f"{path} is damaged ({error}): delete it and run extract again") from None
+    except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
+        raise CacheFileError(_damaged(path, error)) from None
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return f"{path} is damaged ({error}): delete it and run extract again"
 
 
 @dataclass(frozen=True)
@@ -193,7 +213,7 @@ def list_streams(folder: Path) -> list[StreamFolder]:
 def read_description(path: Path) -> dict[str, Any]:
     """Return what a stream.json says; {} where it is not there or cannot be read."""
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        description = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return description if isinstance(description, dict) else {}
@@ -215,7 +235,7 @@ def verify_entry(path: Path) -> str | None:
         if not holds_rows(path):
             with open_hdf5(path) as file:
                 for name in file:
-                    _ = file[name][()]
+                    _ = _read(file, name)
             return None
         rows, entry = read_rows(path), read_entry(path)
     except ValueError as error:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mulde.data.cache.entries import CacheFileError, open_hdf5
 from mulde.data.features import is_without_measurement
+from mulde.data.foreign.hdf5 import plain_dataset, read_array
 
 _ROWS_A_READ = 65_536
 _MOST_OPEN_FILES = 64
@@ -37,7 +38,7 @@ class CachedRows:
         counts = []
         for path in paths:
             with open_hdf5(path) as file:
-                n_rows, n_features = file["features"].shape
+                n_rows, n_features = plain_dataset(file, "features").shape
                 widths.add(n_features)
                 measured = _find_measured(file["features"])
             self._measured.append(measured)
@@ -70,7 +71,7 @@ class CachedRows:
         parts = [np.zeros(0, np.int64)]
         for path, measured in zip(self._paths, self._measured, strict=True):
             with open_hdf5(path) as file:
-                frame = file["frame"][()]
+                frame = read_array(plain_dataset(file, "frame"))
             parts.append(frame if measured is None else frame[measured])
         return np.concatenate(parts)
 
@@ -97,7 +98,7 @@ class CachedRows:
             return
         measured = self._measured[index]
         try:
-            features = self._file(index)["features"]
+            features = plain_dataset(self._file(index), "features")
             if measured is None:
                 features.read_direct(out, np.s_[first:last])
             else:  # one read of what lies between is quicker than many of single rows

@@ -46,6 +46,8 @@ from mulde.data.cache.entries import (
 )
 from mulde.data.errors import InputError, VideoError
 from mulde.data.features import FeatureRows
+from mulde.data.foreign.hdf5 import plain_dataset, read_array
+from mulde.data.foreign.text import parse_json
 from mulde.data.identity import SourceIdentity, identify, is_unchanged
 from mulde.data.version import mulde_version
 from mulde.data.video import DecodeReport, Video
@@ -267,7 +269,7 @@ class FeatureCache:
         if path is None:
             return None
         with open_hdf5(path) as file:
-            return {column: file[column][()] for column in file}
+            return {column: read_array(plain_dataset(file, column)) for column in file}
 
     def settle_arrays(self, key: StreamKey, name: str, *, made_from: Sequence[Video]) -> None:
         """Copy a product that `read_arrays` finds at another place to where that of these videos is."""
@@ -294,9 +296,9 @@ class FeatureCache:
                 continue
             try:
                 with open_hdf5(path) as file:
-                    sources = json.loads(file.attrs.get(_MADE_FROM, "{}"))
+                    sources = parse_json(file.attrs.get(_MADE_FROM, "{}"))
                     for column in file:
-                        _ = file[column][()]
+                        read_array(plain_dataset(file, column))
             except CacheFileError as error:
                 _log.warning("%s; it will be made again", error)
                 continue

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from mulde.data.decode.image_stacks import has_pages, is_stack, to_rgb
 from mulde.data.decode.report import Tally, VideoInfo
-from mulde.data.errors import VideoError
+from mulde.data.errors import InputError, VideoError
 from mulde.data.files import IMAGE_SUFFIXES, list_images
+from mulde.data.foreign.limits import check_picture
 from mulde.data.video import Frame
 
 _N_NAMED = 5
@@ -118,8 +119,11 @@ def _load(path: Path) -> tuple[NDArray[np.uint8], bool]:
 
     try:
         with Image.open(path) as opened:
+            check_picture(str(path), *opened.size)
             return to_rgb(opened, str(path)), has_pages(opened)
     except VideoError:
         raise
+    except InputError as error:
+        raise VideoError(str(error)) from None
     except Exception as error:  # Pillow lets OSError, SyntaxError, ValueError, struct.error and more through
         raise VideoError(f"{path} is damaged or no image ({error}): restore it or take it out") from error

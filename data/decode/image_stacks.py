@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.decode.report import Tally, VideoInfo
-from mulde.data.errors import VideoError
+from mulde.data.errors import InputError, VideoError
 from mulde.data.files import STACK_SUFFIXES
+from mulde.data.foreign.limits import check_picture
 from mulde.data.video import Frame
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ def _pages(path: Path) -> Iterator[Image.Image]:
                 image.seek(index)
             except EOFError:
                 return
+            check_picture(f"{path}, page {index}", *image.size)
             if image.format == "WEBP":
                 image.load()  # which alone tells how long it is shown
             yield image
@@ -158,6 +160,8 @@ def _pages(path: Path) -> Iterator[Image.Image]:
 def _damaged(path: Path, error: Exception) -> VideoError:
     if isinstance(error, VideoError):
         return error
+    if isinstance(error, InputError):
+        return VideoError(str(error))
     return VideoError(f"{path} is damaged or no image ({error}): restore it or take it out")
 
 

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
+from mulde.data.foreign.arrays import read_npy
+from mulde.data.foreign.text import read_text
 
 
 def read_clip_lengths(path: Path) -> NDArray[np.int64]:
@@ -19,12 +21,12 @@ def read_clip_lengths(path: Path) -> NDArray[np.int64]:
     """
     try:
         if path.suffix.lower() == ".npy":
-            values = np.load(path, allow_pickle=False).reshape(-1)
+            values = read_npy(path).reshape(-1)
         else:
-            values = np.array([float(word) for word in path.read_text("utf-8-sig").replace(",", " ").split()])
-    except OSError as error:
-        raise InputError(f"clip lengths {path} cannot be read ({error.strerror}): check the path") from None
-    except (ValueError, EOFError) as error:
+            values = np.array([float(word) for word in read_text(path).replace(",", " ").split()])
+    except InputError as error:
+        raise InputError(f"clip lengths {error}") from None
+    except ValueError as error:
         raise InputError(f"clip lengths {path} are no list of whole numbers ({error})") from None
     if values.dtype.kind not in "iuf" or not len(values) or not np.array_equal(values, np.floor(values)):
         raise InputError(f"clip lengths {path} must hold whole numbers, one a video")

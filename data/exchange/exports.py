@@ -13,6 +13,7 @@ import numpy as np
 
 from mulde.data.atomic import replacing
 from mulde.data.cache.entries import (
+    BOXES_STREAM,
     COLUMNS,
     StreamFolder,
     holds_rows,
@@ -26,6 +27,8 @@ from mulde.data.files import natural_key
 from mulde.data.spelling import printable
 from mulde.data.version import mulde_version
 
+LOOKED_AT = "looked_at_per_second"
+"""Name of the attribute that says how many frames a second were looked for objects, about."""
 EXPORT_FORMAT = "mulde features"
 EXPORT_VERSION = 1
 _UNITS = {
@@ -84,14 +87,30 @@ def export_stream(folder: StreamFolder, out: Path) -> int:
         # "earliest" keeps to what every HDF5 library since 1.8 reads, MATLAB's among them
         with replacing(out) as temporary, h5py.File(temporary, "w", libver="earliest") as file:
             _write_head(file, folder, names)
+            are_objects, rate = bool(folder.description.get("is_of_objects", False)), _look_rate(folder)
             for entry, path in entries:
-                are_objects = bool(folder.description.get("is_of_objects", False))
-                _write_video(file.create_group(entry.video), path, are_objects=are_objects)
+                group = file.create_group(entry.video)
+                _write_video(group, path, are_objects=are_objects)
+                if rate is not None:
+                    _set(group, LOOKED_AT, float(rate))
     except OSError as error:
         raise InputError(
             f"{out} cannot be written ({error.strerror or error}): choose another place"
         ) from None
     return len(entries)
+
+
+def _look_rate(folder: StreamFolder) -> float | None:
+    """Return about how many frames a second were looked for the objects of a stream; None for all frames, or
+    where rows are of frames.
+    """
+    boxes = folder.description.get("boxes")
+    if boxes is not None:
+        others = list_streams(folder.home.parent.parent)
+        of_boxes = [each for each in others if each.stream == BOXES_STREAM and each.key.startswith(boxes)]
+        return next((each.description.get("rate") for each in of_boxes), None)
+    rate = folder.description.get("rate")
+    return None if rate is None else float(rate)
 
 
 def _is_export(path: Path) -> bool:

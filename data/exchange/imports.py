@@ -91,6 +91,7 @@ class ImportContent:
         self.n_videos = self.n_frames = self.n_rows = self.n_features = 0
         self.has_boxes = self.has_spans = self.is_of_objects = self.is_fps_assumed = False
         self.fps = 0.0
+        self.looked_at_per_second: float | None = None
         self.identities: dict[Path, SourceIdentity] = {}
 
     @property
@@ -106,6 +107,12 @@ class ImportContent:
                 f"{video.source}: video {video.name} has {_kind(*kind)}, those before it "
                 f"{_kind(self.n_features, self.has_boxes, self.has_spans)}: all must be alike"
             )
+        if self.n_videos and video.looked_at_per_second != self.looked_at_per_second:
+            raise InputError(
+                f"{video.source}: of video {video.name} {_looks(video.looked_at_per_second)} were looked at, "
+                f"of those before it {_looks(self.looked_at_per_second)}: all must be alike"
+            )
+        self.looked_at_per_second = video.looked_at_per_second
         self.n_features, self.has_boxes, self.has_spans = kind
         self.n_videos, self.n_frames = self.n_videos + 1, self.n_frames + video.n_frames
         self.n_rows += len(rows)
@@ -202,6 +209,8 @@ def _imported(folder: StreamFolder) -> ImportedSplit:
     said = folder.description
     try:
         settings = {name: said[name] for name in _SETTINGS}
+        if "rate" in said:
+            settings["rate"] = said["rate"]
         return ImportedSplit(
             key=StreamKey(folder.stream, settings),
             split=said["imported_as"],
@@ -221,6 +230,10 @@ def _imported(folder: StreamFolder) -> ImportedSplit:
 
 
 _SETTINGS = ("imported_as", "content", "n_features", "is_of_objects", "n_whitened", "has_one_unit")
+
+
+def _looks(per_second: float | None) -> str:
+    return "all frames" if per_second is None else f"{per_second:g} frames a second"
 
 
 def _kind(n_features: int, has_boxes: bool, has_spans: bool) -> str:
@@ -255,6 +268,7 @@ def _key(request: ImportRequest, content: ImportContent) -> StreamKey:
             "is_of_objects": content.is_of_objects,
             "n_whitened": request.n_whitened,
             "has_one_unit": request.has_one_unit,
+            **({} if content.looked_at_per_second is None else {"rate": content.looked_at_per_second}),
         },
     )
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mulde.data.cache.entries import COLUMNS
 from mulde.data.errors import InputError
 from mulde.data.exchange.clip_lengths import read_clip_lengths, resolve_lengths
+from mulde.data.exchange.exports import LOOKED_AT
 from mulde.data.exchange.tables import (
     SUFFIXES,
     ForeignTable,
@@ -27,9 +28,7 @@ from mulde.data.exchange.tables import (
 )
 from mulde.data.features import FeatureRows, is_without_measurement
 from mulde.data.files import is_hidden, name_without_suffix, natural_key
-
-MOST_FRAMES = 100_000_000
-"""Most frames of a video: months of it. A file that claims more is damaged, or made to take up memory."""
+from mulde.data.foreign.limits import check_unpacked
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,8 @@ class ForeignVideo:
     """The file that they come from."""
     is_of_objects: bool
     """Whether rows are about objects, of which a frame can have several or none, and not about frames."""
+    looked_at_per_second: float | None = None
+    """About how many frames a second were looked for objects; None for all."""
 
 
 def read_foreign(source: ForeignSource) -> Iterator[ForeignVideo]:
@@ -193,18 +194,23 @@ def _video(name: str, table: ForeignTable, length: int | None, source: Path) -> 
         )
     if table.n_frames is not None and length is not None and table.n_frames != length:
         raise InputError(f"{table.where} is of {table.n_frames} frames, but its length is given as {length}")
-    if n_frames > MOST_FRAMES:
-        raise InputError(f"{table.where} claims {n_frames} frames: a video has at most {MOST_FRAMES}")
+    if n_frames < 0:
+        raise InputError(f"{table.where} claims {n_frames} frames")
+    check_unpacked(f"{table.where}: the times of {n_frames} frames", 8 * n_frames, rows.features.nbytes)
     _check_range(table, rows.frame, n_frames)
     fps = table.fps
     if fps is not None and not (np.isfinite(fps) and fps > 0):
         raise InputError(f"{table.where}: fps is {fps}, but must be above 0")
+    rate = table.looked_at_per_second
+    if rate is not None and not (np.isfinite(rate) and rate > 0):
+        raise InputError(f"{table.where}: {LOOKED_AT} is {rate}, but must be above 0")
     has_several = bool((np.diff(rows.frame) == 0).any())
     return ForeignVideo(
         name, rows, n_frames, fps,
         _frame_seconds(table, n_frames),
         source,
         is_of_objects=table.is_of_objects or rows.box_xyxy is not None or has_several,
+        looked_at_per_second=rate,
     )  # fmt: skip
 
 

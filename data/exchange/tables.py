@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,14 @@ import numpy as np
 
 from mulde.data.cache.entries import COLUMNS
 from mulde.data.errors import InputError
-from mulde.data.exchange.exports import EXPORT_FORMAT
+from mulde.data.exchange.exports import EXPORT_FORMAT, LOOKED_AT
 from mulde.data.files import natural_key
+from mulde.data.foreign.arrays import PickleError, open_npz, read_npy, reading
+from mulde.data.foreign.hdf5 import open_plain, read_array
+from mulde.data.foreign.rehearse import rehearse
 
 SUFFIXES = (".npy", ".npz", ".h5", ".hdf5")
-_LARGE_BYTES, _MOST_TIMES_LARGER = 64 * 2**20, 1100  # deflate packs at most 1032 to 1
-_SCALARS = ("n_frames", "fps", "rows_are")
+_SCALARS = ("n_frames", "fps", "rows_are", LOOKED_AT)
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class ForeignTable:
     """Arrays by the names of the cache: features, frame, box, start, stop, frame_seconds."""
     n_frames: int | None = None
     fps: float | None = None
+    looked_at_per_second: float | None = None
+    """About how many frames a second were looked for objects; None for all."""
     is_of_objects: bool = False
     """Whether rows are known to be about objects, even if no frame has two."""
     first_row: int = 0
@@ -50,22 +53,10 @@ def read_table(path: Path, allow_pickle: bool) -> ForeignTable:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise InputError(f"{path} is no file of features: known are {', '.join(SUFFIXES)}")
-    with _named_errors(path):
+    with reading(path):
         table = reader(path, allow_pickle)
         check_same_length(table)
         return table
-
-
-@contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}): check the file") from None
-    except Exception as error:  # unpickling can raise anything
-        raise InputError(f"{path} cannot be read ({type(error).__name__}: {error})") from None
 
 
 def check_same_length(table: ForeignTable) -> None:
@@ -80,24 +71,12 @@ def check_same_length(table: ForeignTable) -> None:
 
 
 def _read_npy(path: Path, allow_pickle: bool) -> ForeignTable:
-    with path.open("rb") as stream:
-        version = np.lib.format.read_magic(stream)
-        header = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        is_object = header(stream)[2].hasobject
-    if not is_object:
-        return ForeignTable(str(path), {"features": np.load(path, mmap_mode="r", allow_pickle=False)})
-    return _of_objects(str(path), _load_pickled(path, allow_pickle))
-
-
-def _load_pickled(path: Path, allow_pickle: bool) -> Any:
-    if not allow_pickle:
-        raise InputError(
-            f"{path} holds Python objects (pickle), and reading those can run any program with your rights: "
-            "if you made the file or trust who did, add `allow_pickle`"
-        )
-    return np.load(path, allow_pickle=True)
+    try:
+        return ForeignTable(str(path), {"features": read_npy(path, mapped=True)})
+    except PickleError as error:
+        if allow_pickle:
+            return _of_objects(str(path), np.load(path, allow_pickle=True))
+        raise InputError(f"{error}: if you made the file or trust who did, add `allow_pickle`") from None
 
 
 def _of_objects(where: str, frames: Any) -> ForeignTable:
@@ -128,50 +107,19 @@ def _of_objects(where: str, frames: Any) -> ForeignTable:
 
 
 def _read_npz(path: Path, allow_pickle: bool) -> ForeignTable:
-    with np.load(path, allow_pickle=False) as file:
-        names = list(file.files)
-        if "features" not in names and len(names) == 1:
-            return ForeignTable(str(path), {"features": file[names[0]]})
-        return _named(str(path), {name: file[name] for name in _known(str(path), names)}, {})
-
-
-@contextmanager
-def _open_hdf5(path: Path) -> Iterator[h5py.File]:
-    """Open a file of somebody's: what it holds must be in it, and as large as it says.
-
-    Raises:
-        InputError: it links to other files, or claims more than is there.
-    """
-    with h5py.File(path, "r") as file:
-        _check_links(path, file)
-        yield file
-
-
-def _check_links(path: Path, group: h5py.Group) -> None:
-    for name in group:
-        where = f"{path}, {group.name.rstrip('/')}/{name}"
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise InputError(f"{where} is a link: only what is in the file itself is read; copy it there")
-        item = group[name]
-        if isinstance(item, h5py.Group):
-            _check_links(path, item)
-        elif isinstance(item, h5py.Dataset):
-            if item.external or item.is_virtual:
-                raise InputError(f"{where} is kept in other files, which are not read: copy it into this one")
-            there = item.id.get_storage_size()
-            if item.nbytes > max(_LARGE_BYTES, _MOST_TIMES_LARGER * there):
-                raise InputError(
-                    f"{where} claims an array of {item.shape}, of which {there} bytes are there: it is cut "
-                    "short, or made to take up memory"
-                )
+    with open_npz(path) as file:
+        if "features" not in file.names and len(file.names) == 1:
+            return ForeignTable(str(path), {"features": file.read(file.names[0])})
+        return _named(str(path), {name: file.read(name) for name in _known(str(path), file.names)}, {})
 
 
 def _read_hdf5(path: Path, allow_pickle: bool) -> ForeignTable:
-    with _open_hdf5(path) as file:
+    rehearse(path)
+    with open_plain(path) as file:
         names = [name for name in file if isinstance(file[name], h5py.Dataset)]
         if "features" not in names and len(names) == 1:
-            return _named(str(path), {"features": file[names[0]][()]}, dict(file.attrs))
-        values = {name: file[name][()] for name in _known(str(path), names)}
+            return _named(str(path), {"features": read_array(file[names[0]])}, dict(file.attrs))
+        values = {name: read_array(file[name]) for name in _known(str(path), names)}
         return _named(str(path), values, dict(file.attrs))
 
 
@@ -191,22 +139,25 @@ def _named(where: str, values: Mapping[str, Any], attributes: Mapping[str, Any])
         {name: array for name, array in values.items() if name not in _SCALARS},
         int(np.asarray(told["n_frames"]).item()) if "n_frames" in told else None,
         float(np.asarray(told["fps"]).item()) if "fps" in told else None,
+        float(np.asarray(told[LOOKED_AT]).item()) if LOOKED_AT in told else None,
         _to_text(np.asarray(told.get("rows_are", "")).item()) == "objects",
     )
 
 
 def holds_videos(path: Path) -> bool:
-    """Whether a file has an array or a group for each of several videos, and not the rows of one."""
-    try:
-        if path.suffix.lower() == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                return "features" not in file.files and len(file.files) > 1
-        if path.suffix.lower() in (".h5", ".hdf5"):
-            with _open_hdf5(path) as file:
-                arrays = [name for name in file if isinstance(file[name], h5py.Dataset)]
-                return "features" not in arrays and (len(arrays) > 1 or len(file) > len(arrays))
-    except Exception:  # reading it will say why
-        return False
+    """Whether a file has an array or a group for each of several videos, and not the rows of one.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if path.suffix.lower() == ".npz":
+        with open_npz(path) as file:
+            return "features" not in file.names and len(file.names) > 1
+    if path.suffix.lower() in (".h5", ".hdf5"):
+        rehearse(path)
+        with open_plain(path) as file:
+            arrays = [name for name in file if isinstance(file[name], h5py.Dataset)]
+            return "features" not in arrays and (len(arrays) > 1 or len(file) > len(arrays))
     return False
 
 
@@ -221,21 +172,21 @@ def read_videos(path: Path) -> Iterator[tuple[str, ForeignTable]]:
     Raises:
         InputError: it cannot be read.
     """
-    with _named_errors(path):
+    with reading(path):
         for name, table in (_arrays_of_npz if path.suffix.lower() == ".npz" else _groups_of_hdf5)(path):
             check_same_length(table)
             yield name, table
 
 
 def _arrays_of_npz(path: Path) -> Iterator[tuple[str, ForeignTable]]:
-    with np.load(path, allow_pickle=False) as file:
-        for name in sorted(file.files, key=natural_key):
-            yield name, ForeignTable(f"{path}, {name}", {"features": file[name]})
+    with open_npz(path) as file:
+        for name in sorted(file.names, key=natural_key):
+            yield name, ForeignTable(f"{path}, {name}", {"features": file.read(name)})
 
 
 def _groups_of_hdf5(path: Path) -> Iterator[tuple[str, ForeignTable]]:
     """Yield groups with `features`, at any depth, and arrays that are in no such group."""
-    with _open_hdf5(path) as file:
+    with open_plain(path) as file:
         names: set[str] = set()
         file.visit(lambda name: names.add(name))
         if _to_text(file.attrs.get("format", "")) == EXPORT_FORMAT:
@@ -244,6 +195,6 @@ def _groups_of_hdf5(path: Path) -> Iterator[tuple[str, ForeignTable]]:
             item, where = file[name], f"{path}, {name}"
             if isinstance(item, h5py.Group) and isinstance(item.get("features"), h5py.Dataset):
                 known = _known(where, [key for key in item if isinstance(item[key], h5py.Dataset)])
-                yield name, _named(where, {key: item[key][()] for key in known}, dict(item.attrs))
+                yield name, _named(where, {key: read_array(item[key]) for key in known}, dict(item.attrs))
             elif isinstance(item, h5py.Dataset) and "features" not in item.parent:
-                yield name, ForeignTable(where, {"features": item[()]})
+                yield name, ForeignTable(where, {"features": read_array(item)})

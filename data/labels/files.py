@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
 from mulde.data.files import is_hidden, name_without_suffix
+from mulde.data.foreign.arrays import read_npy
+from mulde.data.foreign.text import read_text
 from mulde.data.labels.deferred import Deferred
 from mulde.data.labels.interval_sheets import INTERVAL_HEADERS, find_columns, read_intervals
 from mulde.data.labels.labels import FrameArray, Interval, Labels
@@ -21,6 +23,9 @@ REGION_HEADER = ["video", "frame", "x1", "y1", "x2", "y2"]
 """`track` may follow."""
 ARRAY_SUFFIXES = frozenset({".npy", ".txt"})
 LABELS_CSV, LABELS_TSV, REGIONS_CSV = "labels.csv", "labels.tsv", "regions.csv"
+
+_MOST = 2**53
+"""Numbers of frames and tracks are below; so far whole numbers are exact in every format."""
 
 _RegionRow = tuple[int, float, float, float, float, int]
 
@@ -66,11 +71,10 @@ def read_frame_array(path: Path) -> FrameArray:
     """
     try:
         if path.suffix.lower() == ".npy":
-            values = np.asarray(np.load(path, allow_pickle=False))
+            values = read_npy(path)
         else:
-            text = path.read_text(encoding="utf-8-sig").replace(",", " ")
-            values = np.array([float(word) for word in text.split()])
-    except (ValueError, EOFError, TypeError) as error:
+            values = np.array([float(word) for word in read_text(path).replace(",", " ").split()])
+    except ValueError as error:  # an InputError among them
         raise InputError(f"{path} is not 0/1 per frame ({error})") from error
     return to_frame_array(values, str(path))
 
@@ -179,12 +183,12 @@ def _parse_region(sheet: Sheet, row: Row, cells: list[str], track_text: str) -> 
     where = row.where
     try:
         frame = sheet.whole(cells[0])
-        x1, y1, x2, y2 = (sheet.number(cell) for cell in cells[1:])
+        x1, y1, x2, y2 = (float(np.float32(sheet.number(cell))) for cell in cells[1:])
         track = sheet.whole(track_text) if track_text else NO_TRACK
     except ValueError as error:
         raise InputError(f"{where}: expected numbers, whole ones for frame and track ({error})") from error
-    if frame < 0 or track < NO_TRACK:
-        raise InputError(f"{where}: frame and track count from 0, found frame {frame} and track {track}")
+    if not (0 <= frame < _MOST and NO_TRACK <= track < _MOST):
+        raise InputError(f"{where}: frame and track count from 0, found {cells[0]!r} and {track_text!r}")
     # not ">=": a comparison with NaN is false
     if not (0 <= x1 < x2 < np.inf and 0 <= y1 < y2 < np.inf):
         raise InputError(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mulde.data.decode.image_folders import load_image
 from mulde.data.errors import InputError
+from mulde.data.foreign.arrays import read_npy
 from mulde.data.labels.matlab import read_cells
 from mulde.data.labels.regions import NO_TRACK, Regions
 
@@ -97,11 +98,8 @@ def load_mask_array(path: Path) -> NDArray[np.generic]:
     Raises:
         InputError: it is not that.
     """
-    try:
-        masks = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} is no array of masks ({error}): copy it again") from error
-    if not isinstance(masks, np.ndarray) or masks.ndim != 3:
+    masks = read_npy(path, mapped=True)
+    if masks.ndim != 3:
         raise InputError(f"{path} must hold masks of shape (frames, height, width)")
     return masks
 

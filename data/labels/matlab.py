@@ -9,6 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
+from mulde.data.foreign.apart import read_apart
+from mulde.data.foreign.arrays import reading
+
+_MOST_NESTED = 3
 
 
 def read_variables(path: Path) -> dict[str, NDArray[np.generic]]:
@@ -17,18 +21,7 @@ def read_variables(path: Path) -> dict[str, NDArray[np.generic]]:
     Raises:
         InputError: the file is missing, or no .mat file; the text says so.
     """
-    from scipy.io import loadmat
-
-    try:
-        with path.open("rb") as file:
-            start = file.read(16)
-        if start.startswith(b"MATLAB 7.3 MAT-f") or start.startswith(b"\x89HDF"):
-            return _read_hdf5(path)
-        found = loadmat(path)
-    # loadmat lets nearly anything through for a damaged file
-    except Exception as error:
-        raise InputError(f"{path} cannot be read as a .mat file ({error}): copy it again") from error
-    return {name: value for name, value in found.items() if not name.startswith("__")}
+    return read_apart(_read, path)  # SciPy crashes on some files, HDF5 never ends on others
 
 
 def read_cells(path: Path, name: str) -> list[NDArray[np.generic]]:
@@ -46,25 +39,43 @@ def read_cells(path: Path, name: str) -> list[NDArray[np.generic]]:
     return [np.asarray(cell) for cell in cells.ravel()]
 
 
+def _read(path: Path) -> dict[str, NDArray[np.generic]]:
+    from scipy.io import loadmat
+
+    with reading(path):
+        with path.open("rb") as file:
+            start = file.read(16)
+        if start.startswith(b"MATLAB 7.3 MAT-f") or start.startswith(b"\x89HDF"):
+            return _read_hdf5(path)
+        found = loadmat(path)
+        return {name: value for name, value in found.items() if not name.startswith("__")}
+
+
 def _read_hdf5(path: Path) -> dict[str, NDArray[np.generic]]:
     import h5py
 
-    with h5py.File(path, "r") as file:
+    from mulde.data.foreign.hdf5 import open_plain
+
+    with open_plain(path) as file:
         return {
-            name: _read_dataset(file, value)
+            name: _read_dataset(file, value, 0)
             for name, value in file.items()
             if isinstance(value, h5py.Dataset)  # the group #refs# is what cells point to
         }
 
 
-def _read_dataset(file: Any, dataset: Any) -> NDArray[np.generic]:
+def _read_dataset(file: Any, dataset: Any, depth: int) -> NDArray[np.generic]:
     """Read a dataset; MATLAB counts by columns, so that rows and columns come swapped."""
+    from mulde.data.foreign.hdf5 import read_array
+
+    if depth > _MOST_NESTED:  # a cell can even hold itself
+        raise InputError(f"{file.filename}: cells are nested more than {_MOST_NESTED} deep")
     if dataset.attrs.get("MATLAB_empty", 0):
         return np.zeros((0, 0))
-    content = dataset[()].T
+    content = read_array(dataset).T
     if content.dtype != object:
-        return np.asarray(content)
+        return content
     cells = np.empty(content.shape, dtype=object)
     for index in np.ndindex(content.shape):
-        cells[index] = _read_dataset(file, file[content[index]])
+        cells[index] = _read_dataset(file, file[content[index]], depth + 1)
     return cells

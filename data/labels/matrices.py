@@ -55,9 +55,9 @@ def _parse_cell(where: str, cell: NDArray[np.generic]) -> tuple[Interval, ...]:
     values = cell.reshape(2, -1) if cell.size == 2 else cell  # a single interval may lie as a row
     if values.shape[0] != 2 or values.ndim != 2 or values.dtype.kind not in "iuf":
         raise InputError(f"{where}: expected first and last frames as 2×k numbers, found shape {cell.shape}")
-    intervals = tuple((int(first) - 1, int(last)) for first, last in values.T)
-    if any(not 0 <= start < end for start, end in intervals):
+    # a comparison with NaN is false
+    if not ((values[0] >= 1) & (values[1] >= values[0]) & (values[1] < 2**53)).all():
         raise InputError(
             f"{where}: expected frames from 1 on, the last not before the first: {values.tolist()}"
         )
-    return intervals
+    return tuple((int(first) - 1, int(last)) for first, last in values.T)

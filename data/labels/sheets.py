@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mulde.data.errors import InputError
+from mulde.data.foreign.arrays import require_file
 
 SHEET_SUFFIXES = frozenset({".csv", ".tsv"})
 _DELIMITERS = ",;\t"
@@ -90,7 +91,7 @@ def read_sheet(path: Path) -> Sheet:
     try:
         reader = csv.reader(lines, delimiter=delimiter)
         rows = [(reader.line_num + skipped, [cell.strip() for cell in row]) for row in reader]
-    except csv.Error as error:
+    except (csv.Error, TypeError, ValueError) as error:
         raise InputError(f"{path} is no CSV text ({error}): save it as CSV UTF-8") from error
     rows = [(line, row) for line, row in rows if any(row)]
     if not rows:
@@ -102,6 +103,7 @@ def read_sheet(path: Path) -> Sheet:
 
 
 def _text(path: Path) -> str:
+    require_file(path)
     content = path.read_bytes()
     encoding = "utf-16" if content.startswith(_UTF16) else "utf-8-sig"  # both with a byte-order mark
     try:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
-
-from mulde.data.errors import InputError
+from mulde.data.foreign.arrays import open_npz
 from mulde.data.labels.files import to_frame_array
 from mulde.data.labels.labels import FrameArray, Labels
 from mulde.data.layouts.common import (
@@ -37,13 +35,8 @@ def read_ground_truth(path: Path) -> dict[str, FrameArray]:
     Raises:
         InputError: It is not that.
     """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: to_frame_array(arrays[name], f"{path}: {name}") for name in arrays.files}
-    except InputError:
-        raise
-    except Exception as error:  # zipfile and NumPy let many kinds through for a damaged file
-        raise InputError(f"{path} cannot be read ({error}): copy it again") from error
+    with open_npz(path) as arrays:
+        return {name: to_frame_array(arrays.read(name), f"{path}: {name}") for name in arrays.names}
 
 
 def _clips(folder: Path) -> list[Path]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mulde.data.decode.image_folders import load_image
 from mulde.data.errors import InputError
 from mulde.data.files import list_images
+from mulde.data.foreign.text import read_text
 from mulde.data.labels.deferred import Deferred
 from mulde.data.labels.labels import Interval, Labels
 from mulde.data.labels.masks import ObjectTrack, regions_of_object_maps
@@ -52,7 +53,7 @@ def read_tracks(path: Path) -> list[ObjectTrack]:
         InputError: A line is something else; the text names it.
     """
     tracks = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         try:
@@ -124,7 +125,7 @@ def _find_lists(root: Path) -> dict[tuple[str, str], list[str]]:
     for path in _list_files(root):
         match = re.fullmatch(r"(normal|abnormal)_(training|validation|test)_video_names\.txt", path.name)
         if match:
-            lists.setdefault((match[1], match[2]), path.read_text(encoding="utf-8-sig").split())
+            lists.setdefault((match[1], match[2]), read_text(path).split())
     needed = [("normal", "training"), ("normal", "test"), ("abnormal", "test")]
     missing = [f"{kind}_{split}_video_names.txt" for kind, split in needed if (kind, split) not in lists]
     if missing:

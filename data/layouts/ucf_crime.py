@@ -17,6 +17,7 @@ from pathlib import Path
 
 from mulde.data.errors import InputError
 from mulde.data.files import is_video_file
+from mulde.data.foreign.text import read_text
 from mulde.data.labels.labels import Interval, Labels
 from mulde.data.layouts.common import MANY_CAMERAS, make_videos, name_some, require_videos, walk
 from mulde.data.layouts.dataset import Dataset, Layout
@@ -37,7 +38,7 @@ def read_annotations(path: Path) -> dict[str, tuple[Interval, ...]]:
         InputError: A line cannot be understood; the text names it.
     """
     by_name: dict[str, tuple[Interval, ...]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         words = line.split()
         if not words:
             continue
@@ -129,7 +130,7 @@ def _open_training(
         tested = {video.path for video in test}
         paths = [p for p in files.values() if p not in tested and _is_normal_training(p.parent.name)]
         return make_videos(paths, root), "one-class: abnormal training videos are left out"
-    lines = [line.strip().replace("\\", "/") for line in listed.read_text(encoding="utf-8-sig").splitlines()]
+    lines = [line.strip().replace("\\", "/") for line in read_text(listed).splitlines()]
     names = [(folder, name) for folder, _, name in (line.rpartition("/") for line in lines) if name]
     normal = [name for folder, name in names if "normal" in (folder or name).lower()]
     protocol = f"one-class: {len(names) - len(normal)} abnormal training videos are left out"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mulde.data.errors import InputError
 from mulde.data.files import list_images
+from mulde.data.foreign.text import read_text
 from mulde.data.labels.deferred import Deferred
 from mulde.data.labels.labels import Interval, Labels
 from mulde.data.labels.masks import load_mask_images, regions_of_masks
@@ -58,7 +59,7 @@ def read_ground_truth(path: Path) -> list[tuple[Interval, ...]]:
         InputError: A line cannot be understood; the text names it.
     """
     clips: list[tuple[Interval, ...]] = []
-    for number, line in enumerate(path.read_text(encoding="latin-1").splitlines(), start=1):
+    for number, line in enumerate(read_text(path, encoding="latin-1").splitlines(), start=1):
         code = line.partition("%")[0]  # MATLAB's comments
         if "gt_frame" not in code:
             continue

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mulde.data.errors import InputError
 from mulde.data.files import is_video_file, name_without_suffix
+from mulde.data.foreign.text import read_text
 from mulde.data.labels.labels import Interval, Labels
 from mulde.data.layouts.common import (
     MANY_CAMERAS,
@@ -42,7 +43,7 @@ def read_annotations(path: Path) -> dict[str, tuple[Interval, ...]]:
         InputError: A line cannot be understood; the text names it.
     """
     by_name: dict[str, tuple[Interval, ...]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         words = line.split()
         if not words:
             continue

@@ -277,6 +277,8 @@ def _score_footage(model: Path, options: dict[str, Any], *, as_json: bool) -> in
     _refuse_training_settings(overrides, options, model)
     config = configure({**options, "arguments": overrides}, file=given.model_config)
     out = RunFolder(options["out"] or model / "new")
+    if not options["out"]:
+        given.require_inside(out.folder)
     out.require_writable()
     with log_to_file(out.log):
         names = score_footage(given, out, config, paths, Bars())

@@ -16,6 +16,7 @@ from mulde.pipeline.cli.console import set_up_logging, stderr
 from mulde.pipeline.config.load import PRESETS, load_config
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.executors.kinds import EXECUTORS
+from mulde.pipeline.runs.origin import load_run_config
 
 if TYPE_CHECKING:
     from mulde.pipeline.runs.folder import RunFolder
@@ -80,6 +81,9 @@ def _common_options(arguments: str) -> list[Callable[[F], F]]:
         ),
         click.option("--seed", type=int, metavar="N", help="Of all that is random."),
         click.option("--offline", is_flag=True, default=None, help="Fetch no weights."),
+        click.option(
+            "--trust", is_flag=True, help="Run the plug-ins, use the cache that a RUN from elsewhere names."
+        ),
         click.option("--quiet", is_flag=True, help="Say only what went wrong, and the result."),
         click.option("--verbose", is_flag=True, help="Say more."),
     ]
@@ -110,7 +114,18 @@ def configure(options: dict[str, Any], *, file: Path | None = None) -> Config:
     if runs:
         file = _config_of(Path(runs[0]))
         given.setdefault("out", Path(runs[0]))  # it may have been moved since
-    return load_config(Path(files[0]) if files else file, options=given, overrides=overrides)
+    own = Path(files[0]) if files else None
+    if own is not None and _is_of_run(own):
+        own, file = None, own
+    if own is not None or file is None:
+        return load_config(own, options=given, overrides=overrides)
+    return load_run_config(file, options=given, overrides=overrides, trust=bool(options.get("trust")))
+
+
+def _is_of_run(file: Path) -> bool:
+    """Whether a configuration lies in the folder of a run, or of its model; all others are the user's own."""
+    written = ("state.json", "model", "scores", "manifest.json")
+    return file.name == "config.yaml" and any((file.parent / name).exists() for name in written)
 
 
 def _refuse_videos(overrides: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from mulde.data.errors import InputError
+from mulde.data.foreign.text import read_text
 from mulde.detector.settings import PAPER
 from mulde.extractors.kinds import STREAMS
 from mulde.pipeline.config.reference import groups, reference
@@ -102,13 +103,21 @@ class _PlainLoader(yaml.SafeLoader):
             self._depth -= 1
 
 
+def parse_yaml(text: str) -> Any:
+    """Parse YAML; raises ValueError for all that is none, has aliases, or is nested too deep."""
+    try:
+        return yaml.load(text, _PlainLoader)  # noqa: S506 - a SafeLoader
+    except Exception as error:  # tags such as !!timestamp let nearly anything through
+        raise ValueError(" ".join(str(error).split())) from None
+
+
 def _read_yaml(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(file.read_text(encoding="utf-8"), _PlainLoader)  # noqa: S506 - a SafeLoader
-    except OSError as error:
-        raise InputError(f"configuration {file} cannot be read ({error.strerror}): check the path") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise InputError(f"configuration {file} is no YAML: {' '.join(str(error).split())}") from None
+        content = parse_yaml(read_text(file))
+    except InputError as error:
+        raise InputError(f"configuration {error}") from None
+    except ValueError as error:
+        raise InputError(f"configuration {file} is no YAML: {error}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -118,8 +127,8 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 
 def _parse_value(key: str, text: str) -> Any:
     try:
-        return yaml.load(text, _PlainLoader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ValueError):
+        return parse_yaml(text)
+    except ValueError:
         raise InputError(f"the value of {key} is no YAML: {text!r}") from None
 
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
@@ -28,6 +27,7 @@ from mulde.data.features import FeatureRows, is_without_measurement
 from mulde.data.labels.labels import Labels
 from mulde.data.times import mean_rate, usual_rate
 from mulde.detector import Calibration, smooth
+from mulde.pipeline.config.load import parse_yaml
 from mulde.pipeline.config.sections import DetectorConfig
 from mulde.pipeline.config.words import in_users_words
 from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable
@@ -133,9 +133,11 @@ def parse_density(text: str, given: DetectorConfig) -> Density:
                 raise InputError(f"density {text!r} is not allowed: {pair!r} is no name=value")
             if name.strip() == "aggregation":
                 raise InputError(f"density {text!r} is not allowed: aggregations are given by --aggregations")
-            own[name.strip()] = yaml.safe_load(value)
+            own[name.strip()] = parse_yaml(value)
         return Density(text, DetectorConfig.model_validate({"kind": kind, **own}))
-    except (ValidationError, yaml.YAMLError) as error:
+    except InputError:
+        raise
+    except ValueError as error:  # pydantic's are some
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "this is no YAML"
         raise InputError(f"density {text!r} is not allowed: {reason}") from None
 

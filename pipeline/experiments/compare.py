@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mulde.data.errors import InputError
+from mulde.data.foreign.text import read_text
+from mulde.pipeline.config.load import parse_yaml
 from mulde.pipeline.metrics.records import Metrics
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.stages.evaluate import read_metrics
@@ -44,10 +44,10 @@ def summarise(folder: Path) -> RunSummary:
     run = RunFolder(folder)
     file = run.model_config if run.model_config.exists() else run.config
     try:
-        config = yaml.safe_load(file.read_text(encoding="utf-8"))
+        config = parse_yaml(read_text(file))
         streams = tuple(map(str, config["extract"]["streams"]))
         detector = dict(config["detector"])
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder} is no run: {file} cannot be read ({error})") from None
     metrics = read_metrics(run.metrics)
     if metrics is None:

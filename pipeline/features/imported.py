@@ -130,6 +130,8 @@ def _videos(streams: Sequence[ImportedSplit]) -> tuple[Video, ...]:
 
 def _cached(videos: Sequence[Video], streams: Sequence[ImportedSplit]) -> tuple[CachedVideo, ...]:
     keys = {stream.stream: stream.key for stream in streams}
+    if len({key.settings.get("rate") for key in keys.values()}) > 1:
+        raise InputError(f"{', '.join(keys)} look at different frames: extract and import all at one rate")
     found = []
     for video in videos:
         entries = {stream.stream: read_entry(stream.entries[video.name]) for stream in streams}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mulde.data.foreign.text import parse_json
 from mulde.pipeline.metrics.bootstrap import ConfidenceInterval
 from mulde.pipeline.metrics.events import EventPoint, EventTable
 from mulde.pipeline.metrics.protocols import Smoothing, Treatment
@@ -188,7 +189,7 @@ class Metrics:
     @classmethod
     def from_json(cls, text: str) -> Metrics:
         """Read what `to_json` wrote."""
-        return cls._from_dict(json.loads(text))
+        return cls._from_dict(parse_json(text))
 
     @classmethod
     def _from_dict(cls, block: Mapping[str, Any]) -> Metrics:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
 from mulde.data.files import is_hidden, name_without_suffix, natural_key
+from mulde.data.foreign.arrays import open_npz, read_npy
+from mulde.data.foreign.text import read_text
 from mulde.data.times import mean_rate
 from mulde.pipeline.metrics.video_scores import check_finite
 
@@ -80,19 +81,21 @@ def _name(relative: Path) -> str:
 def _read(file: Path, name: str, read: Callable[[Path, str], ScoreFile]) -> ScoreFile:
     try:
         return read(file, name)
-    except (OSError, ValueError, EOFError, csv.Error, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"scores {file} cannot be used ({error}): give {_FORMS}") from None
 
 
 def _read_npy(file: Path, name: str) -> ScoreFile:
-    return ScoreFile(name, _one_row(np.load(file, allow_pickle=False)))
+    return ScoreFile(name, _one_row(read_npy(file)))
 
 
 def _read_npz(file: Path) -> list[ScoreFile]:
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            return [ScoreFile(name_without_suffix(name), _one_row(arrays[name])) for name in arrays.files]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        with open_npz(file) as arrays:
+            return [
+                ScoreFile(name_without_suffix(name), _one_row(arrays.read(name))) for name in arrays.names
+            ]
+    except ValueError as error:
         raise InputError(f"scores {file} cannot be used ({error}): give {_FORMS}") from None
 
 
@@ -104,8 +107,8 @@ def _one_row(array: NDArray[np.generic]) -> NDArray[np.float64]:
 
 
 def _read_csv(file: Path, name: str) -> ScoreFile:
-    with file.open(encoding="utf-8-sig", newline="") as stream:  # -sig: spreadsheets write a byte-order mark
-        rows = [[cell.strip() for cell in row] for row in csv.reader(stream) if any(map(str.strip, row))]
+    lines = read_text(file).splitlines(keepends=True)
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines) if any(map(str.strip, row))]
     header = [cell.lower() for cell in rows[0]] if rows else []
     if "score" not in header:
         if any(len(row) != 1 for row in rows):

@@ -39,8 +39,8 @@ def frames_looked_at(
     """
     if not is_of_objects(cached, rows):
         return None
-    boxes = cached.keys.get(BOXES)
-    return LookRate(boxes.settings["rate"] if boxes else None).frames(seconds)
+    keys = [cached.keys[BOXES]] if BOXES in cached.keys else [cached.keys[stream] for stream in rows]
+    return LookRate(keys[0].settings.get("rate")).frames(seconds)  # imported objects are the same in all
 
 
 def is_of_objects(cached: CachedVideo, rows: Mapping[str, FeatureRows]) -> bool:

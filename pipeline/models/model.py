@@ -7,10 +7,12 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from annotated_types import MinLen
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, field_validator
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -18,6 +20,7 @@ from mulde.data.atomic import replacing, write_text
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError
 from mulde.data.features import is_without_measurement
+from mulde.data.foreign.text import parse_json
 from mulde.data.video import Video
 from mulde.detector import Calibration
 from mulde.extractors.scene import SceneModel
@@ -213,7 +216,7 @@ def read_scenes(folder: Path) -> Scenes:
                 for index, name in enumerate(names)
             }
         )
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"a scene in {folder} is missing or damaged ({error}): train again") from None
 
 
@@ -233,8 +236,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        version = manifest["format_version"]
+        manifest = parse_json(path.read_bytes())
+        version = int(manifest["format_version"])
     except FileNotFoundError:
         raise InputError(f"there is no trained model in {folder}: run `mulde train` first") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -245,4 +248,30 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     digest = manifest.pop(_DIGEST, None)  # older models have none
     if digest is not None and digest != digest_of(manifest):
         raise InputError(f"{path} was changed after it was written: restore it, or train again")
+    try:
+        _CONTENT.validate_python(manifest)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"{path} is damaged ({where}: {first['msg']}): train again") from None
     return dict(manifest)
+
+
+class _Content(BaseModel):
+    """What a manifest has to hold."""
+
+    parts: Annotated[dict[str, Annotated[dict[str, Calibration], MinLen(1)]], MinLen(1)]
+    scenes: list[str]
+    scenes_sha256: list[str] = Field(default_factory=list)
+    provenance: dict[str, Any]
+
+    @field_validator("parts")
+    @classmethod
+    def _stay_below(cls, parts: dict[str, dict[str, Calibration]]) -> dict[str, dict[str, Calibration]]:
+        for name in (*parts, *(stream for streams in parts.values() for stream in streams)):
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise ValueError(f"{name!r} leads out of the model's folder")
+        return parts
+
+
+_CONTENT = TypeAdapter(_Content)

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from mulde.data.atomic import require_writable, write_text
+from mulde.data.errors import InputError
 
 _STATE = TypeAdapter(dict[str, dict[str, str]])
 
@@ -23,6 +24,9 @@ class Failure:
     reason: str
     path: str = ""
     """The file or folder; normal/01 and test/01 have one name."""
+
+
+_FAILURES = TypeAdapter(list[Failure])
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,22 @@ class RunFolder:
         return self.scores / f"{video}.h5"
 
     def require_writable(self) -> None:
-        """Raise InputError, naming the folder, if nothing can be written to it."""
+        """Raise InputError, naming the folder, if nothing can be written to it, or links lead out of it."""
+        for path in (self.model, self.scores, self.report, self.log):
+            self.require_inside(path)
         require_writable(self.folder, "run folder", "choose another with --out DIR")
+
+    def require_inside(self, path: Path) -> None:
+        """Raise InputError where a link leads out of the run: what is written there would be lost elsewhere.
+
+        Args:
+            path: below the folder; it need not be there.
+        """
+        if self.folder.resolve() not in path.resolve().parents:
+            raise InputError(
+                f"{path} is a link out of the run, to {path.resolve()}, where nothing is written: put a "
+                "folder or file in its place, or choose another run with --out DIR"
+            )
 
     def fingerprints(self, stage: str) -> dict[str, str]:
         """Return what the outputs of a stage were made from, by video, "" for the run; see `remember`."""
@@ -95,9 +113,8 @@ class RunFolder:
     def failures(self) -> list[Failure]:
         """Return what failed in the stages that ran last."""
         try:
-            rows = json.loads((self.folder / "failures.json").read_text(encoding="utf-8"))
-            return [Failure(**row) for row in rows]
-        except (OSError, ValueError, TypeError):
+            return _FAILURES.validate_json((self.folder / "failures.json").read_bytes())
+        except (OSError, ValidationError):
             return []
 
     def record_failures(self, stage: str, failures: Iterable[Failure]) -> None:

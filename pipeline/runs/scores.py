@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from mulde.data.atomic import replacing, write_text
 from mulde.data.errors import InputError
+from mulde.data.foreign.hdf5 import open_plain, read_array
+from mulde.data.foreign.text import parse_json
 from mulde.data.times import mean_rate
 from mulde.pipeline.runs.folder import RunFolder
 
@@ -85,6 +87,7 @@ def write_scores(run: RunFolder, video: ScoredVideo, datasets: Mapping[str, NDAr
     Args:
         datasets: what the scores were made from, by name in the HDF5 file.
     """
+    run.require_inside(run.csv(video.name).parent)
     write_text(run.csv(video.name), to_csv(video))
     with replacing(run.objects(video.name)) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["fps"] = video.fps
@@ -104,11 +107,13 @@ def read_scores(run: RunFolder, name: str) -> ScoredVideo:
     path = run.csv(name)
     try:
         columns = np.loadtxt(path, delimiter=",", skiprows=1, usecols=(1, 2), dtype=np.float64, ndmin=2)
-        with h5py.File(run.objects(name), "r") as file:
-            unsmoothed = file[_UNSMOOTHED][()]
-            fps, warnings = float(file.attrs["fps"]), tuple(json.loads(file.attrs["warnings"]))
+        with open_plain(run.objects(name)) as file:
+            unsmoothed = read_array(file[_UNSMOOTHED]).astype(np.float64)
+            fps, warnings = float(file.attrs["fps"]), tuple(map(str, parse_json(file.attrs["warnings"])))
             note = str(file.attrs.get("interpolation", ""))
-    except (OSError, ValueError, KeyError, IndexError) as error:
+        if unsmoothed.ndim != 1 or not fps > 0:
+            raise ValueError(f"{unsmoothed.shape} scores at {fps} frames per second")
+    except (OSError, ValueError, LookupError) as error:
         raise _damaged(path, error) from None
     if len(columns) != len(unsmoothed):
         raise InputError(f"{path} has {len(columns)} rows, but {len(unsmoothed)} frames were scored")
@@ -124,12 +129,12 @@ def read_objects(run: RunFolder, name: str) -> ScoredObjects | None:
     """
     path = run.objects(name)
     try:
-        with h5py.File(path, "r") as file:
+        with open_plain(path) as file:
             if _BOX not in file:
                 return None
-            scores = {stream: values[()] for stream, values in file[_OBJECT_SCORE].items()}
-            return ScoredObjects(file[_FRAME][()], file[_BOX][()], scores, scores.pop(_TOTAL))
-    except (OSError, KeyError) as error:
+            scores = {stream: read_array(values) for stream, values in file[_OBJECT_SCORE].items()}
+            return ScoredObjects(read_array(file[_FRAME]), read_array(file[_BOX]), scores, scores.pop(_TOTAL))
+    except ValueError as error:
         raise _damaged(path, error) from None
 
 
@@ -143,12 +148,12 @@ def read_datasets(run: RunFolder, name: str) -> dict[str, NDArray[Any]]:
 
     def keep(dataset: str, item: h5py.Dataset | h5py.Group) -> None:
         if isinstance(item, h5py.Dataset) and dataset not in (_SMOOTHED, _UNSMOOTHED):
-            found[dataset] = item[()]
+            found[dataset] = read_array(item)
 
     try:
-        with h5py.File(run.objects(name), "r") as file:
+        with open_plain(run.objects(name)) as file:
             file.visititems(keep)
-    except OSError as error:
+    except ValueError as error:
         raise _damaged(run.objects(name), error) from None
     return found
 

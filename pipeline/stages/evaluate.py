@@ -126,7 +126,7 @@ def read_metrics(path: Path) -> Metrics | None:
     """Read metrics back; None if they are missing, damaged or of another version."""
     try:
         return Metrics.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -64,9 +65,13 @@ def score_footage(
     check_device(config.device)
     videos = videos_at(paths)
     scenes = read_scenes(model_run.model)
-    frames_per_second = float(
-        read_manifest(model_run.model)["provenance"].get("frames_per_second", FRAMES_PER_SECOND)
+    frames_per_second = read_manifest(model_run.model)["provenance"].get(
+        "frames_per_second", FRAMES_PER_SECOND
     )
+    if not isinstance(frames_per_second, int | float) or not 0 < frames_per_second < math.inf:
+        raise InputError(
+            f"the model in {model_run.model} was made at {frames_per_second!r} frames per second: train again"
+        )
     cache = FeatureCache(config.cache)
     cache.require_writable()
     out.require_writable()

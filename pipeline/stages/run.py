@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mulde.data.atomic import write_text
 from mulde.pipeline.config.words import in_users_words
 from mulde.pipeline.features.devices import check_device
 from mulde.pipeline.features.inventory import look_up_all
 from mulde.pipeline.features.recipe import caution, lacks_weights
 from mulde.pipeline.metrics.records import Metrics
 from mulde.pipeline.runs.job import Job
+from mulde.pipeline.runs.origin import write_signed
 from mulde.pipeline.stages.evaluate import Evaluate
 from mulde.pipeline.stages.extract import Extract
 from mulde.pipeline.stages.score import Score, check_labels
@@ -61,7 +61,7 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
     if "score" in stages:
         Score().run(situation)
     if {"extract", "train", "score"} & set(stages):  # the others use what these have made
-        write_text(job.run.config, job.config.anchored().to_yaml())
+        write_signed(job.run.config, job.config)
     metrics = Evaluate().run(situation) if "evaluate" in stages else None
     page = None
     if "report" in stages:

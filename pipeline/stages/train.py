@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mulde.data.atomic import write_text
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError, require_package
 from mulde.extractors.base import FeatureOperator
@@ -32,6 +31,7 @@ from mulde.pipeline.models.model import (
 from mulde.pipeline.progress import Tracked
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
+from mulde.pipeline.runs.origin import write_signed
 from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Train(RunStage[None]):
         provenance = {"dataset": job.dataset.name, "n_videos": len(videos), "seed": job.config.seed}
         provenance["frames_per_second"] = job.frames_per_second
         RunModel(parts, inventory.scenes).save(job.run.model, provenance)
-        write_text(job.run.model_config, job.config.anchored().to_yaml())
+        write_signed(job.run.model_config, job.config)
         job.run.remember(STAGE, {WHOLE: fingerprint(situation)})
         names = ", ".join(extractor.name for extractor in extractors)
         scenes = f" for each of {len(by_part)} scenes" if EVERY_SCENE not in by_part else ""

@@ -180,7 +180,7 @@ def test_one_file_with_an_array_a_video(tmp_path: Path, cache: Path) -> None:
 def test_objects_in_an_archive_are_refused(tmp_path: Path, cache: Path) -> None:
     for arrays in ({"a": objects([1, 2])}, {"a": objects([1, 2]), "b": DENSE}):
         np.savez(tmp_path / "a.npz", **arrays)  # type: ignore[arg-type]
-        with pytest.raises(InputError, match=r"a\.npz cannot be read .*Object arrays"):
+        with pytest.raises(InputError, match=r"a\.npz, a holds Python objects"):
             take(tmp_path / "a.npz", cache)
 
 
@@ -433,8 +433,8 @@ def _claims_frames(file: h5py.File) -> None:
         (_loop, r"is a link"),
         (_external_storage, r"/features is kept in other files, which are not read"),
         (_virtual, r"/features is kept in other files"),
-        (_claims_rows, r"/features claims an array of \(2147483648, 4\), of which 0 bytes are there"),
-        (_claims_frames, r"claims 1099511627776 frames: a video has at most 100000000"),
+        (_claims_rows, r"a\.h5 would take 34\.4 GB of memory"),
+        (_claims_frames, r"the times of 1099511627776 frames would take 8\.8e\+03 GB"),
     ],
 )
 @pytest.mark.parametrize("beside", [False, True], ids=["one array", "several videos"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -104,7 +106,7 @@ def test_prune_lists_and_asks(cli: RunCli, cache: Path) -> None:
         (("--lengths", "1,2"), "--lengths add up to 3"),
         (("--lengths", "4", "--clip-lengths", "a.txt"), "give --clip-lengths or --lengths, not both"),
         (("--cache", "../a.npy"), "choose another --cache DIR"),
-        (("--videos", "nothere.txt"), "nothere.txt cannot be read"),
+        (("--videos", "nothere.txt"), "clip lengths nothere.txt is not there"),
         (("--clip-lengths", "nothere.txt"), "nothere.txt cannot be read"),
     ],
 )
@@ -164,3 +166,26 @@ def test_a_description_that_cannot_be_read_is_told_and_written_again(cli, scene:
     assert cli("extract", "--dataset", scene, *fast).code == 0
     assert description.read_text() == content
     assert cli("cache", "verify").code == 0
+
+
+def test_imported_objects_are_of_the_frames_that_were_looked_at(cli: RunCli, scene: Path) -> None:
+    settings = ["extract.rate=5", "extract.streams=[velocity]", "detector.kind=mahalanobis"]
+    options = ["--labels", scene / "labels.csv", "--cache", "c"]
+    videos = ["--normal", scene / "normal", "--test", scene / "test"]
+    assert cli("run", *videos, *options, "--out", "own", *settings).code == 0
+    keys = sorted(path.name for path in Path("c/velocity").iterdir())
+    for key in keys:
+        split = json.loads(Path(f"c/velocity/{key}/stream.json").read_text())["folder"].rsplit("/", 1)[-1]
+        out = f"{split}.h5"
+        assert cli("cache", "export", "--stream", "velocity", "--key", key, out, "--cache", "c").code == 0
+        assert cli("cache", "import", out, "--stream", "speed", "--as", split, "--cache", "c").code == 0
+    splits = ["--normal-features", "normal", "--test-features", "test"]
+    result = cli("run", *splits, *options, "--out", "other", "extract.streams=[speed]", settings[-1])
+    assert result.code == 0, result.err
+    files = sorted(Path("own/scores").rglob("*.h5"))
+    assert files
+    for path in files:
+        with h5py.File(path) as own, h5py.File(Path("other/scores") / path.name) as other:
+            assert 0 < len(own["looked_at"]) < len(own["frame_score"])
+            for name in ("looked_at", "frame_score"):
+                np.testing.assert_array_equal(own[name][()], other[name][()])

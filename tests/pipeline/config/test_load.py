@@ -115,7 +115,7 @@ def test_broken_files_are_named(tmp_path: Path, text: str, message: str) -> None
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"nothere\.yaml cannot be read"):
+    with pytest.raises(InputError, match=r"nothere\.yaml is not there"):
         load_config(tmp_path / "nothere.yaml")
 
 

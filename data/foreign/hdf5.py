@@ -1,0 +1,101 @@
+"""Open somebody's HDF5 files: what they hold must be in them, and as large as they say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from mulde.data.errors import InputError
+from mulde.data.foreign.arrays import reading, require_file
+from mulde.data.foreign.limits import check_unpacked
+
+_MOST_NESTED = 50
+
+
+@contextmanager
+def open_plain(path: Path) -> Iterator[h5py.File]:
+    """Open a file for reading; what goes wrong while it is open becomes an InputError that names it.
+
+    Raises:
+        InputError: it is no HDF5 file, links to other places or files, or claims more than is there.
+    """
+    with reading(path):
+        require_file(path)
+        with h5py.File(path, "r") as file:
+            require_plain(file)
+            yield file
+
+
+def require_plain(file: h5py.File) -> None:
+    """Raise InputError where an open file links to other places or files, or claims more than is there."""
+    n_bytes = _measure(file, {_address(file)}, 0)
+    check_unpacked(file.filename, n_bytes, file.id.get_filesize())
+
+
+def read_array(dataset: h5py.Dataset) -> NDArray[Any]:
+    """Read a dataset of numbers, of text of fixed length, or of references.
+
+    Raises:
+        InputError: it holds something else, such as rows of any length, which may take any memory.
+    """
+    is_reference = h5py.check_ref_dtype(dataset.dtype) is not None
+    if dataset.dtype.kind not in "iufbS" and not is_reference:
+        raise InputError(f"{dataset.file.filename}, {dataset.name} holds {dataset.dtype}, not plain numbers")
+    if dataset.shape is None:
+        raise InputError(f"{dataset.file.filename}, {dataset.name} is empty")
+    return np.asarray(dataset[()])
+
+
+def plain_dataset(group: h5py.Group, name: str) -> h5py.Dataset:
+    """Return a dataset that is in the file itself, and as large as it says.
+
+    Raises:
+        InputError: it is a link, kept in other files, claims more than is there, or is no dataset.
+        KeyError: there is none of that name.
+    """
+    item = _plain(group, name)
+    if not isinstance(item, h5py.Dataset):
+        raise InputError(f"{group.file.filename}, {item.name} is no dataset")
+    if item.nbytes > item.id.get_storage_size():
+        check_unpacked(f"{group.file.filename}, {item.name}", item.nbytes, item.id.get_storage_size())
+    return item
+
+
+def _plain(group: h5py.Group, name: str) -> h5py.HLObject:
+    where = f"{group.file.filename}, {group.name.rstrip('/')}/{name}"
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise InputError(f"{where} is a link: only what is in the file itself is read; copy it there")
+    item = group[name]
+    if isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
+        raise InputError(f"{where} is kept in other files, which are not read: copy it into this one")
+    return item
+
+
+def _measure(group: h5py.Group, seen: set[tuple[int, int]], depth: int) -> int:
+    """Return how many bytes the datasets of a group would take in memory, and check that it is plain."""
+    if depth > _MOST_NESTED:
+        raise InputError(f"{group.file.filename}, {group.name} is nested more than {_MOST_NESTED} deep")
+    n_bytes = 0
+    for name in group:
+        item = _plain(group, name)
+        if _address(item) in seen:  # a group can even hold itself
+            where = f"{group.file.filename}, {item.name}"
+            raise InputError(f"{where} is a second name of something else in the file: copy it there")
+        seen.add(_address(item))
+        if isinstance(item, h5py.Group):
+            n_bytes += _measure(item, seen, depth + 1)
+        elif isinstance(item, h5py.Dataset):
+            n_bytes += item.nbytes
+    return n_bytes
+
+
+def _address(item: h5py.HLObject) -> tuple[int, int]:
+    """Return what tells an object of a file from all others."""
+    info = h5py.h5o.get_info(item.id)
+    return int(info.fileno), int(info.addr)

@@ -1,0 +1,48 @@
+"""Read an HDF5 file to its end before it is read in earnest: the library never ends on some files."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from mulde.data.foreign.apart import read_apart
+from mulde.data.foreign.hdf5 import open_plain
+
+_ROWS_A_READ = 65_536
+
+
+def rehearse(path: Path) -> None:
+    """Check, in a process of its own, that all of an HDF5 file can be read.
+
+    Raises:
+        InputError: it cannot, reading it does not end, or it is not plain, see `open_plain`.
+    """
+    stat = path.stat()
+    _rehearse(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)  # a source is looked at before it is read
+def _rehearse(path: Path, size_bytes: int, mtime_ns: int) -> None:
+    read_apart(read_all, path)
+
+
+def read_all(path: Path) -> None:
+    """Read all attributes and datasets of a file, and let go of them."""
+    with open_plain(path) as file:
+        _read_attributes(file)
+        file.visititems(_read_item)
+
+
+def _read_item(name: str, item: Any) -> None:
+    _read_attributes(item)
+    if isinstance(item, h5py.Dataset) and item.shape:
+        for start in range(0, item.shape[0], _ROWS_A_READ):
+            item[start : start + _ROWS_A_READ]
+
+
+def _read_attributes(item: h5py.HLObject) -> None:
+    for name in item.attrs:
+        item.attrs[name]

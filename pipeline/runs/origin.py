@@ -1,0 +1,177 @@
+"""Which runs this user has made: their configurations are signed with a key that nobody else has.
+
+A run from elsewhere is data. What its configuration names may be read, but no code of it is run, and nothing
+is written where it says, unless the user trusts it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from mulde.data.atomic import write_text
+from mulde.data.errors import InputError
+from mulde.data.foreign.text import parse_json
+from mulde.extractors.networks.weights import WEIGHTS_FOLDER
+from mulde.pipeline.config.load import load_config
+from mulde.pipeline.config.sections import Config
+
+KEY_VARIABLE = "MULDE_KEY"
+"""Names a file with the key in place of that in the user's folder: for containers, and for a team."""
+_SUFFIX = ".origin.json"
+_KEY_BYTES = 32
+
+_log = logging.getLogger(__name__)
+
+
+def write_signed(file: Path, config: Config) -> None:
+    """Write a configuration into a run, signed by this user."""
+    anchored = config.anchored()
+    text = anchored.to_yaml()
+    write_text(file, text)
+    key = _key(make=True)
+    if key is None:
+        _origin(file).unlink(missing_ok=True)
+        return
+    plugins = {str(path): _digest(path) for path in anchored.extract.plugins}
+    record = {"plugins": plugins, "signature": _signature(key, file.read_bytes(), plugins)}
+    write_text(_origin(file), json.dumps(record, indent=1) + "\n")
+
+
+def load_run_config(
+    file: Path,
+    *,
+    options: Mapping[str, Any] | None = None,
+    overrides: Sequence[str] = (),
+    trust: bool = False,
+) -> Config:
+    """Do as `load_config` for the configuration of a run, which somebody else may have made.
+
+    Where it was not made by this user, and they do not trust it: their own cache is used in place of the one
+    that it names.
+
+    Raises:
+        InputError: as `load_config`; or it names code that was not run here before, and is not trusted.
+    """
+    config = load_config(file, options=options, overrides=overrides)
+    given = [*(options or {}), *(text.partition("=")[0].strip() for text in overrides)]
+    code = [] if _is_given("extract.plugins", given) else [str(path) for path in config.extract.plugins]
+    code += [path for name, path in _weights(config.extract, "extract") if not _is_given(name, given)]
+    if trust:
+        for path in code:
+            _log.warning("trusted: %s names %s, which is run", file, path)
+        return config
+    if _is_ours(file):
+        return config
+    if code:
+        raise InputError(
+            f"{file} was not made here by you, or was changed since, and names code: {', '.join(code)}. Look "
+            "at it; to have it run, with your rights, add --trust"
+        )
+    return _with_own_places(file, config, given)
+
+
+def _with_own_places(file: Path, config: Config, given: Sequence[str]) -> Config:
+    """Return a configuration with the user's own places to write to, where theirs were not given now."""
+    default = Config().cache
+    if not _is_given("cache", given) and config.cache.absolute() != default.absolute():
+        _log.warning(
+            "%s was not made here by you: its cache %s is not used, but %s (--cache DIR, or --trust)",
+            file, config.cache, default,
+        )  # fmt: skip
+        config = config.model_copy(update={"cache": default})
+    if not _is_given("out", given):
+        config = config.model_copy(update={"out": file.parent})
+    if not _is_given("extract.weights_folder", given):
+        extract = config.extract.model_copy(update={"weights_folder": config.cache / WEIGHTS_FOLDER})
+        config = config.model_copy(update={"extract": extract})
+    return config
+
+
+def _is_given(name: str, given: Sequence[str]) -> bool:
+    return any(name == key or name.startswith(f"{key}.") for key in given)
+
+
+def _weights(settings: Any, name: str) -> Iterator[tuple[str, str]]:
+    """Yield by dotted name the weights that are files: some libraries run what these hold."""
+    names = (
+        [f.name for f in fields(settings)] if is_dataclass(settings) else list(type(settings).model_fields)
+    )
+    for part in names:
+        value = getattr(settings, part)
+        if is_dataclass(value):
+            yield from _weights(value, f"{name}.{part}")
+        elif part == "weights" and value and Path(value).expanduser().is_file():
+            yield f"{name}.{part}", value
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether a configuration, and the plug-ins that it names, are as this user's mulde has left them."""
+    key = _key(make=False)
+    if key is None:
+        return False
+    try:
+        record = parse_json(_origin(file).read_bytes())
+        plugins = {str(path): str(digest) for path, digest in record["plugins"].items()}
+        signature = str(record["signature"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
+    if not hmac.compare_digest(signature.encode(), _signature(key, file.read_bytes(), plugins).encode()):
+        return False
+    return all(_digest(Path(path)) == digest for path, digest in plugins.items())
+
+
+def _origin(file: Path) -> Path:
+    return file.with_suffix(_SUFFIX)
+
+
+def _signature(key: bytes, content: bytes, plugins: Mapping[str, str]) -> str:
+    signed = json.dumps([hashlib.sha256(content).hexdigest(), dict(plugins)], sort_keys=True)
+    return hmac.new(key, signed.encode(), hashlib.sha256).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return "missing"
+
+
+def _key(*, make: bool) -> bytes | None:
+    """Return the key of this user; None where there is none, and none can be made."""
+    config_home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    try:
+        path = Path(os.environ.get(KEY_VARIABLE) or f"{config_home}/mulde/key").expanduser()
+        if make and not path.exists():
+            _make_key(path)
+        key = path.read_bytes()
+    except (OSError, RuntimeError) as error:  # the latter where there is no home
+        _log.debug("no key to sign runs with: %s", error)
+        return None
+    if len(key) < _KEY_BYTES:
+        _log.warning("%s holds no key, so that runs are not signed: delete it", path)
+        return None
+    return key
+
+
+def _make_key(path: Path) -> None:
+    """Write a new key that only this user can read; where another process is quicker, its key stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    own = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(secrets.token_bytes(_KEY_BYTES))
+        with suppress(FileExistsError):
+            os.link(own, path)
+    finally:
+        own.unlink(missing_ok=True)
