@@ -11,9 +11,6 @@ _HIGH_QUANTILE_OF_FRAMES = 0.99
 # What the energy of a single Gaussian feature spans up to that quantile at noise scale 1: x²/(2(1 + σ²)) at
 # x = 3.29, in standardised units.
 LEAST_RANGE_NATS = 3.29**2 / 4
-_MOST_IF_ASSUMED = 1.5
-"""What a score counts at most where the whole range is assumed. On made anomalies, objects left behind where
-nothing stood in training, 1.5 found nearly as many as no bound; 1 found up to half fewer."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +31,12 @@ class Calibration:
     """High quantile of the training scores; maps to 1. Always above `low`."""
     mean: float
     """Mean of the training scores, in raw score units."""
-    most: float | None = None
-    """What a calibrated score is at most, where part of the range was assumed; None for no bound."""
 
     def __post_init__(self) -> None:
         if not (np.isfinite([self.low, self.high, self.mean]).all() and self.low < self.high):
             raise ValueError(
                 f"calibration needs finite low < high and mean, not {self.low}, {self.high} and {self.mean}"
             )
-        if self.most is not None and not self.most >= 1:
-            raise ValueError(f"the most that a score counts is at least 1, not {self.most}")
 
     @classmethod
     def fit(
@@ -55,9 +48,7 @@ class Calibration:
             frame: (n,) whole numbers, one for all rows of a frame, where a frame can have several.
             least_range: the range is at least this, in units of the scores; the default is for nats. Where
                 normal rows hardly differ, as in a feature that is nearly always zero, the least deviation
-                would otherwise count as much as the rarest of another stream. What such a stream says is
-                bounded too: that something differs is known, by how much too much is not. The bound grows
-                with the share of the least range that was seen, and is none from all of it on.
+                would otherwise count as much as the rarest of another stream.
 
         Raises:
             ValueError: there is no score, one is NaN or infinite, or there are not as many frames.
@@ -70,10 +61,8 @@ class Calibration:
             high = float(np.quantile(values, _HIGH_QUANTILE))
         else:
             high = float(np.quantile(_highest_by_frame(values, np.asarray(frame)), _HIGH_QUANTILE_OF_FRAMES))
-        seen = (high - low) / least_range if least_range > 0 else 1.0
-        most = None if seen >= 1 else _MOST_IF_ASSUMED / (1 - seen)
-        high = max(high, low + least_range, float(np.nextafter(low, np.inf)))
-        return cls(low, high, float(values.mean()), most)
+        high = max(high, low + least_range)
+        return cls(low, max(high, float(np.nextafter(low, np.inf))), float(values.mean()))
 
     @property
     def unmeasured(self) -> float:
@@ -89,8 +78,7 @@ class Calibration:
         Raises:
             ValueError: a score is NaN or infinite.
         """
-        calibrated = (_finite_scores(scores) - self.low) / (self.high - self.low)
-        return calibrated if self.most is None else np.minimum(calibrated, self.most)
+        return (_finite_scores(scores) - self.low) / (self.high - self.low)
 
 
 def _highest_by_frame(values: NDArray[np.float64], frame: NDArray[np.integer]) -> NDArray[np.float64]:

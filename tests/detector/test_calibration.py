@@ -44,23 +44,6 @@ def test_call(score: float, linear: float, log: float) -> None:
     assert log_tail([linear]) == pytest.approx([log])
 
 
-@pytest.mark.parametrize(
-    ("training", "most"),
-    [
-        ([5.0], 1.5),  # nothing was seen: the range is assumed
-        ([5.0] * 100, 1.5),
-        ([5.0] * 50 + [5.0 + LEAST / 2] * 50, 3.0),  # half of it was seen
-        ([5.0] * 50 + [5.0 + LEAST] * 50, None),
-        (np.arange(1001), None),
-    ],
-)
-def test_a_range_that_was_assumed_bounds_the_scores(training: list[float], most: float | None) -> None:
-    calibration = Calibration.fit(training)
-    assert calibration.most == (None if most is None else pytest.approx(most, rel=1e-3))
-    far = calibration([1e9])[0]
-    assert far == pytest.approx(most, rel=1e-3) if most else far > 1e5
-
-
 def test_what_was_not_measured_is_as_usual_as_training_was() -> None:
     training = np.random.default_rng(0).gamma(2, 3, 1000)
     calibration = Calibration.fit(training)
@@ -90,12 +73,6 @@ def test_fit_refuses(scores: list[float], message: str) -> None:
 def test_range_must_be_a_range(low: float, high: float) -> None:
     with pytest.raises(ValueError, match="finite low < high"):
         Calibration(low, high, low)
-
-
-@pytest.mark.parametrize("most", [0.5, np.nan])
-def test_the_bound_is_no_less_than_what_normal_rows_reach(most: float) -> None:
-    with pytest.raises(ValueError, match="at least 1"):
-        Calibration(0, 1, 0.2, most)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
