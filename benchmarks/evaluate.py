@@ -76,7 +76,7 @@ def make_videos(n_videos: int, n_frames: int, rng: np.random.Generator) -> list[
 
 
 def make_boxes(n_videos: int, n_frames: int, n_boxes: int, rng: np.random.Generator) -> list[RegionVideo]:
-    """Draw videos with as many boxes a frame, and one walking anomaly in the middle third of each."""
+    """Draw videos with as many boxes per frame, and one walking anomaly in the middle third of each."""
     length, per_frame = n_frames // n_videos, n_boxes // n_frames
     videos = []
     for number in range(n_videos):

@@ -64,7 +64,7 @@ _NO_VIDEO_NAMES = frozenset({"readme", "license", "licence", "copying", "makefil
 
 
 def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
-    """Give the key that sorts names as people count: "frame2" before "frame10", "a/9" before "a/10"."""
+    """Return the key that sorts names as people count: "frame2" before "frame10", "a/9" before "a/10"."""
     # "frame10" -> ["frame", "10", ""]: text at even places, digits at odd ones
     parts = re.split(r"([0-9]+)", name)
     key = tuple((0, int(p), "") if i % 2 else (1, 0, p.casefold()) for i, p in enumerate(parts) if p)
@@ -100,7 +100,7 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def name_without_suffix(relative_path: str) -> str:
-    """Give a video's name: its relative path, "/" between parts, without the suffix of a video or stack.
+    """Return a video's name: its relative path, "/" between parts, without the suffix of a video or stack.
 
     Other dots stay: "cam1/day.2.mp4" -> "cam1/day.2", and "day.2" stays as it is. It is spelt so that it can
     be compared and written anywhere, see `spell`.

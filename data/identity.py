@@ -38,7 +38,7 @@ class SourceIdentity:
         return self.digest != "" and self.digest == other.digest
 
     def to_dict(self) -> dict[str, int | str]:
-        """Give plain values, to be kept as attributes."""
+        """Return plain values, to be kept as attributes."""
         return asdict(self)
 
     @classmethod
@@ -56,11 +56,11 @@ def identify(video: Video, *, with_digest: bool) -> SourceIdentity:
     """Describe what a video's file or folder is like now.
 
     Args:
-        video: Its files are looked at, and with `with_digest` read in full.
-        with_digest: Whether to hash the content, which takes about a second a gigabyte.
+        video: its files are looked at, and with `with_digest` read in full.
+        with_digest: whether to hash the content, which takes about a second a gigabyte.
 
     Raises:
-        VideoError: The file or folder is not there or cannot be read.
+        VideoError: the file or folder is not there or cannot be read.
     """
     try:
         files = list_images(video.path) if video.is_frame_folder else [video.path]
@@ -75,7 +75,7 @@ def identify_file(path: Path) -> SourceIdentity:
     """Describe what a file that is no video is like now, with its digest.
 
     Raises:
-        InputError: The file is not there or cannot be read.
+        InputError: the file is not there or cannot be read.
     """
     try:
         return _identify([path], None, with_digest=True)
@@ -100,7 +100,7 @@ def is_unchanged(video: Video, known: SourceIdentity) -> bool:
     """Whether a video is still the one that `known` describes; it is read only if nothing else tells.
 
     Raises:
-        VideoError: The file or folder is not there or cannot be read.
+        VideoError: the file or folder is not there or cannot be read.
     """
     now = identify(video, with_digest=False)
     if known.matches(now):

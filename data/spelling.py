@@ -23,7 +23,7 @@ def printable(text: str, *, keep: str = "") -> str:
 
 
 def spell(name: str) -> str:
-    """Give the one spelling of a name: `printable`, and an accent is part of its letter (Unicode's NFC).
+    """Return the one spelling of a name: `printable`, and an accent is part of its letter (Unicode's NFC).
 
     macOS writes letter and accent apart, where other systems and most keyboards write one character.
     """

@@ -65,7 +65,7 @@ class RgbPicture(Picture):
         return self.rgb.shape[1], self.rgb.shape[0]
 
     def to_rgb(self) -> NDArray[np.uint8]:
-        """Return it."""
+        """Return the array itself, not a copy."""
         return self.rgb
 
 

@@ -14,7 +14,7 @@ _WAIT_SECONDS = 0.1
 
 @contextmanager
 def prefetched(items: Iterable[T], room: int) -> Iterator[Iterator[T]]:
-    """Give the items, made ahead by a thread; what goes wrong there comes in place of the next item.
+    """Yield the items, made ahead by a thread; what goes wrong there comes in place of the next item.
 
     What makes them must not be used until the context has ended.
 

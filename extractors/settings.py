@@ -170,7 +170,7 @@ class VelocitySettings:
     with_coverage: bool = False
     """Whether the share of the box in which something moves is a feature as well."""
     per_height: Literal["no", "persons", "all"] = "all"
-    """Whose speed is divided by the height of an object where the box stands: near people seem faster than
+    """Boxes whose speed is divided by the height of an object where they stand: near people seem faster than
     far ones. "persons" takes those that the detector calls so, or all boxes where there is none (AI-VAD on
     ShanghaiTech). What is not divided by it is divided by that of the nearest objects."""
 

@@ -157,7 +157,7 @@ def test_every_folder_is_packaged() -> None:
 
 
 def test_command_line_starts_without_the_heavy_libraries() -> None:
-    heavy = "{'torch', 'cv2', 'decord', 'sklearn', 'matplotlib'}"
+    heavy = "{'torch', 'numpy', 'h5py', 'av', 'cv2', 'decord', 'sklearn', 'matplotlib'}"
     code = f"import sys, mulde.pipeline.cli.main; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

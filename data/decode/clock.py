@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _LEAST_STEP = 0.1
-"""Of the usual distance of frames: what a frame moves on by at least."""
+"""What a frame moves on by at least, as a share of the usual distance of frames."""
 _MOST_FRAMES_MIXED_UP = 8
 _MOST_SECONDS_MIXED_UP = 1.0
 """A damaged stream may hand out frames out of order, but no further apart than the larger of these two."""
@@ -53,7 +53,7 @@ class Clock:
         return median_low(self._steps) if self._steps else self._header_step
 
     def seconds(self, frame: VideoFrame) -> float:
-        """Give the time of the frame that comes next."""
+        """Return the time of the frame that comes next."""
         stamp = frame.dts if self._stamps_are_coding_times else frame.pts
         if stamp is None or self._unit_seconds == 0 or self._stands_still(stamp):
             self._last += self._usual

@@ -188,14 +188,14 @@ def _describe(container: InputContainer, stream: VideoStream, frame: VideoFrame)
 
 
 def _header_rate(container: InputContainer, stream: VideoStream) -> Fraction | None:
-    """Give the frames a second that the file says; None where it does not."""
+    """Return the frames a second that the file says; None where it does not."""
     if container.format.flags & _NO_TIMESTAMPS:  # of a bare stream FFmpeg makes up 25 on average
         return stream.codec_context.framerate or None
     return stream.average_rate or stream.guessed_rate
 
 
 def _claimed_seconds(container: InputContainer, stream: VideoStream) -> float | None:
-    """Give the duration of the video stream in seconds, None where the container does not say."""
+    """Return the duration of the video stream in seconds, None where the container does not say."""
     import av
 
     if stream.duration is not None and stream.time_base is not None:

@@ -99,11 +99,11 @@ def open_frames(
             places with copies of frames, and saves a tenth of the processor's time of decoding and no wall
             time. "decord" reads only files that a complete look finds regular and undamaged (see
             `preflight`), and gives identical frames. Images need neither.
-        memory_budget_bytes: The most that a video may take decoded, for decord to be given it.
-        frames_per_second: The frame rate of folders of images and of TIFF stacks; files have their own.
+        memory_budget_bytes: the most that a video may take decoded, for decord to be given it.
+        frames_per_second: the frame rate of folders of images and of TIFF stacks; files have their own.
 
     Raises:
-        VideoError: The video cannot be read, or `decoder` is "decord" and the file is not for it. It can also
+        VideoError: the video cannot be read, or `decoder` is "decord" and the file is not for it. It can also
             come with a later frame, such as a damaged image.
         InputError: `decoder` is "decord", which is not installed.
     """
@@ -147,7 +147,7 @@ def sample_frames(
         keep: what to keep of a frame, for a hundred large ones take half a gigabyte.
 
     Raises:
-        VideoError: The video cannot be read.
+        VideoError: the video cannot be read.
     """
     if n_frames < 1:
         raise ValueError(f"n_frames must be at least 1, not {n_frames}")
@@ -175,7 +175,7 @@ def sample_frames(
 
 
 def spread(n_total: int, n: int) -> list[int]:
-    """Give `n` of the indices 0 … n_total − 1, evenly spread; all where there are no more than `n`.
+    """Return `n` of the indices 0 … n_total − 1, evenly spread; all where there are no more than `n`.
 
     >>> spread(10, 2)
     [2, 7]

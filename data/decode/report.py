@@ -48,7 +48,7 @@ class Tally:
     end_byte: int = 0
     """Where the last packet ends, in bytes from the start of the file."""
     n_unread_bytes: int = 0
-    """Of a recording that was joined to this one, and is not read."""
+    """Bytes of a recording that was joined to this one, and is not read."""
     restart_frames: list[int] = field(default_factory=list)
     """The frames at which the clock of the recording started again."""
     tick_seconds: float = 0.0

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 T = TypeVar("T")
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def decode_with_pyav(path: Path, probe: Probe, tally: Tally) -> Generator[Frame, None, None]:
@@ -76,7 +76,7 @@ def open_decord(path: Path) -> Any:
     try:
         return decord.VideoReader(str(path.absolute()), ctx=decord.cpu(0), num_threads=1)
     except (decord.DECORDError, RuntimeError, AssertionError, UnicodeEncodeError) as error:
-        logger.debug("decord refuses %s: %s", path, error)
+        _log.debug("decord refuses %s: %s", path, error)
         return None
 
 
@@ -93,7 +93,7 @@ def decode_with_decord(
         n_frames += 1
     if n_frames == len(regular.seconds):
         return
-    logger.debug("decord gave up on %s after frame %d, PyAV reads the rest", path, n_frames)
+    _log.debug("decord gave up on %s after frame %d, PyAV reads the rest", path, n_frames)
     tally.backend = "pyav"
     for frame in decode_with_pyav(path, probe, tally):
         if frame.index >= n_frames:
@@ -179,7 +179,7 @@ def _check_size(path: Path, index: int, size: tuple[int, int], probe: Probe) -> 
 
 
 def _seek(container: InputContainer, stream: VideoStream, seconds: float) -> tuple[float, VideoFrame, int]:
-    """Give the time of the frame shown at `seconds`, the frame, and how many were decoded to get there.
+    """Return the time of the frame shown at `seconds`, the frame, and how many were decoded to get there.
 
     Raises:
         LookupError: nothing with a time decodes there.

@@ -33,9 +33,9 @@ class ImportRequest:
 
     source: ForeignSource
     stream: str
-    """Such as "pose"; the runs' `extract.streams` names it."""
+    """What the features are, such as "pose"; runs name it among their streams."""
     split: str
-    """Such as "ped2/training"; the runs' --normal-features and --test-features name it."""
+    """Whose features they are, such as "ped2/training"; runs name it to learn from it or to score it."""
     fps: float | None = None
     """Rate of the videos; where not given, what the times of frames or the files say, or 25."""
     n_whitened: int | None = None

@@ -19,7 +19,7 @@ from mulde.data.labels.deferred import Deferred
 from mulde.data.labels.regions import Regions
 from mulde.data.video import Video
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Interval = tuple[int, int]
@@ -130,11 +130,11 @@ class Labels:
         return name in self.intervals or name in self.seconds_intervals or name in self.arrays
 
     def frames(self, name: str, n_frames: int, seconds: FrameTimes | None = None) -> FrameArray:
-        """Give the label of every frame of a video.
+        """Return the label of every frame of a video.
 
         Args:
-            name: The video's name.
-            n_frames: How many of its frames decode.
+            name: the video's name.
+            n_frames: how many of its frames decode.
             seconds: (n_frames,) when each is shown; None where that is not known, which will do for labels
                 that are not in seconds.
 
@@ -144,14 +144,14 @@ class Labels:
             frame at the end); a warning is logged.
 
         Raises:
-            InputError: The video is not labelled, or its labels do not fit `n_frames`.
+            InputError: the video is not labelled, or its labels do not fit `n_frames`.
         """
         frames, misfit = self._fit(name, n_frames, seconds)
         self._tell(misfit)
         return frames
 
     def events(self, name: str, n_frames: int, seconds: FrameTimes | None = None) -> tuple[NamedEvent, ...]:
-        """Give the labelled events of a video that have a name, in order; see `frames` for the arguments."""
+        """Return the labelled events of a video that have a name, in order; see `frames` for arguments."""
         name = name_without_suffix(name)
         events = [
             NamedEvent(text, *self._to_frames(name, interval, n_frames, seconds))
@@ -189,17 +189,17 @@ class Labels:
         """Say how the labels of a video differ from its `n_frames` frames in length; "" where they fit.
 
         Raises:
-            InputError: The video is not labelled, or the labels differ by more than `frames` can mend.
+            InputError: the video is not labelled, or the labels differ by more than `frames` can mend.
         """
         return self._fit(name, n_frames, seconds)[1]
 
     def regions(self, name: str) -> Regions | None:
-        """Give the abnormal regions of a video; None where they are not known.
+        """Return the abnormal regions of a video; None where they are not known.
 
         A video that is normal throughout has none of them, which is known, where other videos have some.
 
         Raises:
-            InputError: They cannot be read.
+            InputError: they cannot be read.
         """
         plain_name = name_without_suffix(name)
         if plain_name in self.region_sources:
@@ -212,7 +212,7 @@ class Labels:
         """Check that all labels are for these videos, and give the videos without labels.
 
         Raises:
-            InputError: There are labels for a video that is not among them; the text names similar ones.
+            InputError: there are labels for a video that is not among them; the text names similar ones.
         """
         videos = tuple(videos)
         known = {name_without_suffix(video.name) for video in videos}
@@ -246,7 +246,7 @@ class Labels:
     def _tell(self, warning: str) -> None:
         if warning and warning not in self._told:
             self._told.add(warning)
-            logger.warning("%s", warning)
+            _log.warning("%s", warning)
 
     def _fit(self, name: str, n_frames: int, seconds: FrameTimes | None) -> tuple[FrameArray, str]:
         plain_name = name_without_suffix(name)
@@ -297,7 +297,7 @@ class Labels:
     def _to_frames(
         self, name: str, interval: SecondsInterval, n_frames: int, seconds: FrameTimes | None
     ) -> Interval:
-        """Give the frames of an interval: those shown from its start on, up to its end; one at least."""
+        """Return the frames of an interval: those shown from its start on, up to its end; one at least."""
         if name not in self.seconds_intervals:
             return int(interval[0]), min(int(interval[1]), n_frames)
         if seconds is None:
@@ -334,7 +334,7 @@ def _fits_as_seconds(end: int, seconds: FrameTimes) -> bool:
 
 
 def _duration(seconds: FrameTimes) -> float:
-    """Give when a video is over: its last frame is shown as long as the others are on average."""
+    """Return when a video is over: its last frame is shown as long as the others are on average."""
     n_steps = max(len(seconds) - 1, 1)
     return float(seconds[-1]) * (n_steps + 1) / n_steps
 
@@ -355,7 +355,7 @@ def _by_plain_name(by_name: Mapping[str, T]) -> dict[str, T]:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    """Give the end of a message that names the known names nearest to `name`."""
+    """Return the end of a message that names the known names nearest to `name`."""
     known = sorted(known, key=natural_key)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:3]
     return f"; the nearest are {', '.join(near)}" if near else ""

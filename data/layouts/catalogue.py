@@ -42,11 +42,11 @@ def open_dataset(root: Path, layout: str = "auto") -> Dataset:
     """Find the videos, their split and their labels below `root`.
 
     Args:
-        root: The data set's folder.
+        root: the data set's folder.
         layout: A name in `LAYOUTS`, or "auto" for the one that recognises the folder.
 
     Raises:
-        InputError: The layout is unknown, none or several fit the folder, or it cannot be used as it is.
+        InputError: the layout is unknown, none or several fit the folder, or it cannot be used as it is.
     """
     root = Path(root)
     check_folder(root)
@@ -57,10 +57,10 @@ def open_dataset(root: Path, layout: str = "auto") -> Dataset:
 
 
 def recognise_layout(root: Path) -> str:
-    """Give the name of the layout of a folder.
+    """Return the name of the layout of a folder.
 
     Raises:
-        InputError: None recognises it, and the text says what was looked for; or several do.
+        InputError: none recognises it, and the text says what was looked for; or several do.
     """
     found = [name for name, layout in LAYOUTS.items() if name != GENERAL and layout.recognise(root)]
     if len(found) > 1:

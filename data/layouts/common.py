@@ -24,14 +24,14 @@ def list_folder(folder: Path) -> list[Path]:
 
 
 def find_roots(root: Path, has_layout: Callable[[Path], bool]) -> list[Path]:
-    """Give `root` if it has a layout, else those of its sub-folders that have: archives unpack into one."""
+    """Return `root` if it has a layout, else those of its sub-folders that have: archives unpack into one."""
     if has_layout(root):
         return [root]
     return [child for child in list_folder(root) if child.is_dir() and has_layout(child)]
 
 
 def find_root(root: Path, has_layout: Callable[[Path], bool], name: str, looks_for: str) -> Path:
-    """Give the one folder that has a layout.
+    """Return the one folder that has a layout.
 
     Raises:
         InputError: there is none, or several.
@@ -125,7 +125,7 @@ def has_frame_gaps(folder: Path, first: int | None = None) -> bool:
     """Whether the images are not numbered first, first + 1, …: labels count numbers, readers count images.
 
     Args:
-        first: The number of the first frame; None where copies count from 0 or from 1, or do not count.
+        first: the number of the first frame; None where copies count from 0 or from 1, or do not count.
     """
     numbers = [int(p.stem) if p.stem.isdecimal() else -1 for p in list_images(folder)]
     if first is None:

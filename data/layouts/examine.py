@@ -88,7 +88,7 @@ class SplitFacts:
         return _count(f"{facts.fps:.4g}" for facts in self.videos if facts.fps)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain values."""
+        """Return plain values."""
         return {
             "videos": len(self.videos),
             "frames": self.n_frames,
@@ -126,7 +126,7 @@ class DatasetFacts:
     """What does not add up, a sentence each."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain values, as `mulde datasets --json` prints them."""
+        """Return plain values, as `mulde datasets --json` prints them."""
         published = self.dataset.published
         return {
             "root": str(self.root),
@@ -158,14 +158,14 @@ def examine_dataset(
     """Look at every video and label of a data set.
 
     Args:
-        root: The data set's folder.
+        root: the data set's folder.
         layout: A name in `LAYOUTS`, or "auto".
-        count_frames: Whether to decode every video and to read all labels of regions; otherwise frames of
+        count_frames: whether to decode every video and to read all labels of regions; otherwise frames of
             files are what packets or headers claim.
-        progress: Called with the number of videos done and of all.
+        progress: called with the number of videos done and of all.
 
     Raises:
-        InputError: The folder has no known layout, or cannot be used.
+        InputError: the folder has no known layout, or cannot be used.
     """
     check_folder(root)
     name = recognise_layout(root) if layout == "auto" else layout
@@ -358,5 +358,5 @@ def _count(texts: Iterable[str]) -> dict[str, int]:
 
 
 def layouts_in_words() -> dict[str, str]:
-    """Give what each layout looks for, by its name."""
+    """Return what each layout looks for, by its name."""
     return {name: layout.looks_for for name, layout in LAYOUTS.items()}

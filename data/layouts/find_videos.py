@@ -105,7 +105,7 @@ def check_folder(folder: Path) -> None:
     """Check that a folder that the user named is one.
 
     Raises:
-        InputError: It is missing, or a file.
+        InputError: it is missing, or a file.
     """
     if folder.is_file():
         raise InputError(f"{folder} is a file: give the folder that it lies in")
@@ -177,7 +177,7 @@ def _search(folder: Path, ancestors: frozenset[Path], passed_over: _PassedOver) 
 
 
 def _stacks(images: Iterable[Path]) -> set[Path]:
-    """Give the images that have several pages, of the suffixes whose first image has some."""
+    """Return the images that have several pages, of the suffixes whose first image has some."""
     by_suffix: dict[str, list[Path]] = {}
     for image in sorted(images, key=lambda image: natural_key(image.name)):
         by_suffix.setdefault(image.suffix.lower(), []).append(image)

@@ -26,9 +26,9 @@ def open_folders(
     """Make a data set of files and folders of videos.
 
     Args:
-        normal: Videos of what is usual, to learn from: a file, a folder, or several of them.
-        test: Videos to score; none where something is only to be learnt.
-        labels: Of the test videos, see `read_labels`; None where there are none.
+        normal: videos of what is usual, to learn from: a file, a folder, or several of them.
+        test: videos to score; none where something is only to be learnt.
+        labels: of the test videos, see `read_labels`; None where there are none.
 
     Raises:
         InputError: A path cannot be used, or the labels cannot be read or are for other videos.
@@ -81,10 +81,10 @@ def _note_unlabelled(unlabelled: tuple[Video, ...], n_videos: int, labels: Label
 
 
 def _find_one(root: Path, names: tuple[str, ...]) -> Path | None:
-    """Give the entry of `root` with one of these names, in any case; None where there is none.
+    """Return the entry of `root` with one of these names, in any case; None where there is none.
 
     Raises:
-        InputError: There are several.
+        InputError: there are several.
     """
     found = sorted(p for p in root.iterdir() if p.name.lower() in names and not is_hidden(p.name))
     if len(found) > 1:

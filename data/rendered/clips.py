@@ -44,17 +44,17 @@ class Route:
     """Pedestrians for each metre of its length."""
 
     def reversed(self) -> Route:
-        """Give the same walkway, walked the other way."""
+        """Return the same walkway, walked the other way."""
         dx, dy = self.strip.direction
         return replace(self, strip=replace(self.strip, direction=(-dx, -dy)))
 
     def at(self, along_m: Array, left_m: Array) -> Array:
-        """Give the ground position (N, 2) after `along_m` on the route, `left_m` beside its middle."""
+        """Return the ground position (N, 2) after `along_m` on the route, `left_m` beside its middle."""
         (x0, y0), (dx, dy) = self.strip.origin, self.strip.direction
         return np.stack([x0 + along_m * dx - left_m * dy, y0 + along_m * dy + left_m * dx], axis=-1)
 
     def seen_range_m(self, camera: Camera) -> tuple[float, float]:
-        """Give where on the route somebody in its middle enters the picture and where they leave it."""
+        """Return where on the route somebody in its middle enters the picture and where they leave it."""
         along = np.linspace(-25, 25, 501)
         ground = self.at(along, np.zeros_like(along))
         chest = np.concatenate([ground, np.full((len(along), 1), 1.0)], axis=-1)
@@ -122,7 +122,7 @@ class Actor:
         return self.abnormal_from is not None and frame >= self.abnormal_from
 
     def placed(self, frame: int) -> Placed:
-        """Give its figure, where it is in a frame."""
+        """Return its figure, where it is in a frame."""
         x, y = self.track.position_m[frame]
         return Placed(self.pose(frame), float(x), float(y), float(self.track.heading_rad[frame]))
 
@@ -150,7 +150,7 @@ class Clip:
     """Seed of all randomness in the picture: noise, sway, light."""
 
     def seen(self, camera: Camera, frame: int) -> list[tuple[Placed, ActorBox]]:
-        """Give the figures that are at least partly inside the picture, and their boxes."""
+        """Return the figures that are at least partly inside the picture, and their boxes."""
         actors = self._near_picture(camera, frame)
         placed = [actor.placed(frame) for actor in actors]
         boxes = boxes_xyxy(camera, placed)

@@ -379,12 +379,12 @@ def _prism(profile: list[tuple[float, float]], *, half_width: float, colour: Col
 
 
 def _hanging(joint: Point, length: float, angle: float) -> Point:
-    """Give the end of a limb that hangs from `joint`, swung forward by `angle`."""
+    """Return the end of a limb that hangs from `joint`, swung forward by `angle`."""
     return joint[0] + length * math.sin(angle), joint[1], joint[2] - length * math.cos(angle)
 
 
 def _bent(hip: Point, foot: Point, thigh: float, shin: float) -> Point:
-    """Give the knee, in front of the line from hip to foot."""
+    """Return the knee, in front of the line from hip to foot."""
     forward, up = foot[0] - hip[0], foot[2] - hip[2]
     reach = min(math.hypot(forward, up), thigh + shin - 1e-6)
     bend = math.acos((thigh**2 + reach**2 - shin**2) / (2 * thigh * reach))
@@ -407,7 +407,7 @@ def _tilted(part: Part, tilt: float) -> Part:
 
 
 def tinted(colour: Colour, factor: float) -> Colour:
-    """Give a lighter (factor above 1) or darker colour."""
+    """Return a lighter (factor above 1) or darker colour."""
     return _clipped(*(channel * factor for channel in colour))
 
 

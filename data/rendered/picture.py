@@ -61,7 +61,7 @@ class Camera:
         return 2.0 * self.width_px
 
     def project(self, points: Array) -> tuple[Array, Array]:
-        """Give the pixel positions (..., 2) and depths in metres (...,) of world points (..., 3).
+        """Return the pixel positions (..., 2) and depths in metres (...,) of world points (..., 3).
 
         Depths are at least half a metre, which keeps what is behind the camera far out of the picture.
         """
@@ -73,7 +73,7 @@ class Camera:
         return np.stack([u, v], axis=-1), depth
 
     def rays(self) -> tuple[Array, Array]:
-        """Give x/y and (z − camera height)/y of the ray through each pixel's centre, both (H, W)."""
+        """Return x/y and (z − camera height)/y of the ray through each pixel's centre, both (H, W)."""
         sin, cos = math.sin(self.tilt_rad), math.cos(self.tilt_rad)
         right = (np.arange(self.width_px) + 0.5 - self.width_px / 2) / self.focal_px
         up = (self.height_px / 2 - np.arange(self.height_px) - 0.5) / self.focal_px
@@ -82,7 +82,7 @@ class Camera:
         return slope_x, np.broadcast_to(slope_z, slope_x.shape)
 
     def enlarged(self, factor: int) -> Camera:
-        """Give the same view with `factor` times as many pixels a side."""
+        """Return the same view with `factor` times as many pixels a side."""
         return replace(self, width_px=self.width_px * factor, height_px=self.height_px * factor)
 
 
@@ -117,7 +117,7 @@ class Placed:
 
 
 def boxes_xyxy(camera: Camera, placed: list[Placed]) -> Array:
-    """Give the boxes around figures in pixels, not clipped to the picture: (N, 4)."""
+    """Return the boxes around figures in pixels, not clipped to the picture: (N, 4)."""
     if not placed:
         return np.zeros((0, 4))
     centres, radii = _stacked(placed)
@@ -130,7 +130,7 @@ def boxes_xyxy(camera: Camera, placed: list[Placed]) -> Array:
 
 
 def visible_fractions(camera: Camera, boxes: Array) -> Array:
-    """Give the part of each box's area (N, 4) that lies inside the picture, 0–1: (N,)."""
+    """Return the part of each box's area (N, 4) that lies inside the picture, 0–1: (N,)."""
     picture = np.array([camera.width_px, camera.height_px])
     inside = np.clip(boxes[:, 2:], 0, picture) - np.clip(boxes[:, :2], 0, picture)  # (N, 2)
     fractions: Array = np.prod(inside, axis=1) / np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
@@ -138,7 +138,7 @@ def visible_fractions(camera: Camera, boxes: Array) -> Array:
 
 
 def _stacked(placed: list[Placed]) -> tuple[Array, Array]:
-    """Give the centres (P, 3) and radii (P,) of all figures' spheres, one after the other."""
+    """Return the centres (P, 3) and radii (P,) of all figures' spheres, one after the other."""
     return np.concatenate([item.centres for item in placed]), np.concatenate(
         [item.figure.radii for item in placed]
     )
@@ -189,7 +189,7 @@ def _paint_figures(canvas: Image, camera: Camera, placed: list[Placed]) -> None:
 
 
 def _painting_order(figure: Figure, first: int, depth: Array) -> list[tuple[Part, slice]]:
-    """Give the parts and their rows among all spheres, of which the figure's begin at `first`."""
+    """Return the parts and their rows among all spheres, of which the figure's begin at `first`."""
     order = [
         (part, slice(first + rows.start, first + rows.stop))
         for part, rows in zip(figure.parts, figure.rows, strict=True)
@@ -200,7 +200,7 @@ def _painting_order(figure: Figure, first: int, depth: Array) -> list[tuple[Part
 
 
 def _shadow_mask(camera: Camera, placed: list[Placed]) -> Image:
-    """Give how much sun is blocked on the ground: (H, W) uint8, 255 for a full shadow."""
+    """Return how much sun is blocked on the ground: (H, W) uint8, 255 for a full shadow."""
     mask = np.zeros((camera.height_px, camera.width_px), np.uint8)
     centres, radii = _stacked(placed)
     on_ground = centres[:, :2] + centres[:, 2:] * LIGHT[:2]
@@ -221,7 +221,7 @@ def _darken(canvas: Image, mask: Image) -> None:
 
 
 def _fixed_point(pixels: Array) -> NDArray[np.int32]:
-    """Give pixel positions as OpenCV's fixed-point integers, whose whole numbers are pixel centres."""
+    """Return pixel positions as OpenCV's fixed-point integers, whose whole numbers are pixel centres."""
     return np.rint((pixels - 0.5) * (1 << _SHIFT)).astype(np.int32)
 
 
@@ -270,14 +270,14 @@ class _Textures:
         self._cells = rng.uniform(-1, 1, size=(256, 256)).astype(np.float32)
 
     def smooth(self, x: Array, y: Array, wavelength_m: float) -> Array:
-        """Give smooth noise of unit variance at its grid points, (H, W)."""
+        """Return smooth noise of unit variance at its grid points, (H, W)."""
         where_x = np.mod(x / wavelength_m, 256.0).astype(np.float32)
         where_y = np.mod(y / wavelength_m, 256.0).astype(np.float32)
         noise = cv2.remap(self._smooth, where_x, where_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
         return np.asarray(noise, np.float64)
 
     def cells(self, column: Array, row: Array) -> Array:
-        """Give one value in [-1, 1] for each whole-numbered cell, (H, W)."""
+        """Return one value in [-1, 1] for each whole-numbered cell, (H, W)."""
         cells = self._cells[np.mod(row, 256).astype(np.int64), np.mod(column, 256).astype(np.int64)]
         return np.asarray(cells, np.float64)
 
@@ -370,5 +370,5 @@ def _paint_bush(picture: Image, camera: Camera, spot: Array, size_m: float, rng:
 
 
 def _toned(colour: Colour, change: Array) -> Array:
-    """Give a colour made lighter or darker by a relative change (H, W): (H, W, 3)."""
+    """Return a colour made lighter or darker by a relative change (H, W): (H, W, 3)."""
     return np.asarray(colour, np.float64) * (1 + change)[..., None]

@@ -155,7 +155,7 @@ def render_scene(
 
 
 def intervals(flags: list[bool]) -> list[tuple[int, int]]:
-    """Give the runs of true flags as half-open intervals: [0, 1, 1, 0, 1] -> [(1, 3), (4, 5)]."""
+    """Return the runs of true flags as half-open intervals: [0, 1, 1, 0, 1] -> [(1, 3), (4, 5)]."""
     edges = np.flatnonzero(np.diff([0, *map(int, flags), 0])).tolist()
     return list(zip(edges[::2], edges[1::2], strict=True))
 
@@ -198,7 +198,7 @@ def _swaying(camera: Camera, timing: Timing, rng: np.random.Generator) -> list[C
 
 
 def _light_drift(timing: Timing, rng: np.random.Generator) -> list[float]:
-    """Give the brightness of each frame: clouds change it by a few per cent within half a minute."""
+    """Return the brightness of each frame: clouds change it by a few per cent within half a minute."""
     period_s, phase = rng.uniform(12, 30), rng.uniform(0, 2 * np.pi)
     level = rng.uniform(0.985, 1.015)
     drift = 1 + 0.02 * np.sin(2 * np.pi * timing.seconds / period_s + phase)

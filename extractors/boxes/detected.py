@@ -186,15 +186,15 @@ class MotionOrWholeFrame(MotionFinder):
         return self.motion.n_frames_before
 
     def settings(self) -> dict[str, Any]:
-        """Return the other's."""
+        """Return those of the motion finder, and its name."""
         return {"code_version": self.code_version, "motion": self.motion.name, **self.motion.settings()}
 
     def mask(self, around: Sequence[Any], centre: int) -> Mask:
-        """Return the other's mask."""
+        """Return the motion finder's mask."""
         return self.motion.mask(around, centre)
 
     def boxes_of(self, mask: Mask) -> Objects:
-        """Return the other's boxes, or one around everything."""
+        """Return the motion finder's boxes, or one around everything."""
         found = self.motion.boxes_of(mask)
         if len(found):
             return found

@@ -105,7 +105,7 @@ class Encoder:
     def __call__(
         self, items: Sequence[T], pictures: Callable[[Sequence[T]], NDArray[np.uint8]]
     ) -> NDArray[np.float32]:
-        """Return a vector an item, (len(items), D) float32.
+        """Return a vector per item, (len(items), D) float32.
 
         Args:
             items: what pictures or clips are made from, so many at a time.

@@ -41,7 +41,7 @@ class DataConfig(Section):
     merge_cameras: bool = False
     """Whether one background is learnt from all cameras where test videos are of one that training lacks."""
     frames_per_second: Annotated[float, Gt(0)] | None = None
-    """Of folders of images, which do not say: what the data set is known to have, else 25, if not given."""
+    """Rate of folders of images, which do not say; if not given, what the data set is known for, else 25."""
     layout: str = "auto"
     """Layout of `dataset`, one of those that `mulde datasets` lists; "auto" finds out."""
     normal_features: str | None = None

@@ -118,6 +118,16 @@ def test_what_cannot_be_read_is_bad_input(cli, arguments: list[str], message: st
     assert (result.code, message in result.err) == (2, True)
 
 
+@pytest.mark.parametrize("command", [("datasets",), ("plan", "--dataset")])
+def test_two_data_sets_in_one_folder_are_told_apart_by_an_option(cli, miniatures, command) -> None:
+    for name in ("ubnormal", "repack"):
+        shutil.copytree(miniatures[name], Path("both"), dirs_exist_ok=True)
+    result = cli(*command, "both")
+    assert result.code == 2
+    assert "fits the layouts repack and ubnormal" in result.err
+    assert "--layout NAME" in result.err
+
+
 class TestWhatDoesNotAddUp:
     def test_nothing(self, folder: Path) -> None:
         assert notes(folder) == notes(folder, count_frames=True) == []
