@@ -11,6 +11,7 @@ from mulde.data.errors import InputError
 from mulde.data.files import name_without_suffix
 from mulde.data.labels.labels import Interval, Labels, SecondsInterval
 from mulde.data.labels.sheets import Row, Sheet
+from mulde.data.spelling import printable
 
 _VIDEO = frozenset({"video", "file", "filename", "video_name", "video_file", "clip"})
 _START, _END = frozenset({"start", "begin", "from"}), frozenset({"end", "stop", "to"})
@@ -116,7 +117,7 @@ def _read_row(sheet: Sheet, columns: IntervalColumns, row: Row, found: _Found) -
         found.frames[name].append((int(start), int(end)))
     if columns.event is not None and row.cells[columns.event]:
         named = found.events.setdefault(name, {})
-        text = row.cells[columns.event]
+        text = printable(row.cells[columns.event])
         named[start, end] = f"{named[start, end]}, {text}" if (start, end) in named else text
 
 

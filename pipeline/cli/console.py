@@ -22,10 +22,10 @@ from mulde.pipeline.progress import Status
 
 
 class _SafeConsole(Console):
-    """A console that no file name can give orders to."""
+    """A console that no file name can give orders to, and no name begins a line of."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        return super().render_str(printable(text, keep="\n"), **options)
+        return super().render_str(printable(text), **options)
 
 
 class _SafeFormatter(logging.Formatter):

@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mulde.data.errors import InputError
+from mulde.data.spelling import printable
 from mulde.data.threads import wait_briefly
 from mulde.pipeline.cli.cache import cache
 from mulde.pipeline.cli.compare import ablate, compare
@@ -58,13 +60,14 @@ def main() -> None:
         stderr.print("mulde: interrupted; the same command goes on with what is not finished", markup=False)
         code = EXIT_INTERRUPTED
     except click.ClickException as error:
+        error.message = printable(error.message)  # it may repeat the name of a file
         error.show()
         code = EXIT_USAGE
     except InputError as error:
         stderr.print(f"mulde: {error}", markup=False)
         code = EXIT_USAGE
     except Exception as error:
-        stderr.print_exception(show_locals=False)
+        click.echo(printable(traceback.format_exc(), keep="\n"), err=True)
         stderr.print(f"mulde: unexpected error: {error}", markup=False)
         code = EXIT_UNEXPECTED
     sys.exit(code if isinstance(code, int) else EXIT_DONE)

@@ -73,7 +73,8 @@ class Metric:
     """Over resampled videos; None where it was not asked for or is not defined."""
 
     def __post_init__(self) -> None:
-        assert (self.value is None) == bool(self.reason)
+        if (self.value is None) != bool(self.reason):
+            raise ValueError(f"{self.key} is {self.value}, and the reason for having none {self.reason!r}")
 
     @property
     def title(self) -> str:

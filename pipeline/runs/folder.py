@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mulde.data.atomic import require_writable, write_text
 from mulde.data.errors import InputError
+from mulde.data.foreign.text import parse_json
 
 _STATE = TypeAdapter(dict[str, dict[str, str]])
 
@@ -24,9 +25,6 @@ class Failure:
     reason: str
     path: str = ""
     """The file or folder; normal/01 and test/01 have one name."""
-
-
-_FAILURES = TypeAdapter(list[Failure])
 
 
 @dataclass(frozen=True)
@@ -113,9 +111,12 @@ class RunFolder:
     def failures(self) -> list[Failure]:
         """Return what failed in the stages that ran last."""
         try:
-            return _FAILURES.validate_json((self.folder / "failures.json").read_bytes())
-        except (OSError, ValidationError):
+            rows = [Failure(**row) for row in parse_json((self.folder / "failures.json").read_bytes())]
+        except (OSError, ValueError, TypeError):
             return []
+        # not with pydantic, which takes no text with what stands for bytes of a name that is not UTF-8
+        are_texts = all(isinstance(value, str) for row in rows for value in asdict(row).values())
+        return rows if are_texts else []
 
     def record_failures(self, stage: str, failures: Iterable[Failure]) -> None:
         """Replace the failures of a stage; the file is there only while something has failed."""

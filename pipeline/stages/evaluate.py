@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from mulde.data.atomic import write_text
 from mulde.data.cache.store import digest_of
@@ -122,10 +124,15 @@ def fingerprint(job: Job, names: Sequence[str]) -> str:
     )
 
 
+_METRICS = TypeAdapter(Metrics)
+
+
 def read_metrics(path: Path) -> Metrics | None:
     """Read metrics back; None if they are missing, damaged or of another version."""
     try:
-        return Metrics.from_json(path.read_text(encoding="utf-8"))
+        found = _METRICS.validate_python(asdict(Metrics.from_json(path.read_text(encoding="utf-8"))))
+        found.to_json()  # which takes no NaN
+        return found
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
