@@ -93,6 +93,28 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a file is there and can be read, and is what was written, as far as its checksum tells."""
+    try:
+        check(path)
+    except (OSError, ChangedError):
+        return False
+    return True
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file begins as one that has a checksum, right or wrong.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        try:
+            return _find(path, file.read(_HEAD_BYTES)) is not None
+        except ChangedError:
+            return True
+
+
 def write_json(path: Path, content: Mapping[str, Any], **options: Any) -> None:
     """Write JSON with a checksum as its first key.
 

@@ -26,7 +26,7 @@ class CachedRows:
         paths: of files of one stream.
 
     Raises:
-        CacheFileError: a file is damaged, as far as its checksum tells, or the files differ in the number of features.
+        CacheFileError: a file is damaged, as its checksum tells, or they differ in the number of features.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:

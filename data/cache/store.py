@@ -45,7 +45,7 @@ from mulde.data.cache.entries import (
     read_rows,
     verify_entry,
 )
-from mulde.data.errors import InputError, VideoError
+from mulde.data.errors import VideoError
 from mulde.data.features import FeatureRows
 from mulde.data.hdf5 import new_hdf5, open_to_write
 from mulde.data.identity import SourceIdentity, identify, is_unchanged

@@ -225,7 +225,7 @@ def _with_job(options: dict[str, Any], stages: Sequence[str], *, as_json: bool =
     config = configure(options)
     job = open_job(config, Bars(), needs_test=not {*stages} <= {"extract", "train"})
     job.run.require_writable()
-    with log_to_file(job.run.log):
+    with job.run.held(), log_to_file(job.run.log):
         _log.debug("mulde %s", " ".join(sys.argv[1:]))
         tell_notes(job)
         result = run_stages(job, stages)
@@ -278,7 +278,7 @@ def _score_footage(model: Path, options: dict[str, Any], *, as_json: bool) -> in
     config = configure({**options, "arguments": overrides}, file=given.model_config)
     out = RunFolder(options["out"] or model / "new")
     out.require_writable()
-    with log_to_file(out.log):
+    with out.held(), log_to_file(out.log):
         names = score_footage(given, out, config, paths, Bars())
     if as_json:
         scores = {name: out.csv(name) for name in names}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mulde.data.atomic import write_text
+from mulde.pipeline.config.load import write_config
 from mulde.pipeline.features.devices import check_device
 from mulde.pipeline.features.inventory import look_up_all
 from mulde.pipeline.features.recipe import caution, lacks_weights
@@ -15,8 +15,9 @@ from mulde.pipeline.metrics.records import Metrics
 from mulde.pipeline.runs.job import Job
 from mulde.pipeline.stages.evaluate import Evaluate
 from mulde.pipeline.stages.extract import Extract
+from mulde.pipeline.stages.mend import discarding_damage
 from mulde.pipeline.stages.score import Score, check_labels
-from mulde.pipeline.stages.stage import Situation
+from mulde.pipeline.stages.stage import Situation, Stage
 from mulde.pipeline.stages.train import Train
 
 _log = logging.getLogger(__name__)
@@ -55,11 +56,11 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
         complete = [cached for cached in situation.inventory.test if cached.is_complete]
         check_labels(job.dataset.labels, complete)
     if "train" in stages:
-        Train().run(situation)
+        _run_on_whole_features(Train(), situation, stages)
     if "score" in stages:
-        Score().run(situation)
+        _run_on_whole_features(Score(), situation, stages)
     if {"extract", "train", "score"} & set(stages):  # the others use what these have made
-        write_text(job.run.config, job.config.anchored().to_yaml())
+        write_config(job.run.config, job.config)
     metrics = Evaluate().run(situation) if "evaluate" in stages else None
     page = None
     if "report" in stages:
@@ -68,3 +69,19 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
         page = Report().run(situation)
     scores = job.run.scores if {"score", "evaluate"} & set(stages) else None
     return RunResult(len(job.dataset.test), scores, metrics, page, caution(job.config.extract))
+
+
+def _run_on_whole_features(stage: Stage[None], situation: Situation, stages: Sequence[str]) -> None:
+    """Run a stage that reads features; those that turn out to be damaged are extracted again.
+
+    Raises:
+        CacheFileError: features are damaged, and extraction is not among the stages or cannot make them.
+    """
+    inventory = situation.inventory
+    with discarding_damage(situation.job.config.cache, (*inventory.normal, *inventory.test)) as damaged:
+        stage.run(situation)
+    if damaged:
+        if "extract" not in stages or situation.job.is_imported:
+            raise damaged[0]
+        Extract().run(situation)
+        stage.run(situation)

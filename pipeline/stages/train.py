@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mulde.data.atomic import write_text
+from mulde.data import sealed
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError, require_package
 from mulde.extractors.base import FeatureOperator
+from mulde.pipeline.config.load import write_config
 from mulde.pipeline.features.imported import ImportedStream
 from mulde.pipeline.features.inventory import CachedVideo, usable, without_failed
 from mulde.pipeline.models.fit import StreamRows, build_detector, describe_streams, fit_stream, open_rows
@@ -57,7 +58,7 @@ class Train(RunStage[None]):
 
     def is_there(self, run: RunFolder, unit: str) -> bool:
         """Whether there is a model that was finished, and whole: a damaged one is made again."""
-        return is_whole(run.model)
+        return is_whole(run.model) and sealed.is_whole(run.model_config)
 
     def run(self, situation: Situation) -> None:
         """Train and save the model of a run, unless the one that is there was made from the same.
@@ -93,7 +94,7 @@ class Train(RunStage[None]):
         provenance = {"dataset": job.dataset.name, "n_videos": len(videos), "seed": job.config.seed}
         provenance["frames_per_second"] = job.frames_per_second
         RunModel(parts, inventory.scenes).save(job.run.model, provenance)
-        write_text(job.run.model_config, job.config.anchored().to_yaml())
+        write_config(job.run.model_config, job.config)
         job.run.remember(STAGE, {WHOLE: fingerprint(situation)})
         names = ", ".join(extractor.name for extractor in extractors)
         scenes = f" for each of {len(by_part)} scenes" if EVERY_SCENE not in by_part else ""
