@@ -137,10 +137,11 @@ class RunFolder:
 
     def keep_text(self, name: str, text: str) -> None:
         """Write a text file that has no place for a checksum, such as a list in JSON; state.json has it."""
-        content = encode(text)
+        content, state = encode(text), self._read_state()
+        if state.setdefault(_FILES, {}).pop(name, None) is not None:
+            self._write_state(state)  # a kill leaves a file without a checksum, not one with that of another
         write_bytes(self.folder / name, content)
-        state = self._read_state()
-        state.setdefault(_FILES, {})[name] = digest(content)
+        state[_FILES][name] = digest(content)
         self._write_state(state)
 
     def knows(self, name: str) -> bool:

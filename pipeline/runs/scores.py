@@ -90,6 +90,7 @@ def write_scores(run: RunFolder, video: ScoredVideo, datasets: Mapping[str, NDAr
         datasets: what the scores were made from, by name in the HDF5 file.
     """
     table = encode(to_csv(video))
+    run.objects(video.name).unlink(missing_ok=True)  # it has the checksum of the table of before
     write_bytes(run.csv(video.name), table)
     with new_hdf5(run.objects(video.name), libver="earliest") as file:
         file.attrs[_CSV_CHECKSUM] = digest(table)
