@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from mulde.pipeline.stages.evaluate import Evaluate
 from mulde.pipeline.stages.extract import Extract
 from mulde.pipeline.stages.mend import discarding_damage
 from mulde.pipeline.stages.score import Score, check_labels
-from mulde.pipeline.stages.stage import Situation, Stage
+from mulde.pipeline.stages.stage import Situation
 from mulde.pipeline.stages.train import Train
 
 _log = logging.getLogger(__name__)
@@ -53,12 +53,11 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
     if "extract" in stages:
         Extract().run(situation)
     if "score" in stages:  # now, before a long training
-        complete = [cached for cached in situation.inventory.test if cached.is_complete]
-        check_labels(job.dataset.labels, complete)
+        _on_whole_features(lambda: _check_labels(situation), situation, stages)
     if "train" in stages:
-        _run_on_whole_features(Train(), situation, stages)
+        _on_whole_features(lambda: Train().run(situation), situation, stages)
     if "score" in stages:
-        _run_on_whole_features(Score(), situation, stages)
+        _on_whole_features(lambda: Score().run(situation), situation, stages)
     if {"extract", "train", "score"} & set(stages):  # the others use what these have made
         write_config(job.run.config, job.config)
     metrics = Evaluate().run(situation) if "evaluate" in stages else None
@@ -71,17 +70,22 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
     return RunResult(len(job.dataset.test), scores, metrics, page, caution(job.config.extract))
 
 
-def _run_on_whole_features(stage: Stage[None], situation: Situation, stages: Sequence[str]) -> None:
-    """Run a stage that reads features; those that turn out to be damaged are extracted again.
+def _on_whole_features(do: Callable[[], None], situation: Situation, stages: Sequence[str]) -> None:
+    """Do what reads features; those that turn out to be damaged are extracted again, and it is done again.
 
     Raises:
         CacheFileError: features are damaged, and extraction is not among the stages or cannot make them.
     """
     inventory = situation.inventory
     with discarding_damage(situation.job.config.cache, (*inventory.normal, *inventory.test)) as damaged:
-        stage.run(situation)
+        do()
     if damaged:
         if "extract" not in stages or situation.job.is_imported:
             raise damaged[0]
         Extract().run(situation)
-        stage.run(situation)
+        do()
+
+
+def _check_labels(situation: Situation) -> None:
+    complete = [cached for cached in situation.inventory.test if cached.is_complete]
+    check_labels(situation.job.dataset.labels, complete)

@@ -31,7 +31,8 @@ def test_kills_at_any_moment(data: Path, tmp_path: Path) -> None:
     killed = Place(tmp_path / "killed", data)
     random_seconds = random.Random(0)
     n_kills, n_finished, reached = 0, 0, dict[str, int]()
-    while n_kills < N_KILLS or n_finished == 0:
+    is_finished = False
+    while n_kills < N_KILLS or not is_finished:
         with subprocess.Popen(
             killed.command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
         ) as process:
@@ -45,7 +46,8 @@ def test_kills_at_any_moment(data: Path, tmp_path: Path) -> None:
                 stage = (told.decode().strip().splitlines() or ["start"])[-1].split()[0].rstrip(":")
                 reached[stage] = reached.get(stage, 0) + 1
         assert damage_of(killed) == []
-        if process.returncode == 0:
+        is_finished = process.returncode == 0
+        if is_finished:
             assert killed.numbers() == expected
             n_finished += 1
             shutil.rmtree(killed.root)
