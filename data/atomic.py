@@ -17,6 +17,7 @@ TEMPORARY = ".*.tmp"
 _GOES_ON = "the same command goes on with what is not finished"
 _WAYS_OUT = {
     errno.ENOSPC: f"make room there, or choose another folder; {_GOES_ON}",
+    errno.EFBIG: "files of this length are not allowed there: choose another folder",
     errno.EDQUOT: f"make room there, or choose another folder; {_GOES_ON}",
     errno.ENOENT: f"was a folder deleted meanwhile? If so, {_GOES_ON}",
     errno.ENOTDIR: "it must be a folder: choose another",
