@@ -128,8 +128,8 @@ def repair(runs: Sequence[Path], folder: Path, dry_run: bool) -> int:
 def _examine(runs: Sequence[Path], folder: Path) -> Iterator[tuple[Path, Damage]]:
     """Yield what is wrong with each run, or with the cache where none is named."""
     from mulde.data.cache.care import find_damage
-    from mulde.pipeline.runs.care import find_run_damage
     from mulde.pipeline.runs.folder import RunFolder
+    from mulde.pipeline.stages.care import find_run_damage
 
     if not runs:
         _require_folder(folder)

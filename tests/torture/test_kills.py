@@ -15,8 +15,8 @@ import pytest
 from small_run import Place
 
 from mulde.data.cache.care import find_damage
-from mulde.pipeline.runs.care import find_run_damage
 from mulde.pipeline.runs.folder import RunFolder
+from mulde.pipeline.stages.care import find_run_damage
 
 N_KILLS = int(os.environ.get("MULDE_KILLS", "8"))
 
