@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
+from mulde.data.errors import InputError
 from mulde.data.spelling import spell
 
 VIDEO_SUFFIXES = frozenset(
@@ -107,3 +108,11 @@ def name_without_suffix(relative_path: str) -> str:
     """
     path = PurePosixPath(spell(relative_path.replace("\\", "/")))
     return str(path.with_suffix("") if path.suffix.lower() in VIDEO_SUFFIXES | STACK_SUFFIXES else path)
+
+
+def require_file(path: Path) -> None:
+    """Raise InputError unless there is a regular file: a pipe would be waited for."""
+    if not path.exists():
+        raise InputError(f"{path} is not there: check the path")
+    if not path.is_file():
+        raise InputError(f"{path} is no file: check the path")

@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from mulde.data.atomic import replacing
+from mulde.data.atomic import write_bytes
+from mulde.data.sealed import KEY, check, seal
 from mulde.detector.network import EnergyNetwork
 
 _NUMBERS = "numbers"
@@ -117,17 +118,17 @@ class Checkpoint:
             "step": state.step,
             "seconds": state.seconds,
         }
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(self._path) as temporary:
-            save_file(
-                {name: value.contiguous() for name, value in tensors.items()},
-                temporary,
-                metadata={_NUMBERS: json.dumps(numbers)},
-            )
+        content = save(
+            {name: value.contiguous() for name, value in tensors.items()},
+            metadata={_NUMBERS: json.dumps(numbers), KEY: "0" * 32},
+        )
+        write_bytes(self._path, seal(content))
 
     def load(self) -> TrainingState | None:
         """Return the state, or None if there is none of this training or the file is damaged."""
         try:
+            if not check(self._path):
+                return None
             with safe_open(self._path, "pt", device=str(self._device)) as file:
                 numbers = json.loads(file.metadata()[_NUMBERS])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping

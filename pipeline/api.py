@@ -218,7 +218,8 @@ def train(
     config = load_config(options=dict(_dotted({**settings, "data": data, "out": Path(out)})))
     job = open_job(config, progress, needs_test=False)
     job.run.require_writable()
-    run_stages(job, ["extract", "train"])
+    with job.run.held():
+        run_stages(job, ["extract", "train"])
     return load(job.run.folder)
 
 

@@ -22,6 +22,7 @@ from mulde.data.cache.keys import STAGING, import_claim
 from mulde.data.cache.store import LOCKS, FeatureCache, is_locked
 from mulde.data.errors import VideoError
 from mulde.data.identity import is_unchanged
+from mulde.data.sealed import is_sealed
 from mulde.data.video import Video
 
 _LEFT_OVER_SECONDS = 3600.0  # nothing is written for so long; what has a temporary name then was given up
@@ -37,6 +38,8 @@ class Removal:
     size_bytes: int
     claim: tuple[str, str] | None
     """What `FeatureCache.claim_name` takes to hold off other processes; None where none can be at work."""
+    is_damaged: bool = True
+    """Whether it is a damaged file, and not one that was given up half written."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Damage:
     left: tuple[str, ...]
     """What is wrong with files that cannot be made again here, and the way out."""
     n_checked: int
+    n_unsealed: int = 0
+    """Files without a checksum, of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -61,19 +66,38 @@ class Removed:
 
 def find_damage(cache: Path) -> Damage:
     """Read every file in full; return what is damaged, and what killed processes have left."""
-    items, n_checked = list(_left_over(cache)), 0
+    items, n_checked, n_unsealed = list(_left_over(cache)), 0, 0
     left = [problem for stream in list_streams(cache) if (problem := stream.problem)]
     for stream, path in _files(cache):
         n_checked += 1
         problem = verify_entry(path)
         if problem is None:
+            n_unsealed += not is_sealed(path)
             continue
         if "imported_as" in stream.description:
             split = stream.description["imported_as"]
             left.append(f"{problem}; it was imported as {split}: import that again with `replace`")
         else:
             items.append(_removal(stream, path, problem))
-    return Damage(tuple(items), tuple(left), n_checked)
+    return Damage(tuple(items), tuple(left), n_checked, n_unsealed)
+
+
+def discard_damaged(cache: Path, paths: Iterable[Path]) -> list[Path]:
+    """Delete those of some cached files that are damaged and can be made again; return them.
+
+    Imported features, and what another process works on, stay.
+
+    Raises:
+        WriteError: the cache cannot be written.
+    """
+    wanted = set(paths)
+    items = [
+        _removal(stream, path, problem)
+        for stream, path in _files(cache)
+        if path in wanted and "imported_as" not in stream.description and (problem := verify_entry(path))
+    ]
+    removed = remove(cache, items)
+    return [item.path for item in items if item not in removed.busy]
 
 
 def find_orphans(cache: Path) -> list[Removal]:
@@ -169,7 +193,7 @@ def _left_over(cache: Path) -> Iterator[Removal]:
     oldest = time.time() - _LEFT_OVER_SECONDS
     for path in (*cache.glob("*/*/**/.*.tmp"), *cache.glob(f"{STAGING}*")):
         if not path.is_symlink() and path.stat().st_mtime < oldest:
-            yield Removal(path, f"{path} was left by a process that was killed", _size(path), None)
+            yield Removal(path, f"{path} was left by a process that was killed", _size(path), None, False)
 
 
 def _size(path: Path) -> int:

@@ -17,6 +17,7 @@ from mulde.data.features import FeatureRows, is_without_measurement, join_rows
 from mulde.data.foreign.hdf5 import plain_dataset, read_array
 from mulde.data.foreign.text import parse_json
 from mulde.data.identity import SourceIdentity
+from mulde.data.sealed import ChangedError, check, read_json
 from mulde.data.video import DecodeReport
 
 SCHEMA_VERSION = 1
@@ -85,11 +86,16 @@ def read_entry(path: Path) -> Entry:
 
 
 def read_rows(path: Path) -> FeatureRows:
-    """Read all rows of a cached file.
+    """Read all rows of a cached file, whose checksum is looked at.
 
     Raises:
         CacheFileError: the file is damaged, incomplete or of another schema.
     """
+    check_whole(path)
+    return _read_rows(path)
+
+
+def _read_rows(path: Path) -> FeatureRows:
     with open_hdf5(path) as file:
         return FeatureRows(**{field: _read(file, name) for name, field in COLUMNS.items() if name in file})
 
@@ -101,6 +107,7 @@ class RowsInOrder:
     """
 
     def __init__(self, path: Path, block_rows: int = 65_536) -> None:
+        check_whole(path)
         self._path, self._block_rows = path, block_rows
         self._n_read = 0
         self._held, self._n_rows = self._read_block()
@@ -133,11 +140,12 @@ class RowsInOrder:
 
 
 def read_frame_seconds(path: Path) -> NDArray[np.float64]:
-    """Read when each frame is shown, (n_frames,) seconds from the first on.
+    """Read when each frame is shown, (n_frames,) seconds from the first on; the checksum is looked at.
 
     Raises:
         CacheFileError: the file is damaged, incomplete or of another schema.
     """
+    check_whole(path)
     with open_hdf5(path) as file:
         seconds: NDArray[np.float64] = _read(file, "frame_seconds").astype(np.float64)
         if seconds.ndim != 1:
@@ -163,11 +171,27 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     except CacheFileError:
         raise
     except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
+        if not path.exists():
+            raise CacheFileError(f"{path} is not there any more: run extract again") from None
         raise CacheFileError(_damaged(path, error)) from None
 
 
 def _damaged(path: Path, error: Exception) -> str:
-    return f"{path} is damaged ({error}): delete it and run extract again"
+    return f"{path} is damaged ({error}): run extract again"
+
+
+def check_whole(path: Path) -> None:
+    """Read a file in full, and compare its content with its checksum, if it has one.
+
+    Raises:
+        CacheFileError: they differ, or the file cannot be read.
+    """
+    try:
+        check(path)
+    except ChangedError as error:
+        raise CacheFileError(f"{error}: run extract again") from None
+    except OSError as error:
+        raise CacheFileError(f"{path} cannot be read ({error.strerror}): run extract again") from None
 
 
 @dataclass(frozen=True)
@@ -211,12 +235,11 @@ def list_streams(folder: Path) -> list[StreamFolder]:
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """Return what a stream.json says; {} where it is not there or cannot be read."""
+    """Return what a stream.json says; {} where it is not there, was changed or cannot be read."""
     try:
-        description = parse_json(path.read_bytes())
+        return read_json(path)
     except (OSError, ValueError):
         return {}
-    return description if isinstance(description, dict) else {}
 
 
 def holds_rows(path: Path) -> bool:
@@ -232,12 +255,13 @@ def holds_rows(path: Path) -> bool:
 def verify_entry(path: Path) -> str | None:
     """Read a cached file in full; return what is wrong with it, or None."""
     try:
+        check_whole(path)
         if not holds_rows(path):
             with open_hdf5(path) as file:
                 for name in file:
                     _ = _read(file, name)
             return None
-        rows, entry = read_rows(path), read_entry(path)
+        rows, entry = _read_rows(path), read_entry(path)
     except ValueError as error:
         return str(error)
     # CACHE/<stream>/<key>/a/b.h5: the video's name a/b says how far up the stream's folder is

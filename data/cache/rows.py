@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.data.cache.entries import CacheFileError, open_hdf5
+from mulde.data.cache.entries import CacheFileError, check_whole, open_hdf5
 from mulde.data.features import is_without_measurement
 from mulde.data.foreign.hdf5 import plain_dataset, read_array
 
@@ -27,7 +27,7 @@ class CachedRows:
         paths: of files of one stream.
 
     Raises:
-        CacheFileError: a file is damaged, or the files differ in the number of features.
+        CacheFileError: a file is damaged, as its checksum tells, or they differ in the number of features.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -37,6 +37,7 @@ class CachedRows:
         self._measured: list[NDArray[np.int64] | None] = []
         counts = []
         for path in paths:
+            check_whole(path)
             with open_hdf5(path) as file:
                 n_rows, n_features = plain_dataset(file, "features").shape
                 widths.add(n_features)

@@ -28,7 +28,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from mulde.data.atomic import replacing, require_writable, write_text
+from mulde.data.atomic import make_folder, replacing, require_writable, writing
 from mulde.data.cache.entries import (
     COLUMNS,
     DESCRIPTION,
@@ -36,6 +36,7 @@ from mulde.data.cache.entries import (
     CacheFileError,
     Entry,
     StreamFolder,
+    check_whole,
     list_streams,
     open_hdf5,
     read_description,
@@ -44,11 +45,13 @@ from mulde.data.cache.entries import (
     read_rows,
     verify_entry,
 )
-from mulde.data.errors import InputError, VideoError
+from mulde.data.errors import VideoError
 from mulde.data.features import FeatureRows
 from mulde.data.foreign.hdf5 import plain_dataset, read_array
 from mulde.data.foreign.text import parse_json
+from mulde.data.hdf5 import new_hdf5, open_to_write
 from mulde.data.identity import SourceIdentity, identify, is_unchanged
+from mulde.data.sealed import write_json
 from mulde.data.version import mulde_version
 from mulde.data.video import DecodeReport, Video
 
@@ -152,11 +155,11 @@ class FeatureCache:
         if entry.path == path:
             return
         self.describe(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         identity = replace(identify(video, with_digest=False), digest=entry.identity.digest)
         with replacing(path) as temporary:
             shutil.copyfile(entry.path, temporary)
-            with h5py.File(temporary, "r+") as file:
+            with open_to_write(temporary, "r+") as file:
                 file.attrs["source"] = json.dumps(identity.to_dict())
                 _write_source_path(file, str(video.path.resolve()))
 
@@ -214,10 +217,9 @@ class FeatureCache:
         lock = FileLock(locks / f"{digest_of([split_folder, name])[:32]}.lock", timeout=1 if wait else 0)
         while not lock.is_locked:
             try:
-                locks.mkdir(parents=True, exist_ok=True)
-                lock.acquire()
-            except PermissionError:
-                raise InputError(f"cache folder {self.folder} cannot be written: check its rights") from None
+                with writing(self.folder):
+                    locks.mkdir(parents=True, exist_ok=True)
+                    lock.acquire()
             except Timeout:
                 if not wait:
                     yield False
@@ -249,8 +251,8 @@ class FeatureCache:
                 sources[video.name] = identify(video, with_digest=video not in left_out).to_dict()
         self.describe(key)
         path = self.entry_path(key, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _whole_file(path) as file:
+        make_folder(path.parent)
+        with new_hdf5(path) as file:
             file.attrs["schema_version"] = SCHEMA_VERSION
             file.attrs["provenance"] = json.dumps(_provenance())
             file.attrs[_MADE_FROM] = json.dumps(sources)
@@ -277,11 +279,11 @@ class FeatureCache:
         if path is None or path == own:
             return
         self.describe(key)
-        own.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(own.parent)
         by_name = {video.name: video for video in made_from}
         with replacing(own) as temporary:
             shutil.copyfile(path, temporary)
-            with h5py.File(temporary, "r+") as file:
+            with open_to_write(temporary, "r+") as file:
                 known = json.loads(file.attrs[_MADE_FROM])
                 now = {
                     name: {**identify(by_name[name], with_digest=False).to_dict(), "digest": source["digest"]}
@@ -295,6 +297,7 @@ class FeatureCache:
             if not path.exists():
                 continue
             try:
+                check_whole(path)
                 with open_hdf5(path) as file:
                     sources = parse_json(file.attrs.get(_MADE_FROM, "{}"))
                     for column in file:
@@ -364,7 +367,7 @@ def write_description(path: Path, key: StreamKey, notes: Mapping[str, Any]) -> N
         **key.settings,
         **notes,
     }
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_json(path, content)
 
 
 @contextmanager
@@ -383,7 +386,7 @@ def write_rows(
     Args:
         source: where the video, or the file that is imported, lies.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     writer = RowWriter(path, video, n_features, has_boxes, has_spans, n_extra, source)
     try:
         yield writer
@@ -444,7 +447,8 @@ class RowWriter:
         for name, spool in self._spools.items():
             values = getattr(rows, COLUMNS[name])
             assert values is not None
-            spool.write(np.ascontiguousarray(values).tobytes())
+            with writing(self._path.parent):
+                spool.write(np.ascontiguousarray(values).tobytes())
         self._n_rows += len(rows)
 
     def commit(
@@ -455,7 +459,7 @@ class RowWriter:
         Args:
             frame_seconds: (n_frames,) when each decoded frame is shown, from the first on.
         """
-        with _whole_file(self._path) as file:
+        with new_hdf5(self._path) as file:
             file.attrs["schema_version"] = SCHEMA_VERSION
             file.attrs["video"] = self._video
             _write_source_path(file, self._source)
@@ -488,12 +492,6 @@ class RowWriter:
 def _write_source_path(file: h5py.File, path: str) -> None:
     # h5py refuses a str that is not Unicode, but gives back what was written as bytes
     file.attrs.create("source_path", os.fsencode(path), dtype=h5py.string_dtype())
-
-
-@contextmanager
-def _whole_file(path: Path) -> Iterator[h5py.File]:
-    with replacing(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
-        yield file
 
 
 def _provenance() -> dict[str, str]:

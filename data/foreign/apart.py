@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mulde.data.errors import InputError
-from mulde.data.foreign.arrays import require_file
+from mulde.data.files import require_file
 from mulde.data.foreign.limits import limit_bytes
 
 R = TypeVar("R")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
+from mulde.data.files import require_file
 from mulde.data.foreign.limits import check_unpacked
 
 _SUFFIX = ".npy"
@@ -98,14 +99,6 @@ def reading(where: object) -> Iterator[None]:
         raise InputError(
             f"{where} cannot be read ({type(error).__name__}: {told}): it is damaged, or something else"
         ) from None
-
-
-def require_file(path: Path) -> None:
-    """Raise InputError unless there is a regular file: a pipe would be waited for."""
-    if not path.exists():
-        raise InputError(f"{path} is not there: check the path")
-    if not path.is_file():
-        raise InputError(f"{path} is no file: check the path")
 
 
 def _check_header(where: str, stream: IO[bytes], n_bytes: int) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
-from mulde.data.foreign.arrays import reading, require_file
+from mulde.data.files import require_file
+from mulde.data.foreign.arrays import reading
 from mulde.data.foreign.limits import check_unpacked
 
 _MOST_NESTED = 50

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mulde.data.errors import InputError
-from mulde.data.foreign.arrays import require_file
+from mulde.data.files import require_file
 
 
 def read_text(path: Path, *, encoding: str = "utf-8-sig") -> str:

@@ -72,7 +72,7 @@ def _read_dataset(file: Any, dataset: Any, depth: int) -> NDArray[np.generic]:
         raise InputError(f"{file.filename}: cells are nested more than {_MOST_NESTED} deep")
     if dataset.attrs.get("MATLAB_empty", 0):
         return np.zeros((0, 0))
-    content = read_array(dataset).T
+    content: NDArray[np.generic] = read_array(dataset).T
     if content.dtype != object:
         return content
     cells = np.empty(content.shape, dtype=object)

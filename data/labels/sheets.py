@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mulde.data.errors import InputError
-from mulde.data.foreign.arrays import require_file
+from mulde.data.files import require_file
 
 SHEET_SUFFIXES = frozenset({".csv", ".tsv"})
 _DELIMITERS = ",;\t"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from mulde.pipeline.cli.options import json_option
 from mulde.pipeline.config.words import respell, respelled
 
 if TYPE_CHECKING:
-    from mulde.data.cache.care import Removal
+    from mulde.data.cache.care import Damage, Removal
 
 EXIT_DONE, EXIT_USAGE = 0, 2
 _FOLDER = click.Path(path_type=Path)
@@ -36,6 +37,7 @@ _OPTIONS_OF_IMPORT = {
     "cache": "--cache DIR",
 }  # fmt: skip
 """By the fields of `ImportRequest` and its source, and what else messages name."""
+_runs = click.argument("runs", nargs=-1, type=_FOLDER, metavar="[RUN ...]")
 _dry_run = click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 
 
@@ -83,40 +85,64 @@ def list_(folder: Path, as_json: bool) -> int:
 
 
 @cache.command()
+@_runs
 @_at
-def verify(folder: Path) -> int:
-    """Read every cached file in full; exit 2 if one is damaged, or nobody knows what it is."""
-    from mulde.data.cache.entries import list_streams, verify_entry
+def verify(runs: Sequence[Path], folder: Path) -> int:
+    """Read every file of the cache, or of runs, in full; exit 2 if one is damaged or nobody knows what it is.
 
-    _require_folder(folder)
-    streams = list_streams(folder)
-    entries = [path for stream in streams for path in stream.entries]
-    problems = [problem for stream in streams if (problem := stream.problem)]
-    problems += [problem for path in entries if (problem := verify_entry(path))]
-    for problem in problems:
-        stderr.print(f"mulde: {problem}", markup=False)
-    stdout.print(f"{len(entries)} files, {len(problems)} damaged")
-    return EXIT_USAGE if problems else EXIT_DONE
+    What it says and holds is compared with its checksum. Files of earlier versions have none: their
+    number is said.
+    """
+    is_damaged = False
+    for place, damage in _examine(runs, folder):
+        problems = [*damage.left, *(item.reason for item in damage.items if item.is_damaged)]
+        for problem in problems:
+            stderr.print(f"mulde: {problem}", markup=False)
+        unsealed = f", {damage.n_unsealed} without a checksum" if damage.n_unsealed else ""
+        where = f"{place}: " if runs else ""
+        stdout.print(f"{where}{damage.n_checked} files, {len(problems)} damaged{unsealed}", markup=False)
+        is_damaged |= bool(problems)
+    return EXIT_USAGE if is_damaged else EXIT_DONE
 
 
 @cache.command()
+@_runs
 @_at
 @_dry_run
-def repair(folder: Path, dry_run: bool) -> int:
-    """Delete what is damaged or was left by a killed process; `mulde extract` makes it again.
+def repair(runs: Sequence[Path], folder: Path, dry_run: bool) -> int:
+    """Delete what is damaged, or was left by a killed process, in the cache or in runs.
 
-    Every file is read in full. What another process works on is left alone, and so are imported features:
-    those can only be imported again (exit 2).
+    The next `mulde run` makes it again, and `mulde extract` what is in the cache. Every file is read in full.
+    What another process works on is left alone, and so is what cannot be made again, such as imported
+    features (exit 2).
     """
-    from mulde.data.cache.care import find_damage
+    from mulde.pipeline.runs.folder import RunFolder
 
-    _require_folder(folder)
-    damage = find_damage(folder)
-    for problem in damage.left:
-        stderr.print(f"mulde: left: {respell(problem, {'replace': '--replace'})}", markup=False)
-    removed = _remove(folder, damage.items, dry_run=dry_run)
-    stdout.print(f"{damage.n_checked} files checked, {removed}; {len(damage.left)} left alone")
-    return EXIT_USAGE if damage.left else EXIT_DONE
+    is_left = False
+    for place, damage in _examine(runs, folder):
+        for problem in damage.left:
+            stderr.print(f"mulde: left: {respell(problem, {'replace': '--replace'})}", markup=False)
+        # the lock of a run also deletes what was left over
+        with RunFolder(place).held() if runs and not dry_run else nullcontext():
+            removed = _remove(place, damage.items, dry_run=dry_run)
+        where = f"{place}: " if runs else ""
+        told = f"{damage.n_checked} files checked, {removed}; {len(damage.left)} left alone"
+        stdout.print(f"{where}{told}", markup=False)
+        is_left |= bool(damage.left)
+    return EXIT_USAGE if is_left else EXIT_DONE
+
+
+def _examine(runs: Sequence[Path], folder: Path) -> Iterator[tuple[Path, Damage]]:
+    """Yield what is wrong with each run, or with the cache where none is named."""
+    from mulde.data.cache.care import find_damage
+    from mulde.pipeline.runs.folder import RunFolder
+    from mulde.pipeline.stages.care import find_run_damage
+
+    if not runs:
+        _require_folder(folder)
+        yield folder, find_damage(folder)
+    for run in runs:
+        yield run, find_run_damage(RunFolder(run))
 
 
 @cache.command()

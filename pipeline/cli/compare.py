@@ -80,7 +80,7 @@ def ablate(streams: str | None, densities: str, aggregations: str | None, seeds:
     grid = _read_grid(config, groups, densities, aggregations, seeds)
     job = open_job(config, Bars())
     job.run.require_writable()
-    with log_to_file(job.run.log):
+    with job.run.held(), log_to_file(job.run.log):
         tell_notes(job)
         results = compute(job, grid)
     stdout.print(_table_of_results(results))

@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from mulde.data.atomic import make_folder, writing
 from mulde.data.spelling import printable
 from mulde.pipeline.progress import Status
 
@@ -70,11 +71,27 @@ def set_up_logging(level: int) -> None:
     root.propagate = False
 
 
+class _PatientFileHandler(logging.FileHandler):
+    """Writes a log for as long as there is room for it; says once that there is none."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        if isinstance(sys.exc_info()[1], OSError):
+            logging.getLogger("mulde").removeHandler(self)
+            _log.warning("%s cannot be written any more (%s)", self.baseFilename, sys.exc_info()[1])
+        else:
+            super().handleError(record)
+
+
 @contextmanager
 def log_to_file(path: Path) -> Iterator[None]:
-    """Append log records to a file as well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
+    """Append log records to a file as well.
+
+    Raises:
+        WriteError: the disk is full, or the folder may not be written.
+    """
+    make_folder(path.parent)
+    with writing(path.parent):
+        handler = _PatientFileHandler(path, encoding="utf-8")
     handler.setFormatter(_SafeFormatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger("mulde")
     root.addHandler(handler)
@@ -82,7 +99,8 @@ def log_to_file(path: Path) -> Iterator[None]:
         yield
     finally:
         root.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):  # what is left of the last lines has no room
+            handler.close()
 
 
 class Bars:

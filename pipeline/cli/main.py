@@ -60,7 +60,7 @@ def main() -> None:
         stderr.print("mulde: interrupted; the same command goes on with what is not finished", markup=False)
         code = EXIT_INTERRUPTED
     except click.ClickException as error:
-        error.message = printable(error.message)  # it may repeat the name of a file
+        vars(error)["message"] = printable(error.message)  # it may repeat the name of a file
         error.show()
         code = EXIT_USAGE
     except InputError as error:
@@ -228,7 +228,7 @@ def _with_job(options: dict[str, Any], stages: Sequence[str], *, as_json: bool =
     config = configure(options)
     job = open_job(config, Bars(), needs_test=not {*stages} <= {"extract", "train"})
     job.run.require_writable()
-    with log_to_file(job.run.log):
+    with job.run.held(), log_to_file(job.run.log):
         _log.debug("mulde %s", " ".join(sys.argv[1:]))
         tell_notes(job)
         result = run_stages(job, stages)
@@ -283,7 +283,7 @@ def _score_footage(model: Path, options: dict[str, Any], *, as_json: bool) -> in
     if not options["out"]:
         given.require_inside(out.folder)
     out.require_writable()
-    with log_to_file(out.log):
+    with out.held(), log_to_file(out.log):
         names = score_footage(given, out, config, paths, Bars())
     if as_json:
         scores = {name: out.csv(name) for name in names}

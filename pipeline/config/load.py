@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,17 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from mulde.data.atomic import encode, write_bytes
 from mulde.data.errors import InputError
 from mulde.data.foreign.text import read_text
+from mulde.data.sealed import BLANK, is_whole, seal
 from mulde.detector.settings import PAPER
 from mulde.extractors.kinds import STREAMS
 from mulde.pipeline.config.reference import groups, reference
 from mulde.pipeline.config.sections import Config
 
 _MOST_NESTED = 50
+_log = logging.getLogger(__name__)
 PRESETS: dict[str, dict[str, Any]] = {
     # boxes and features from motion alone: no weights, no GPU, no network
     "motion": {},
@@ -70,6 +74,15 @@ def load_config(
         raise InputError(_in_our_words(error, given)) from None
 
 
+def write_config(path: Path, config: Config) -> None:
+    """Write a configuration with everything in it, defaults included, and with a checksum.
+
+    Raises:
+        WriteError: the disk is full, the folder is gone or may not be written.
+    """
+    write_bytes(path, seal(encode(f"# {BLANK}\n{config.anchored().to_yaml()}")))
+
+
 def _refuse_idle_preset(file: Path | None, from_file: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Raise InputError where a file, such as that of a run, gives what another preset is asked to set."""
     before, now = from_file.get("detector"), given.get("detector")
@@ -112,6 +125,12 @@ def parse_yaml(text: str) -> Any:
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
+    if file.is_file() and not is_whole(file):
+        _log.warning(
+            "%s was changed after it was written: it is used as it is; if you have changed it, take its "
+            "first line out",
+            file,
+        )
     try:
         content = parse_yaml(read_text(file))
     except InputError as error:

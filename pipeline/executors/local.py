@@ -15,8 +15,11 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 from mulde.pipeline.executors.base import Outcome, R, T, Tick, WorkerDiedError, WorkerStalledError
 
 _POLL_SECONDS = 0.05
-# In a worker: frames done, frames expected and signs of life by task, shared without a lock that a kill could
-# keep
+_START_SECONDS = 60.0
+"""The least time that a task has until its first sign of life: it loads libraries and networks before."""
+_GONE_SECONDS = 1.0  # the result of a worker that has ended may still be on its way
+# In a worker: frames done, frames expected, signs of life and the process, by task; shared without a lock
+# that a kill could keep
 _progress: Any = None
 
 
@@ -32,11 +35,12 @@ class LocalPool:
         self._done = context.RawArray(ctypes.c_longlong, max(1, capacity))
         self._expected = context.RawArray(ctypes.c_longlong, max(1, capacity))
         self._beats = context.RawArray(ctypes.c_longlong, max(1, capacity))
+        self._pids = context.RawArray(ctypes.c_longlong, max(1, capacity))
         self._pool = ProcessPool(
             max_workers=workers,
             context=context,
             initializer=_take_progress,
-            initargs=[(self._done, self._expected, self._beats)],
+            initargs=[(self._done, self._expected, self._beats, self._pids)],
         )
         self._running: list[_Running[Any, Any]] = []
         self._n_submitted = 0
@@ -85,14 +89,21 @@ class LocalPool:
             for entry in ended:
                 self._running.remove(entry)
                 yield entry.outcome()
-            self._stop_stalled()
+            self._give_up_lost()
             if not ended:
                 time.sleep(_POLL_SECONDS)
 
-    def _stop_stalled(self) -> None:
+    def _give_up_lost(self) -> None:
+        """Cancel tasks that make no progress, and those whose worker has ended without a word."""
         for entry in self._running:
-            if entry.idle_seconds(self._beats[entry.slot]) > self._stall_seconds:
-                entry.stalled = True
+            n_beats = self._beats[entry.slot]
+            allowed = self._stall_seconds if n_beats else max(self._stall_seconds, _START_SECONDS)
+            if entry.idle_seconds(n_beats) > allowed:
+                entry.lost = WorkerStalledError("no progress for too long")
+            elif entry.gone_seconds(self._pids[entry.slot]) > _GONE_SECONDS:
+                # pebble tells of those only whose exit code is not 0
+                entry.lost = WorkerDiedError("the worker process ended in the middle (exit code 0)")
+            if entry.lost is not None:
                 entry.future.cancel()  # pebble ends the process that runs it
 
 
@@ -101,7 +112,9 @@ class _Running(Generic[T, R]):
 
     def __init__(self, task: T, future: ProcessFuture, slot: int) -> None:
         self.task, self.future, self.slot = task, future, slot
-        self.stalled = False
+        self.lost: WorkerStalledError | WorkerDiedError | None = None
+        """Why it was given up."""
+        self._gone_since: float | None = None
         self._started: float | None = None
         self._last_beats, self._last_change = -1, 0.0
 
@@ -115,13 +128,21 @@ class _Running(Generic[T, R]):
             self._last_beats, self._last_change = n_beats, now
         return now - self._last_change
 
+    def gone_seconds(self, pid: int) -> float:
+        """Return for how long the process that runs the task has been gone; 0 where it is there."""
+        if not pid or not self.future.running() or _is_there(pid):
+            self._gone_since = None
+            return 0.0
+        if self._gone_since is None:
+            self._gone_since = time.monotonic()
+        return time.monotonic() - self._gone_since
+
     def outcome(self) -> Outcome[T, R]:
         seconds = 0.0 if self._started is None else time.monotonic() - self._started
         try:
             return Outcome(self.task, self.future.result(), None, seconds)
         except CancelledError:
-            reason = "no progress for too long" if self.stalled else "cancelled"
-            return Outcome(self.task, None, WorkerStalledError(reason), seconds)
+            return Outcome(self.task, None, self.lost or WorkerStalledError("cancelled"), seconds)
         except ProcessExpired as error:
             died = WorkerDiedError(f"the worker process died (exit code {error.exitcode})")
             return Outcome(self.task, None, died, seconds)
@@ -129,18 +150,29 @@ class _Running(Generic[T, R]):
             return Outcome(self.task, None, error, seconds)
 
 
-def _take_progress(progress: tuple[Sequence[int], Sequence[int], Sequence[int]]) -> None:
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _take_progress(progress: tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[int]]) -> None:
     global _progress
     _progress = progress
 
 
 def _run(function: Callable[[T, Tick], R], task: T, slot: int) -> R:
     parent = os.getppid()
+    done, expected, beats, pids = _progress
+    pids[slot] = os.getpid()
 
     def tick(n_frames: int, n_expected: int | None = None) -> None:
         if os.getppid() != parent:
             os._exit(1)  # whoever wanted the result was killed; what is half written is not believed anyway
-        done, expected, beats = _progress
         done[slot], expected[slot] = n_frames, n_expected or 0
         beats[slot] += 1
 

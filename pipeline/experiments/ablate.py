@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from mulde.data.atomic import write_text
 from mulde.data.cache.store import read_frame_seconds, read_rows
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows, is_without_measurement
@@ -42,6 +41,7 @@ from mulde.pipeline.progress import Tracked
 from mulde.pipeline.runs.job import Job
 from mulde.pipeline.stages.evaluate import apply_protocol, configured_smoothing, scenes_of
 from mulde.pipeline.stages.extract import Extract
+from mulde.pipeline.stages.mend import discarding_damage
 from mulde.pipeline.stages.stage import Situation
 
 if TYPE_CHECKING:
@@ -152,16 +152,19 @@ def ablate(job: Job, grid: Grid) -> list[Result]:
     if job.dataset.labels is None:
         raise InputError("an ablation compares with labels: give --labels PATH, or a data set that has some")
     inventory = Extract().run(Situation(job))
-    tests = _read_tests(job, inventory)
-    fitted = _fit_all(job, inventory, grid, tests)
+    with discarding_damage(job.config.cache, (*inventory.normal, *inventory.test)) as damaged:
+        tests = _read_tests(job, inventory)
+        fitted = _fit_all(job, inventory, grid, tests)
+    if damaged:
+        raise damaged[0]
     results = [
         _measure(job, grid, tests, streams, density, aggregation, fitted)
         for streams in grid.streams
         for density in grid.densities
         for aggregation in (grid.aggregations if density.aggregates else ("",))
     ]
-    write_text(job.run.folder / "ablation.csv", _to_csv(results))
-    write_text(job.run.folder / "ablation.json", _to_json(job, grid, results))
+    job.run.keep_text("ablation.csv", _to_csv(results))
+    job.run.keep_text("ablation.json", _to_json(job, grid, results))
     return results
 
 

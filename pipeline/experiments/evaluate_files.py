@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.data.atomic import write_text
 from mulde.data.errors import InputError
 from mulde.data.labels.files import read_labels
 from mulde.data.labels.labels import Labels
@@ -20,7 +19,7 @@ from mulde.pipeline.metrics.measure import Metrics, VideoScores, evaluate_frames
 from mulde.pipeline.metrics.protocols import find_protocol
 from mulde.pipeline.metrics.score_files import ScoreFile, read_score_files
 from mulde.pipeline.runs.folder import RunFolder
-from mulde.pipeline.stages.evaluate import apply_protocol
+from mulde.pipeline.stages.evaluate import apply_protocol, write_metrics
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +64,8 @@ def evaluate_files(config: Config, path: Path) -> Metrics:
     if config.out is not None:
         run = RunFolder(config.out)
         run.require_writable()
-        write_text(run.metrics, metrics.to_json())
+        with run.held():
+            write_metrics(run.metrics, metrics)
     return metrics
 
 

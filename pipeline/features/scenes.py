@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mulde.data.atomic import WriteError, writing
 from mulde.data.cache.store import FeatureCache, StreamKey, digest_of
 from mulde.data.decode.readers import CODE_VERSION as DECODING_VERSION
 from mulde.data.decode.readers import sample_frames
@@ -21,7 +23,7 @@ from mulde.data.identity import identify
 from mulde.data.video import Frame, Video
 from mulde.extractors.scene import CODE_VERSION, SceneModel, learn_scene
 from mulde.extractors.settings import SceneSettings
-from mulde.pipeline.executors.base import Executor, Tick, WorkerDiedError, WorkerStalledError
+from mulde.pipeline.executors.base import Executor, Tick
 from mulde.pipeline.executors.kinds import open_executor
 from mulde.pipeline.progress import Progress, Tracked, silent
 
@@ -30,7 +32,6 @@ SCENES = "scene"
 _WHOLE = "all"
 _MOST_ROUNDS = 5
 """Each round leaves out the videos that could not be read in the one before."""
-_OF_ONE_VIDEO = (VideoError, WorkerStalledError, WorkerDiedError)
 
 _log = logging.getLogger(__name__)
 
@@ -157,7 +158,8 @@ def learn_scenes(
     """
     found = find_scenes(cache, groups, settings)
     if found is not None:
-        _settle(cache, groups, settings)
+        with suppress(WriteError):  # a cache that cannot be written serves as well
+            _settle(cache, groups, settings)
         return found
     models = {}
     n_videos = sum(map(len, groups.values()))
@@ -261,10 +263,10 @@ def _sample(
             video: Video = outcome.task.video
             if outcome.error is None:
                 files[video] = outcome.result or []
-            elif isinstance(outcome.error, _OF_ONE_VIDEO):
-                errors[video] = _reason(video, outcome.error)
+            elif isinstance(outcome.error, InputError) and not isinstance(outcome.error, VideoError):
+                raise outcome.error  # a full disk, say, which the other videos would meet too
             else:
-                raise outcome.error
+                errors[video] = _reason(video, outcome.error)
             tracked.update(done)
     return [file for task in tasks for file in files.get(task.video, [])], errors
 
@@ -273,7 +275,8 @@ def _reason(video: Video, error: BaseException) -> str:
     if isinstance(error, VideoError):
         _log.debug("%s", error)  # extraction reports it
         return str(error)
-    reason = f"{video.path}: {error}"
+    reason = f"{video.path}: {type(error).__name__}: {error}"
+    _log.debug("in a worker", exc_info=error)
     _log.warning("%s; it is left out of the scene", reason)
     return reason
 
@@ -284,7 +287,8 @@ def _leave_greys(task: SampleTask, tick: Tick) -> list[Path]:
     files = []
     for index, grey in enumerate(sample_greys(task, tick)):
         file = task.folder / f"{index}.npy"
-        np.save(file, grey)
+        with writing(task.folder):
+            np.save(file, grey)
         files.append(file)
     return files
 

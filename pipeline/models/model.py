@@ -14,9 +14,9 @@ from annotated_types import MinLen
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, field_validator
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save
 
-from mulde.data.atomic import replacing, write_text
+from mulde.data.atomic import write_bytes, write_text
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError
 from mulde.data.features import is_without_measurement
@@ -83,8 +83,7 @@ class RunModel:
     def save(self, folder: Path, provenance: Mapping[str, Any]) -> None:
         """Write all but the detectors, which `save_stream` wrote; the manifest comes last."""
         for index, scene in enumerate(self.scenes.models.values()):
-            with replacing(_scene_file(folder, index)) as temporary:
-                save_file(scene.to_arrays(), temporary)
+            write_bytes(_scene_file(folder, index), save(scene.to_arrays()))
         manifest = {
             "format_version": FORMAT_VERSION,
             "parts": {
@@ -212,7 +211,7 @@ def read_scenes(folder: Path) -> Scenes:
                 raise ValueError(f"{_scene_file(folder, index).name} was changed")
         return Scenes(
             {
-                name: SceneModel.from_arrays(load_file(_scene_file(folder, index)))
+                name: SceneModel.from_arrays(load(_scene_file(folder, index).read_bytes()))
                 for index, name in enumerate(names)
             }
         )

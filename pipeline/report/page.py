@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from mulde.data.atomic import write_text
+from mulde.data.atomic import encode, write_bytes
+from mulde.data.sealed import BLANK, seal
 from mulde.pipeline.metrics.events import EventTable, event_curve, runs
 from mulde.pipeline.metrics.frames import roc_curve
 from mulde.pipeline.metrics.records import Metric, Metrics
@@ -124,7 +125,7 @@ def write_report(run: ReportRun, folder: Path) -> Path:
     """Write the page to `folder/index.html`, whole or not at all, and return its path."""
     page = render_report(run)
     path = folder / "index.html"
-    write_text(path, page)
+    write_bytes(path, seal(encode(page)))
     return path
 
 
@@ -140,6 +141,7 @@ def render_report(run: ReportRun) -> str:
     environment.filters.update(percent=_percent, count=_count, score=_score)
     axis = _score_axis(run.videos)
     return environment.get_template("report.html").render(
+        checksum=BLANK,
         run=run,
         versions=sorted(run.versions.items()),
         tiles=_tiles(run.metrics),

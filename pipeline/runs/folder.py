@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
-from mulde.data.atomic import require_writable, write_text
+from mulde.data.atomic import TEMPORARY, encode, require_writable, write_bytes, writing
 from mulde.data.errors import InputError
 from mulde.data.foreign.text import parse_json
+from mulde.data.sealed import digest, read_json, write_json
 
+_FAILURES = "failures.json"
+_FILES = "files"
+"""In state.json: checksums, by name, of files that have no place for one."""
+_log = logging.getLogger(__name__)
 _STATE = TypeAdapter(dict[str, dict[str, str]])
 
 
@@ -68,6 +76,11 @@ class RunFolder:
         """What was done, in plain lines."""
         return self.folder / "run.log"
 
+    @property
+    def state(self) -> Path:
+        """What the outputs were made from."""
+        return self.folder / "state.json"
+
     def csv(self, video: str) -> Path:
         """Frame scores of a video."""
         return self.scores / f"{video}.csv"
@@ -94,6 +107,35 @@ class RunFolder:
                 "folder or file in its place, or choose another run with --out DIR"
             )
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder against other processes; what a killed one has left half written is deleted.
+
+        Raises:
+            InputError: another process works in it.
+        """
+        lock = FileLock(self.folder / ".lock", timeout=0)
+        try:
+            with writing(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                lock.acquire()
+        except Timeout:
+            raise InputError(
+                f"another mulde works in {self.folder}: wait until it is done, or choose another folder with "
+                "--out DIR"
+            ) from None
+        try:
+            for path in self.left_over():
+                path.unlink(missing_ok=True)
+            yield
+        finally:
+            lock.release()
+
+    def left_over(self) -> list[Path]:
+        """Return half written files; while nobody writes here, a process that was killed has left them."""
+        below = (self.model, self.scores, self.report, self.folder / "checkpoints")
+        return [*self.folder.glob(TEMPORARY), *(path for part in below for path in part.rglob(TEMPORARY))]
+
     def fingerprints(self, stage: str) -> dict[str, str]:
         """Return what the outputs of a stage were made from, by video, "" for the run; see `remember`."""
         return self._read_state().get(stage, {})
@@ -106,12 +148,38 @@ class RunFolder:
         """Keep what the outputs of a stage are made from, by video ("" for the run as a whole)."""
         state = self._read_state()
         state.setdefault(stage, {}).update(fingerprints)
-        write_text(self.folder / "state.json", json.dumps(state, indent=1, sort_keys=True))
+        self._write_state(state)
+
+    def keep_text(self, name: str, text: str) -> None:
+        """Write a text file that has no place for a checksum, such as a list in JSON; state.json has it."""
+        content, state = encode(text), self._read_state()
+        if state.setdefault(_FILES, {}).pop(name, None) is not None:
+            self._write_state(state)  # a kill leaves a file without a checksum, not one with that of another
+        write_bytes(self.folder / name, content)
+        state[_FILES][name] = digest(content)
+        self._write_state(state)
+
+    def knows(self, name: str) -> bool:
+        """Whether there is a checksum of a file that `keep_text` wrote."""
+        return name in self._read_state().get(_FILES, {})
+
+    def was_changed(self, name: str) -> bool:
+        """Whether a file that `keep_text` wrote is there and is another now."""
+        known = self._read_state().get(_FILES, {}).get(name)
+        try:
+            return known is not None and digest((self.folder / name).read_bytes()) != known
+        except OSError:
+            return False
 
     def failures(self) -> list[Failure]:
         """Return what failed in the stages that ran last."""
         try:
-            rows = [Failure(**row) for row in parse_json((self.folder / "failures.json").read_bytes())]
+            if self.was_changed(_FAILURES):
+                _log.warning(
+                    "%s was changed after it was written: it is not believed", self.folder / _FAILURES
+                )
+                return []
+            rows = [Failure(**row) for row in parse_json((self.folder / _FAILURES).read_bytes())]
         except (OSError, ValueError, TypeError):
             return []
         # not with pydantic, which takes no text with what stands for bytes of a name that is not UTF-8
@@ -121,14 +189,19 @@ class RunFolder:
     def record_failures(self, stage: str, failures: Iterable[Failure]) -> None:
         """Replace the failures of a stage; the file is there only while something has failed."""
         rows = [failure for failure in self.failures() if failure.stage != stage] + list(failures)
-        path = self.folder / "failures.json"
         if rows:
-            write_text(path, json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False) + "\n")
+            text = json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False)
+            self.keep_text(_FAILURES, text + "\n")
         else:
-            path.unlink(missing_ok=True)
+            (self.folder / _FAILURES).unlink(missing_ok=True)
 
     def _read_state(self) -> dict[str, dict[str, str]]:
         try:
-            return _STATE.validate_json((self.folder / "state.json").read_bytes())
-        except (OSError, ValidationError):  # then nothing is known, and all is made again
+            return _STATE.validate_python(read_json(self.state))
+        except (OSError, ValueError, ValidationError):  # then nothing is known, and all is made again
             return {}
+
+    def _write_state(self, state: Mapping[str, Mapping[str, str]]) -> None:
+        write_json(
+            self.state, {stage: dict(sorted(of.items())) for stage, of in sorted(state.items())}, indent=1
+        )

@@ -22,7 +22,7 @@ from mulde.data.atomic import write_text
 from mulde.data.errors import InputError
 from mulde.data.foreign.text import parse_json
 from mulde.extractors.networks.weights import WEIGHTS_FOLDER
-from mulde.pipeline.config.load import load_config
+from mulde.pipeline.config.load import load_config, write_config
 from mulde.pipeline.config.sections import Config
 
 KEY_VARIABLE = "MULDE_KEY"
@@ -35,14 +35,12 @@ _log = logging.getLogger(__name__)
 
 def write_signed(file: Path, config: Config) -> None:
     """Write a configuration into a run, signed by this user."""
-    anchored = config.anchored()
-    text = anchored.to_yaml()
-    write_text(file, text)
+    write_config(file, config)
     key = _key(make=True)
     if key is None:
         _origin(file).unlink(missing_ok=True)
         return
-    plugins = {str(path): _digest(path) for path in anchored.extract.plugins}
+    plugins = {str(path): _digest(path) for path in config.anchored().extract.plugins}
     record = {"plugins": plugins, "signature": _signature(key, file.read_bytes(), plugins)}
     write_text(_origin(file), json.dumps(record, indent=1) + "\n")
 

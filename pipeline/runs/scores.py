@@ -7,20 +7,24 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.data.atomic import replacing, write_text
+from mulde.data.atomic import encode, write_bytes
 from mulde.data.errors import InputError
 from mulde.data.foreign.hdf5 import open_plain, read_array
 from mulde.data.foreign.text import parse_json
+from mulde.data.hdf5 import new_hdf5
+from mulde.data.sealed import ChangedError, check, digest
 from mulde.data.times import mean_rate
 from mulde.pipeline.runs.folder import RunFolder
 
 _SMOOTHED, _UNSMOOTHED = "frame_score", "frame_score_unsmoothed"
+_CSV_CHECKSUM = "csv_checksum"  # a CSV file has no place for its own
 _FRAME, _BOX, _OBJECT_SCORE, _TOTAL = "frame", "box", "object_score", "total"
 
 
@@ -88,14 +92,58 @@ def write_scores(run: RunFolder, video: ScoredVideo, datasets: Mapping[str, NDAr
         datasets: what the scores were made from, by name in the HDF5 file.
     """
     run.require_inside(run.csv(video.name).parent)
-    write_text(run.csv(video.name), to_csv(video))
-    with replacing(run.objects(video.name)) as temporary, h5py.File(temporary, "w") as file:
+    table = encode(to_csv(video))
+    run.objects(video.name).unlink(missing_ok=True)  # it has the checksum of the table of before
+    write_bytes(run.csv(video.name), table)
+    with new_hdf5(run.objects(video.name), libver="earliest") as file:
+        file.attrs[_CSV_CHECKSUM] = digest(table)
         file.attrs["fps"] = video.fps
         file.attrs["warnings"] = json.dumps(video.warnings)
         file.attrs["interpolation"] = video.note
         file[_SMOOTHED], file[_UNSMOOTHED] = video.scores, video.unsmoothed
         for dataset, values in datasets.items():
             file[dataset] = values
+
+
+def are_whole(run: RunFolder, name: str) -> bool:
+    """Whether both score files of a video are there and are what was written."""
+    try:
+        _check(run, name)
+    except InputError:
+        return False
+    return True
+
+
+def has_checksum(path: Path) -> bool:
+    """Read the CSV file of a video in full; return whether the file beside it has its checksum.
+
+    Raises:
+        ChangedError: the checksum is not that of the content.
+    """
+    beside = path.with_name(f"{path.stem}.h5")
+    try:
+        with h5py.File(beside, "r") as file:
+            known = file.attrs.get(_CSV_CHECKSUM)
+    except (OSError, ValueError, KeyError):  # that one is damaged, or of something else
+        return False
+    if known not in (None, digest(path.read_bytes())):
+        raise ChangedError(f"{path} was changed after it was written")
+    return known is not None
+
+
+def _check(run: RunFolder, name: str) -> None:
+    """Read both score files of a video in full.
+
+    Raises:
+        InputError: they are missing or damaged, or not of one another.
+    """
+    path = run.objects(name)
+    try:
+        check(path)
+        with h5py.File(path, "r"):
+            has_checksum(run.csv(name))
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(run.csv(name), error) from None
 
 
 def read_scores(run: RunFolder, name: str) -> ScoredVideo:
@@ -105,6 +153,7 @@ def read_scores(run: RunFolder, name: str) -> ScoredVideo:
         InputError: they are missing or damaged.
     """
     path = run.csv(name)
+    _check(run, name)
     try:
         columns = np.loadtxt(path, delimiter=",", skiprows=1, usecols=(1, 2), dtype=np.float64, ndmin=2)
         with open_plain(run.objects(name)) as file:
@@ -129,12 +178,13 @@ def read_objects(run: RunFolder, name: str) -> ScoredObjects | None:
     """
     path = run.objects(name)
     try:
+        check(path)
         with open_plain(path) as file:
             if _BOX not in file:
                 return None
             scores = {stream: read_array(values) for stream, values in file[_OBJECT_SCORE].items()}
             return ScoredObjects(read_array(file[_FRAME]), read_array(file[_BOX]), scores, scores.pop(_TOTAL))
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise _damaged(path, error) from None
 
 
@@ -151,9 +201,10 @@ def read_datasets(run: RunFolder, name: str) -> dict[str, NDArray[Any]]:
             found[dataset] = read_array(item)
 
     try:
+        check(run.objects(name))
         with open_plain(run.objects(name)) as file:
             file.visititems(keep)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise _damaged(run.objects(name), error) from None
     return found
 
@@ -170,4 +221,6 @@ def to_csv(video: ScoredVideo) -> str:
 
 
 def _damaged(path: object, error: Exception) -> InputError:
+    if isinstance(error, ChangedError):
+        return InputError(f"{error}: run `mulde score` again")
     return InputError(f"scores {path} are missing or damaged ({error}): run `mulde score` again")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from mulde.data.atomic import write_text
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError
 from mulde.data.labels.labels import Labels
+from mulde.data.sealed import read_bytes, write_json
 from mulde.pipeline.config.sections import ScoreConfig
 from mulde.pipeline.features.recipe import caution
 from mulde.pipeline.metrics.measure import CODE_VERSION, Metrics, VideoScores, evaluate_frames
@@ -71,7 +71,7 @@ class Evaluate(RunStage[Metrics | None]):
             raise InputError("none of the scored videos has labels: nothing can be evaluated")
         labels.tell_doubt({video.name: video.seconds for video in scored})
         metrics = _measure(job, scored, labels)
-        write_text(job.run.metrics, metrics.to_json())
+        write_metrics(job.run.metrics, metrics)
         job.run.remember(self.name, {WHOLE: fingerprint(job, names)})
         _log.info("evaluate: %d videos, %s", len(scored), job.run.metrics)
         return metrics
@@ -127,10 +127,19 @@ def fingerprint(job: Job, names: Sequence[str]) -> str:
 _METRICS = TypeAdapter(Metrics)
 
 
+def write_metrics(path: Path, metrics: Metrics) -> None:
+    """Write metrics.json.
+
+    Raises:
+        WriteError: the disk is full, the folder is gone or may not be written.
+    """
+    write_json(path, metrics.as_dict(), allow_nan=False)
+
+
 def read_metrics(path: Path) -> Metrics | None:
-    """Read metrics back; None if they are missing, damaged or of another version."""
+    """Read metrics back; None if they are missing, damaged, changed or of another version."""
     try:
-        found = _METRICS.validate_python(asdict(Metrics.from_json(path.read_text(encoding="utf-8"))))
+        found = _METRICS.validate_python(asdict(Metrics.from_json(read_bytes(path).decode("utf-8"))))
         found.to_json()  # which takes no NaN
         return found
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -8,7 +8,7 @@ import os
 import time
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from mulde.data.atomic import write_text
+from mulde.data.atomic import WriteError
 from mulde.data.cache.entries import RowsInOrder
 from mulde.data.cache.store import FeatureCache, RowWriter
 from mulde.data.decode.readers import open_frames
@@ -43,7 +43,14 @@ from mulde.pipeline.features.inventory import (
     without_failed,
 )
 from mulde.pipeline.features.recipe import BOXES, Recipe, build_recipe, require_all
-from mulde.pipeline.features.scenes import SampleTask, Scenes, group_by_scene, learn_scenes, sample_greys
+from mulde.pipeline.features.scenes import (
+    SampleTask,
+    Scenes,
+    find_scenes,
+    group_by_scene,
+    learn_scenes,
+    sample_greys,
+)
 from mulde.pipeline.progress import Progress, Tracked, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
 from mulde.pipeline.stages.stage import Situation, Stage, Work
@@ -113,9 +120,10 @@ class Extract(Stage[Inventory]):
         if job.is_imported:
             _log.info("extract: nothing to do, the features were imported")
             return situation.inventory
-        job.cache.require_writable()
         weights = require_all(job.config.extract, offline=job.config.offline)
         groups = group_by_scene(job.dataset.normal, job.dataset.test, merge=job.config.data.merge_cameras)
+        if find_scenes(job.cache, groups, job.config.extract.scene) is None:
+            job.cache.require_writable()
         scenes = learn_scenes(
             job.cache,
             groups,
@@ -127,11 +135,17 @@ class Extract(Stage[Inventory]):
             progress=job.progress,
         )
         situation.inventory = inventory = look_up_all(job, scenes)
-        if _settle(job.cache, (*inventory.normal, *inventory.test)):
-            situation.inventory = inventory = look_up_all(job, scenes)
-        keys = {(k.stream, k.key): k for c in (*inventory.normal, *inventory.test) for k in c.keys.values()}
-        for key in keys.values():
-            job.cache.describe(key)
+        if inventory.missing:
+            job.cache.require_writable()
+        # with all there, a cache that cannot be written serves as well
+        with nullcontext() if inventory.missing else suppress(WriteError):
+            if _settle(job.cache, (*inventory.normal, *inventory.test)):
+                situation.inventory = inventory = look_up_all(job, scenes)
+            keys = {
+                (k.stream, k.key): k for c in (*inventory.normal, *inventory.test) for k in c.keys.values()
+            }
+            for key in keys.values():
+                job.cache.describe(key)
         record_weights(job.run, weights)
         if not inventory.missing:
             n_videos = len(inventory.normal) + len(inventory.test)
@@ -147,12 +161,26 @@ def _settle(cache: FeatureCache, videos: Sequence[CachedVideo]) -> bool:
     """Bring features of videos that have moved to where their own are; return whether there were some."""
     moved = [cached for cached in videos if cached.is_elsewhere(cache)]
     for cached in moved:
-        with cache.claim(cached.video, wait=True):
+        with cache.claim(
+            cached.video, wait=True, on_wait=_Once(f"{cached.video.path}: waiting for another process")
+        ):
             for name, entry in cached.entries.items():
                 cache.settle(cached.keys[name], cached.video, entry)
     if moved:
         _log.info("extract: features of %d videos that have moved were found again", len(moved))
     return bool(moved)
+
+
+class _Once:
+    """Logs a sentence the first time that it is called."""
+
+    def __init__(self, sentence: str) -> None:
+        self._sentence, self._is_said = sentence, False
+
+    def __call__(self) -> None:
+        if not self._is_said:
+            _log.info("%s", self._sentence)
+        self._is_said = True
 
 
 def _paths(videos: Sequence[CachedVideo]) -> tuple[str, ...]:
@@ -192,11 +220,10 @@ def _run_tasks(
 ) -> list[Failure]:
     """Extract videos in worker processes; record in the run what failed, and return it.
 
-    A worker that stalls or dies has its video tried once more, with PyAV. An error that is nobody's video's
-    is raised: a user's mistake at once, any other after the other videos are done.
+    A worker that stalls or dies has its video tried once more, with PyAV. Whatever else goes wrong with a
+    video is its own failure, but for what the others would meet too, such as a full disk: that is raised.
     """
     failures: list[Failure] = []
-    unexpected: list[BaseException] = []
     started = time.monotonic()
     stall_seconds = tasks[0].config.stall_seconds
     workers = min(workers, len(tasks))
@@ -221,8 +248,6 @@ def _run_tasks(
             n_done += 1
             if outcome.error is not None:
                 failures.append(_failure(outcome))
-                if not isinstance(outcome.error, _OF_ONE_VIDEO):
-                    unexpected.append(outcome.error)
             elif outcome.result is not None and outcome.result.report is not None:
                 n_frames += outcome.result.report.n_frames
                 _tell(outcome, n_done, len(tasks))
@@ -232,8 +257,6 @@ def _run_tasks(
         len(tasks) - len(failures), n_frames, seconds, n_frames / seconds, len(failures),
     )  # fmt: skip
     run.record_failures(STAGE, failures)
-    if unexpected:
-        raise unexpected[0]
     return failures
 
 
@@ -249,7 +272,7 @@ def record_weights(run: RunFolder, weights: Sequence[Weights]) -> None:
     ]
     for each in weights:
         _log.info("weights %s: licence %s", each.name, each.licence)
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    run.keep_text(path.name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def extract_video(task: ExtractTask, tick: Tick) -> ExtractResult:
@@ -405,6 +428,9 @@ _BYTES_AHEAD, _MOST_FRAMES_AHEAD = 256 * 2**20, 32
 def _try_again(outcome: Outcome[ExtractTask, ExtractResult]) -> ExtractTask | None:
     task = outcome.task
     if outcome.result is not None and outcome.result.status == "claimed":
+        _log.info(
+            "%s: another process extracts it; it is waited for when the others are done", task.video.path
+        )
         return replace(task, wait=True)  # last in the queue: the others come first
     if outcome.result is not None and outcome.result.frame_size is not None:
         _log.warning("%s: %s", task.video.path, _size_note(task, outcome.result.frame_size))
@@ -426,7 +452,7 @@ def _failure(outcome: Outcome[ExtractTask, ExtractResult]) -> Failure:
     if isinstance(error, InputError) and not isinstance(error, VideoError):
         raise error  # a mistake in the configuration, which the other videos would meet too
     if not isinstance(error, _OF_ONE_VIDEO):
-        _log.error("unexpected error in a worker", exc_info=error)
+        _log.debug("unexpected error in a worker", exc_info=error)  # run.log has it
     _log.error("failed: %s", reason)
     return Failure(video.name, STAGE, reason, str(video.path.absolute()))
 

@@ -12,6 +12,7 @@ from mulde.data.cache.store import FeatureCache
 from mulde.data.decode.readers import FRAMES_PER_SECOND
 from mulde.data.errors import InputError
 from mulde.data.layouts.find_videos import find_all
+from mulde.data.sealed import is_whole
 from mulde.data.spelling import spell
 from mulde.data.video import Video
 from mulde.pipeline.config.sections import Config
@@ -23,6 +24,7 @@ from mulde.pipeline.models.model import read_manifest, read_scenes
 from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
 from mulde.pipeline.stages.extract import extract_missing, record_weights
+from mulde.pipeline.stages.mend import discarding_damage
 from mulde.pipeline.stages.score import Score
 from mulde.pipeline.stages.train import STAGE as TRAIN_STAGE
 
@@ -62,6 +64,8 @@ def score_footage(
             f"the model in {model_run.folder} was made from imported features: import those of the new "
             "videos as well, and name them with --test-features"
         )
+    if not is_whole(model_run.model_config):
+        raise InputError(f"{model_run.model_config} was changed after it was written: train again")
     check_device(config.device)
     videos = videos_at(paths)
     scenes = read_scenes(model_run.model)
@@ -73,7 +77,6 @@ def score_footage(
             f"the model in {model_run.model} was made at {frames_per_second!r} frames per second: train again"
         )
     cache = FeatureCache(config.cache)
-    cache.require_writable()
     out.require_writable()
     record_weights(out, require_all(config.extract, offline=config.offline))
 
@@ -85,18 +88,29 @@ def score_footage(
     failures: list[Failure] = []
     missing = [cached for cached in look() if not cached.is_complete]
     if missing:
+        cache.require_writable()
         failures = extract_missing(missing, scenes, config, frames_per_second, out, progress)
     else:
         out.record_failures(STAGE, failures)
     complete = [cached for cached in look() if cached.is_complete]
     if not complete:
         raise InputError(f"no video can be scored: {failures[0].reason}")
-    Score().score(
-        out,
-        complete,
-        config,
-        model_run.fingerprint(TRAIN_STAGE) or "",
-        model_folder=model_run.model,
-        progress=progress,
-    )
+
+    def score(videos: Sequence[CachedVideo]) -> None:
+        Score().score(
+            out,
+            videos,
+            config,
+            model_run.fingerprint(TRAIN_STAGE) or "",
+            model_folder=model_run.model,
+            progress=progress,
+        )
+
+    with discarding_damage(config.cache, complete) as damaged:
+        score(complete)
+    if damaged:
+        missing = [cached for cached in look() if not cached.is_complete]
+        extract_missing(missing, scenes, config, frames_per_second, out, progress)
+        complete = [cached for cached in look() if cached.is_complete]
+        score(complete)
     return [cached.video.name for cached in complete]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import VideoError
 from mulde.data.labels.labels import NamedEvent
+from mulde.data.sealed import is_whole
 from mulde.data.version import mulde_version
 from mulde.pipeline.features.recipe import caution
 from mulde.pipeline.metrics.protocols import find_protocol
@@ -44,8 +45,8 @@ class Report(RunStage[Path]):
         return {WHOLE: fingerprint(situation) if is_known else None}
 
     def is_there(self, run: RunFolder, unit: str) -> bool:
-        """Whether there is a page."""
-        return _page(run).exists()
+        """Whether there is a page, and whole."""
+        return is_whole(_page(run))
 
     def run(self, situation: Situation) -> Path:
         """Write the page, unless it is up to date; return its path.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from mulde.pipeline.runs.job import Job
 from mulde.pipeline.runs.origin import write_signed
 from mulde.pipeline.stages.evaluate import Evaluate
 from mulde.pipeline.stages.extract import Extract
+from mulde.pipeline.stages.mend import discarding_damage
 from mulde.pipeline.stages.score import Score, check_labels
 from mulde.pipeline.stages.stage import Situation
 from mulde.pipeline.stages.train import Train
@@ -54,12 +55,11 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
     if "extract" in stages:
         Extract().run(situation)
     if "score" in stages:  # now, before a long training
-        complete = [cached for cached in situation.inventory.test if cached.is_complete]
-        check_labels(job.dataset.labels, complete)
+        _on_whole_features(lambda: _check_labels(situation), situation, stages)
     if "train" in stages:
-        Train().run(situation)
+        _on_whole_features(lambda: Train().run(situation), situation, stages)
     if "score" in stages:
-        Score().run(situation)
+        _on_whole_features(lambda: Score().run(situation), situation, stages)
     if {"extract", "train", "score"} & set(stages):  # the others use what these have made
         write_signed(job.run.config, job.config)
     metrics = Evaluate().run(situation) if "evaluate" in stages else None
@@ -70,3 +70,24 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
         page = Report().run(situation)
     scores = job.run.scores if {"score", "evaluate"} & set(stages) else None
     return RunResult(len(job.dataset.test), scores, metrics, page, caution(job.config.extract))
+
+
+def _on_whole_features(do: Callable[[], None], situation: Situation, stages: Sequence[str]) -> None:
+    """Do what reads features; those that turn out to be damaged are extracted again, and it is done again.
+
+    Raises:
+        CacheFileError: features are damaged, and extraction is not among the stages or cannot make them.
+    """
+    inventory = situation.inventory
+    with discarding_damage(situation.job.config.cache, (*inventory.normal, *inventory.test)) as damaged:
+        do()
+    if damaged:
+        if "extract" not in stages or situation.job.is_imported:
+            raise damaged[0]
+        Extract().run(situation)
+        do()
+
+
+def _check_labels(situation: Situation) -> None:
+    complete = [cached for cached in situation.inventory.test if cached.is_complete]
+    check_labels(situation.job.dataset.labels, complete)

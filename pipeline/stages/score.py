@@ -22,7 +22,7 @@ from mulde.pipeline.models.fuse import frames_looked_at, fuse_streams
 from mulde.pipeline.models.model import RunModel, StreamModel, load_model
 from mulde.pipeline.progress import Progress, Tracked, silent
 from mulde.pipeline.runs.folder import RunFolder
-from mulde.pipeline.runs.scores import ScoredVideo, write_scores
+from mulde.pipeline.runs.scores import ScoredVideo, are_whole, write_scores
 from mulde.pipeline.stages import train
 from mulde.pipeline.stages.stage import RunStage, Situation
 
@@ -50,8 +50,8 @@ class Score(RunStage[None]):
         }
 
     def is_there(self, run: RunFolder, unit: str) -> bool:
-        """Whether both score files of a video are there."""
-        return run.csv(unit).exists() and run.objects(unit).exists()
+        """Whether both score files of a video are there, and whole."""
+        return are_whole(run, unit)
 
     def run(self, situation: Situation) -> None:
         """Score the test videos whose scores are not up to date.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mulde.data import sealed
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError, require_package
 from mulde.extractors.base import FeatureOperator
@@ -57,7 +58,7 @@ class Train(RunStage[None]):
 
     def is_there(self, run: RunFolder, unit: str) -> bool:
         """Whether there is a model that was finished, and whole: a damaged one is made again."""
-        return is_whole(run.model)
+        return is_whole(run.model) and sealed.is_whole(run.model_config)
 
     def run(self, situation: Situation) -> None:
         """Train and save the model of a run, unless the one that is there was made from the same.

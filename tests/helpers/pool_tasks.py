@@ -25,6 +25,18 @@ def die(task: int, tick: Tick) -> int:
     os._exit(11)
 
 
+def leave(task: int, tick: Tick) -> int:
+    """End the process without a word, as some libraries do."""
+    os._exit(0)
+
+
+def slow_to_start(task: int, tick: Tick) -> int:
+    """Take long until the first step, as loading networks does."""
+    time.sleep(2.5)
+    tick(1)
+    return task
+
+
 def stall(task: int, tick: Tick) -> int:
     """Make one step and then none, as a decoder that spins does."""
     tick(1)

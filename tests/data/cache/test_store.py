@@ -175,9 +175,9 @@ def test_nothing_is_left_without_commit(cache: FeatureCache, video: Video) -> No
 def test_killed_writer_leaves_the_old_file(cache: FeatureCache, video: Video) -> None:
     path = write(cache, video, make_rows(3))
     script = (
-        "import os, sys, h5py\n"
-        "from mulde.data.cache import store\n"
-        "with store._whole_file(__import__('pathlib').Path(sys.argv[1])) as file:\n"
+        "import os, pathlib, sys\n"
+        "from mulde.data.hdf5 import new_hdf5\n"
+        "with new_hdf5(pathlib.Path(sys.argv[1])) as file:\n"
         "    file['features'] = range(1000)\n"
         "    file.flush()\n"
         "    os._exit(9)\n"

@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pool_tasks
+import pytest
 
-from mulde.pipeline.executors.base import WorkerDiedError, WorkerStalledError
+from mulde.pipeline.executors.base import Tick, WorkerDiedError, WorkerStalledError
 from mulde.pipeline.executors.local import LocalPool
 
 
@@ -41,14 +43,24 @@ def test_tasks_may_be_submitted_while_others_run() -> None:
     assert results == [4, 9]
 
 
-def test_dead_worker_fails_its_task_alone() -> None:
-    with LocalPool(2, 30, capacity=3) as pool:
-        pool.submit(pool_tasks.die, 0)
+@pytest.mark.parametrize("end", [pool_tasks.die, pool_tasks.leave])
+def test_dead_worker_fails_its_task_alone(end: Callable[[int, Tick], int]) -> None:
+    started = time.monotonic()
+    with LocalPool(2, 600, capacity=3) as pool:
+        pool.submit(end, 0)
         pool.submit(pool_tasks.square, 1)
         pool.submit(pool_tasks.square, 2)
         outcomes = {outcome.task: outcome for outcome in pool.outcomes()}
     assert isinstance(outcomes[0].error, WorkerDiedError)
     assert (outcomes[1].result, outcomes[2].result) == (1, 4)
+    assert time.monotonic() - started < 60
+
+
+def test_a_slow_start_is_no_stall() -> None:
+    with LocalPool(1, 1.0, capacity=1) as pool:
+        pool.submit(pool_tasks.slow_to_start, 5)
+        (outcome,) = pool.outcomes()
+    assert outcome.result == 5
 
 
 def test_stalled_worker_is_stopped_and_a_slow_one_is_not() -> None:

@@ -14,6 +14,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
+from mulde.data.sealed import seal
 from mulde.data.times import mean_rate
 from mulde.pipeline.metrics.measure import VideoScores, evaluate_frames
 from mulde.pipeline.metrics.protocols import PROTOCOLS, Smoothing
@@ -340,7 +341,7 @@ def test_write_report_replaces_the_page_and_leaves_nothing_else(tmp_path: Path) 
     path = write_report(make_run(), folder)
     run = make_run([make_video("späti/Ωmega")])
     assert write_report(run, folder) == path == folder / "index.html"
-    assert path.read_text(encoding="utf-8") == render_report(run)
+    assert path.read_bytes() == seal(render_report(run).encode())
     assert [entry.name for entry in folder.iterdir()] == ["index.html"]
 
 

@@ -89,10 +89,10 @@ def _forget(run: RunFolder) -> None:
     ("damage", "message"),
     [
         (lambda run: run.csv("cam1/a").unlink(), r"a\.csv are missing or damaged .*run `mulde score` again"),
-        (lambda run: run.csv("cam1/a").write_text("frame,time,score\n0,0,x\n"), "are missing or damaged"),
+        (lambda run: run.csv("cam1/a").write_text("frame,time,score\n0,0,x\n"), "was changed after"),
         (lambda run: run.objects("cam1/a").write_bytes(b"HDF"), "are missing or damaged"),
-        (_forget, "are missing or damaged"),
-        (_cut, "has 2 rows, but 3 frames were scored"),
+        (_forget, "was changed after"),
+        (_cut, r"a\.csv was changed after it was written: run `mulde score` again"),
     ],
 )
 def test_damage_is_named(damage, message: str, tmp_path: Path) -> None:

@@ -1,0 +1,97 @@
+"""The folder of a run: its lock, what it remembers, and what it does not believe."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mulde.data.errors import InputError
+from mulde.pipeline.runs.folder import Failure, RunFolder
+
+FAILURE = Failure("a", "extract", "cut short", "/videos/a.mp4")
+
+
+def test_nothing_is_remembered_at_first(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    assert (run.fingerprints("score"), run.failures(), run.left_over()) == ({}, [], [])
+    assert not run.knows("failures.json")
+    assert not run.was_changed("failures.json")
+
+
+def test_what_is_remembered_comes_back(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.remember("score", {"b": "2", "a": "1"})
+    run.remember("score", {"b": "3"})
+    assert run.fingerprints("score") == {"a": "1", "b": "3"}
+
+
+def test_a_changed_state_is_not_believed(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.remember("score", {"a": "1"})
+    run.state.write_text(run.state.read_text().replace('"1"', '"2"'))
+    assert run.fingerprints("score") == {}
+
+
+def test_a_state_of_before_is_read(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.state.write_text(json.dumps({"score": {"a": "1"}}))
+    assert run.fingerprints("score") == {"a": "1"}
+
+
+def test_changed_failures_are_not_believed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = RunFolder(tmp_path)
+    for failures in ([FAILURE, FAILURE], [FAILURE]):
+        run.record_failures("extract", failures)
+        assert run.failures() == failures
+    path = tmp_path / "failures.json"
+    path.write_text(path.read_text().replace("/videos", "/vidfos"))
+    assert run.was_changed("failures.json")
+    with caplog.at_level(logging.WARNING):
+        assert run.failures() == []
+    assert "failures.json was changed after it was written" in caplog.text
+    run.record_failures("extract", [FAILURE])
+    assert run.failures() == [FAILURE]
+
+
+def test_failures_of_before_are_read(tmp_path: Path) -> None:
+    (tmp_path / "failures.json").write_text(json.dumps([vars(FAILURE)]))
+    assert RunFolder(tmp_path).failures() == [FAILURE]
+
+
+def test_a_folder_is_held_by_one_process(tmp_path: Path) -> None:
+    script = (
+        "import pathlib, sys\n"
+        "from mulde.pipeline.runs.folder import RunFolder\n"
+        "with RunFolder(pathlib.Path(sys.argv[1])).held():\n"
+        "    print('mine', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    run = RunFolder(tmp_path / "run")
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(run.folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"mine\n"
+        with pytest.raises(InputError, match=r"another mulde works in .*run: wait .*--out"), run.held():
+            pass
+        other.kill()
+    with run.held():  # a lock does not outlive its process
+        pass
+
+
+def test_what_a_killed_process_left_goes(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    left = [tmp_path / ".state.json.0123.tmp", run.scores / "cam" / ".a.csv.0123.tmp"]
+    kept = [run.scores / "cam" / "a.csv", tmp_path / "new" / ".state.json.0123.tmp", tmp_path / "notes.tmp"]
+    for path in (*left, *kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    assert sorted(run.left_over()) == sorted(left)
+    with run.held():
+        assert [path.exists() for path in left] == [False, False]
+    assert all(path.exists() for path in kept)  # another run in it may be at work

@@ -1,0 +1,75 @@
+"""Damage in a run is found, and what is to go is named; with a model of no stream, which takes no time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mulde.data.errors import InputError
+from mulde.extractors.scene import SceneModel
+from mulde.pipeline.config.load import load_config, write_config
+from mulde.pipeline.features.scenes import Scenes
+from mulde.pipeline.models.model import RunModel
+from mulde.pipeline.runs.folder import Failure, RunFolder
+from mulde.pipeline.runs.scores import ScoredVideo, write_scores
+from mulde.pipeline.stages.care import find_run_damage
+
+SCENE = SceneModel((64, 48), np.full((1, 48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    run = RunFolder(tmp_path / "run")
+    write_config(run.config, load_config())
+    run.model.mkdir()
+    RunModel({"": {}}, Scenes({"": SCENE})).save(run.model, {})
+    write_config(run.model_config, load_config())
+    write_scores(run, ScoredVideo("cam/a", *(np.arange(3.0) for _ in range(3)), 25.0), {})
+    run.remember("score", {"cam/a": "1"})
+    run.record_failures("extract", [Failure("b", "extract", "cut short")])
+    return run
+
+
+def test_no_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is no run"):
+        find_run_damage(RunFolder(tmp_path))
+
+
+def test_nothing_is_wrong(run: RunFolder) -> None:
+    damage = find_run_damage(run)
+    assert (damage.items, damage.left, damage.n_checked, damage.n_unsealed) == ((), (), 8, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "deleted"),
+    [
+        ("state.json", "state.json"), ("failures.json", "failures.json"),
+        ("model/config.yaml", "model/config.yaml"), ("model/manifest.json", "model/manifest.json"),
+        ("model/scene-0.safetensors", "model/manifest.json"), ("scores/cam/a.csv", "scores/cam/a.csv"),
+        ("scores/cam/a.h5", "scores/cam/a.h5"), ("config.yaml", ""),
+    ],
+)  # fmt: skip
+def test_a_flipped_bit_is_found(run: RunFolder, name: str, deleted: str) -> None:
+    path = run.folder / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    damage = find_run_damage(run)
+    found = [str(item.path.relative_to(run.folder)) for item in damage.items]
+    assert found == ([deleted] if deleted else [])
+    assert len(damage.left) == (not deleted)
+
+
+def test_files_of_before_are_counted(run: RunFolder) -> None:
+    run.config.write_text("preset: motion\n")
+    (run.folder / "metrics.json").write_text("{}")
+    damage = find_run_damage(run)
+    assert (damage.items, damage.left, damage.n_unsealed) == ((), (), 2)
+
+
+def test_what_was_left_over_is_no_damage(run: RunFolder) -> None:
+    (run.scores / ".a.csv.0123.tmp").write_text("half")
+    (item,) = find_run_damage(run).items
+    assert not item.is_damaged
