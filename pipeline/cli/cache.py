@@ -30,12 +30,6 @@ _at = click.option(
     show_default=True,
     help="Folder of the cache.",
 )
-_OPTIONS_OF_IMPORT = {
-    "names": "--videos", "clip_lengths": "--clip-lengths", "lengths": "--lengths", "boxes": "--boxes",
-    "allow_pickle": "--allow-pickle", "n_whitened": "--whiten", "replace": "--replace", "split": "--as",
-    "cache": "--cache DIR",
-}  # fmt: skip
-"""By the fields of `ImportRequest` and its source, and what else messages name."""
 _dry_run = click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 
 
@@ -175,6 +169,14 @@ def export(out: Path, stream: str, key: str | None, folder: Path) -> int:
         n_videos = export_stream(find_stream(folder, stream, key), out)
     stdout.print(f"{n_videos} videos, {_megabytes(out.stat().st_size)}: {out}", markup=False)
     return EXIT_DONE
+
+
+_OPTIONS_OF_IMPORT = {
+    "names": "--videos", "clip_lengths": "--clip-lengths", "lengths": "--lengths", "boxes": "--boxes",
+    "allow_pickle": "--allow-pickle", "n_whitened": "--whiten", "replace": "--replace", "split": "--as",
+    "cache": "--cache DIR",
+}  # fmt: skip
+"""By the fields of `ImportRequest` and its source, and what else messages name."""
 
 
 @cache.command("import")
