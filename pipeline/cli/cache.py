@@ -203,6 +203,14 @@ def export(out: Path, stream: str, key: str | None, folder: Path) -> int:
     return EXIT_DONE
 
 
+_OPTIONS_OF_IMPORT = {
+    "names": "--videos", "clip_lengths": "--clip-lengths", "lengths": "--lengths", "boxes": "--boxes",
+    "allow_pickle": "--allow-pickle", "n_whitened": "--whiten", "replace": "--replace", "split": "--as",
+    "cache": "--cache DIR",
+}  # fmt: skip
+"""By the fields of `ImportRequest` and its source, and what else messages name."""
+
+
 @cache.command("import")
 @click.argument("source", type=_FOLDER)
 @click.option("--stream", required=True, metavar="NAME", help="What the features are, such as pose.")
