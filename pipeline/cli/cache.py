@@ -31,12 +31,6 @@ _at = click.option(
     show_default=True,
     help="Folder of the cache.",
 )
-_OPTIONS_OF_IMPORT = {
-    "names": "--videos", "clip_lengths": "--clip-lengths", "lengths": "--lengths", "boxes": "--boxes",
-    "allow_pickle": "--allow-pickle", "n_whitened": "--whiten", "replace": "--replace", "split": "--as",
-    "cache": "--cache DIR",
-}  # fmt: skip
-"""By the fields of `ImportRequest` and its source, and what else messages name."""
 _runs = click.argument("runs", nargs=-1, type=_FOLDER, metavar="[RUN ...]")
 _dry_run = click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 

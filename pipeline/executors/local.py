@@ -16,7 +16,7 @@ from mulde.pipeline.executors.base import Outcome, R, T, Tick, WorkerDiedError, 
 
 _POLL_SECONDS = 0.05
 _START_SECONDS = 60.0
-"""The least time that a task has until its first sign of life: it loads libraries and networks before."""
+"""The least time that a task has until its first sign of life: it may load libraries before."""
 _GONE_SECONDS = 1.0  # the result of a worker that has ended may still be on its way
 # In a worker: frames done, frames expected, signs of life and the process, by task; shared without a lock
 # that a kill could keep

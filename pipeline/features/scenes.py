@@ -284,6 +284,7 @@ def _reason(video: Video, error: BaseException) -> str:
 def _leave_greys(task: SampleTask, tick: Tick) -> list[Path]:
     """Write samples of a video into files; runs in a worker process."""
     assert task.folder is not None
+    tick(0)  # the start of the process is over; from here on the decoder is watched
     files = []
     for index, grey in enumerate(sample_greys(task, tick)):
         file = task.folder / f"{index}.npy"

@@ -294,6 +294,7 @@ def extract_video(task: ExtractTask, tick: Tick) -> ExtractResult:
             # Before decord is: in a process that has decord, importing torch with CUDA brings in libnvblas,
             # which takes over matrix products and crashes the first convolution.
             import torch  # noqa: F401
+        tick(0)  # the start of the process is over; from here on the decoder is watched
         return _extract_missing(task, cache, cached, tick)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from mulde.data.cache.store import read_rows
+from mulde.data.rendered.render import render_scene
 
 FAST = ["detector.widths=[32]", "detector.max_steps=60", "extract.flow.preset=ultrafast", "--workers", "2"]
 N_FRAMES = 40
@@ -475,6 +476,57 @@ def test_a_bad_video_does_not_stop_the_others(cli, scene: Path, break_scene: Bre
     (scene / "test" / named).unlink()
     assert cli("run", "--dataset", scene, *FAST).code == 0
     assert not Path("runs/scene-motion/failures.json").exists()
+
+
+FAULTY = """
+from dataclasses import dataclass
+from typing import ClassVar
+import numpy as np
+from mulde.extractors.base import Extractor, RgbFrame
+
+@dataclass(frozen=True)
+class Faulty(Extractor):
+    name: ClassVar[str] = "faulty"
+    code_version: ClassVar[int] = 1
+    preparation = RgbFrame()
+    n_features = 1
+
+    def describe(self, around, centre, objects):
+        if around[centre].shape[1] == 80:
+            raise ZeroDivisionError("a mistake in an extractor")
+        return np.ones((len(objects.box_xyxy), 1), np.float32)
+"""
+
+
+def test_a_faulty_extractor_fails_its_video_alone(cli, scene: Path, tmp_path: Path) -> None:
+    (tmp_path / "faulty.py").write_text(FAULTY)
+    render_scene(tmp_path / "small", size=(80, 60), n_normal=1, n_test=1, seconds=2.0, fps=10, seed=1)
+    shutil.copy(next((tmp_path / "small" / "test").iterdir()), scene / "test" / "small.mp4")
+    plugin = [f"extract.plugins=[{tmp_path / 'faulty.py'}]", "extract.streams=[velocity,faulty]"]
+    result = cli("extract", "--dataset", scene, *FAST, *plugin)
+    assert result.code == 3, result.err
+    assert "small.mp4: ZeroDivisionError: a mistake in an extractor" in result.err
+    assert "Traceback" not in result.err
+    assert "Traceback" in Path("runs/scene-motion/run.log").read_text()
+    (failure,) = json.loads(Path("runs/scene-motion/failures.json").read_text())
+    assert failure["video"] == "small"
+
+
+def test_damaged_features_are_made_again_by_the_run_that_needs_them(cli, scene: Path) -> None:
+    assert cli("run", "--dataset", scene, *FAST).code == 0
+    before = {path.name: path.read_bytes() for path in Path("runs/scene-motion/scores").glob("*.csv")}
+    victim = sorted(Path(".cache/mulde/velocity").rglob("02.h5"))[0]
+    content = bytearray(victim.read_bytes())
+    content[-5] ^= 1  # in the middle of a number
+    victim.write_bytes(content)
+    shutil.rmtree("runs/scene-motion")
+    result = cli("train", "--dataset", scene, *FAST)
+    assert (result.code, "02.h5 was changed after it was written: run extract" in result.err) == (2, True)
+    victim.write_bytes(content)  # once more
+    result = cli("run", "--dataset", scene, *FAST)
+    assert (result.code, "02.h5 was damaged, and is deleted" in result.err) == (0, True), result.err
+    after = {path.name: path.read_bytes() for path in Path("runs/scene-motion/scores").glob("*.csv")}
+    assert after == before
 
 
 def test_only_bad_videos_is_bad_input(cli, scene: Path) -> None:
