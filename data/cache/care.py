@@ -16,7 +16,7 @@ from mulde.data.cache.entries import (
     holds_rows,
     list_streams,
     read_entry,
-    verify_entry,
+    verify_apart,
 )
 from mulde.data.cache.keys import STAGING, import_claim
 from mulde.data.cache.store import LOCKS, FeatureCache, is_locked
@@ -65,7 +65,7 @@ def find_damage(cache: Path) -> Damage:
     left = [problem for stream in list_streams(cache) if (problem := stream.problem)]
     for stream, path in _files(cache):
         n_checked += 1
-        problem = verify_entry(path)
+        problem = verify_apart(path)
         if problem is None:
             continue
         if "imported_as" in stream.description:

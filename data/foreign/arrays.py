@@ -110,7 +110,7 @@ def require_file(path: Path) -> None:
 
 
 def _check_header(where: str, stream: IO[bytes], n_bytes: int) -> int:
-    """Return how many bytes the header of an array claims, checked against those of its file with the header."""
+    """Return how many bytes the header of an array claims; its file must have as many after it."""
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(stream)

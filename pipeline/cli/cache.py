@@ -79,13 +79,13 @@ def list_(folder: Path, as_json: bool) -> int:
 @_at
 def verify(folder: Path) -> int:
     """Read every cached file in full; exit 2 if one is damaged, or nobody knows what it is."""
-    from mulde.data.cache.entries import list_streams, verify_entry
+    from mulde.data.cache.entries import list_streams, verify_apart
 
     _require_folder(folder)
     streams = list_streams(folder)
     entries = [path for stream in streams for path in stream.entries]
     problems = [problem for stream in streams if (problem := stream.problem)]
-    problems += [problem for path in entries if (problem := verify_entry(path))]
+    problems += [problem for path in entries if (problem := verify_apart(path))]
     for problem in problems:
         stderr.print(f"mulde: {problem}", markup=False)
     stdout.print(f"{len(entries)} files, {len(problems)} damaged")

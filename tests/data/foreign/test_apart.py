@@ -3,17 +3,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import apart_tasks
 import pytest
 
+from mulde.data.cache.entries import verify_apart
 from mulde.data.errors import InputError
 from mulde.data.foreign import apart
 from mulde.data.foreign.apart import read_apart
+from mulde.data.foreign.rehearse import rehearse
 from mulde.data.labels.matlab import read_variables
-
-CASES = Path(__file__).parents[3] / ".." / "shared" / "cases" / "hostile"
 
 
 @pytest.fixture
@@ -76,7 +77,19 @@ def test_a_script_without_a_guard_is_not_run_twice(file: Path) -> None:
     assert done.stdout.split() == ["once", "5"]
 
 
-@pytest.mark.skipif(not CASES.exists(), reason="../shared/cases is not there")
-def test_label_file_that_crashes_scipy() -> None:
-    with pytest.raises(InputError, match=r"segfault\.mat"):
-        read_variables(CASES / "segfault.mat")
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "read"), [("segfault.mat", read_variables), ("hangs.h5", rehearse), ("hangs.h5", verify_apart)]
+)
+def test_files_that_crash_or_hang_libraries(
+    shared_folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, read: Callable[[Path], str | None]
+) -> None:
+    path = shared_folder / "cases" / "hostile" / name
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    monkeypatch.setattr(apart, "_LEAST_SECONDS", 4.0)
+    try:
+        told = read(path)
+    except InputError as error:
+        told = str(error)
+    assert name in str(told)

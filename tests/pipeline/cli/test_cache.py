@@ -101,8 +101,8 @@ def test_prune_lists_and_asks(cli: RunCli, cache: Path) -> None:
         (("--lengths", "a"), "must be whole numbers with commas"),
         (("--fps", "0"), "fps is 0.0"),
         (("--whiten", "0"), "at least 1 component"),
-        (("--videos", "nothere.txt"), "nothere.txt cannot be read"),
-        (("--clip-lengths", "nothere.txt"), "nothere.txt cannot be read"),
+        (("--videos", "nothere.txt"), "nothere.txt is not there"),
+        (("--clip-lengths", "nothere.txt"), "nothere.txt is not there"),
     ],
 )
 def test_mistakes_are_named(cli: RunCli, tmp_path: Path, options: tuple[str, str], message: str) -> None:
