@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find face data detector extractors pipeline -name '*.py' -o -name '*.html') pyproject.toml README.md
 
-.PHONY: demo test check pythons clean
+.PHONY: demo test check pythons fuzz clean
 
 demo: $(VENV)/installed
 	$(BIN)/mulde demo
@@ -17,6 +17,10 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy -p mulde
+
+# Hours of it find more: MULDE_FUZZ_EXAMPLES=20000
+fuzz: $(VENV)/installed-dev
+	MULDE_FUZZ_EXAMPLES=$${MULDE_FUZZ_EXAMPLES:-500} $(BIN)/pytest -n auto tests/fuzz
 
 pythons: $(VENV)/installed-dev
 	$(BIN)/nox $(NOX)

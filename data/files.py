@@ -68,8 +68,14 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
     """Return the key that sorts names as people count: "frame2" before "frame10", "a/9" before "a/10"."""
     # "frame10" -> ["frame", "10", ""]: text at even places, digits at odd ones
     parts = re.split(r"([0-9]+)", name)
-    key = tuple((0, int(p), "") if i % 2 else (1, 0, p.casefold()) for i, p in enumerate(parts) if p)
+    key = tuple(_number_key(p) if i % 2 else (1, 0, p.casefold()) for i, p in enumerate(parts) if p)
     return key, name  # the name itself decides between "1.png" and "01.png"
+
+
+def _number_key(digits: str) -> tuple[int, int, str]:
+    """Give the key that sorts whole numbers of any length; Python makes no int of thousands of digits."""
+    digits = digits.lstrip("0")
+    return 0, len(digits), digits
 
 
 def is_hidden(name: str) -> bool:

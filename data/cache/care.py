@@ -16,7 +16,7 @@ from mulde.data.cache.entries import (
     holds_rows,
     list_streams,
     read_entry,
-    verify_entry,
+    verify_apart,
 )
 from mulde.data.cache.keys import STAGING, import_claim
 from mulde.data.cache.store import LOCKS, FeatureCache, is_locked
@@ -70,7 +70,7 @@ def find_damage(cache: Path) -> Damage:
     left = [problem for stream in list_streams(cache) if (problem := stream.problem)]
     for stream, path in _files(cache):
         n_checked += 1
-        problem = verify_entry(path)
+        problem = verify_apart(path)
         if problem is None:
             n_unsealed += not is_sealed(path)
             continue
@@ -94,7 +94,7 @@ def discard_damaged(cache: Path, paths: Iterable[Path]) -> list[Path]:
     items = [
         _removal(stream, path, problem)
         for stream, path in _files(cache)
-        if path in wanted and "imported_as" not in stream.description and (problem := verify_entry(path))
+        if path in wanted and "imported_as" not in stream.description and (problem := verify_apart(path))
     ]
     removed = remove(cache, items)
     return [item.path for item in items if item not in removed.busy]

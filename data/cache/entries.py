@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows, is_without_measurement, join_rows
+from mulde.data.foreign.apart import read_apart
 from mulde.data.foreign.hdf5 import plain_dataset, read_array
 from mulde.data.foreign.text import parse_json
 from mulde.data.identity import SourceIdentity
@@ -250,6 +251,14 @@ def holds_rows(path: Path) -> bool:
     """
     with open_hdf5(path) as file:
         return "video" in file.attrs
+
+
+def verify_apart(path: Path) -> str | None:
+    """Do as `verify_entry`, in a process that is ended where a file makes it hang or crash."""
+    try:
+        return read_apart(verify_entry, path)
+    except InputError as error:
+        return str(error)
 
 
 def verify_entry(path: Path) -> str | None:

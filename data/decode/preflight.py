@@ -31,6 +31,8 @@ DECORD_PIXEL_FORMATS = frozenset({"yuv420p", "yuvj420p", "gbrp"})
 """FFmpeg's names; of all others decord's colours differ."""
 _LEAST_DECORD_WIDTH = 128
 DEFAULT_FPS = 25.0
+_PLAYLISTS = frozenset({"concat", "dash", "hls", "imf", "sdp", "webm_dash_manifest"})
+"""FFmpeg's names of what opens further files, whatever its own name ends in."""
 _NO_TIMESTAMPS = 0x0080
 """FFmpeg's AVFMT_NOTIMESTAMPS, a flag of containers: the bare streams of H.264, HEVC, MPEG-2, MJPEG, …"""
 
@@ -83,6 +85,8 @@ def open_container(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             "copy it again, re-encode it with ffmpeg, or take it out of the folder"
         ) from error
     with container:
+        if container.format.name in _PLAYLISTS:
+            raise VideoError(f"{path} is a list of other files and no video: name these themselves")
         stream = container.streams.best("video")
         if not isinstance(stream, VideoStream):
             raise VideoError(f"{path} has no video stream: take it out of the folder")

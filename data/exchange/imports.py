@@ -207,6 +207,17 @@ def list_imported(cache: Path, split: str | None = None) -> list[ImportedSplit]:
 
 def _imported(folder: StreamFolder) -> ImportedSplit:
     said = folder.description
+    kinds: dict[str, type | tuple[type, ...]] = {
+        **dict.fromkeys(("imported_as", "content", "from", "imported_at"), str),
+        "n_features": int,
+        "n_whitened": (int, type(None)),
+    }
+    for name, kind in kinds.items():
+        if name in said and not isinstance(said[name], kind):
+            raise InputError(
+                f"{folder.home / DESCRIPTION} is damaged ({name} is {said[name]!r}): "
+                "import these features again"
+            )
     try:
         settings = {name: said[name] for name in _SETTINGS}
         if "rate" in said:

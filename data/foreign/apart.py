@@ -106,12 +106,13 @@ def serve() -> None:
     """Answer requests from stdin until it is closed: what `_Reader` runs in its process."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints is no answer
-    _bound_memory()
     while True:
         try:
             folder, (function, path, seconds) = pickle.load(sys.stdin.buffer)  # noqa: S301  # from our own parent
         except EOFError:
             return
+        if seconds:
+            _bound_memory(path.stat().st_size)
         if seconds and hasattr(signal, "alarm"):
             signal.alarm(int(2 * seconds))  # nobody else ends it where the parent was killed
         os.chdir(folder)  # which paths are relative to
@@ -131,12 +132,13 @@ def _started(path: Path) -> None:
     """Answer that the process is there."""
 
 
-def _bound_memory() -> None:
+def _bound_memory(file_bytes: int) -> None:
+    """Let this process take a few times what may be unpacked, or what the file holds."""
     try:
         import resource
 
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        most = pages * resource.getpagesize() + _BESIDES_BYTES + 3 * limit_bytes()
+        most = pages * resource.getpagesize() + _BESIDES_BYTES + 3 * max(limit_bytes(), file_bytes)
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (most if hard < 0 else min(most, hard), hard))
     except (ImportError, OSError, ValueError):  # not on this system

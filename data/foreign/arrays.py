@@ -36,8 +36,9 @@ def read_npy(path: Path, *, mapped: bool = False) -> NDArray[Any]:
     with reading(path):
         require_file(path)
         with path.open("rb") as stream:
-            _check_header(str(path), stream, path.stat().st_size)
-        values = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+            n_bytes = _check_header(str(path), stream, path.stat().st_size)
+        # nothing is no mapping
+        values = np.load(path, mmap_mode="r" if mapped and n_bytes else None, allow_pickle=False)
         return values if mapped else np.asarray(values)
 
 
@@ -101,8 +102,8 @@ def reading(where: object) -> Iterator[None]:
         ) from None
 
 
-def _check_header(where: str, stream: IO[bytes], n_bytes: int) -> None:
-    """Check what the header of an array claims against the bytes of its file, header included."""
+def _check_header(where: str, stream: IO[bytes], n_bytes: int) -> int:
+    """Return how many bytes the header of an array claims; its file must have as many after it."""
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(stream)
@@ -113,3 +114,4 @@ def _check_header(where: str, stream: IO[bytes], n_bytes: int) -> None:
     claimed, there = math.prod(shape) * dtype.itemsize, n_bytes - stream.tell()
     if any(length < 0 for length in shape) or claimed > there:
         raise InputError(f"{where} claims an array of {shape}, {claimed} bytes, but {there} are there")
+    return claimed

@@ -11,7 +11,7 @@ import h5py
 from mulde.data.foreign.apart import read_apart
 from mulde.data.foreign.hdf5 import open_plain
 
-_ROWS_A_READ = 65_536
+_BYTES_A_READ = 2**25
 
 
 def rehearse(path: Path) -> None:
@@ -39,8 +39,9 @@ def read_all(path: Path) -> None:
 def _read_item(name: str, item: Any) -> None:
     _read_attributes(item)
     if isinstance(item, h5py.Dataset) and item.shape:
-        for start in range(0, item.shape[0], _ROWS_A_READ):
-            item[start : start + _ROWS_A_READ]
+        n_rows = max(1, _BYTES_A_READ * item.shape[0] // max(item.nbytes, 1))
+        for start in range(0, item.shape[0], n_rows):
+            item[start : start + n_rows]
 
 
 def _read_attributes(item: h5py.HLObject) -> None:

@@ -74,7 +74,7 @@ def _read_dataset(file: Any, dataset: Any, depth: int) -> NDArray[np.generic]:
         return np.zeros((0, 0))
     content: NDArray[np.generic] = read_array(dataset).T
     if content.dtype != object:
-        return content
+        return np.asarray(content)
     cells = np.empty(content.shape, dtype=object)
     for index in np.ndindex(content.shape):
         cells[index] = _read_dataset(file, file[content[index]], depth + 1)

@@ -17,6 +17,8 @@ from mulde.data.labels.files import to_frame_array
 from mulde.data.labels.labels import FrameArray, Interval
 from mulde.data.labels.matlab import read_cells, read_variables
 
+_MOST_DIGITS = 10
+
 
 def read_label_matrix(path: Path) -> tuple[dict[int, tuple[Interval, ...]], dict[int, FrameArray]]:
     """Give intervals, or labels of frames, by the number of the clip, from 1 on; one of the two is empty.
@@ -30,7 +32,7 @@ def read_label_matrix(path: Path) -> tuple[dict[int, tuple[Interval, ...]], dict
     arrays = {
         int(name): to_frame_array(values, f"{path}: {name}")
         for name, values in variables.items()
-        if name.isdecimal()
+        if name.isdecimal() and len(name) < _MOST_DIGITS
     }
     if not arrays:
         raise InputError(
@@ -53,7 +55,7 @@ def _parse_cell(where: str, cell: NDArray[np.generic]) -> tuple[Interval, ...]:
     if cell.size == 0:
         return ()
     values = cell.reshape(2, -1) if cell.size == 2 else cell  # a single interval may lie as a row
-    if values.shape[0] != 2 or values.ndim != 2 or values.dtype.kind not in "iuf":
+    if values.ndim != 2 or len(values) != 2 or values.dtype.kind not in "iuf":
         raise InputError(f"{where}: expected first and last frames as 2×k numbers, found shape {cell.shape}")
     # a comparison with NaN is false
     if not ((values[0] >= 1) & (values[1] >= values[0]) & (values[1] < 2**53)).all():

@@ -60,8 +60,9 @@ def main() -> None:
         stderr.print("mulde: interrupted; the same command goes on with what is not finished", markup=False)
         code = EXIT_INTERRUPTED
     except click.ClickException as error:
-        vars(error)["message"] = printable(error.message)  # it may repeat the name of a file
-        error.show()
+        shown = io.StringIO()
+        error.show(file=shown)
+        click.echo(printable(shown.getvalue(), keep="\n"), err=True, nl=False)  # it may repeat a file's name
         code = EXIT_USAGE
     except InputError as error:
         stderr.print(f"mulde: {error}", markup=False)

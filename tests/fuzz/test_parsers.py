@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import savemat
@@ -150,7 +150,7 @@ def other_values(draw: st.DrawFn, value: Any) -> Any:
                 continue
             change = draw(st.sampled_from(["value", "value", "gone", "name"]))
             if change == "value":
-                node[key] = draw(st.sampled_from(VALUES))
+                node[key] = copy.deepcopy(draw(st.sampled_from(VALUES)))
             elif change == "gone":
                 del node[key]
             elif isinstance(node, dict):
@@ -373,6 +373,8 @@ quickly = settings(
     deadline=None,
     derandomize=FEW <= 10,  # an ordinary run of the tests is the same every time
     database=None,
+    phases=[Phase.generate],  # what has failed is short enough
+    report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
 )
 

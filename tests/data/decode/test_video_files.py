@@ -6,9 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mulde.data.decode.preflight import probe_file
 from mulde.data.decode.video_files import has_decord
+from mulde.data.errors import VideoError
+from tests.conftest import WriteVideo
 
 
 @pytest.mark.skipif(not has_decord(), reason="decord2 is not installed")
@@ -22,3 +26,12 @@ def test_decord_does_not_bring_cuda_libraries_along() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("text", ["ffconcat version 1.0\nfile real.mp4\n", "#EXTM3U\n#EXTINF:3,\nreal.mp4\n"])
+def test_a_list_of_other_files_is_no_video(tmp_path: Path, write_video: WriteVideo, text: str) -> None:
+    write_video(tmp_path / "real.mp4", [np.zeros((48, 64, 3), np.uint8)] * 4)
+    (tmp_path / "list.mp4").write_text(text)
+    assert probe_file(tmp_path / "real.mp4").info.width == 64
+    with pytest.raises(VideoError, match=r"list\.mp4 (is a list of other files|cannot be opened)"):
+        probe_file(tmp_path / "list.mp4")

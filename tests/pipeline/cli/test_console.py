@@ -14,6 +14,7 @@ from rich.table import Table
 from mulde.pipeline.cli import console
 from mulde.pipeline.cli.console import Bars
 from mulde.pipeline.progress import Tracked
+from tests.pipeline.conftest import RunCli
 
 
 @pytest.fixture()
@@ -72,3 +73,13 @@ def test_no_name_gives_orders_to_a_terminal(
     assert "\x1b[2J" not in text
     assert text.count("[red]x%FF%1B[2J") == 3
     assert (tmp_path / "run.log").read_text(encoding="utf-8").count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["\x1b[2Jx"], ["--\x1b[2Jx"], ["score", "--model", "\x1b[2Jx\n", "a.mp4"]]
+)
+def test_arguments_that_are_wrong_give_no_orders(cli: RunCli, arguments: list[str]) -> None:
+    result = cli(*arguments)
+    assert result.code == 2
+    assert "[2Jx" in result.err
+    assert "\x1b" not in result.err
