@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from mulde.data.errors import InputError
 from mulde.pipeline.config.sections import ScoreConfig
-from mulde.pipeline.models.held_out import HeldOutPiece, load_held_out, save_held_out
+from mulde.pipeline.models.held_out import HeldOutPiece, held_out_digest, load_held_out, save_held_out
 
 PIECES = [
     HeldOutPiece(np.arange(5) / 10, 10.0, np.array([0, 2, 4]), np.array([0, 0.5, 3], np.float32)),
@@ -21,23 +22,31 @@ PIECES = [
 def test_they_read_back(n_pieces: int, tmp_path: Path) -> None:
     path = tmp_path / "held_out.safetensors"
     save_held_out(path, PIECES[:n_pieces], "abc")
-    found = load_held_out(path)
-    assert found is not None
-    pieces, source = found
-    assert source == "abc"
+    pieces = load_held_out(path, "abc")
+    assert pieces is not None
     assert len(pieces) == n_pieces
+    assert (load_held_out(path, "of another model"), held_out_digest(path, "abd")) == (None, None)
     for piece, written in zip(pieces, PIECES, strict=False):
         for name in ("seconds", "fps", "looked_at", "fused"):
             np.testing.assert_array_equal(getattr(piece, name), getattr(written, name))
 
 
+def test_a_digest_tells_them_apart(tmp_path: Path) -> None:
+    digests = set()
+    other = replace(PIECES[0], fused=PIECES[0].fused + 1)
+    for pieces in ([], PIECES, PIECES, PIECES[:1], [other, PIECES[1]], [replace(other, fps=9.0), PIECES[1]]):
+        save_held_out(tmp_path / "held_out.safetensors", pieces, "abc")
+        digests.add(held_out_digest(tmp_path / "held_out.safetensors", "abc"))
+    assert len(digests) == 5
+
+
 def test_older_models_have_none_and_damage_is_named(tmp_path: Path) -> None:
     path = tmp_path / "held_out.safetensors"
-    assert load_held_out(path) is None
+    assert (load_held_out(path, "abc"), held_out_digest(path, "abc")) == (None, None)
     save_held_out(path, PIECES, "abc")
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(InputError, match=r"held_out\.safetensors is damaged .* `mulde train`"):
-        load_held_out(path)
+        load_held_out(path, "abc")
 
 
 @pytest.mark.parametrize("changes", [
