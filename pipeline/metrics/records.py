@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mulde.data.foreign.text import parse_json
+from mulde.pipeline.metrics.alarms import AlarmCount
 from mulde.pipeline.metrics.bootstrap import ConfidenceInterval
 from mulde.pipeline.metrics.events import EventPoint, EventTable
 from mulde.pipeline.metrics.protocols import Smoothing, Treatment
@@ -141,6 +142,8 @@ class Metrics:
     """Why there is no event table; empty where there is one."""
     unsmoothed: Metrics | None = None
     """The frame metrics of the scores before smoothing, where the caller gave them."""
+    alarms: AlarmCount | None = None
+    """What the threshold promised and what was observed; None where there is none, or no normal frame."""
     caution: str = ""
     """Why these numbers are no results (networks with random weights, say); "" where they are."""
 
@@ -180,6 +183,7 @@ class Metrics:
             },
             "per_scene": [asdict(row) for row in self.per_scene],
             "events": None if self.events is None else asdict(self.events),
+            "alarms": None if self.alarms is None else asdict(self.alarms),
             "unsmoothed": None if self.unsmoothed is None else self.unsmoothed.as_dict(),
         }
 
@@ -220,6 +224,7 @@ class Metrics:
             events=block["events"] and _read_events(block["events"]),
             no_events_reason=block["reasons"].get("events", ""),
             unsmoothed=None if block["unsmoothed"] is None else cls._from_dict(block["unsmoothed"]),
+            alarms=None if block.get("alarms") is None else AlarmCount(**block["alarms"]),
             caution=block["caution"],
         )
 

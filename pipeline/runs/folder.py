@@ -57,9 +57,29 @@ class RunFolder:
         return self.model / "config.yaml"
 
     @property
+    def held_out(self) -> Path:
+        """The scores of normal footage that was left out of learning: what the threshold is read off."""
+        return self.model / "held_out.safetensors"
+
+    @property
     def scores(self) -> Path:
         """A CSV and an HDF5 file a test video."""
         return self.folder / "scores"
+
+    @property
+    def events(self) -> Path:
+        """A row per event, the strongest first."""
+        return self.folder / "events.csv"
+
+    @property
+    def events_json(self) -> Path:
+        """The same for programs."""
+        return self.folder / "events.json"
+
+    @property
+    def threshold(self) -> Path:
+        """The score that raises an alarm, and what it promises."""
+        return self.folder / "threshold.json"
 
     @property
     def metrics(self) -> Path:

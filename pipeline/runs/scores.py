@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.data.atomic import encode, write_bytes
+from mulde.data.atomic import encode, replacing, write_bytes
 from mulde.data.errors import InputError
 from mulde.data.foreign.hdf5 import open_plain, read_array
 from mulde.data.foreign.text import parse_json
-from mulde.data.hdf5 import new_hdf5
+from mulde.data.hdf5 import new_hdf5, open_to_write
 from mulde.data.sealed import ChangedError, check, digest
 from mulde.data.times import mean_rate
 from mulde.pipeline.runs.folder import RunFolder
@@ -26,6 +27,7 @@ from mulde.pipeline.runs.folder import RunFolder
 _SMOOTHED, _UNSMOOTHED = "frame_score", "frame_score_unsmoothed"
 _CSV_CHECKSUM = "csv_checksum"  # a CSV file has no place for its own
 _FRAME, _BOX, _OBJECT_SCORE, _TOTAL = "frame", "box", "object_score", "total"
+_ROW, _SCORE = "row", "score"
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,20 @@ class ScoredObjects:
     """(N,), their sum."""
 
 
+@dataclass(frozen=True)
+class RowsBehind:
+    """The rows that the frame scores of a video were made from; higher = more anomalous."""
+
+    frame: Mapping[str, NDArray[np.int64]]
+    """(N,) by stream, the 0-based frame of each row, never decreasing."""
+    scores: Mapping[str, NDArray[np.float64]]
+    """(N,) by stream, calibrated."""
+    total: NDArray[np.float64] | None
+    """(N,), their sum where rows are of objects, row i of each stream the same one; None of whole frames."""
+    box_xyxy: NDArray[np.float32] | None
+    """(N, 4) in pixels, of objects; None where there are none."""
+
+
 def object_datasets(
     frame: NDArray[np.int64],
     box_xyxy: NDArray[np.float32] | None,
@@ -85,8 +101,24 @@ def object_datasets(
     return {_FRAME: frame, **boxes, **scores}
 
 
+def row_datasets(
+    stream: str,
+    frame: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    spans: Mapping[str, NDArray[np.int64]],
+) -> dict[str, NDArray[Any]]:
+    """Return what a video's HDF5 file holds of the rows of a stream of whole frames or clips, by name.
+
+    Args:
+        spans: of clips, "start" and "stop"; empty otherwise.
+    """
+    return {
+        f"{_ROW}/{stream}/{name}": part for name, part in {_FRAME: frame, _SCORE: scores, **spans}.items()
+    }
+
+
 def write_scores(run: RunFolder, video: ScoredVideo, datasets: Mapping[str, NDArray[Any]]) -> None:
-    """Write both files of a video.
+    """Write both files of a video; whether frames alarm is not known yet, see `write_alarms`.
 
     Args:
         datasets: what the scores were made from, by name in the HDF5 file.
@@ -188,6 +220,31 @@ def read_objects(run: RunFolder, name: str) -> ScoredObjects | None:
         raise _damaged(path, error) from None
 
 
+def read_rows_behind(run: RunFolder, name: str) -> RowsBehind:
+    """Read the rows that the scores of a video were made from.
+
+    Raises:
+        InputError: they are missing or damaged.
+    """
+    path = run.objects(name)
+    try:
+        with h5py.File(path, "r") as file:
+            if _OBJECT_SCORE in file:
+                scores = {stream: values[()] for stream, values in file[_OBJECT_SCORE].items()}
+                total, frame = scores.pop(_TOTAL), file[_FRAME][()]
+                boxes = file[_BOX][()] if _BOX in file else None
+                return RowsBehind(dict.fromkeys(scores, frame), scores, total, boxes)
+            rows = file.get(_ROW, {})
+            return RowsBehind(
+                {stream: part[_FRAME][()] for stream, part in rows.items()},
+                {stream: part[_SCORE][()] for stream, part in rows.items()},
+                None,
+                None,
+            )
+    except (OSError, KeyError) as error:
+        raise _damaged(path, error) from None
+
+
 def read_datasets(run: RunFolder, name: str) -> dict[str, NDArray[Any]]:
     """Read what the scores of a video were made from, by name in its HDF5 file.
 
@@ -209,14 +266,33 @@ def read_datasets(run: RunFolder, name: str) -> dict[str, NDArray[Any]]:
     return found
 
 
-def to_csv(video: ScoredVideo) -> str:
-    """Return frame, time and score of each frame, as the CSV file has them."""
+def write_alarms(run: RunFolder, video: ScoredVideo, is_alarm: NDArray[np.bool_] | None) -> None:
+    """Write the CSV file of a video again, with which of its frames (T,) are of an alarm, if that is news.
+
+    Args:
+        is_alarm: None where that cannot be told.
+    """
+    table, path, beside = encode(to_csv(video, is_alarm)), run.csv(video.name), run.objects(video.name)
+    if path.read_bytes() == table:
+        return
+    with replacing(beside) as temporary:  # a kill in between is found, and the video scored again
+        shutil.copyfile(beside, temporary)
+        with open_to_write(temporary, "r+") as file:
+            file.attrs[_CSV_CHECKSUM] = digest(table)
+        write_bytes(path, table)
+
+
+def to_csv(video: ScoredVideo, is_alarm: NDArray[np.bool_] | None = None) -> str:
+    """Return frame, time, score and alarm (1 or 0, "" while it is not known) of each frame, as the file has
+    them.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["frame", "time", "score"])
-    for index, (second, value) in enumerate(zip(video.seconds, video.scores, strict=True)):
+    writer.writerow(["frame", "time", "score", "alarm"])
+    alarms = [""] * len(video.scores) if is_alarm is None else is_alarm.astype(int).tolist()
+    for index, (second, value, alarm) in enumerate(zip(video.seconds, video.scores, alarms, strict=True)):
         # repr of a float is the shortest text that reads back as the same number
-        writer.writerow([index, f"{second:.6f}", repr(float(value))])
+        writer.writerow([index, f"{second:.6f}", repr(float(value)), alarm])
     return text.getvalue()
 
 

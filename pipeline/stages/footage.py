@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mulde.data.cache.store import FeatureCache
@@ -24,11 +24,22 @@ from mulde.pipeline.models.model import read_manifest, read_scenes
 from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
 from mulde.pipeline.stages.extract import extract_missing, record_weights
+from mulde.pipeline.stages.find_events import FindEvents, Found
 from mulde.pipeline.stages.mend import discarding_damage
 from mulde.pipeline.stages.score import Score
 from mulde.pipeline.stages.train import STAGE as TRAIN_STAGE
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ScoredFootage:
+    """What is known of videos now."""
+
+    videos: tuple[Video, ...]
+    """Those that are scored, now or before."""
+    found: Found
+    """The events in them."""
 
 
 def videos_at(paths: Sequence[Path]) -> list[Video]:
@@ -53,8 +64,8 @@ def score_footage(
     config: Config,
     paths: Sequence[Path],
     progress: Progress = silent,
-) -> list[str]:
-    """Extract and score videos; return the names of those that are scored, now or before.
+) -> ScoredFootage:
+    """Extract and score videos, and find the events in them.
 
     Raises:
         InputError: the model or the device cannot be used, or no video can be read.
@@ -113,4 +124,5 @@ def score_footage(
         extract_missing(missing, scenes, config, frames_per_second, out, progress)
         complete = [cached for cached in look() if cached.is_complete]
         score(complete)
-    return [cached.video.name for cached in complete]
+    found = FindEvents().find_missing(out, model_run, complete, config)
+    return ScoredFootage(tuple(cached.video for cached in complete), found)

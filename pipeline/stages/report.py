@@ -41,7 +41,7 @@ class Report(RunStage[Path]):
 
     def wanted(self, situation: Situation) -> dict[str, str | None]:
         """Return what the page would be made from: what the run, its labels and its settings are now."""
-        is_known = not {"score", "evaluate"} & situation.pending
+        is_known = not {"score", "events", "evaluate"} & situation.pending
         return {WHOLE: fingerprint(situation) if is_known else None}
 
     def is_there(self, run: RunFolder, unit: str) -> bool:

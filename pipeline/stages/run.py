@@ -16,6 +16,8 @@ from mulde.pipeline.runs.job import Job
 from mulde.pipeline.runs.origin import write_signed
 from mulde.pipeline.stages.evaluate import Evaluate
 from mulde.pipeline.stages.extract import Extract
+from mulde.pipeline.stages.find_events import FindEvents, Found
+from mulde.pipeline.stages.hold_out import HoldOut
 from mulde.pipeline.stages.mend import discarding_damage
 from mulde.pipeline.stages.score import Score, check_labels
 from mulde.pipeline.stages.stage import Situation
@@ -32,6 +34,8 @@ class RunResult:
     """Test videos."""
     scores: Path | None
     """The folder of the score files."""
+    found: Found | None
+    """The events, and the threshold behind them; None where nothing was scored."""
     metrics: Metrics | None
     """None also where there are no labels."""
     page: Path | None
@@ -58,8 +62,11 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
         _on_whole_features(lambda: _check_labels(situation), situation, stages)
     if "train" in stages:
         _on_whole_features(lambda: Train().run(situation), situation, stages)
+        _on_whole_features(lambda: HoldOut().run(situation), situation, stages)
+    found = None
     if "score" in stages:
         _on_whole_features(lambda: Score().run(situation), situation, stages)
+        found = FindEvents().run(situation)
     if {"extract", "train", "score"} & set(stages):  # the others use what these have made
         write_signed(job.run.config, job.config)
     metrics = Evaluate().run(situation) if "evaluate" in stages else None
@@ -69,10 +76,10 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
 
         page = Report().run(situation)
     scores = job.run.scores if {"score", "evaluate"} & set(stages) else None
-    return RunResult(len(job.dataset.test), scores, metrics, page, caution(job.config.extract))
+    return RunResult(len(job.dataset.test), scores, found, metrics, page, caution(job.config.extract))
 
 
-def _on_whole_features(do: Callable[[], None], situation: Situation, stages: Sequence[str]) -> None:
+def _on_whole_features(do: Callable[[], object], situation: Situation, stages: Sequence[str]) -> None:
     """Do what reads features; those that turn out to be damaged are extracted again, and it is done again.
 
     Raises:
