@@ -10,8 +10,8 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from mulde.data.atomic import write_text
 from mulde.data.errors import InputError
+from mulde.data.foreign.text import parse_json
 from mulde.pipeline.events.record import Event, Threshold
 from mulde.pipeline.runs.folder import RunFolder
 
@@ -31,8 +31,8 @@ def write_events(run: RunFolder, events: Sequence[Event]) -> None:
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)  # None becomes an empty cell
-    write_text(run.events_json, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
-    write_text(run.events, text.getvalue())
+    run.keep_text(run.events_json.name, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    run.keep_text(run.events.name, text.getvalue())
 
 
 def read_events(run: RunFolder) -> tuple[Event, ...]:
@@ -42,15 +42,14 @@ def read_events(run: RunFolder) -> tuple[Event, ...]:
         InputError: they are missing or damaged.
     """
     try:
-        rows = json.loads(run.events_json.read_text(encoding="utf-8"))
-        return tuple(_of_row(row) for row in rows)
+        return tuple(_of_row(row) for row in parse_json(run.kept_text(run.events_json.name)))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise _damaged("events", run.events_json, error) from None
 
 
 def write_threshold(run: RunFolder, threshold: Threshold) -> None:
     """Write the threshold that the events and the column `alarm` of the score files go by."""
-    write_text(run.threshold, json.dumps(asdict(threshold), indent=1, ensure_ascii=False) + "\n")
+    run.keep_text(run.threshold.name, json.dumps(asdict(threshold), indent=1, ensure_ascii=False) + "\n")
 
 
 def read_threshold(run: RunFolder) -> Threshold:
@@ -60,7 +59,7 @@ def read_threshold(run: RunFolder) -> Threshold:
         InputError: it is missing or damaged.
     """
     try:
-        return Threshold(**json.loads(run.threshold.read_text(encoding="utf-8")))
+        return Threshold(**parse_json(run.kept_text(run.threshold.name)))
     except (OSError, ValueError, TypeError) as error:
         raise _damaged("the threshold", run.threshold, error) from None
 

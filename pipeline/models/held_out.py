@@ -140,8 +140,7 @@ def save_held_out(path: Path, pieces: Sequence[HeldOutPiece], model: str) -> Non
         _MODEL: model,
         _FPS: json.dumps([piece.fps for piece in pieces]),
     }
-    contents = [[name, hashlib.sha256(array.tobytes()).hexdigest()] for name, array in arrays.items()]
-    header[_DIGEST] = digest_of([header, contents])
+    header[_DIGEST] = _digest_of(header, arrays)
     with replacing(path) as temporary:
         save_file(arrays, temporary, metadata=header)
 
@@ -159,15 +158,27 @@ def load_held_out(path: Path, model: str) -> list[HeldOutPiece] | None:
         if opened is None or opened[1][_MODEL] != model:
             return None
         file, header = opened
+        arrays = _read_arrays(path, file, header)
         return [
             HeldOutPiece(
-                file.get_tensor(f"{index}/seconds"),
+                arrays[f"{index}/seconds"],
                 float(fps),
-                file.get_tensor(f"{index}/looked_at"),
-                file.get_tensor(f"{index}/fused"),
+                arrays[f"{index}/looked_at"],
+                arrays[f"{index}/fused"],
             )
             for index, fps in enumerate(json.loads(header[_FPS]))
         ]
+
+
+def check_held_out(path: Path) -> None:
+    """Read all pieces, of whatever model.
+
+    Raises:
+        InputError: the file is damaged or from a later version.
+    """
+    with _opened(path) as opened:
+        if opened is not None:
+            _read_arrays(path, *opened)
 
 
 def held_out_digest(path: Path, model: str) -> str | None:
@@ -178,6 +189,21 @@ def held_out_digest(path: Path, model: str) -> str | None:
     """
     with _opened(path) as opened:
         return None if opened is None or opened[1][_MODEL] != model else str(opened[1][_DIGEST])
+
+
+def _read_arrays(path: Path, file: Any, header: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+    arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+    if (
+        _digest_of({name: said for name, said in header.items() if name != _DIGEST}, arrays)
+        != header[_DIGEST]
+    ):
+        raise InputError(f"{path} was changed after it was written: run `mulde train` again")
+    return arrays
+
+
+def _digest_of(header: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> str:
+    contents = sorted([name, hashlib.sha256(array.tobytes()).hexdigest()] for name, array in arrays.items())
+    return digest_of([dict(sorted(header.items())), contents])
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from mulde.data.atomic import TEMPORARY, encode, require_writable, write_bytes, writing
 from mulde.data.errors import InputError
 from mulde.data.foreign.text import parse_json
-from mulde.data.sealed import digest, read_json, write_json
+from mulde.data.sealed import ChangedError, digest, read_json, write_json
 
 _FAILURES = "failures.json"
 _FILES = "files"
@@ -178,6 +178,19 @@ class RunFolder:
         write_bytes(self.folder / name, content)
         state[_FILES][name] = digest(content)
         self._write_state(state)
+
+    def kept_text(self, name: str) -> str:
+        """Read what `keep_text` wrote, or a file that has no checksum.
+
+        Raises:
+            ChangedError: it was changed since.
+            OSError: it cannot be read.
+            ValueError: it is no UTF-8.
+        """
+        content = (self.folder / name).read_bytes()
+        if self._read_state().get(_FILES, {}).get(name) not in (None, digest(content)):
+            raise ChangedError(f"{self.folder / name} was changed after it was written")
+        return content.decode("utf-8")
 
     def knows(self, name: str) -> bool:
         """Whether there is a checksum of a file that `keep_text` wrote."""

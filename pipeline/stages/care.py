@@ -8,6 +8,7 @@ from pathlib import Path
 from mulde.data.cache.care import Damage, Removal
 from mulde.data.errors import InputError
 from mulde.data.sealed import ChangedError, check
+from mulde.pipeline.models.held_out import check_held_out
 from mulde.pipeline.models.model import MANIFEST, read_manifest, read_scenes
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.scores import has_checksum
@@ -46,6 +47,9 @@ def _is_sealed(run: RunFolder, path: Path) -> bool:
     """
     if path.name == MANIFEST:
         return _is_sealed_model(path.parent)
+    if path.name == run.held_out.name:
+        check_held_out(path)
+        return True
     if path.suffix == ".safetensors" and (path.parent / MANIFEST).exists():
         return True  # by the manifest, which is looked at beside it
     above = RunFolder(path.parent)

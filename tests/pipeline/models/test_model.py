@@ -118,7 +118,7 @@ def test_a_damaged_model_is_made_again(cli, scene: Path, file: str, damage: str)
     assert "train" in result.err
     result = cli("train", *arguments)
     assert result.code == 0, result.err
-    assert "up to date" not in result.err
+    assert "train: up to date" not in result.err
     assert cli("run", *arguments).code == 0
     assert scores_in("run") == scores
 

@@ -11,7 +11,10 @@ from mulde.data.errors import InputError
 from mulde.detector import Calibration, Mahalanobis
 from mulde.extractors.scene import SceneModel
 from mulde.pipeline.config.load import load_config, write_config
+from mulde.pipeline.events.files import write_events, write_threshold
+from mulde.pipeline.events.record import Event, Threshold
 from mulde.pipeline.features.scenes import Scenes
+from mulde.pipeline.models.held_out import save_held_out
 from mulde.pipeline.models.model import RunModel, StreamModel, save_stream, stream_folder
 from mulde.pipeline.runs.folder import Failure, RunFolder
 from mulde.pipeline.runs.scores import ScoredVideo, write_scores
@@ -31,6 +34,9 @@ def run(tmp_path: Path) -> RunFolder:
     RunModel({"": {"velocity": stream}}, Scenes({"": SCENE})).save(run.model, {})
     write_config(run.model_config, load_config())
     write_scores(run, ScoredVideo("cam/a", *(np.arange(3.0) for _ in range(3)), 25.0), {})
+    save_held_out(run.held_out, [], "of the model")
+    write_events(run, [Event("cam/a", 1, 3, 1.0, 3.0, None, 2, 7.25, None, "velocity", "faster")])
+    write_threshold(run, Threshold(2.5, 2.0, 1.0, 0.25, is_extrapolated=True, text="a"))
     run.remember("score", {"cam/a": "1"})
     run.record_failures("extract", [Failure("b", "extract", "cut short")])
     return run
@@ -43,7 +49,7 @@ def test_no_run(tmp_path: Path) -> None:
 
 def test_nothing_is_wrong(run: RunFolder) -> None:
     damage = find_run_damage(run)
-    assert (damage.items, damage.left, damage.n_checked, damage.n_unsealed) == ((), (), 10, 0)
+    assert (damage.items, damage.left, damage.n_checked, damage.n_unsealed) == ((), (), 14, 0)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +58,9 @@ def test_nothing_is_wrong(run: RunFolder) -> None:
         ("state.json", "state.json"), ("failures.json", "failures.json"),
         ("model/config.yaml", "model/config.yaml"), ("model/manifest.json", "model/manifest.json"),
         ("model/scene-0.safetensors", "model/manifest.json"), ("scores/cam/a.csv", "scores/cam/a.csv"),
-        ("scores/cam/a.h5", "scores/cam/a.h5"), ("config.yaml", ""),
+        ("scores/cam/a.h5", "scores/cam/a.h5"), ("config.yaml", ""), ("events.csv", "events.csv"),
+        ("events.json", "events.json"), ("threshold.json", "threshold.json"),
+        ("model/held_out.safetensors", "model/held_out.safetensors"),
     ],
 )  # fmt: skip
 def test_a_flipped_bit_is_found(run: RunFolder, name: str, deleted: str) -> None:
