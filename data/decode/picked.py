@@ -1,0 +1,144 @@
+"""Read single frames from anywhere in a video, by their numbers and times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mulde.data.decode.decoded import DecodedPicture
+from mulde.data.decode.image_folders import decode_images, describe_images, list_frames
+from mulde.data.decode.image_stacks import is_stack
+from mulde.data.decode.orientation import Orientation
+from mulde.data.decode.preflight import Probe, open_container, probe_file
+from mulde.data.decode.readers import FRAMES_PER_SECOND, open_frames
+from mulde.data.decode.report import Tally
+from mulde.data.errors import VideoError
+from mulde.data.video import Video
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+    Picture = NDArray[np.uint8]
+
+MOST_FRAMES_IN_ORDER = 20_000
+"""Where seeking does not work a video is read from its start, but no further than this."""
+_SAME_TIME_SECONDS = 0.0015
+"""Times that differ by less are of one frame: some containers count milliseconds."""
+_MOST_DECODED_PER_FRAME = 1500
+"""Where key frames are rarer, seeking is given up."""
+
+
+def pick_frames(
+    video: Video, wanted: Mapping[int, float], *, frames_per_second: float = FRAMES_PER_SECOND
+) -> dict[int, Picture]:
+    """Return frames of a video, (H, W, 3) uint8 RGB by number.
+
+    In files it seeks; a frame is believed to be the one that was asked for only where its time agrees, and
+    otherwise the file is read from its start. Frames that are not there any more, or lie too far into a file
+    that cannot be sought in, are left out.
+
+    Args:
+        wanted: the times in seconds from the first frame on, by 0-based number of the frame, as reading all
+            frames in order gave them.
+        frames_per_second: of folders of images, which do not say.
+
+    Raises:
+        VideoError: the video is not there or cannot be read.
+    """
+    if not wanted:
+        return {}
+    if not video.path.exists():
+        raise VideoError(f"the video is not at {video.path} any more")
+    if video.is_frame_folder:
+        return _pick_images(video.path, sorted(wanted), frames_per_second)
+    found: dict[int, Picture] = {}
+    if not is_stack(video.path):
+        found = _pick_by_seeking(video.path, probe_file(video.path), wanted)
+    return found | _pick_in_order(video, {*wanted} - {*found}, frames_per_second)
+
+
+def _pick_images(folder: Path, wanted: list[int], frames_per_second: float) -> dict[int, Picture]:
+    images = list_frames(folder)
+    there = [index for index in wanted if index < len(images)]
+    info = describe_images(images, frames_per_second)
+    return {frame.index: frame.rgb for frame in decode_images(images, info, there, Tally("images"))}
+
+
+def _pick_in_order(video: Video, wanted: set[int], frames_per_second: float) -> dict[int, Picture]:
+    near = {index for index in wanted if index < MOST_FRAMES_IN_ORDER}
+    found: dict[int, Picture] = {}
+    if near:
+        with open_frames(video, frames_per_second=frames_per_second) as frames:
+            for frame in frames:
+                if frame.index in near:
+                    found[frame.index] = frame.rgb
+                if len(found) == len(near):
+                    break
+    return found
+
+
+def _pick_by_seeking(path: Path, probe: Probe, wanted: Mapping[int, float]) -> dict[int, Picture]:
+    """Return the frames whose times agree with those that are wanted."""
+    import av
+
+    found: dict[int, Picture] = {}
+    with open_container(path) as (container, stream):
+        seeker = _Seeker(container, stream, by_coding_time=probe.stamps_are_coding_times)
+        for index, seconds in sorted(wanted.items()):
+            try:
+                decoded = seeker.frame_at(seconds)
+            except (av.FFmpegError, LookupError):
+                break
+            if decoded is not None:
+                found[index] = DecodedPicture(decoded, Orientation.of(decoded)).to_rgb()
+    return found
+
+
+class _Seeker:
+    """Finds frames by their times, counted from the first frame of a file."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream, *, by_coding_time: bool) -> None:
+        self._container, self._stream = container, stream
+        self._by_coding_time = by_coding_time
+        self._unit_seconds = float(stream.time_base or 0)
+        self._first: int | None = None
+
+    def frame_at(self, seconds: float) -> VideoFrame | None:
+        """Return the frame that is shown from `seconds` on; None where no frame begins then.
+
+        Raises:
+            LookupError: frames have no times.
+            FFmpegError: seeking does not work.
+        """
+        first = self._first_stamp()
+        self._container.seek(first + int(seconds / self._unit_seconds), stream=self._stream, backward=True)
+        with closing(self._container.decode(self._stream)) as frames:
+            for n_decoded, frame in enumerate(frames):
+                stamp = self._stamp(frame)
+                if stamp is None or n_decoded > _MOST_DECODED_PER_FRAME:
+                    raise LookupError("no time, or too far from a key frame")
+                late = (stamp - first) * self._unit_seconds - seconds
+                if abs(late) < _SAME_TIME_SECONDS:
+                    return frame
+                if late > 0:
+                    break
+        return None
+
+    def _first_stamp(self) -> int:
+        if self._first is None:
+            with closing(self._container.decode(self._stream)) as frames:
+                stamp = self._stamp(next(frames))
+            if stamp is None or not self._unit_seconds:
+                raise LookupError("the frames have no times")
+            self._first = stamp
+        return self._first
+
+    def _stamp(self, frame: VideoFrame) -> int | None:
+        return frame.dts if self._by_coding_time else frame.pts
