@@ -95,5 +95,5 @@ def test_images(tmp_path: Path) -> None:
 
 
 def test_a_video_that_is_gone(tmp_path: Path) -> None:
-    with pytest.raises(VideoError, match="not at .* any more"):
+    with pytest.raises(VideoError, match="any more"):
         pick_frames(Video("v", tmp_path / "v.mp4", tmp_path), {0: 0.0})
