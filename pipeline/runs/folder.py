@@ -52,6 +52,21 @@ class RunFolder:
         return self.folder / "scores"
 
     @property
+    def events(self) -> Path:
+        """A row per event, the strongest first."""
+        return self.folder / "events.csv"
+
+    @property
+    def events_json(self) -> Path:
+        """The same for programs."""
+        return self.folder / "events.json"
+
+    @property
+    def threshold(self) -> Path:
+        """The score that raises an alarm, and what it promises."""
+        return self.folder / "threshold.json"
+
+    @property
     def metrics(self) -> Path:
         """Each number with its protocol."""
         return self.folder / "metrics.json"

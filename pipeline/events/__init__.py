@@ -1,0 +1,1 @@
+"""From frame scores to events: where a threshold lies that means something, what happened, when, and why."""
