@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, TypeVar
 
 from mulde.data.decode.decoded import DecodedPicture
 from mulde.data.decode.image_folders import decode_images, describe_images, list_frames
@@ -18,14 +15,14 @@ from mulde.data.decode.preflight import Probe, open_container, probe_file
 from mulde.data.decode.readers import FRAMES_PER_SECOND, open_frames
 from mulde.data.decode.report import Tally
 from mulde.data.errors import VideoError
-from mulde.data.video import Video
+from mulde.data.video import Frame, Video
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-    Picture = NDArray[np.uint8]
+T = TypeVar("T")
 
 MOST_FRAMES_IN_ORDER = 20_000
 """Where seeking does not work a video is read from its start, but no further than this."""
@@ -36,9 +33,13 @@ _MOST_DECODED_PER_FRAME = 1500
 
 
 def pick_frames(
-    video: Video, wanted: Mapping[int, float], *, frames_per_second: float = FRAMES_PER_SECOND
-) -> dict[int, Picture]:
-    """Return frames of a video, (H, W, 3) uint8 RGB by number.
+    video: Video,
+    wanted: Mapping[int, float],
+    keep: Callable[[Frame], T],
+    *,
+    frames_per_second: float = FRAMES_PER_SECOND,
+) -> dict[int, T]:
+    """Return what is kept of frames of a video, by their numbers.
 
     In files it seeks; a frame is believed to be the one that was asked for only where its time agrees, and
     otherwise the file is read from its start. Frames that are not there any more, or lie too far into a file
@@ -47,6 +48,7 @@ def pick_frames(
     Args:
         wanted: the times in seconds from the first frame on, by 0-based number of the frame, as reading all
             frames in order gave them.
+        keep: what to keep of a frame, for a dozen large ones take half a gigabyte.
         frames_per_second: of folders of images, which do not say.
 
     Raises:
@@ -57,38 +59,44 @@ def pick_frames(
     if not video.path.exists():
         raise VideoError(f"the video is not at {video.path} any more")
     if video.is_frame_folder:
-        return _pick_images(video.path, sorted(wanted), frames_per_second)
-    found: dict[int, Picture] = {}
+        return _pick_images(video.path, sorted(wanted), keep, frames_per_second)
+    found: dict[int, T] = {}
     if not is_stack(video.path):
-        found = _pick_by_seeking(video.path, probe_file(video.path), wanted)
-    return found | _pick_in_order(video, {*wanted} - {*found}, frames_per_second)
+        found = _pick_by_seeking(video.path, probe_file(video.path), wanted, keep)
+    return found | _pick_in_order(video, {*wanted} - {*found}, keep, frames_per_second)
 
 
-def _pick_images(folder: Path, wanted: list[int], frames_per_second: float) -> dict[int, Picture]:
+def _pick_images(
+    folder: Path, wanted: list[int], keep: Callable[[Frame], T], frames_per_second: float
+) -> dict[int, T]:
     images = list_frames(folder)
     there = [index for index in wanted if index < len(images)]
     info = describe_images(images, frames_per_second)
-    return {frame.index: frame.rgb for frame in decode_images(images, info, there, Tally("images"))}
+    return {frame.index: keep(frame) for frame in decode_images(images, info, there, Tally("images"))}
 
 
-def _pick_in_order(video: Video, wanted: set[int], frames_per_second: float) -> dict[int, Picture]:
+def _pick_in_order(
+    video: Video, wanted: set[int], keep: Callable[[Frame], T], frames_per_second: float
+) -> dict[int, T]:
     near = {index for index in wanted if index < MOST_FRAMES_IN_ORDER}
-    found: dict[int, Picture] = {}
+    found: dict[int, T] = {}
     if near:
         with open_frames(video, frames_per_second=frames_per_second) as frames:
             for frame in frames:
                 if frame.index in near:
-                    found[frame.index] = frame.rgb
+                    found[frame.index] = keep(frame)
                 if len(found) == len(near):
                     break
     return found
 
 
-def _pick_by_seeking(path: Path, probe: Probe, wanted: Mapping[int, float]) -> dict[int, Picture]:
-    """Return the frames whose times agree with those that are wanted."""
+def _pick_by_seeking(
+    path: Path, probe: Probe, wanted: Mapping[int, float], keep: Callable[[Frame], T]
+) -> dict[int, T]:
+    """Return what is kept of the frames whose times agree with those that are wanted."""
     import av
 
-    found: dict[int, Picture] = {}
+    found: dict[int, T] = {}
     with open_container(path) as (container, stream):
         seeker = _Seeker(container, stream, by_coding_time=probe.stamps_are_coding_times)
         for index, seconds in sorted(wanted.items()):
@@ -97,7 +105,7 @@ def _pick_by_seeking(path: Path, probe: Probe, wanted: Mapping[int, float]) -> d
             except (av.FFmpegError, LookupError):
                 break
             if decoded is not None:
-                found[index] = DecodedPicture(decoded, Orientation.of(decoded)).to_rgb()
+                found[index] = keep(Frame(index, seconds, DecodedPicture(decoded, Orientation.of(decoded))))
     return found
 
 

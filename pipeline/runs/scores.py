@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from mulde.data.atomic import replacing, write_text
 from mulde.data.errors import InputError
 from mulde.data.times import mean_rate
+from mulde.detector import interpolate_frames, max_over_objects
 from mulde.pipeline.runs.folder import RunFolder
 
 _SMOOTHED, _UNSMOOTHED = "frame_score", "frame_score_unsmoothed"
 _FRAME, _BOX, _OBJECT_SCORE, _TOTAL = "frame", "box", "object_score", "total"
+_LOOKED_AT, _ROW = "looked_at", "row"
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,49 @@ def read_datasets(run: RunFolder, name: str) -> dict[str, NDArray[Any]]:
     except OSError as error:
         raise _damaged(run.objects(name), error) from None
     return found
+
+
+def read_stream_scores(run: RunFolder, name: str, n_frames: int) -> dict[str, NDArray[np.float64]]:
+    """Return the highest score of each stream in each frame of a video, (n_frames,) by name.
+
+    Frames that were not looked at have what lies between their neighbours.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    datasets = read_datasets(run, name)
+    looked_at = datasets.get(_LOOKED_AT)
+    curves: dict[str, NDArray[np.float64]] = {}
+    for dataset, values in datasets.items():
+        group, _, rest = dataset.partition("/")
+        if group == _OBJECT_SCORE and rest != _TOTAL:
+            highest = max_over_objects(values, datasets[_FRAME], n_frames, nothing=0.0)
+            curves[rest] = highest if looked_at is None else _between(highest[looked_at], looked_at, n_frames)
+        elif group == _ROW and rest.endswith("/score"):
+            stream = rest.removesuffix("/score")
+            curves[stream] = _between(values, datasets[f"{_ROW}/{stream}/frame"], n_frames)
+    return curves
+
+
+def read_objects_per_frame(run: RunFolder, name: str) -> float | None:
+    """Return how many objects a frame that was looked at has on average; None where frames are whole.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    path = run.objects(name)
+    try:
+        with h5py.File(path, "r") as file:
+            if _FRAME not in file:
+                return None
+            n_frames = len(file[_LOOKED_AT if _LOOKED_AT in file else _SMOOTHED])
+            return len(file[_FRAME]) / n_frames if n_frames else None
+    except (OSError, KeyError) as error:
+        raise _damaged(path, error) from None
+
+
+def _between(values: NDArray[np.float64], frames: NDArray[np.int64], n_frames: int) -> NDArray[np.float64]:
+    return interpolate_frames(values, frames, np.arange(n_frames), nothing=0.0)
 
 
 def to_csv(video: ScoredVideo) -> str:

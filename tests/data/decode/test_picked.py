@@ -9,13 +9,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from mulde.data.decode import picked
 from mulde.data.decode.picked import pick_frames
 from mulde.data.decode.readers import open_frames
 from mulde.data.errors import VideoError
-from mulde.data.video import Video
+from mulde.data.video import Frame, Video
 
 N = 60
 VARIABLE = [*range(0, 60, 2), *range(60, 300, 9), *range(1000, 1004)]
@@ -38,14 +39,18 @@ def write(path: Path, codec: str, shown_at: Sequence[int], **options: str) -> Vi
     return Video("v", path, path.parent)
 
 
-def read_all(video: Video) -> tuple[list[float], list[np.ndarray]]:
+def read_all(video: Video) -> tuple[list[float], list[NDArray[np.uint8]]]:
     with open_frames(video) as frames:
         read = [(frame.seconds, frame.rgb) for frame in frames]
     return [seconds for seconds, _ in read], [rgb for _, rgb in read]
 
 
+def rgb_of(frame: Frame) -> NDArray[np.uint8]:
+    return frame.rgb
+
+
 def test_nothing_is_picked_from_anything(tmp_path: Path) -> None:
-    assert pick_frames(Video("v", tmp_path / "missing.mp4", tmp_path), {}) == {}
+    assert pick_frames(Video("v", tmp_path / "missing.mp4", tmp_path), {}, rgb_of) == {}
 
 
 @pytest.mark.parametrize("shown_at", [range(N), VARIABLE], ids=["even", "variable"])
@@ -67,7 +72,7 @@ def test_picked_frames_are_those_of_reading_in_order(
     video = write(tmp_path / f"v.{suffix}", codec, shown_at, **options)
     seconds, pictures = read_all(video)
     wanted = [len(pictures) - 1, 0, 1, 13, 14, len(pictures) // 2]
-    found = pick_frames(video, {index: seconds[index] for index in wanted})
+    found = pick_frames(video, {index: seconds[index] for index in wanted}, rgb_of)
     assert {*found} == {*wanted}
     for index in wanted:
         np.testing.assert_array_equal(found[index], pictures[index])
@@ -78,22 +83,24 @@ def test_far_into_a_long_file_only_seeking_finds_frames(
 ) -> None:
     monkeypatch.setattr(picked, "MOST_FRAMES_IN_ORDER", 20)
     video = write(tmp_path / "v.mp4", "libx264", range(N))
-    assert {*pick_frames(video, {10: 0.4, 50: 2.0})} == {10, 50}
-    assert {*pick_frames(video, {10: 0.41, 50: 2.01})} == {10}  # times that no frame has: read in order
+    assert {*pick_frames(video, {10: 0.4, 50: 2.0}, rgb_of)} == {10, 50}
+    assert {*pick_frames(video, {10: 0.41, 50: 2.01}, rgb_of)} == {
+        10
+    }  # times that no frame has: read in order
 
 
 def test_frames_that_are_not_there_are_left_out(tmp_path: Path) -> None:
     video = write(tmp_path / "v.mp4", "libx264", range(N))
-    assert {*pick_frames(video, {3: 0.12, 500: 20.0})} == {3}
+    assert {*pick_frames(video, {3: 0.12, 500: 20.0}, rgb_of)} == {3}
 
 
 def test_images(tmp_path: Path) -> None:
     for index in range(5):
         Image.fromarray(np.full((8, 8, 3), 40 * index, np.uint8)).save(tmp_path / f"{index}.png")
-    found = pick_frames(Video("v", tmp_path, tmp_path.parent), {3: 0.12, 1: 0.04, 7: 0.28})
+    found = pick_frames(Video("v", tmp_path, tmp_path.parent), {3: 0.12, 1: 0.04, 7: 0.28}, rgb_of)
     assert {index: int(picture[0, 0, 0]) for index, picture in found.items()} == {1: 40, 3: 120}
 
 
 def test_a_video_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="any more"):
-        pick_frames(Video("v", tmp_path / "v.mp4", tmp_path), {0: 0.0})
+        pick_frames(Video("v", tmp_path / "v.mp4", tmp_path), {0: 0.0}, rgb_of)
