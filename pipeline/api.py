@@ -168,10 +168,12 @@ class Run:
         config = _configure(settings, file=RunFolder(self.folder).model_config)
         with TemporaryDirectory(prefix="mulde-") as folder:
             out = RunFolder(Path(folder))
-            names = score_footage(
+            scored = score_footage(
                 RunFolder(self.folder), out, config, [Path(video) for video in videos], progress
             )
-            return Results(tuple(VideoResult.read(out, name) for name in names), tuple(out.failures()))
+            return Results(
+                tuple(VideoResult.read(out, video.name) for video in scored), tuple(out.failures())
+            )
 
 
 def load(run: StrPath) -> Run:

@@ -262,6 +262,7 @@ def _print_result(result: RunResult, stages: Sequence[str]) -> None:
 def _score_footage(model: Path, options: dict[str, Any], *, as_json: bool) -> int:
     from mulde.pipeline.runs.folder import RunFolder
     from mulde.pipeline.stages.footage import score_footage
+    from mulde.pipeline.stages.report import report_footage
 
     given = RunFolder(model)
     if not given.model_config.exists():
@@ -279,13 +280,15 @@ def _score_footage(model: Path, options: dict[str, Any], *, as_json: bool) -> in
     out = RunFolder(options["out"] or model / "new")
     out.require_writable()
     with log_to_file(out.log):
-        names = score_footage(given, out, config, paths, Bars())
+        names = [video.name for video in score_footage(given, out, config, paths, Bars())]
+        page = report_footage(out, config, names, Bars())
     if as_json:
         scores = {name: out.csv(name) for name in names}
-        print_json({"run": out.folder, "scores": scores, "failures": failures_in_json(out)})
+        print_json({"run": out.folder, "scores": scores, "report": page, "failures": failures_in_json(out)})
     else:
         for name in names:
             stdout.print(str(out.csv(name)), markup=False)
+        stdout.print(f"report  {page}", markup=False)
     return conclude(out)
 
 

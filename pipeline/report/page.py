@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -50,20 +51,10 @@ def write_report(run: ReportRun, folder: Path) -> Path:
 
 def render_report(run: ReportRun) -> str:
     """Return the page as HTML that needs no other file and no network; equal input gives equal text."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("mulde.pipeline.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        percent=numbers.percent, count=numbers.count, score=numbers.score, duration=numbers.duration
-    )
     axis = _score_axis(run)
     style, script = _style(), _script()
     events = [_EventView.of(number, event, run) for number, event in enumerate(run.events, start=1)]
-    return environment.get_template("report.html").render(
+    return _template().render(
         run=run,
         policy=_policy(style, script),
         style=style,
@@ -93,6 +84,21 @@ def render_report(run: ReportRun) -> str:
 
 
 # --- The frame of the page ---
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("mulde.pipeline.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=numbers.percent, count=numbers.count, score=numbers.score, duration=numbers.duration
+    )
+    return environment.get_template("report.html")
 
 
 def _style() -> str:

@@ -77,6 +77,11 @@ class RunFolder:
         return self.folder / "report"
 
     @property
+    def footage(self) -> Path:
+        """Where the videos are, of a run that has none of its own to learn from."""
+        return self.folder / "footage.json"
+
+    @property
     def log(self) -> Path:
         """What was done, in plain lines."""
         return self.folder / "run.log"

@@ -20,6 +20,7 @@ from mulde.pipeline.features.recipe import require_all
 from mulde.pipeline.models.model import read_manifest, read_scenes
 from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
+from mulde.pipeline.runs.footage import record_footage
 from mulde.pipeline.stages.extract import extract_missing, record_weights
 from mulde.pipeline.stages.score import Score
 from mulde.pipeline.stages.train import STAGE as TRAIN_STAGE
@@ -48,8 +49,8 @@ def score_footage(
     config: Config,
     paths: Sequence[Path],
     progress: Progress = silent,
-) -> list[str]:
-    """Extract and score videos; return the names of those that are scored, now or before.
+) -> list[Video]:
+    """Extract and score videos; return those that are scored, now or before.
 
     Raises:
         InputError: the model or the device cannot be used, or no video can be read.
@@ -92,4 +93,6 @@ def score_footage(
         model_folder=model_run.model,
         progress=progress,
     )
-    return [cached.video.name for cached in complete]
+    scored = [cached.video for cached in complete]
+    record_footage(out, model_run, scored, frames_per_second)
+    return scored

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -30,6 +30,7 @@ from mulde.pipeline.report.gather import MOST_EVENTS, Gatherer
 from mulde.pipeline.report.page import write_report
 from mulde.pipeline.report.records import ReportFailure, ReportRun, ReportScene
 from mulde.pipeline.runs.folder import RunFolder
+from mulde.pipeline.runs.footage import read_footage
 from mulde.pipeline.runs.scores import read_objects_per_frame
 from mulde.pipeline.stages import score
 from mulde.pipeline.stages.evaluate import Evaluate, names_of_scored, read_metrics, require_scores
@@ -94,42 +95,39 @@ class Report(RunStage[Path]):
         return page
 
 
-def report_footage(
-    out: RunFolder,
-    model: Path,
-    config: Config,
-    videos: Sequence[Video],
-    frames_per_second: float,
-    progress: Progress = silent,
-) -> Path:
+def report_footage(out: RunFolder, config: Config, names: Sequence[str], progress: Progress = silent) -> Path:
     """Write the page of scored videos that no data set lists, unless it is up to date; return its path.
 
     Args:
-        out: holds their scores.
-        model: the folder of the model that they were scored with.
+        out: holds their scores, and says where they are.
+        config: of the model that they were scored with.
+        names: of these videos.
 
     Raises:
         InputError: scores are missing or damaged.
     """
-    page, names = _page(out), [video.name for video in videos]
+    footage = read_footage(out)
+    if footage is None:
+        raise InputError(f"{out.folder} does not say which videos were scored: run `mulde score --model`")
     made_from = out.fingerprints(score.STAGE)
     wanted = _digest(out, config, [[name, made_from.get(name)] for name in names])
-    if page.exists() and out.fingerprint(Report.name) == wanted:
-        _log.info("report: up to date, %s", page)
-        return page
-    folders = sorted({str(video.split_folder) for video in videos})
+    if _page(out).exists() and out.fingerprint(Report.name) == wanted:
+        _log.info("report: up to date, %s", _page(out))
+        return _page(out)
+    sources = {name: footage.videos[name] for name in names}
     subject = _Subject(
         out,
-        model,
+        footage.model_run.model,
         config,
-        ", ".join(folders),
+        f"new footage from {', '.join(sorted({str(video.split_folder) for video in sources.values()}))}",
         names,
-        {video.name: video for video in videos},
-        frames_per_second,
+        sources,
+        footage.frames_per_second,
+        title=f"{footage.model_run.folder.resolve().name} · {out.folder.resolve().name}",
     )
     _write(subject, progress)
     out.remember(Report.name, {WHOLE: wanted})
-    return page
+    return _page(out)
 
 
 def fingerprint(situation: Situation) -> str:
@@ -181,7 +179,9 @@ class _Subject:
     frames_per_second: float
     labels: Labels | None = None
     metrics: Metrics | None = None
-    no_metrics_reason: str = field(default=ReportRun.no_metrics_reason)
+    no_metrics_reason: str = ReportRun.no_metrics_reason
+    title: str = ""
+    """If not that of the run's folder."""
 
 
 def _write(subject: _Subject, progress: Progress) -> None:
@@ -206,7 +206,7 @@ def _write(subject: _Subject, progress: Progress) -> None:
         tracked.update(len(names))
     page = write_report(
         ReportRun(
-            name=run.folder.resolve().name,
+            name=subject.title or run.folder.resolve().name,
             preset=config.preset,
             data=subject.data,
             date=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),

@@ -114,8 +114,8 @@ def make_video(
 
 def make_event(video: str = "Test001", start: int = 20, stop: int = 30, **changes: Any) -> Event:
     event = Event(
-        video, start, stop, start / 10, stop / 10, None, min(start + 2, stop - 1), 1.9, (4.0, 5.0, 24.0, 45.0),
-        "velocity", "faster than anything seen here",
+        video, start, stop, start / 10, stop / 10, None, min(start + 2, stop - 1), 1.9,
+        (4.0, 5.0, 24.0, 45.0), "velocity", "faster than anything seen here",
     )  # fmt: skip
     return dataclasses.replace(event, **changes)
 
