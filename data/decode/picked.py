@@ -1,11 +1,15 @@
-"""Read single frames from anywhere in a video, by their numbers and times."""
+"""Read single frames, or a stretch of them, from anywhere in a video, by their numbers and times."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mulde.data.decode.decoded import DecodedPicture
 from mulde.data.decode.image_folders import decode_images, describe_images, list_frames
@@ -26,6 +30,8 @@ T = TypeVar("T")
 
 MOST_FRAMES_IN_ORDER = 20_000
 """Where seeking does not work a video is read from its start, but no further than this."""
+_NEAR_FRAMES = 100
+"""A stretch that begins before this is read from the start: seeking costs as much."""
 _SAME_TIME_SECONDS = 0.0015
 """Times that differ by less are of one frame: some containers count milliseconds."""
 _MOST_DECODED_PER_FRAME = 1500
@@ -64,6 +70,69 @@ def pick_frames(
     if not is_stack(video.path):
         found = _pick_by_seeking(video.path, probe_file(video.path), wanted, keep)
     return found | _pick_in_order(video, {*wanted} - {*found}, keep, frames_per_second)
+
+
+def read_between(
+    video: Video,
+    seconds: NDArray[np.float64],
+    start_frame: int,
+    stop_frame: int,
+    *,
+    frames_per_second: float = FRAMES_PER_SECOND,
+) -> Generator[Frame, None, None]:
+    """Yield the frames of a stretch of a video, half-open; it seeks as `pick_frames` does, where that pays.
+
+    Args:
+        seconds: (T,), when each frame of the video is shown, as reading all in order gave it.
+        frames_per_second: of folders of images, which do not say.
+
+    Raises:
+        VideoError: the video is not there or cannot be read.
+    """
+    if not video.path.exists():
+        raise VideoError(f"the video is not at {video.path} any more")
+    if start_frame >= stop_frame:
+        return
+    if video.is_frame_folder:
+        images = list_frames(video.path)
+        info = describe_images(images, frames_per_second)
+        yield from decode_images(
+            images, info, range(start_frame, min(stop_frame, len(images))), Tally("images")
+        )
+        return
+    if start_frame > _NEAR_FRAMES and not is_stack(video.path):
+        n_read = 0
+        for frame in _read_from(video.path, seconds, start_frame, stop_frame):
+            n_read += 1
+            yield frame
+        if n_read:
+            return
+    with open_frames(video, frames_per_second=frames_per_second) as frames:
+        for frame in frames:
+            if frame.index >= stop_frame:
+                return
+            if frame.index >= start_frame:
+                yield frame
+
+
+def _read_from(
+    path: Path, seconds: NDArray[np.float64], start_frame: int, stop_frame: int
+) -> Generator[Frame, None, None]:
+    """Yield frames from one that is sought; nothing where that cannot be found."""
+    import av
+
+    by_coding_time = probe_file(path).stamps_are_coding_times
+    with open_container(path) as (container, stream):
+        seeker = _Seeker(container, stream, by_coding_time=by_coding_time)
+        try:
+            decoded = seeker.frame_at(float(seconds[start_frame]))
+        except (av.FFmpegError, LookupError):
+            return
+        if decoded is None:
+            return
+        following = itertools.chain([decoded], container.decode(stream))
+        for index, each in zip(range(start_frame, stop_frame), following, strict=False):
+            yield Frame(index, float(seconds[index]), DecodedPicture(each, Orientation.of(each)))
 
 
 def _pick_images(

@@ -34,6 +34,7 @@ from mulde.pipeline.cli.options import (
     failures_in_json,
     json_option,
 )
+from mulde.pipeline.cli.pictures import clips, render, scene
 from mulde.pipeline.cli.weights import weights
 
 if TYPE_CHECKING:
@@ -194,9 +195,12 @@ def demo(out: Path, workers: int, seed: int) -> int:
 
 cli.add_command(ablate)
 cli.add_command(cache)
+cli.add_command(clips)
 cli.add_command(compare)
 cli.add_command(config)
 cli.add_command(datasets)
+cli.add_command(render)
+cli.add_command(scene)
 cli.add_command(weights)
 
 

@@ -194,6 +194,19 @@ def read_objects_per_frame(run: RunFolder, name: str) -> float | None:
         raise _damaged(path, error) from None
 
 
+def read_looked_at(run: RunFolder, name: str) -> NDArray[np.int64] | None:
+    """Read the frames of a video in which objects were looked for, in order; None for all of them.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        with h5py.File(run.objects(name), "r") as file:
+            return file[_LOOKED_AT][()] if _LOOKED_AT in file else None
+    except OSError as error:
+        raise _damaged(run.objects(name), error) from None
+
+
 def _between(values: NDArray[np.float64], frames: NDArray[np.int64], n_frames: int) -> NDArray[np.float64]:
     return interpolate_frames(values, frames, np.arange(n_frames), nothing=0.0)
 
