@@ -108,7 +108,7 @@ def encode(curve: Curve) -> dict[str, Any]:
         "frames": None if curve.frame.size == curve.n_frames else _base64(curve.frame, "<u4"),
         "times": _encode_times(curve),
         "score": _encode_values(curve.score),
-        "streams": {name: _encode_values(values) for name, values in curve.streams.items()},
+        "streams": [{"name": name, **_encode_values(values)} for name, values in curve.streams.items()],
     }
 
 

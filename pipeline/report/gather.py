@@ -90,12 +90,10 @@ class Gatherer:
         try:
             taken = take_stills(source, events, scored.seconds, frames_per_second=self.frames_per_second)
         except VideoError as error:
-            self._stills |= {
-                event: ReportEvent(event, picture_note=f"no picture: {error}") for event in events
-            }
+            self._stills |= {event: ReportEvent(event, picture_note=str(error)) for event in events}
             return
         for event, stills in zip(events, taken, strict=True):
-            note = "" if stills else "no picture: its frame cannot be found in the video"
+            note = "" if stills else "its frame cannot be found in the video"
             self._stills[event] = ReportEvent(event, stills, note)
 
     def _stretches(

@@ -65,6 +65,7 @@ def render_report(run: ReportRun) -> str:
         threshold=_threshold(run),
         cards=[view for view in events if view.picture],
         rows=[view for view in events if not view.picture],
+        notes=[shown.picture_note for shown in run.events if shown.picture_note],
         videos=_video_views(run, axis),
         axis_marks=_axis_marks(run.videos),
         is_labelled=any(video.abnormal is not None for video in run.videos),
@@ -201,7 +202,6 @@ class _EventView:
     peak_seconds: float
     when: str
     facts: str
-    note: str
     picture: str
     """A data address; "" where there is none."""
     size: tuple[int, int]
@@ -231,7 +231,6 @@ class _EventView:
             float(curve.seconds[nearest]),
             event.when,
             f"score {numbers.score(event.score)} · {numbers.duration(event.n_seconds)} · {frames}",
-            shown.picture_note,
             "" if stills is None else _data_uri(stills.peak.jpeg),
             (0, 0) if stills is None else stills.peak.size,
             None if box is None else (box[0], box[1], box[2] - box[0], box[3] - box[1]),

@@ -80,7 +80,7 @@
         ? Float64Array.from({ length: n }, (_, i) => times.first + i / times.rate)
         : Float64Array.from(new Uint32Array(bytes(times.ms)), ms => ms / 1000),
       score: values(score),
-      streams: Object.values(streams).map(values),
+      streams: streams.map(values),
     };
   }
 
@@ -141,7 +141,7 @@
     const known = charts.get(holder);
     if (known) return known;
     const video = page.videos[holder.dataset.video];
-    const curve = read(video), names = Object.keys(video.curve.streams);
+    const curve = read(video), names = video.curve.streams.map(stream => stream.name);
     // on an axis of the time of day, ticks stand at full hours
     const base = video.clock === null ? 0 : video.clock;
     const tell = video.clock === null ? clock : timeOfDay;
@@ -204,10 +204,11 @@
     };
     chart.look = limit;
     chart.base = base;
-    chart.point = seconds => {
-      const i = nearest(x, seconds + base);
+    // a new scale is there only after uPlot's own microtask
+    const point = i => queueMicrotask(() => {
       chart.setCursor({ left: chart.valToPos(x[i], "x"), top: chart.valToPos(curve.score[i], "y") });
-    };
+    });
+    chart.point = seconds => point(nearest(x, seconds + base));
     const zoom = factor => {
       const { min, max } = chart.scales.x;
       const i = chart.cursor.idx;
@@ -219,7 +220,7 @@
       const now = chart.cursor.idx ?? nearest(x, (min + max) / 2);
       const i = Math.min(Math.max(to ?? now + steps, 0), x.length - 1);
       if (x[i] < min || x[i] > max) limit(x[i] - (max - min) / 2, x[i] + (max - min) / 2);
-      chart.setCursor({ left: chart.valToPos(x[i], "x"), top: chart.valToPos(curve.score[i], "y") });
+      point(i);
     };
     // a step of an arrow is about a pixel
     const step = () => {

@@ -237,10 +237,10 @@ def test_wall_clock_where_it_is_known() -> None:
 
 def test_events_without_pictures_are_rows() -> None:
     events = [make_shown(make_event()), make_shown(make_event(start=40, stop=50), pictured=False)]
-    note = ReportEvent(make_event(start=52, stop=54), picture_note="no picture: the video is gone")
+    note = ReportEvent(make_event(start=52, stop=54), picture_note="the video is gone")
     page = read(make_run([make_video()], events=[*events, note], n_more_events=7))
     assert "2 more events" in page.words
-    assert "no picture: the video is gone" in page.words
+    assert "1 of the strongest has no picture because the video is gone." in page.words
     assert "7 weaker events are in events.csv only" in page.words
     assert {"event-1", "event-2", "event-3"} <= {*page.ids}
     assert "10 events in 1 video" in page.words
