@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mulde.data.atomic import replacing
 from mulde.data.decode.preflight import open_container
-from mulde.data.errors import InputError
+from mulde.data.errors import InputError, VideoError
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _UNIT = Fraction(1, 90_000)
 """Of time, in seconds: what MPEG counts in, and fine enough for any rate."""
 _ENCODER = "libx264"
-_OPTIONS = {"crf": "20", "preset": "veryfast"}
+_OPTIONS = {"crf": "20", "preset": "veryfast", "bf": "0"}
+"""No frame is coded out of order: MP4 would lose how long the last of uneven frames are shown."""
 _BT709 = 1
 """FFmpeg's number of the colours of high definition, which players assume where a file does not say."""
 _KEPT_AS_THEY_ARE = frozenset({"aac", "ac3", "alac", "eac3", "mp3", "opus"})
@@ -79,10 +80,11 @@ class Mp4Writer:
         Args:
             stop_seconds: when the last frame is no longer shown; if not given, after the usual time.
         """
-        if self._waiting is not None:
-            rgb, shown_at = self._waiting
-            length = self._usual_length if stop_seconds is None else round(stop_seconds / _UNIT) - shown_at
-            self._encode(rgb, shown_at, max(1, length))
+        if self._waiting is None:
+            raise VideoError("there is no frame to write")
+        rgb, shown_at = self._waiting
+        length = self._usual_length if stop_seconds is None else round(stop_seconds / _UNIT) - shown_at
+        self._encode(rgb, shown_at, max(1, length))
         self._mux(self._stream.encode(None))
         self._mux_sound(math.inf)
 
@@ -134,6 +136,7 @@ def open_mp4(
 
     Raises:
         InputError: PyAV cannot write H.264.
+        VideoError: no frame was written.
     """
     import av
 
