@@ -12,6 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from mulde.data.atomic import require_writable, write_text
 
 _STATE = TypeAdapter(dict[str, dict[str, str]])
+_SECONDS = "seconds"
+"""Where state.json has the times of stages."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,14 @@ class RunFolder:
         state = self._read_state()
         state.setdefault(stage, {}).update(fingerprints)
         write_text(self.folder / "state.json", json.dumps(state, indent=1, sort_keys=True))
+
+    def remember_seconds(self, stage: str, seconds: float) -> None:
+        """Keep how long a stage worked that had something to do."""
+        self.remember(_SECONDS, {stage: f"{seconds:.3f}"})
+
+    def stage_seconds(self) -> dict[str, float]:
+        """Return how long each stage worked when it last had something to do."""
+        return {stage: float(seconds) for stage, seconds in self.fingerprints(_SECONDS).items()}
 
     def failures(self) -> list[Failure]:
         """Return what failed in the stages that ran last."""

@@ -221,11 +221,17 @@ def _write(subject: _Subject, progress: Progress) -> None:
             scenes=_scenes(subject),
             failures=[ReportFailure(each.video, each.stage, each.reason) for each in run.failures()],
             configuration=config.to_yaml(),
+            stage_seconds=_stage_seconds(run),
             caution=caution(config.extract),
         ),
         run.report,
     )
     _log.info("report: %s", page)
+
+
+def _stage_seconds(run: RunFolder) -> dict[str, float]:
+    known = run.stage_seconds()
+    return {stage: known[stage] for stage in ("extract", "train", "score") if stage in known}
 
 
 def _versions() -> dict[str, str]:
