@@ -196,7 +196,7 @@ class _Seeker:
         """
         first = self._first_stamp()
         self._container.seek(first + int(seconds / self._unit_seconds), stream=self._stream, backward=True)
-        with closing(self._container.decode(self._stream)) as frames:
+        with closing(self._decode()) as frames:
             for n_decoded, frame in enumerate(frames):
                 stamp = self._stamp(frame)
                 if stamp is None or n_decoded > _MOST_DECODED_PER_FRAME:
@@ -210,12 +210,15 @@ class _Seeker:
 
     def _first_stamp(self) -> int:
         if self._first is None:
-            with closing(self._container.decode(self._stream)) as frames:
+            with closing(self._decode()) as frames:
                 stamp = self._stamp(next(frames))
             if stamp is None or not self._unit_seconds:
                 raise LookupError("the frames have no times")
             self._first = stamp
         return self._first
+
+    def _decode(self) -> Generator[VideoFrame, None, None]:
+        yield from self._container.decode(self._stream)
 
     def _stamp(self, frame: VideoFrame) -> int | None:
         return frame.dts if self._by_coding_time else frame.pts

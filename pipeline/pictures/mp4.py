@@ -58,7 +58,7 @@ class Mp4Writer:
     def __init__(self, container: OutputContainer, frames_per_second: float, sound: Sound | None) -> None:
         self._container = container
         rate = Fraction(frames_per_second).limit_denominator(1001)
-        self._stream = container.add_stream(_ENCODER, rate=rate, options=_OPTIONS)
+        self._stream: Any = container.add_stream(_ENCODER, rate=rate, options=_OPTIONS)
         self._usual_length = max(1, round(1 / (frames_per_second * _UNIT)))
         self._lengths: dict[int, int] = {}
         self._waiting: tuple[NDArray[np.uint8], int] | None = None

@@ -30,6 +30,8 @@ from mulde.pipeline.report.records import Rates, ReportEvent, ReportRun, ReportV
 _UPLOT = "uplot-1.6.32"
 _FLAT_SHARE = 1 / 20
 """Where the typical video would stay below this share of a linear score axis, the axis is compressed."""
+_HEADROOM = 0.05
+"""Above the highest curve, as a share of its height."""
 _OUTLINE_POINTS = 240
 _MOST_CHIPS = 12
 """Events that are named below a curve."""
@@ -115,7 +117,7 @@ def _script() -> str:
 
 
 def _asset(folder: str, name: str) -> str:
-    return resources.files("mulde.pipeline.report").joinpath(folder, name).read_text(encoding="utf-8")
+    return (resources.files("mulde.pipeline.report") / folder / name).read_text(encoding="utf-8")
 
 
 def _policy(style: str, script: str) -> str:
@@ -413,7 +415,7 @@ def _score_axis(run: ReportRun) -> _ScoreAxis:
         return _ScoreAxis(low - room, high + room, None)
     typical = float(np.median(peaks)) - low
     is_flat = 0 < typical < _FLAT_SHARE * (high - low)
-    return _ScoreAxis(low, high, typical if is_flat else None)
+    return _ScoreAxis(low, high + _HEADROOM * (high - low), typical if is_flat else None)
 
 
 # --- For researchers ---

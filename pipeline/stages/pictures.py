@@ -104,7 +104,7 @@ def open_scored(folder: Path) -> ScoredRun:
         config = (
             load_config(footage.model_run.model_config) if footage.model_run.model_config.exists() else None
         )
-        videos = footage.videos.values()
+        videos = tuple(footage.videos.values())
         rate, model, labels = footage.frames_per_second, footage.model_run.model, None
         has_log_tail = config is None or config.score.log_tail
     elif run.config.exists():

@@ -261,7 +261,10 @@
       swatch.className = "swatch";
       swatch.style.color = `var(--stream-${(k % 5) + 1})`;
       input.after(swatch);
-      input.onchange = () => chart.setSeries(k + 2, { show: input.checked });
+      input.onchange = () => {
+        chart.setSeries(k + 2, { show: input.checked });
+        show(chart);
+      };
     });
     return chart;
   }
