@@ -40,6 +40,10 @@ class Aggregation(ABC):
         """Return which of the L scales the score depends on; the energies at the others need not be known."""
         return list(range(n_scales))
 
+    def deciding_scale(self, energies: Array) -> NDArray[np.int64] | None:
+        """Return at which of the L scales rows are most unusual, (N,); None where that cannot be told."""
+        return None
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the fitted arrays by name; `type(self)(**arrays)` rebuilds the aggregation."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -73,6 +77,9 @@ class CoarsestResolving(Aggregation):
     def scales(self, n_scales: int) -> list[int]:
         return [int(self.column)]
 
+    def deciding_scale(self, energies: Array) -> NDArray[np.int64]:
+        return np.full(len(energies), int(self.column))
+
 
 @dataclass(frozen=True)
 class Largest(Aggregation):
@@ -87,6 +94,9 @@ class Largest(Aggregation):
 
     def scales(self, n_scales: int) -> list[int]:
         return [n_scales - 1]
+
+    def deciding_scale(self, energies: Array) -> NDArray[np.int64]:
+        return np.full(len(energies), energies.shape[1] - 1)
 
 
 @dataclass(frozen=True)
@@ -108,6 +118,9 @@ class _Standardised(Aggregation):
 
     def standardise(self, energies: Array) -> Array:
         return np.asarray((energies - self.mean) / self.scale)
+
+    def deciding_scale(self, energies: Array) -> NDArray[np.int64]:
+        return np.asarray(self.standardise(energies).argmax(axis=1))
 
     @property
     def unit_nats(self) -> float:

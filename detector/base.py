@@ -131,6 +131,14 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
         learnt = self._learnt_rows(given)
         return np.concatenate([np.empty(0), *(self.anomaly_score(rows) for _, rows in iterate(learnt))])
 
+    def deciding_sigma(self, X: ArrayLike) -> NDArray[np.float64] | None:
+        """Return the noise scale at which each row is most unusual, (n_samples,), in standardised units.
+
+        Large: it is far from all that was learnt; small: it fell between. None where the density has no noise
+        scales, or does not tell them apart.
+        """
+        return None
+
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return log-likelihoods (n_samples,) up to a constant; higher = more normal."""
         return -self.anomaly_score(X)

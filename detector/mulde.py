@@ -163,6 +163,12 @@ class MULDE(Detector):
         """Return the energies (n_samples, L) at the noise scales `sigmas_`; higher = more anomalous."""
         return self._energies_of(torch.from_numpy(self._standardised(X)))
 
+    def deciding_sigma(self, X: ArrayLike) -> NDArray[np.float64] | None:
+        """See `Detector.deciding_sigma`; mixtures over energies do not tell noise scales apart."""
+        x = torch.from_numpy(self._standardised(X))
+        column = self.aggregation_.deciding_scale(self._measure(x))
+        return None if column is None else self.sigmas_[column]
+
     def _learn(self, source: RowSource, groups: NDArray[np.int64] | None, seed: int) -> None:
         device = resolve_device(self.device)
         low, high = self._noise_range

@@ -14,12 +14,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from mulde.data.errors import InputError, require_package
 from mulde.data.labels.files import read_labels
+from mulde.data.video import Video
 from mulde.pipeline.config.load import load_config
 from mulde.pipeline.config.sections import Config
+from mulde.pipeline.events.alarms import alarm_frames
+from mulde.pipeline.events.picture import draw_event
+from mulde.pipeline.events.record import Event, Threshold, sort_events
 from mulde.pipeline.metrics.measure import VideoScores, evaluate_frames
 from mulde.pipeline.metrics.protocols import find_protocol
 from mulde.pipeline.metrics.records import Metrics
-from mulde.pipeline.open_job import open_job
+from mulde.pipeline.open_job import find_data, open_job
 from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
 from mulde.pipeline.runs.scores import (
@@ -28,9 +32,11 @@ from mulde.pipeline.runs.scores import (
     read_datasets,
     read_objects,
     read_scores,
+    write_alarms,
     write_scores,
 )
 from mulde.pipeline.stages.evaluate import read_metrics
+from mulde.pipeline.stages.find_events import read_found
 from mulde.pipeline.stages.footage import score_footage
 from mulde.pipeline.stages.run import run_stages
 
@@ -54,54 +60,87 @@ class VideoResult:
     """(T,), when each frame is shown, from the first one on."""
     objects: ScoredObjects | None
     """The objects with their boxes and scores; None where whole frames were scored."""
+    events: tuple[Event, ...]
+    """What happened in it, the strongest first."""
+    threshold: Threshold
+    """From which score on an event is an alarm, and what that promises."""
     warnings: tuple[str, ...]
     """What decoding found, a sentence each."""
+    source: Video | None
+    """The video itself; None where it is not known any more where it is."""
     _video: ScoredVideo = field(repr=False)
     _datasets: Mapping[str, NDArray[Any]] = field(repr=False)
 
     @classmethod
-    def read(cls, run: RunFolder, name: str) -> VideoResult:
-        """Read the score files of a video in a run.
+    def read(cls, run: RunFolder, name: str, source: Video | None = None) -> VideoResult:
+        """Read the score files of a video in a run, and its events.
 
         Raises:
             InputError: they are missing or damaged.
         """
-        video = read_scores(run, name)
+        video, found = read_scores(run, name), read_found(run)
         return cls(
             name,
             video.scores,
             video.unsmoothed,
             video.seconds,
             read_objects(run, name),
+            tuple(event for event in found.events if event.video == name),
+            found.threshold,
             video.warnings if not video.note else (*video.warnings, video.note),
+            source,
             video,
             read_datasets(run, name),
         )
 
+    @property
+    def alarm(self) -> NDArray[np.bool_] | None:
+        """(T,), which frames are of an alarm; None where no threshold is known."""
+        return alarm_frames(self.events, self.threshold, self.name, len(self.scores))
+
     def to_pandas(self) -> pandas.DataFrame:
-        """Return a table with the columns frame, time and score, a row per decoded frame.
+        """Return a table with the columns frame, time, score and alarm, a row per decoded frame.
 
         Raises:
             InputError: pandas is not installed.
         """
+        alarm = [None] * len(self.scores) if self.alarm is None else self.alarm
+        columns = {"time": self.seconds, "score": self.scores, "alarm": alarm}
         table: pandas.DataFrame = require_package("pandas", "pandas").DataFrame(
-            {"frame": np.arange(len(self.scores)), "time": self.seconds, "score": self.scores}
+            {"frame": np.arange(len(self.scores)), **columns}
         )
         return table
 
+    def picture(self, event: Event) -> NDArray[np.uint8]:
+        """Return the peak frame of an event of this video with its box drawn in, (H, W, 3) uint8 RGB.
+
+        Raises:
+            InputError: the event is of another video, or the video cannot be read any more.
+        """
+        if event.video != self.name:
+            raise InputError(f"the event is of the video {event.video}, and this is {self.name}")
+        if self.source is None:
+            raise InputError(f"where the video {self.name} is, is not known any more: score it again")
+        return draw_event(self.source, event)
+
     def plot(self, axes: Axes | None = None) -> Axes:
-        """Draw the scores over time, and return the axes that they are drawn on."""
+        """Draw the scores over time, the threshold and the events; return the axes that they are drawn on."""
         if axes is None:
             from matplotlib.figure import Figure  # not pyplot, which keeps every figure
 
             axes = Figure(figsize=(10, 2.5), layout="constrained").add_subplot()
         axes.plot(self.seconds, self.scores, linewidth=1)
+        for event in self.events:
+            colour = "tab:red" if self.threshold.is_alarm(event.score) else "tab:orange"
+            axes.axvspan(event.start_seconds, event.stop_seconds, color=colour, alpha=0.2, linewidth=0)
+        if self.threshold.score is not None:
+            axes.axhline(self.threshold.score, color="tab:red", linewidth=1, linestyle="--")
         axes.set(xlabel="seconds", ylabel="anomaly score", title=self.name)
         axes.margins(x=0)
         return axes
 
     def save(self, folder: StrPath) -> Path:
-        """Write the files that `mulde score` writes, FOLDER/scores/<video>.csv and .h5; return the CSV.
+        """Write the score files that `mulde score` writes, FOLDER/scores/<video>.csv and .h5; return the CSV.
 
         Raises:
             InputError: the folder cannot be written.
@@ -109,6 +148,7 @@ class VideoResult:
         run = RunFolder(Path(folder))
         run.require_writable()
         write_scores(run, self._video, self._datasets)
+        write_alarms(run, self._video, self.alarm)
         return run.csv(self.name)
 
 
@@ -119,6 +159,13 @@ class Results:
     videos: tuple[VideoResult, ...]
     failures: tuple[Failure, ...]
     """Videos that could not be read, and why."""
+    threshold: Threshold
+    """From which score on an event is an alarm, and what that promises."""
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """What happened in all of them, the strongest first."""
+        return tuple(sort_events(event for video in self.videos for event in video.events))
 
 
 @dataclass(frozen=True)
@@ -140,7 +187,9 @@ class Run:
         Raises:
             InputError: there are none, or they are damaged.
         """
-        return VideoResult.read(RunFolder(self.folder), video)
+        sources = () if self.config.extract.are_imported else find_data(self.config.data).test
+        source = next((source for source in sources if source.name == video), None)
+        return VideoResult.read(RunFolder(self.folder), video, source)
 
     def score(self, video: StrPath, *, progress: Progress = silent, **settings: Any) -> VideoResult:
         """Score one video, a file or a folder of images; nothing is written but the feature cache.
@@ -171,9 +220,8 @@ class Run:
             scored = score_footage(
                 RunFolder(self.folder), out, config, [Path(video) for video in videos], progress
             )
-            return Results(
-                tuple(VideoResult.read(out, video.name) for video in scored), tuple(out.failures())
-            )
+            results = tuple(VideoResult.read(out, video.name, video) for video in scored.videos)
+            return Results(results, tuple(out.failures()), scored.found.threshold)
 
 
 def load(run: StrPath) -> Run:

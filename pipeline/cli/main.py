@@ -223,6 +223,7 @@ def doctor(as_json: bool) -> int:
 
 def _with_job(options: dict[str, Any], stages: Sequence[str], *, as_json: bool = False) -> int:
     """Run stages in order, print what came out, and return the exit code."""
+    from mulde.pipeline.cli.events_table import found_in_json
     from mulde.pipeline.open_job import open_job, tell_notes
     from mulde.pipeline.stages.run import run_stages
 
@@ -239,6 +240,7 @@ def _with_job(options: dict[str, Any], stages: Sequence[str], *, as_json: bool =
                 "run": job.run.folder,
                 "scores": result.scores,
                 "metrics": result.metrics and result.metrics.as_dict(),
+                **found_in_json(result.found),
                 "report": result.page,
                 "failures": failures_in_json(job.run),
             }
@@ -249,6 +251,7 @@ def _with_job(options: dict[str, Any], stages: Sequence[str], *, as_json: bool =
 
 
 def _print_result(result: RunResult, stages: Sequence[str]) -> None:
+    from mulde.pipeline.cli.events_table import print_events
     from mulde.pipeline.cli.metrics_table import print_metrics
 
     if result.metrics is not None:
@@ -261,9 +264,12 @@ def _print_result(result: RunResult, stages: Sequence[str]) -> None:
         stdout.print(f"scores  {result.scores}", markup=False)
     if result.page is not None:
         stdout.print(f"report  {result.page}", markup=False)
+    if result.found is not None:
+        print_events(result.found)
 
 
 def _score_footage(model: Path, options: dict[str, Any], *, as_json: bool) -> int:
+    from mulde.pipeline.cli.events_table import found_in_json, print_events
     from mulde.pipeline.runs.folder import RunFolder
     from mulde.pipeline.stages.footage import score_footage
     from mulde.pipeline.stages.report import report_footage
@@ -284,15 +290,24 @@ def _score_footage(model: Path, options: dict[str, Any], *, as_json: bool) -> in
     out = RunFolder(options["out"] or model / "new")
     out.require_writable()
     with log_to_file(out.log):
-        names = [video.name for video in score_footage(given, out, config, paths, Bars())]
-        page = report_footage(out, config, names, Bars())
+        scored = score_footage(given, out, config, paths, Bars())
+        page = report_footage(out, config, [video.name for video in scored.videos], Bars())
     if as_json:
-        scores = {name: out.csv(name) for name in names}
-        print_json({"run": out.folder, "scores": scores, "report": page, "failures": failures_in_json(out)})
+        scores = {video.name: out.csv(video.name) for video in scored.videos}
+        print_json(
+            {
+                "run": out.folder,
+                "scores": scores,
+                **found_in_json(scored.found),
+                "report": page,
+                "failures": failures_in_json(out),
+            }
+        )
     else:
-        for name in names:
-            stdout.print(str(out.csv(name)), markup=False)
+        for video in scored.videos:
+            stdout.print(str(out.csv(video.name)), markup=False)
         stdout.print(f"report  {page}", markup=False)
+        print_events(scored.found)
     return conclude(out)
 
 

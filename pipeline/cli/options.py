@@ -69,6 +69,18 @@ def _common_options(arguments: str) -> list[Callable[[F], F]]:
         click.option(
             "--protocol", metavar="NAME", help="Of the evaluation, such as mulde, unsmoothed or ai-vad."
         ),
+        click.option(
+            "--false-alarms-per-day",
+            type=float,
+            metavar="X",
+            help="Budget that the threshold follows from, in normal footage. [1]",
+        ),
+        click.option("--false-alarms-per-hour", type=float, metavar="X", help="The same, per hour."),
+        click.option(
+            "--recorded-at",
+            metavar="PATTERN",
+            help="How names of videos say when they were recorded, such as cam_%Y%m%d_%H%M%S.",
+        ),
         click.option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N."),
         click.option(
             "--workers",
@@ -95,7 +107,7 @@ def configure(options: dict[str, Any], *, file: Path | None = None) -> Config:
     names = {
         "normal": "data.normal", "test": "data.test", "labels": "data.labels", "dataset": "data.dataset",
         "layout": "data.layout", "protocol": "evaluate.protocol", "normal_features": "data.normal_features",
-        "test_features": "data.test_features",
+        "test_features": "data.test_features", "recorded_at": "score.recorded_at",
     }  # fmt: skip
     plain = ("preset", "out", "cache", "device", "workers", "seed", "offline")
     given = {
@@ -103,12 +115,23 @@ def configure(options: dict[str, Any], *, file: Path | None = None) -> Config:
         for name, value in options.items()
         if name in (*names, *plain) and value is not None and value != ()
     }
+    budget = _false_alarms_per_day(options)
+    if budget is not None:
+        given["score.false_alarms_per_day"] = budget
     overrides = [text for text in arguments if text not in (*files, *runs)]
     _refuse_videos(overrides)
     if runs:
         file = _config_of(Path(runs[0]))
         given.setdefault("out", Path(runs[0]))  # it may have been moved since
     return load_config(Path(files[0]) if files else file, options=given, overrides=overrides)
+
+
+def _false_alarms_per_day(options: dict[str, Any]) -> float | None:
+    """Return the budget that the options give, None where they give none."""
+    per_day, per_hour = options.get("false_alarms_per_day"), options.get("false_alarms_per_hour")
+    if per_day is not None and per_hour is not None:
+        raise InputError("give --false-alarms-per-day or --false-alarms-per-hour, not both")
+    return per_day if per_hour is None else 24 * per_hour
 
 
 def _refuse_videos(overrides: Sequence[str]) -> None:

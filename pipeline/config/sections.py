@@ -11,10 +11,11 @@ from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
 import yaml
-from annotated_types import Ge, Gt, MinLen
+from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import Field, create_model, field_validator, model_validator
 
 from mulde.data.ranges import hints_of, misfits
+from mulde.data.recorded import compile_pattern
 from mulde.detector.settings import PAPER, SETTINGS, EnergySettings
 from mulde.extractors.kinds import STREAMS
 from mulde.extractors.networks.weights import WEIGHTS_FOLDER
@@ -158,10 +159,13 @@ class TrainConfig(Section):
     """One detector per stream for all videos, or one for those of each scene."""
     memory_gb: Annotated[float, Gt(0)] | None = None
     """Features that take more are read while training; a quarter of the machine's memory if not given."""
+    folds: Annotated[int, Ge(2)] | Literal[0] = 2
+    """Parts of the normal footage. Each is scored by detectors that did not learn from it and are trained for
+    half as long, so that the threshold means something; 0 for no threshold."""
 
 
 class ScoreConfig(Section):
-    """From objects to frames."""
+    """From objects to frames, and from frames to events."""
 
     smoothing_sigma_seconds: Annotated[float, Ge(0)] = 0.3
     """Gaussian smoothing in time; 0 for none. Papers' 3 frames are so much at 10 frames a second."""
@@ -169,6 +173,34 @@ class ScoreConfig(Section):
     """Smooth over the past only, as live footage demands."""
     log_tail: bool = True
     """Let fused scores grow only logarithmically beyond the training range, before they are smoothed."""
+    false_alarms_per_day: Annotated[float, Gt(0)] = 1.0
+    """Budget from which the threshold follows: false alarms in 24 hours of normal footage, on average."""
+    event_least_seconds: Annotated[float, Ge(0)] = 0.3
+    """A stretch of high scores that is shorter is no event."""
+    event_merge_gap_seconds: Annotated[float, Ge(0)] = 2.0
+    """Stretches that are no further apart are one event."""
+    event_release: Annotated[float, Ge(0), Le(1)] = 0.5
+    """Where an event begins and ends: 0 at the usual score of normal frames, 1 at the threshold."""
+    recorded_at: str = ""
+    """How names of videos say when recordings began, as in cam_%Y%m%d_%H%M%S; common forms and what files say
+    themselves are understood without."""
+
+    @field_validator("recorded_at")
+    @classmethod
+    def _is_pattern(cls, pattern: str) -> str:
+        compile_pattern(pattern)
+        return pattern
+
+    @property
+    def of_frames(self) -> dict[str, Any]:
+        """Return what the scores of frames depend on; the rest is about events."""
+        names = {"smoothing_sigma_seconds", "causal", "log_tail"}
+        return self.model_dump(mode="json", include=names)
+
+    @property
+    def of_events(self) -> dict[str, Any]:
+        """Return what only events depend on."""
+        return self.model_dump(mode="json", exclude={*self.of_frames})
 
 
 class ReportConfig(Section):

@@ -15,6 +15,8 @@ from mulde.data.errors import InputError
 from mulde.pipeline.events.record import Event, Threshold
 from mulde.pipeline.runs.folder import RunFolder
 
+STAGE = "events"
+"""The stage that writes them."""
 COLUMNS = (
     "video", "start_frame", "stop_frame", "start_s", "stop_s", "start_clock", "peak_frame", "score",
     "x1", "y1", "x2", "y2", "stream", "reason",

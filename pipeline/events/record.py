@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,7 +12,7 @@ BoxXyxy = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Event:
-    """A stretch of a video in which something was more unusual than the threshold allows."""
+    """A stretch of a video in which something was more unusual than normal footage is seen to be."""
 
     video: str
     """Its name, as in RUN/scores."""
@@ -26,7 +27,7 @@ class Event:
     start_clock: datetime | None
     """When it began by the clock of the recording, with its time zone if that is known; None if not known."""
     peak_frame: int
-    """The frame of the highest score."""
+    """The frame that shows it best: of the most unusual object near the highest score, or of that score."""
     score: float
     """The highest frame score, smoothed as in RUN/scores; higher = more anomalous."""
     box_xyxy: BoxXyxy | None
@@ -66,6 +67,11 @@ class Event:
         return time_in_video(self.start_seconds)
 
 
+def sort_events(events: Iterable[Event]) -> list[Event]:
+    """Return events by their score, the strongest first."""
+    return sorted(events, key=lambda event: (-event.score, event.video, event.start_frame))
+
+
 def time_in_video(seconds: float) -> str:
     """Return seconds as people read them off a player: 0:04.2, 12:04.2, 1:02:03.4."""
     tenths = round(10 * seconds)
@@ -77,10 +83,13 @@ def time_in_video(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Threshold:
-    """The score that a frame has to reach for an alarm, and what that promises."""
+    """The score that a stretch has to reach for an alarm, and what that promises."""
 
     score: float | None
     """None where nothing is known of normal footage, as of models from before; then nothing alarms."""
+    listed_score: float | None
+    """Events are listed from here on: at the threshold; or, where that had to be extrapolated, already above
+    anything that normal footage was seen to reach, which is lower, so that some events are no alarms."""
     false_alarms_per_day: float
     """What was asked for: so many false alarms in 24 hours of normal footage, on average."""
     normal_hours: float
@@ -90,9 +99,17 @@ class Threshold:
     text: str
     """All that as sentences for people, and what a score of 1 means."""
 
+    def is_alarm(self, score: float) -> bool:
+        """Whether an event of this score is an alarm."""
+        return self.score is not None and score >= self.score
+
     def __post_init__(self) -> None:
-        if self.score is not None and not math.isfinite(self.score):
-            raise ValueError(f"the threshold {self.score} is not finite")
+        if (self.score is None) != (self.listed_score is None):
+            raise ValueError("there are both scores, or neither")
+        if None not in (self.score, self.listed_score) and not (
+            -math.inf < (self.listed_score or 0) <= (self.score or 0) < math.inf
+        ):
+            raise ValueError(f"events from {self.listed_score} on, alarms from {self.score} on: impossible")
         if not 0 < self.false_alarms_per_day < math.inf:
             raise ValueError(f"{self.false_alarms_per_day} false alarms a day are no budget")
         if not 0 <= self.normal_hours < math.inf:

@@ -26,8 +26,8 @@ from mulde.data.cache.store import read_frame_seconds, read_rows
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows, is_without_measurement
 from mulde.data.labels.labels import Labels
-from mulde.data.times import mean_rate, usual_rate
-from mulde.detector import Calibration, smooth
+from mulde.data.times import mean_rate
+from mulde.detector import Calibration
 from mulde.pipeline.config.sections import DetectorConfig
 from mulde.pipeline.features.inventory import CachedVideo, Inventory, usable
 from mulde.pipeline.features.recipe import caution
@@ -36,7 +36,7 @@ from mulde.pipeline.metrics.frames import macro_auc, micro_auc
 from mulde.pipeline.metrics.protocols import find_protocol
 from mulde.pipeline.metrics.video_scores import VideoScores
 from mulde.pipeline.models.fit import StreamRows, build_detector, describe_streams, fit_stream, open_rows
-from mulde.pipeline.models.fuse import frames_looked_at, fuse_streams
+from mulde.pipeline.models.fuse import frames_looked_at, fuse_streams, smooth_frames
 from mulde.pipeline.progress import Tracked
 from mulde.pipeline.runs.job import Job
 from mulde.pipeline.stages.evaluate import apply_protocol, configured_smoothing, scenes_of
@@ -320,8 +320,7 @@ def _to_frames(
             looked_at=frames_looked_at(cached, rows, seconds),
         ).unsmoothed
         labels = tests.labels.frames(name, n_frames, seconds)
-        rate = usual_rate(seconds) or cached.report.fps
-        after = smooth(found, settings.smoothing_sigma_seconds * rate, causal=settings.causal)
+        after = smooth_frames(found, seconds, cached.report.fps, settings)
         of_video = (labels, scenes.get(name, ""), mean_rate(seconds) or cached.report.fps)
         smoothed.append(VideoScores(name, after, *of_video))
         raw.append(VideoScores(name, found, *of_video))

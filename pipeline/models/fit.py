@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from mulde.data.cache.rows import CachedRows
 from mulde.data.errors import InputError
 from mulde.detector import Calibration
+from mulde.detector.outliers import RowsWithout
+from mulde.detector.rows import RowSource
 from mulde.extractors.base import FeatureOperator, FrameExtractor
 from mulde.pipeline.features.imported import ImportedStream, imported_streams
 from mulde.pipeline.features.inventory import CachedVideo
@@ -37,15 +39,29 @@ class StreamRows:
     """The feature rows of one stream of some videos, and what a detector has to know of them."""
 
     name: str
-    source: NDArray[np.float32] | CachedRows
+    source: NDArray[np.float32] | RowSource
     """(N, D), in memory or not."""
     groups: NDArray[np.int64]
     """(N,), the number of the video that each row is from."""
+    frame: NDArray[np.int64]
+    """(N,), the frame of that video that each row is about."""
     frames: NDArray[np.int64] | None
     """(N,), a number for each frame of any video; None where no frame has several rows."""
     has_one_unit: bool
     noise_floor: float | Sequence[float]
     n_whitened: int | None
+
+    def without(self, is_left_out: NDArray[np.bool_]) -> StreamRows:
+        """Return the same without some rows, (N,)."""
+        kept, source = ~is_left_out, self.source
+        is_in_memory = isinstance(source, np.ndarray)
+        return replace(
+            self,
+            source=source[kept] if is_in_memory else RowsWithout(source, np.flatnonzero(is_left_out)),
+            groups=self.groups[kept],
+            frame=self.frame[kept],
+            frames=None if self.frames is None else np.unique(self.frames[kept], return_inverse=True)[1],
+        )
 
 
 def describe_streams(job: Job, scenes: Scenes) -> Sequence[FeatureOperator | ImportedStream]:
@@ -82,7 +98,7 @@ def open_rows(
             f"{way_out}, or add videos"
         )
     source: NDArray[np.float32] | CachedRows = rows
-    frames = _number_frames(rows)
+    groups, frame = rows.groups(), rows.frames()
     limit_gb = memory_gb or _memory_gb() * _MEMORY_SHARE
     if rows.size_bytes > limit_gb * 1e9:
         _log.info(
@@ -95,8 +111,9 @@ def open_rows(
     return StreamRows(
         name,
         source,
-        rows.groups(),
-        frames,
+        groups,
+        frame,
+        _number_frames(groups, frame),
         extractor.has_one_unit,
         extractor.noise_floor,
         extractor.n_whitened,
@@ -142,9 +159,9 @@ def fit_stream(detector: Detector, rows: StreamRows) -> StreamModel:
         raise InputError(f"{rows.name} cannot be learnt: {error}") from None
 
 
-def _number_frames(rows: CachedRows) -> NDArray[np.int64] | None:
+def _number_frames(groups: NDArray[np.int64], frame: NDArray[np.int64]) -> NDArray[np.int64] | None:
     """Return a number for the frame of each row, each frame's own; None where none has several rows."""
-    pairs = np.stack([rows.groups(), rows.frames()], axis=1)  # (N, 2)
+    pairs = np.stack([groups, frame], axis=1)  # (N, 2)
     frames, numbers = np.unique(pairs, axis=0, return_inverse=True)
     return None if len(frames) == len(pairs) else np.asarray(numbers.ravel(), np.int64)
 

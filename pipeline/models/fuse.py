@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from mulde.data.cache.entries import BOXES_STREAM as BOXES
 from mulde.data.features import FeatureRows, is_without_measurement
-from mulde.data.times import LookRate
-from mulde.detector import fuse, interpolate_frames, log_tail, max_over_objects
+from mulde.data.times import LookRate, usual_rate
+from mulde.detector import fuse, interpolate_frames, log_tail, max_over_objects, smooth
 from mulde.pipeline.config.sections import ScoreConfig
 from mulde.pipeline.features.inventory import CachedVideo
-from mulde.pipeline.runs.scores import object_datasets
+from mulde.pipeline.runs.scores import object_datasets, row_datasets
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,10 @@ class FusedScores:
 
     unsmoothed: NDArray[np.float64]
     """(n_frames,), higher = more anomalous."""
+    looked_at: NDArray[np.int64]
+    """(K,), the frames that were looked at, in order; the scores of the others are interpolated."""
+    fused: NDArray[np.float64]
+    """(K,), the sum of the streams there, before the tail is treated."""
     datasets: dict[str, NDArray[Any]]
     """What the rows are about and their scores, by name in the file."""
     note: str = ""
@@ -75,6 +79,29 @@ def fuse_streams(
     return _fuse_objects(scores, rows, n_frames, settings, looked_at)
 
 
+def to_frames(
+    fused: NDArray[np.float64], looked_at: NDArray[np.int64], n_frames: int, settings: ScoreConfig
+) -> NDArray[np.float64]:
+    """Return scores of all frames (n_frames,), not yet smoothed, from those of the frames looked at (K,)."""
+    total = log_tail(fused) if settings.log_tail else fused
+    if len(looked_at) == n_frames:
+        return total
+    return interpolate_frames(total, looked_at, np.arange(n_frames), nothing=0.0)
+
+
+def smooth_frames(
+    unsmoothed: NDArray[np.float64], seconds: NDArray[np.float64], fps: float, settings: ScoreConfig
+) -> NDArray[np.float64]:
+    """Smooth the scores of a video's frames over time (T,).
+
+    Args:
+        seconds: (T,), the times of the frames.
+        fps: frames per second where the times do not tell.
+    """
+    rate = usual_rate(seconds) or fps
+    return smooth(unsmoothed, settings.smoothing_sigma_seconds * rate, causal=settings.causal)
+
+
 def _fuse_objects(
     scores: Mapping[str, NDArray[np.float64]],
     rows: Mapping[str, FeatureRows],
@@ -86,16 +113,15 @@ def _fuse_objects(
     the frames that were looked at.
     """
     objects = next(iter(rows.values()))
-    fused = fuse(list(scores.values()))
-    total = log_tail(fused) if settings.log_tail else fused
-    datasets = object_datasets(objects.frame, objects.box_xyxy, scores, fused)
-    highest = max_over_objects(total, objects.frame, n_frames, nothing=0.0)
+    totals = fuse(list(scores.values()))
+    datasets = object_datasets(objects.frame, objects.box_xyxy, scores, totals)
+    fused = max_over_objects(totals, objects.frame, n_frames, nothing=0.0)[looked_at]
+    unsmoothed = to_frames(fused, looked_at, n_frames, settings)
     if len(looked_at) == n_frames:
-        return FusedScores(highest, datasets)
+        return FusedScores(unsmoothed, looked_at, fused, datasets)
     datasets["looked_at"] = looked_at
-    between = interpolate_frames(highest[looked_at], looked_at, np.arange(n_frames), nothing=0.0)
     note = f"objects in {len(looked_at)} of {n_frames} frames; scores in between are interpolated linearly"
-    return FusedScores(between, datasets, note)
+    return FusedScores(unsmoothed, looked_at, fused, datasets, note)
 
 
 def _fuse_frames(
@@ -114,20 +140,20 @@ def _fuse_frames(
         interpolate_frames(values, measured[stream].frame, looked_at, nothing=0.0)
         for stream, values in scores.items()
     ]
-    total = log_tail(fuse(streams)) if settings.log_tail else fuse(streams)
+    fused = fuse(streams)
     datasets: dict[str, NDArray[Any]] = {}
     for stream, part in measured.items():
-        datasets |= {f"row/{stream}/frame": part.frame, f"row/{stream}/score": scores[stream]}
-        if part.start is not None and part.stop is not None:
-            datasets |= {f"row/{stream}/start": part.start, f"row/{stream}/stop": part.stop}
-    unsmoothed = interpolate_frames(total, looked_at, np.arange(n_frames), nothing=0.0)
+        is_clip = part.start is not None and part.stop is not None
+        spans = {"start": part.start, "stop": part.stop} if is_clip else {}
+        datasets |= row_datasets(stream, part.frame, scores[stream], spans)
     sparse = [
         f"{stream} in {len(part)} of {n_frames} frames"
         for stream, part in measured.items()
         if len(part) < n_frames
     ]
     note = f"rows of {', '.join(sparse)}; scores in between are interpolated linearly" if sparse else ""
-    return FusedScores(unsmoothed, datasets, note)
+    unsmoothed = to_frames(fused, looked_at, n_frames, settings)
+    return FusedScores(unsmoothed, looked_at, fused, datasets, note)
 
 
 def _with_measurement(rows: FeatureRows) -> FeatureRows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 
@@ -47,18 +47,18 @@ class Gatherer:
     _labelled: list[VideoScores] = field(default_factory=list)
     _stills: dict[Event, ReportEvent] = field(default_factory=dict)
 
-    def read(self, name: str, source: Video | None) -> ReportVideo:
+    def read(self, name: str, source: Video | None, start_clock: datetime | None = None) -> ReportVideo:
         """Return what is drawn of a video, and take the pictures of its events.
 
         Args:
             source: None where there is nothing to decode.
+            start_clock: when it began by the clock of the recording, if that is known.
 
         Raises:
             InputError: its scores are missing or damaged.
         """
         scored = read_scores(self.run, name)
         shown = self.events[:MOST_EVENTS]
-        own = [event for event in shown if event.video == name]
         if source is not None:
             pictured = [event for event in shown[: self.n_pictures] if event.video == name]
             self._take_stills(source, pictured, scored)
@@ -71,7 +71,7 @@ class Gatherer:
             abnormal,
             normal,
             self._labelled_events(scored),
-            _start_clock(own),
+            start_clock,
             (*scored.warnings, scored.note) if scored.note else scored.warnings,
         )
 
@@ -140,14 +140,6 @@ def _stretch(start: int, stop: int, scored: ScoredVideo) -> Stretch:
         float(seconds[peak]),
         float(scores[peak]),
     )
-
-
-def _start_clock(events: Sequence[Event]) -> datetime | None:
-    """Return when a video began, by the clock of one of its events."""
-    known = [
-        event.start_clock - timedelta(seconds=event.start_seconds) for event in events if event.start_clock
-    ]
-    return known[0] if known else None
 
 
 def _rates(curve: RocCurve) -> Rates:

@@ -20,7 +20,7 @@ import jinja2
 import numpy as np
 
 from mulde.data.atomic import write_text
-from mulde.pipeline.events.record import Event, time_in_video
+from mulde.pipeline.events.record import Event, Threshold, time_in_video
 from mulde.pipeline.metrics.records import Metric, Metrics
 from mulde.pipeline.pictures.stills import EventStills
 from mulde.pipeline.report import numbers
@@ -64,7 +64,9 @@ def render_report(run: ReportRun) -> str:
         lead=_lead(run),
         nothing=_nothing(run),
         versions=sorted(run.versions.items()),
-        threshold=_threshold(run),
+        has_threshold=_threshold(run) is not None,
+        has_listed=_listed(run) != _threshold(run),
+        n_alarms=sum(view.is_alarm for view in events),
         cards=[view for view in events if view.picture],
         rows=[view for view in events if not view.picture],
         notes=[shown.picture_note for shown in run.events if shown.picture_note],
@@ -146,9 +148,10 @@ def _lead(run: ReportRun) -> str:
     n_all = len(run.videos)
     footage = numbers.duration(sum(video.seconds for video in run.videos))
     if not run.events:
-        is_quiet = _threshold(run) is not None
+        is_quiet = _listed(run) is not None
         return f"{'Nothing stood out' if is_quiet else 'Scores'} in {_videos(n_all)}, {footage} of footage."
     n_events = len(run.events) + run.n_more_events
+    n_alarms = sum(_is_alarm(run, each.event) for each in run.events) + run.n_more_alarms
     n_videos = len({each.event.video for each in run.events})
     if run.n_more_events or n_videos == n_all:
         where = f"{'all ' if n_all > 1 else ''}{_videos(n_all)}"
@@ -158,9 +161,24 @@ def _lead(run: ReportRun) -> str:
     strongest = "The strongest: " if n_events > 1 else ""
     reason = f", {first.reason}" if first.reason else ""
     return (
-        f"{numbers.count(n_events)} event{_s(n_events)} in {where}, {footage} of footage. "
+        f"{numbers.count(n_events)} event{_s(n_events)}{_of_them_alarms(n_alarms, n_events)} in {where}, "
+        f"{footage} of footage. "
         f"{strongest}{first.when} in {first.video}{reason}."
     )
+
+
+def _of_them_alarms(n_alarms: int, n_events: int) -> str:
+    """Return how many events are alarms, to follow their number; "" where all are."""
+    if n_alarms == n_events:
+        return ""
+    if n_events == 1:
+        return ", no alarm,"
+    some = "none" if n_alarms == 0 else numbers.count(n_alarms)
+    return f", {some} of them {'an alarm' if n_alarms < 2 else 'alarms'},"
+
+
+def _is_alarm(run: ReportRun, event: Event) -> bool:
+    return run.threshold is not None and run.threshold.is_alarm(event.score)
 
 
 def _videos(number: int) -> str:
@@ -173,16 +191,21 @@ def _s(number: int) -> str:
 
 def _nothing(run: ReportRun) -> str:
     """Return why there is no event."""
-    level = _threshold(run)
+    level = _listed(run)
     if level is None:
         return "There is no threshold for these scores, so that nothing is called an event."
     peaks = [video.curve.score.max() for video in run.videos if video.curve.n_frames]
     highest = f" The highest score is {numbers.score(max(peaks))}." if peaks else ""
-    return f"No score reaches the threshold, {numbers.score(level)}.{highest}"
+    return f"No score reaches {numbers.score(level)}, from which on events are listed.{highest}"
 
 
 def _threshold(run: ReportRun) -> float | None:
     return None if run.threshold is None else run.threshold.score
+
+
+def _listed(run: ReportRun) -> float | None:
+    """Return the score from which on events are listed."""
+    return None if run.threshold is None else run.threshold.listed_score
 
 
 @dataclass(frozen=True)
@@ -201,6 +224,7 @@ class _EventView:
     event: Event
     index: int
     """Of its video."""
+    is_alarm: bool
     peak_seconds: float
     when: str
     facts: str
@@ -230,6 +254,7 @@ class _EventView:
             number,
             event,
             index,
+            _is_alarm(run, event),
             float(curve.seconds[nearest]),
             event.when,
             f"score {numbers.score(event.score)} · {numbers.duration(event.n_seconds)} · {frames}",
@@ -265,8 +290,8 @@ class _Bar:
     path: str
     abnormal: tuple[tuple[float, float], ...]
     """Left edge and width of each stretch."""
-    events: tuple[tuple[int, float, float, str], ...]
-    """Number, left edge, width and words of each event."""
+    events: tuple[tuple[int, float, float, str, bool], ...]
+    """Number, left edge, width and words of each event, and whether it is an alarm."""
 
 
 @dataclass(frozen=True)
@@ -286,8 +311,8 @@ class _VideoView:
     length: str
     facts: str
     n_events: int
-    chips: tuple[tuple[int, str], ...]
-    """Number and words of its strongest events, in order of time."""
+    chips: tuple[tuple[int, str, bool], ...]
+    """Number and words of its strongest events, in order of time, and whether each is an alarm."""
     bar: _Bar
 
 
@@ -311,8 +336,8 @@ def _video_views(run: ReportRun, axis: _ScoreAxis) -> list[_VideoView]:
                 _length(video),
                 _facts(video, peak, aucs.get(video.name), any(v.abnormal is not None for v in run.videos)),
                 len(events),
-                tuple((number, f"{number} · {event.when}") for number, event in chips),
-                _bar(video, events, axis, widths[index]),
+                tuple((number, f"{number} · {event.when}", _is_alarm(run, event)) for number, event in chips),
+                _bar(video, events, axis, widths[index], run.threshold),
             )
         )
     return views
@@ -361,7 +386,13 @@ def _axis_marks(videos: Sequence[ReportVideo]) -> list[str]:
     return [time_in_video(mark) if longest < _N_MARKS else numbers.clock(mark) for mark in marks]
 
 
-def _bar(video: ReportVideo, events: Sequence[tuple[int, Event]], axis: _ScoreAxis, width: float) -> _Bar:
+def _bar(
+    video: ReportVideo,
+    events: Sequence[tuple[int, Event]],
+    axis: _ScoreAxis,
+    width: float,
+    threshold: Threshold | None,
+) -> _Bar:
     length = video.seconds or 1.0
 
     def place(start: float, stop: float) -> tuple[float, float]:
@@ -377,7 +408,12 @@ def _bar(video: ReportVideo, events: Sequence[tuple[int, Event]], axis: _ScoreAx
         f"M{x[0]:.1f} {_BAR_HEIGHT}{steps}V{_BAR_HEIGHT}Z" if y else "",
         tuple(place(stretch.start_seconds, stretch.stop_seconds) for stretch in video.abnormal or ()),
         tuple(
-            (number, *place(event.start_seconds, event.stop_seconds), f"{number} · {event.when}")
+            (
+                number,
+                *place(event.start_seconds, event.stop_seconds),
+                f"{number} · {event.when}",
+                threshold is not None and threshold.is_alarm(event.score),
+            )
             for number, event in events
         ),
     )
@@ -482,6 +518,7 @@ def _data(run: ReportRun, events: Sequence[_EventView], axis: _ScoreAxis) -> dic
     """Return what the script draws, as plain JSON types."""
     return {
         "threshold": _threshold(run),
+        "listed": _listed(run),
         "axis": {"low": axis.low, "high": axis.high, "width": axis.linear_width},
         "events": [
             {
@@ -508,7 +545,7 @@ def _video_data(video: ReportVideo, index: int, events: Sequence[_EventView]) ->
         "curve": encode(video.curve),
         "abnormal": [(stretch.start_seconds, stretch.stop_seconds) for stretch in video.abnormal or ()],
         "events": [
-            (view.number, view.event.start_seconds, view.event.stop_seconds)
+            (view.event.start_seconds, view.event.stop_seconds, view.is_alarm)
             for view in events
             if view.index == index
         ],

@@ -125,6 +125,8 @@ class ReportRun:
     """The strongest first."""
     n_more_events: int = 0
     """Weaker ones, which are in events.csv only."""
+    n_more_alarms: int = 0
+    """How many of those are alarms."""
     threshold: Threshold | None = None
     metrics: Metrics | None = None
     """None where there is nothing to evaluate against, or nothing was evaluated."""

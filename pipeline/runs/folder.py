@@ -49,6 +49,11 @@ class RunFolder:
         return self.model / "config.yaml"
 
     @property
+    def held_out(self) -> Path:
+        """The scores of normal footage that was left out of learning: what the threshold is read off."""
+        return self.model / "held_out.safetensors"
+
+    @property
     def scores(self) -> Path:
         """A CSV and an HDF5 file a test video."""
         return self.folder / "scores"

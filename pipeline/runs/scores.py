@@ -21,7 +21,7 @@ from mulde.pipeline.runs.folder import RunFolder
 
 _SMOOTHED, _UNSMOOTHED = "frame_score", "frame_score_unsmoothed"
 _FRAME, _BOX, _OBJECT_SCORE, _TOTAL = "frame", "box", "object_score", "total"
-_LOOKED_AT, _ROW = "looked_at", "row"
+_LOOKED_AT, _ROW, _SCORE = "looked_at", "row", "score"
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,20 @@ class ScoredObjects:
     """(N,), their sum."""
 
 
+@dataclass(frozen=True)
+class RowsBehind:
+    """The rows that the frame scores of a video were made from; higher = more anomalous."""
+
+    frame: Mapping[str, NDArray[np.int64]]
+    """(N,) by stream, the 0-based frame of each row, never decreasing."""
+    scores: Mapping[str, NDArray[np.float64]]
+    """(N,) by stream, calibrated."""
+    total: NDArray[np.float64] | None
+    """(N,), their sum where rows are of objects, row i of each stream the same one; None of whole frames."""
+    box_xyxy: NDArray[np.float32] | None
+    """(N, 4) in pixels, of objects; None where there are none."""
+
+
 def object_datasets(
     frame: NDArray[np.int64],
     box_xyxy: NDArray[np.float32] | None,
@@ -81,8 +95,24 @@ def object_datasets(
     return {_FRAME: frame, **boxes, **scores}
 
 
+def row_datasets(
+    stream: str,
+    frame: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    spans: Mapping[str, NDArray[np.int64]],
+) -> dict[str, NDArray[Any]]:
+    """Return what a video's HDF5 file holds of the rows of a stream of whole frames or clips, by name.
+
+    Args:
+        spans: of clips, "start" and "stop"; empty otherwise.
+    """
+    return {
+        f"{_ROW}/{stream}/{name}": part for name, part in {_FRAME: frame, _SCORE: scores, **spans}.items()
+    }
+
+
 def write_scores(run: RunFolder, video: ScoredVideo, datasets: Mapping[str, NDArray[Any]]) -> None:
-    """Write both files of a video.
+    """Write both files of a video; whether frames alarm is not known yet, see `write_alarms`.
 
     Args:
         datasets: what the scores were made from, by name in the HDF5 file.
@@ -135,6 +165,31 @@ def read_objects(run: RunFolder, name: str) -> ScoredObjects | None:
         raise _damaged(path, error) from None
 
 
+def read_rows_behind(run: RunFolder, name: str) -> RowsBehind:
+    """Read the rows that the scores of a video were made from.
+
+    Raises:
+        InputError: they are missing or damaged.
+    """
+    path = run.objects(name)
+    try:
+        with h5py.File(path, "r") as file:
+            if _OBJECT_SCORE in file:
+                scores = {stream: values[()] for stream, values in file[_OBJECT_SCORE].items()}
+                total, frame = scores.pop(_TOTAL), file[_FRAME][()]
+                boxes = file[_BOX][()] if _BOX in file else None
+                return RowsBehind(dict.fromkeys(scores, frame), scores, total, boxes)
+            rows = file.get(_ROW, {})
+            return RowsBehind(
+                {stream: part[_FRAME][()] for stream, part in rows.items()},
+                {stream: part[_SCORE][()] for stream, part in rows.items()},
+                None,
+                None,
+            )
+    except (OSError, KeyError) as error:
+        raise _damaged(path, error) from None
+
+
 def read_datasets(run: RunFolder, name: str) -> dict[str, NDArray[Any]]:
     """Read what the scores of a video were made from, by name in its HDF5 file.
 
@@ -163,17 +218,15 @@ def read_stream_scores(run: RunFolder, name: str, n_frames: int) -> dict[str, ND
     Raises:
         InputError: the file is missing or damaged.
     """
-    datasets = read_datasets(run, name)
-    looked_at = datasets.get(_LOOKED_AT)
-    curves: dict[str, NDArray[np.float64]] = {}
-    for dataset, values in datasets.items():
-        group, _, rest = dataset.partition("/")
-        if group == _OBJECT_SCORE and rest != _TOTAL:
-            highest = max_over_objects(values, datasets[_FRAME], n_frames, nothing=0.0)
-            curves[rest] = highest if looked_at is None else _between(highest[looked_at], looked_at, n_frames)
-        elif group == _ROW and rest.endswith("/score"):
-            stream = rest.removesuffix("/score")
-            curves[stream] = _between(values, datasets[f"{_ROW}/{stream}/frame"], n_frames)
+    behind, looked_at = read_rows_behind(run, name), read_looked_at(run, name)
+    curves = {}
+    for stream, scores in behind.scores.items():
+        frame = behind.frame[stream]
+        if behind.total is not None:  # of objects: a frame that was looked at may have none
+            highest = max_over_objects(scores, frame, n_frames, nothing=0.0)
+            frame = np.arange(n_frames) if looked_at is None else looked_at
+            scores = highest[frame]
+        curves[stream] = interpolate_frames(scores, frame, np.arange(n_frames), nothing=0.0)
     return curves
 
 
@@ -207,18 +260,28 @@ def read_looked_at(run: RunFolder, name: str) -> NDArray[np.int64] | None:
         raise _damaged(run.objects(name), error) from None
 
 
-def _between(values: NDArray[np.float64], frames: NDArray[np.int64], n_frames: int) -> NDArray[np.float64]:
-    return interpolate_frames(values, frames, np.arange(n_frames), nothing=0.0)
+def write_alarms(run: RunFolder, video: ScoredVideo, is_alarm: NDArray[np.bool_] | None) -> None:
+    """Write the CSV file of a video again, with which of its frames (T,) are of an alarm, if that is news.
+
+    Args:
+        is_alarm: None where that cannot be told.
+    """
+    text, path = to_csv(video, is_alarm), run.csv(video.name)
+    if path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
 
 
-def to_csv(video: ScoredVideo) -> str:
-    """Return frame, time and score of each frame, as the CSV file has them."""
+def to_csv(video: ScoredVideo, is_alarm: NDArray[np.bool_] | None = None) -> str:
+    """Return frame, time, score and alarm (1 or 0, "" while it is not known) of each frame, as the file has
+    them.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["frame", "time", "score"])
-    for index, (second, value) in enumerate(zip(video.seconds, video.scores, strict=True)):
+    writer.writerow(["frame", "time", "score", "alarm"])
+    alarms = [""] * len(video.scores) if is_alarm is None else is_alarm.astype(int).tolist()
+    for index, (second, value, alarm) in enumerate(zip(video.seconds, video.scores, alarms, strict=True)):
         # repr of a float is the shortest text that reads back as the same number
-        writer.writerow([index, f"{second:.6f}", repr(float(value))])
+        writer.writerow([index, f"{second:.6f}", repr(float(value)), alarm])
     return text.getvalue()
 
 

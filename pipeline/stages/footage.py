@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mulde.data.cache.store import FeatureCache
@@ -22,10 +22,21 @@ from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
 from mulde.pipeline.runs.footage import record_footage
 from mulde.pipeline.stages.extract import extract_missing, record_weights
+from mulde.pipeline.stages.find_events import FindEvents, Found
 from mulde.pipeline.stages.score import Score
 from mulde.pipeline.stages.train import STAGE as TRAIN_STAGE
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ScoredFootage:
+    """What is known of videos now."""
+
+    videos: tuple[Video, ...]
+    """Those that are scored, now or before."""
+    found: Found
+    """The events in them."""
 
 
 def videos_at(paths: Sequence[Path]) -> list[Video]:
@@ -49,8 +60,8 @@ def score_footage(
     config: Config,
     paths: Sequence[Path],
     progress: Progress = silent,
-) -> list[Video]:
-    """Extract and score videos; return those that are scored, now or before.
+) -> ScoredFootage:
+    """Extract and score videos, and find the events in them.
 
     Raises:
         InputError: the model or the device cannot be used, or no video can be read.
@@ -93,6 +104,7 @@ def score_footage(
         model_folder=model_run.model,
         progress=progress,
     )
-    scored = [cached.video for cached in complete]
-    record_footage(out, model_run, scored, frames_per_second)
-    return scored
+    videos = [cached.video for cached in complete]
+    record_footage(out, model_run, videos, frames_per_second)
+    found = FindEvents().find_missing(out, model_run, complete, config)
+    return ScoredFootage(tuple(videos), found)

@@ -16,6 +16,7 @@ from mulde.data.labels.labels import Labels
 from mulde.data.version import mulde_version
 from mulde.data.video import Video
 from mulde.pipeline.config.sections import Config
+from mulde.pipeline.events.files import STAGE as EVENTS
 from mulde.pipeline.events.files import read_events, read_threshold
 from mulde.pipeline.events.record import Event, Threshold
 from mulde.pipeline.features.recipe import caution
@@ -35,6 +36,7 @@ from mulde.pipeline.runs.scores import read_objects_per_frame
 from mulde.pipeline.stages import score
 from mulde.pipeline.stages.evaluate import Evaluate, names_of_scored, read_metrics, require_scores
 from mulde.pipeline.stages.evaluate import fingerprint as metrics_fingerprint
+from mulde.pipeline.stages.find_events import recording_began
 from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
 
 CODE_VERSION = 5
@@ -50,7 +52,7 @@ class Report(RunStage[Path]):
 
     def wanted(self, situation: Situation) -> dict[str, str | None]:
         """Return what the page would be made from: what the run, its labels and its settings are now."""
-        is_known = not {"score", "evaluate"} & situation.pending
+        is_known = not {"score", EVENTS, "evaluate"} & situation.pending
         return {WHOLE: fingerprint(situation) if is_known else None}
 
     def is_there(self, run: RunFolder, unit: str) -> bool:
@@ -188,7 +190,7 @@ def _write(subject: _Subject, progress: Progress) -> None:
     run, config = subject.run, subject.config
     names = {*subject.names}
     events = [event for event in _events(run) if event.video in names]
-    is_labelled = subject.labels is not None
+    threshold, is_labelled = _threshold(run), subject.labels is not None
     gatherer = Gatherer(
         run,
         events,
@@ -202,7 +204,9 @@ def _write(subject: _Subject, progress: Progress) -> None:
     with Tracked(progress, "report", len(names), "videos") as tracked:
         for done, name in enumerate(subject.names):
             tracked.update(done, name)
-            videos.append(gatherer.read(name, subject.sources.get(name)))
+            source = subject.sources.get(name)
+            began = None if source is None else recording_began(source, config.score.recorded_at)
+            videos.append(gatherer.read(name, source, began))
         tracked.update(len(names))
     page = write_report(
         ReportRun(
@@ -214,7 +218,8 @@ def _write(subject: _Subject, progress: Progress) -> None:
             videos=videos,
             events=gatherer.shown_events(),
             n_more_events=max(0, len(events) - MOST_EVENTS),
-            threshold=_threshold(run),
+            n_more_alarms=sum(threshold.is_alarm(e.score) for e in events[MOST_EVENTS:] if threshold),
+            threshold=threshold,
             metrics=subject.metrics,
             no_metrics_reason=subject.no_metrics_reason,
             rates=gatherer.rates(),

@@ -15,6 +15,8 @@ from mulde.pipeline.metrics.records import Metrics
 from mulde.pipeline.runs.job import Job
 from mulde.pipeline.stages.evaluate import Evaluate
 from mulde.pipeline.stages.extract import Extract
+from mulde.pipeline.stages.find_events import FindEvents, Found
+from mulde.pipeline.stages.hold_out import HoldOut
 from mulde.pipeline.stages.score import Score, check_labels
 from mulde.pipeline.stages.stage import Situation
 from mulde.pipeline.stages.train import Train
@@ -30,6 +32,8 @@ class RunResult:
     """Test videos."""
     scores: Path | None
     """The folder of the score files."""
+    found: Found | None
+    """The events, and the threshold behind them; None where nothing was scored."""
     metrics: Metrics | None
     """None also where there are no labels."""
     page: Path | None
@@ -56,8 +60,11 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
         check_labels(job.dataset.labels, complete)
     if "train" in stages:
         Train().run(situation)
+        HoldOut().run(situation)
+    found = None
     if "score" in stages:
         Score().run(situation)
+        found = FindEvents().run(situation)
     if {"extract", "train", "score"} & set(stages):  # the others use what these have made
         write_text(job.run.config, job.config.anchored().to_yaml())
     metrics = Evaluate().run(situation) if "evaluate" in stages else None
@@ -67,4 +74,4 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
 
         page = Report().run(situation)
     scores = job.run.scores if {"score", "evaluate"} & set(stages) else None
-    return RunResult(len(job.dataset.test), scores, metrics, page, caution(job.config.extract))
+    return RunResult(len(job.dataset.test), scores, found, metrics, page, caution(job.config.extract))

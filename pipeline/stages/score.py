@@ -14,11 +14,9 @@ from mulde.data.cache.store import digest_of, read_frame_seconds, read_rows
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows
 from mulde.data.labels.labels import Labels
-from mulde.data.times import usual_rate
-from mulde.detector import smooth
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.features.inventory import CachedVideo, usable, without_failed
-from mulde.pipeline.models.fuse import frames_looked_at, fuse_streams
+from mulde.pipeline.models.fuse import frames_looked_at, fuse_streams, smooth_frames
 from mulde.pipeline.models.model import RunModel, StreamModel, load_model
 from mulde.pipeline.progress import Progress, Tracked, silent
 from mulde.pipeline.runs.folder import RunFolder
@@ -133,7 +131,7 @@ def fingerprint(cached: CachedVideo, config: Config, model_fingerprint: str) -> 
             "code_version": CODE_VERSION,
             "model": model_fingerprint,
             "features": train.source_of(cached),
-            "settings": config.score.model_dump(mode="json"),
+            "settings": config.score.of_frames,
         }
     )
 
@@ -156,10 +154,9 @@ def _score_video(
     rows = {stream: read_rows(cached.entries[stream].path) for stream in streams}
     scores = _score_rows(streams, rows, show)
     seconds = read_frame_seconds(next(iter(cached.entries.values())).path)
-    rate = usual_rate(seconds) or cached.report.fps
     scored = fuse_streams(scores, rows, n_frames, settings, looked_at=frames_looked_at(cached, rows, seconds))
-    smoothed = smooth(scored.unsmoothed, settings.smoothing_sigma_seconds * rate, causal=settings.causal)
     report = cached.report
+    smoothed = smooth_frames(scored.unsmoothed, seconds, report.fps, settings)
     video = ScoredVideo(name, smoothed, scored.unsmoothed, seconds, report.fps, report.warnings, scored.note)
     write_scores(run, video, scored.datasets)
     return [f"{name}: {scored.note}"] if scored.note else []

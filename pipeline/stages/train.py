@@ -77,7 +77,7 @@ class Train(RunStage[None]):
         if job.config.detector.tensorboard:
             require_package("tensorboard", "tensorboard")
         started = time.monotonic()
-        by_part = _split_by_scene(job, videos)
+        by_part = split_by_scene(job, videos)
         extractors = describe_streams(job, inventory.scenes)
         job.run.model.mkdir(parents=True, exist_ok=True)
         (job.run.model / MANIFEST).unlink(missing_ok=True)
@@ -125,7 +125,7 @@ def source_of(cached: CachedVideo) -> list[str]:
     return [cached.video.name, *keys, next(iter(cached.entries.values())).identity.digest]
 
 
-def _split_by_scene(job: Job, videos: Sequence[CachedVideo]) -> dict[str, list[CachedVideo]]:
+def split_by_scene(job: Job, videos: Sequence[CachedVideo]) -> dict[str, list[CachedVideo]]:
     """Return the normal videos that share a detector."""
     if job.config.train.by == "all":
         return {EVERY_SCENE: list(videos)}

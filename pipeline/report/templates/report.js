@@ -117,9 +117,13 @@
   function bands(u, video, base) {
     const edge = 3 * devicePixelRatio, { top, height } = u.bbox;
     for (const [from, to] of video.abnormal) fill(u, from + base, to + base, top, height, "label");
-    for (const [, from, to] of video.events) fill(u, from + base, to + base, top, height, "alarm-fill");
+    for (const [from, to, isAlarm] of video.events) {
+      fill(u, from + base, to + base, top, height, isAlarm ? "alarm-fill" : "notice-fill");
+    }
     for (const [from, to] of video.abnormal) fill(u, from + base, to + base, top + height - edge, edge, "label-edge");
-    for (const [, from, to] of video.events) fill(u, from + base, to + base, top, edge, "alarm");
+    for (const [from, to, isAlarm] of video.events) {
+      fill(u, from + base, to + base, top, edge, isAlarm ? "alarm" : "notice");
+    }
   }
 
   const follow = new ResizeObserver(entries => {
@@ -191,7 +195,10 @@
       cursor: { y: false, drag: { x: true, y: false }, points: { size: 7 } },
       hooks: {
         drawClear: [u => bands(u, video, base)],
-        draw: [u => page.threshold !== null && level(u, page.threshold, "alarm")],
+        draw: [u => {
+          if (page.threshold !== null) level(u, page.threshold, "alarm");
+          if (page.listed !== null && page.listed !== page.threshold) level(u, page.listed, "notice");
+        }],
         setCursor: [show],
       },
     }, [x, curve.score, ...curve.streams]);

@@ -45,7 +45,7 @@ def test_what_a_run_found_is_shown(cli, scene: Path) -> None:
     assert (missing.code, f"no scored video of run: there are {clip.stem}" in missing.err) == (2, True)
 
     run = RunFolder(Path("run"))
-    write_threshold(run, Threshold(1.0, 1.0, 1.0, False, ""))
+    write_threshold(run, Threshold(1.0, 1.0, 1.0, 1.0, False, ""))
     write_events(run, [event(clip.stem), event(other.stem, start_frame=0, start_seconds=0.0, peak_frame=0)])
     result = cli("clips", "run", "--before", "0.5", "--after", "0.2")
     assert result.code == 0, result.err

@@ -47,7 +47,7 @@ def test_both_files_have_the_promised_columns(tmp_path: Path) -> None:
 
 
 def test_the_threshold_reads_back(tmp_path: Path) -> None:
-    written = Threshold(2.5, 1.0, 0.25, is_extrapolated=True, text="a, b")
+    written = Threshold(2.5, 2.0, 1.0, 0.25, is_extrapolated=True, text="a, b")
     write_threshold(RunFolder(tmp_path), written)
     assert read_threshold(RunFolder(tmp_path)) == written
 

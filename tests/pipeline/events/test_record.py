@@ -52,13 +52,20 @@ def test_the_clock_counts_where_it_is_known() -> None:
 
 
 @pytest.mark.parametrize("changes", [
-    {"score": float("inf")}, {"false_alarms_per_day": 0.0}, {"normal_hours": -1.0}
+    {"score": float("inf")},
+    {"listed_score": 2.1},
+    {"listed_score": None},
+    {"false_alarms_per_day": 0.0},
+    {"normal_hours": -1.0},
 ])  # fmt: skip
 def test_what_cannot_be_a_threshold_is_refused(changes: dict[str, Any]) -> None:
     good: dict[str, Any] = {
-        "score": 2.0, "false_alarms_per_day": 1.0, "normal_hours": 30.0, "is_extrapolated": False, "text": "",
+        "score": 2.0, "listed_score": 2.0, "false_alarms_per_day": 1.0, "normal_hours": 30.0,
+        "is_extrapolated": False, "text": "",
     }  # fmt: skip
     Threshold(**good)
-    Threshold(**{**good, "score": None})
+    nothing = Threshold(**{**good, "score": None, "listed_score": None})
+    assert [Threshold(**good).is_alarm(score) for score in (1.9, 2.0)] == [False, True]
+    assert not nothing.is_alarm(1e9)
     with pytest.raises(ValueError):
         Threshold(**{**good, **changes})

@@ -64,7 +64,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "<night> & 'day'", "motion", "two folders", "2026-03-04",
         videos=[video("a</script><b>"), video("b")],
         events=[event("a</script><b>", 20, 2.0), event("b", 100, 1.5)],
-        threshold=Threshold(1.2, 1.0, 2.0, False, "Alarms from 1.2 on."),
+        threshold=Threshold(1.2, 1.2, 1.0, 2.0, False, "Alarms from 1.2 on."),
         rates=Rates(ramp, np.sqrt(ramp), ramp, 1 - ramp / 2),
         configuration="seed: 0\n",
     )  # fmt: skip

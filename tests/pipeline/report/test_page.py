@@ -130,7 +130,7 @@ def make_shown(event: Event, *, pictured: bool = True) -> ReportEvent:
 def make_run(videos: Sequence[ReportVideo] = (), **changes: Any) -> ReportRun:
     run = ReportRun(
         "night-shift", "motion", "two folders", "2026-03-04", {"mulde": "0.1.0"}, videos,
-        threshold=Threshold(1.5, 1.0, 2.0, False, "Alarms from 1.5 on: once a day."),
+        threshold=Threshold(1.5, 1.5, 1.0, 2.0, False, "Alarms from 1.5 on: once a day."),
     )  # fmt: skip
     return dataclasses.replace(run, **changes)
 
@@ -173,7 +173,7 @@ def test_constant_scores(constant: float) -> None:
 def test_without_events_the_page_says_what_was_highest() -> None:
     page = read(make_run([make_video(scores=np.linspace(0, 1.25, 60))]))
     assert "Nothing stood out in 1 video, 6.0 s of footage." in page.words
-    assert "No score reaches the threshold, 1.5. The highest score is 1.25." in page.words
+    assert "No score reaches 1.5, from which on events are listed. The highest score is 1.25." in page.words
     assert "gallery" not in page.classes
 
 
@@ -218,6 +218,23 @@ def test_events_come_first_with_picture_time_reason_and_strip() -> None:
     assert [event["index"] for event in page.data["events"]] == [1, 0]
 
 
+def test_alarms_are_told_from_events_that_are_none() -> None:
+    threshold = Threshold(2.0, 1.5, 1.0, 2.0, True, "Alarms from 2 on.")
+    events = [make_event(score=2.5), make_event(start=40, stop=50, score=1.75)]
+    shown = [make_shown(events[0]), make_shown(events[1], pictured=False)]
+    run = make_run([make_video()], events=shown, threshold=threshold)
+    page = read(run)
+    assert "2 events, 1 of them an alarm, in 1 video" in page.words
+    assert page.data["videos"][0]["events"] == [[2.0, 3.0, True], [4.0, 5.0, False]]
+    assert (page.data["threshold"], page.data["listed"]) == (2.0, 1.5)
+    assert page.classes.count("notice") == page.classes.count("alarm") == 2
+    assert {"of-alarms", "of-events", "of-listed"} <= {*page.classes}
+    only = read(dataclasses.replace(run, events=shown[:1]))
+    assert "of-events" not in only.classes
+    none = read(dataclasses.replace(run, events=shown[1:]))
+    assert "1 event, no alarm, in 1 video" in none.words
+
+
 def test_the_box_stands_where_it_was() -> None:
     html = render_report(make_run([make_video()], events=[make_shown(make_event())]))
     assert '<svg viewBox="0 0 360 240"' in html
@@ -238,12 +255,12 @@ def test_wall_clock_where_it_is_known() -> None:
 def test_events_without_pictures_are_rows() -> None:
     events = [make_shown(make_event()), make_shown(make_event(start=40, stop=50), pictured=False)]
     note = ReportEvent(make_event(start=52, stop=54), picture_note="the video is gone")
-    page = read(make_run([make_video()], events=[*events, note], n_more_events=7))
+    page = read(make_run([make_video()], events=[*events, note], n_more_events=7, n_more_alarms=6))
     assert "2 more events" in page.words
     assert "1 of the strongest has no picture because the video is gone." in page.words
     assert "7 weaker events are in events.csv only" in page.words
     assert {"event-1", "event-2", "event-3"} <= {*page.ids}
-    assert "10 events in 1 video" in page.words
+    assert "10 events, 9 of them alarms, in 1 video" in page.words
 
 
 # --- Timeline and curves ---
@@ -258,7 +275,7 @@ def test_every_video_has_a_row_and_a_curve() -> None:
 
 def bars(html: str) -> list[list[float]]:
     """Left edge and width of each track, event and labelled stretch of the timeline."""
-    rows = re.findall(r'class="(?:track|alarm|truth)" x="([\d.]+)" y="\d+" width="([\d.]+)"', html)
+    rows = re.findall(r'class="(?:track|alarm|notice|truth)" x="([\d.]+)" y="\d+" width="([\d.]+)"', html)
     return [[float(left), float(width)] for left, width in rows]
 
 
@@ -409,7 +426,7 @@ def test_names_and_messages_are_escaped() -> None:
         no_metrics_reason=HOSTILE, versions={HOSTILE: HOSTILE}, configuration=HOSTILE,
         failures=[ReportFailure(HOSTILE, HOSTILE, HOSTILE)],
         scenes=[ReportScene(HOSTILE, (JPEG,), (HOSTILE,))],
-        stage_seconds={HOSTILE: 1.0}, threshold=Threshold(1.5, 1.0, 2.0, False, HOSTILE),
+        stage_seconds={HOSTILE: 1.0}, threshold=Threshold(1.5, 1.5, 1.0, 2.0, False, HOSTILE),
         events=[
             make_shown(event), make_shown(event, pictured=False), ReportEvent(event, picture_note=HOSTILE)
         ],

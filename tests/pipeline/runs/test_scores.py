@@ -45,7 +45,7 @@ def test_frames_read_back(n_frames: int, tmp_path: Path) -> None:
 
 
 def test_csv_has_a_row_per_frame() -> None:
-    assert to_csv(video(2)) == "frame,time,score\n0,0.000000,0.1\n1,0.200000,0.3333333333333333\n"
+    assert to_csv(video(2)) == "frame,time,score,alarm\n0,0.000000,0.1,\n1,0.200000,0.3333333333333333,\n"
 
 
 @pytest.mark.parametrize("n_objects", [0, 2])

@@ -1,0 +1,45 @@
+"""Events on the terminal and for programs: the strongest first, with what their scores mean."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from mulde.pipeline.cli.console import stdout
+from mulde.pipeline.events.files import as_row
+from mulde.pipeline.stages.find_events import Found
+
+_MOST_SHOWN = 10
+
+
+def print_events(found: Found) -> None:
+    """Print the strongest events and the threshold behind them."""
+    events, threshold = found.events, found.threshold
+    n_alarms = sum(threshold.is_alarm(event.score) for event in events)
+    if events:
+        table = Table("when", "seconds", "video", "score", "alarm", "reason", box=None, pad_edge=False)
+        for event in events[:_MOST_SHOWN]:
+            table.add_row(
+                event.when,
+                f"{event.n_seconds:.1f}",
+                escape(event.video),
+                f"{event.score:.2f}",
+                "yes" if threshold.is_alarm(event.score) else "",
+                escape(event.reason),
+            )
+        stdout.print(f"{len(events)} events, {n_alarms} of them alarms; the strongest first:")
+        stdout.print(table)
+    else:
+        stdout.print("no events")
+    stdout.print(threshold.text, markup=False)
+
+
+def found_in_json(found: Found | None) -> dict[str, Any]:
+    """Return the threshold and the events, as threshold.json and events.json have them; null for none."""
+    return {
+        "threshold": found and asdict(found.threshold),
+        "events": found and [as_row(event) for event in found.events],
+    }

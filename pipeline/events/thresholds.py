@@ -1,0 +1,187 @@
+"""Which score raises an alarm: a budget of false alarms, and normal footage that was not learnt from.
+
+What is counted is stretches, found by the rule that finds them in test videos, for neighbouring frames are
+not independent. Where there is as much normal footage as the budget needs, the threshold is the j-th highest
+peak: if normal footage goes on like it, in as much new footage j stretches are expected above it, the number
+down to it; nothing is assumed about the scores (conformal prediction). Where there is less, peaks are taken
+to be exponentially distributed above the highest few dozen, with the uncertainty of their mean (the
+predictive distribution of an exponential sample, a Lomax distribution), and it is said that this is a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mulde.pipeline.events.find import Rule, Track, count_stretches, find_stretches
+from mulde.pipeline.events.record import Threshold
+
+_TAIL_PEAKS = 30
+"""So many of the highest peaks tell how fast the tail falls off; fewer where there are fewer."""
+_LEAST_PEAKS = 5
+"""With fewer, nobody can tell."""
+_HOURS_A_DAY = 24.0
+
+
+@dataclass(frozen=True)
+class Tail:
+    """How many stretches of all normal footage are expected to reach high scores."""
+
+    start: float
+    """A score."""
+    n_above: int
+    """Stretches that reach it, itself included."""
+    mean_excess: float
+    """By how much the others reach beyond it on average."""
+
+    def expected(self, score: float) -> float:
+        """Return how many stretches of as much normal footage are expected to reach a score above `start`."""
+        n = self.n_above - 1
+        return float(self.n_above * (1 + (score - self.start) / (n * self.mean_excess)) ** -n)
+
+    def score(self, expected: float) -> float:
+        """Return the score that so many stretches are expected to reach, fewer than `n_above`."""
+        n = self.n_above - 1
+        return float(self.start + n * self.mean_excess * ((self.n_above / expected) ** (1 / n) - 1))
+
+
+class NormalFootage:
+    """Normal footage that was not learnt from, and how often it reaches which scores."""
+
+    def __init__(self, tracks: Sequence[Track], make_rule: Callable[[float], Rule]) -> None:
+        """Take the scores of the footage, and what makes the rule of stretches from the usual score."""
+        self.tracks = list(tracks)
+        scores = np.concatenate([np.empty(0), *(track.scores for track in tracks)])
+        self.usual = float(np.median(scores)) if scores.size else 0.0
+        """The score of half of the frames."""
+        self.rule = make_rule(self.usual)
+
+    @property
+    def hours(self) -> float:
+        """How much footage there is, without pauses of recordings."""
+        return sum(track.n_seconds for track in self.tracks) / 3600
+
+    @cached_property
+    def peaks(self) -> NDArray[np.float64]:
+        """Scores at local maxima above the usual score, the highest first: what can make a difference."""
+        parts = [np.empty(0)]
+        for track in self.tracks:
+            padded = np.concatenate([[-np.inf], track.scores, [-np.inf]])
+            is_peak = (padded[1:-1] >= padded[:-2]) & (padded[1:-1] >= padded[2:])
+            parts.append(track.scores[is_peak & (track.scores > self.usual)])
+        return np.unique(np.concatenate(parts))[::-1]
+
+    def count(self, score: float) -> int:
+        """Return how many stretches reach a score."""
+        return count_stretches(self.tracks, score, self.rule)
+
+    def peak_of_rank(self, rank: int) -> tuple[float, int]:
+        """Return the highest score that so many stretches reach, and how many do; else the lowest score."""
+        low, high = 0, len(self.peaks) - 1
+        while low < high:
+            middle = (low + high) // 2
+            if self.count(float(self.peaks[middle])) >= rank:
+                high = middle
+            else:
+                low = middle + 1
+        score = float(self.peaks[low])
+        return score, self.count(score)
+
+    @cached_property
+    def tail(self) -> Tail | None:
+        """How high scores go on beyond those seen; None where too few were seen to tell."""
+        if not len(self.peaks):
+            return None
+        start, _ = self.peak_of_rank(_TAIL_PEAKS)
+        heights = [stretch.score for t in self.tracks for stretch in find_stretches(t, start, self.rule)]
+        excess = np.array(heights) - min(heights)
+        if len(heights) < _LEAST_PEAKS or not excess.any():
+            return None
+        return Tail(min(heights), len(heights), float(excess.sum() / (len(heights) - 1)))
+
+    def expected_per_day(self, score: float) -> float | None:
+        """Return how often normal footage reaches a score, in times a day; None where nobody can tell."""
+        if not self.hours:
+            return None
+        seen = self.count(score)
+        if seen == 0 and self.tail is not None and score > self.tail.start:
+            return self.tail.expected(score) * _HOURS_A_DAY / self.hours
+        return max(seen, 1) * _HOURS_A_DAY / self.hours
+
+    def threshold(self, per_day: float) -> Threshold:
+        """Return the score that keeps to a budget of false alarms in 24 hours of normal footage."""
+        if not len(self.peaks):
+            return no_threshold(per_day, "nothing in the normal footage scores above the usual", self.hours)
+        allowed = per_day * self.hours / _HOURS_A_DAY
+        rank = max(1, int(allowed))
+        seen = float(np.nextafter(self.peak_of_rank(rank)[0], np.inf))  # that peak itself raises no alarm
+        is_seen = allowed >= 1 or self.tail is None
+        score = seen if is_seen or self.tail is None else max(seen, self.tail.score(allowed))
+        text = f"{self._describe(score, seen, per_day)} {self.describe_scale()}"
+        return Threshold(score, seen, per_day, self.hours, is_extrapolated=allowed < 1, text=text)
+
+    def describe_scale(self) -> str:
+        """Return what a score of 1 means, as a sentence."""
+        per_day = self.expected_per_day(1.0)
+        often = "never" if per_day is None else rate_in_words(per_day)
+        return f"Scores: 1 is what normal footage reaches {often}."
+
+    def _describe(self, score: float, seen: float, per_day: float) -> str:
+        """Return what the threshold promises, as sentences."""
+        budget, footage = rate_in_words(per_day), amount_in_words(self.hours)
+        if self.hours >= _HOURS_A_DAY / per_day:
+            return (
+                f"Alarms from a score of {score:.3f} on: a false alarm {budget}, as counted in {footage} of "
+                "normal footage that was not learnt from, if footage goes on like it."
+            )
+        supported = rate_in_words(_HOURS_A_DAY / self.hours)
+        needed = amount_in_words(_HOURS_A_DAY / per_day)
+        start = f"Only {footage} of normal footage support no better than a false alarm {supported}"
+        if self.tail is None:
+            return (
+                f"{start}: events and alarms from a score of {seen:.3f} on, above all that was seen. For a "
+                f"false alarm {budget}, {needed} or more of normal footage would do."
+            )
+        return (
+            f"{start}: events are listed from a score of {seen:.3f} on, above all that was seen. Alarms from "
+            f"{score:.3f} on: a false alarm {budget} by extrapolation, which {needed} or more of normal "
+            "footage would make a promise."
+        )
+
+
+def no_threshold(per_day: float, reason: str, hours: float = 0.0) -> Threshold:
+    """Return what there is where no threshold can be told."""
+    return Threshold(None, None, per_day, hours, is_extrapolated=False, text=f"No threshold: {reason}.")
+
+
+def rate_in_words(per_day: float) -> str:
+    """Return a rate as people say it: "3.2 times an hour", "twice a day", "once in 12 days"."""
+    if per_day >= 24 * 60:
+        return f"{_times(per_day / 24 / 60)} a minute"
+    if per_day >= 24:
+        return f"{_times(per_day / 24)} an hour"
+    if per_day >= 1:
+        return f"{_times(per_day)} a day"
+    return f"once in {_number(1 / per_day)} days"
+
+
+def amount_in_words(hours: float) -> str:
+    """Return a length of time as people say it: "40 s", "4.3 min", "30 h", "12 days"."""
+    if hours < 1 / 60:
+        return f"{3600 * hours:.0f} s"
+    if hours < 1:
+        return f"{_number(60 * hours)} min"
+    return f"{_number(hours)} h" if hours < 72 else f"{_number(hours / 24)} days"
+
+
+def _times(value: float) -> str:
+    number = _number(value)
+    return {"1": "once", "2": "twice"}.get(number, f"{number} times")
+
+
+def _number(value: float) -> str:
+    return f"{value:.2g}" if value < 10 else f"{value:.0f}"

@@ -1,0 +1,174 @@
+"""The scores of normal footage by detectors that did not learn from it, and their form on disk.
+
+The scores of training rows are too low, so a threshold read off them promises too much. Footage is left out
+by folds, as in cross-validation: detectors of the same settings learn from the others and score it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from mulde.data.atomic import replacing
+from mulde.data.cache.store import read_frame_seconds, read_rows
+from mulde.data.errors import InputError
+from mulde.data.features import FeatureRows
+from mulde.pipeline.config.sections import ScoreConfig
+from mulde.pipeline.features.inventory import CachedVideo
+from mulde.pipeline.models.fit import StreamRows, fit_stream
+from mulde.pipeline.models.fuse import frames_looked_at, fuse_streams, smooth_frames, to_frames
+from mulde.pipeline.models.pieces import Piece, cut_into_pieces, is_left_out
+
+if TYPE_CHECKING:
+    from mulde.detector import Detector
+
+FORMAT_VERSION = 1
+_FORMAT, _FPS, _SOURCE = "format_version", "fps", "source"
+
+
+@dataclass(frozen=True)
+class HeldOutPiece:
+    """A stretch of normal footage and its scores; higher = more anomalous."""
+
+    seconds: NDArray[np.float64]
+    """(T,), the times of its frames."""
+    fps: float
+    """Frames per second where the times do not tell."""
+    looked_at: NDArray[np.int64]
+    """(K,), the frames that were looked at, in order."""
+    fused: NDArray[np.float32]
+    """(K,), the sum of the streams there."""
+
+    def __post_init__(self) -> None:
+        if self.looked_at.shape != self.fused.shape:
+            raise ValueError(f"{self.looked_at.shape} frames have {self.fused.shape} scores")
+        if self.looked_at.size and not 0 <= self.looked_at[0] <= self.looked_at[-1] < len(self.seconds):
+            raise ValueError(f"frames looked at are not among the {len(self.seconds)} of the piece")
+
+    def smoothed(self, settings: ScoreConfig) -> NDArray[np.float64]:
+        """Return scores of all frames (T,), made as those of test videos are."""
+        unsmoothed = to_frames(self.fused.astype(np.float64), self.looked_at, len(self.seconds), settings)
+        return smooth_frames(unsmoothed, self.seconds, self.fps, settings)
+
+
+def hold_out(
+    videos: Sequence[CachedVideo],
+    rows: Mapping[str, StreamRows],
+    detectors: Mapping[str, Callable[[StreamRows], Detector]],
+    settings: ScoreConfig,
+    n_folds: int,
+    show: Callable[[int, int], None],
+) -> list[HeldOutPiece]:
+    """Score all of the videos, each piece by detectors that learnt from the other folds.
+
+    Args:
+        rows: of all videos, by stream.
+        detectors: what makes an unfitted detector for such rows, by stream.
+        show: is told how many detectors are fitted, and of how many.
+
+    Returns:
+        The pieces; none where there are not two to learn from one another.
+
+    Raises:
+        InputError: what is left is too little to learn from.
+    """
+    seconds = [read_frame_seconds(next(iter(cached.entries.values())).path) for cached in videos]
+    pieces = cut_into_pieces(seconds, n_folds)
+    folds = sorted({piece.fold for piece in pieces})
+    if len(folds) < 2:
+        return []
+    found, n_all = [], len(folds) * len(rows)
+    for fold in folds:
+        models = {}
+        for stream, part in rows.items():
+            learnt = part.without(is_left_out(pieces, fold, seconds, part.groups, part.frame))
+            models[stream] = fit_stream(detectors[stream](learnt), learnt)
+            show(fold * len(rows) + len(models), n_all)
+        for piece in (piece for piece in pieces if piece.fold == fold):
+            cached = videos[piece.video]
+            features = {stream: read_rows(cached.entries[stream].path) for stream in models}
+            times = seconds[piece.video]
+            looked_at = frames_looked_at(cached, features, times)
+            inside = {stream: _inside(part, piece) for stream, part in features.items()}
+            scores = {stream: models[stream].score(part.features) for stream, part in inside.items()}
+            fused = fuse_streams(
+                scores, inside, piece.stop - piece.start, settings, looked_at=_frames_inside(looked_at, piece)
+            )
+            found.append(
+                HeldOutPiece(
+                    times[piece.start : piece.stop],
+                    cached.report.fps,
+                    fused.looked_at,
+                    fused.fused.astype(np.float32),
+                )
+            )
+    return found
+
+
+def _inside(rows: FeatureRows, piece: Piece) -> FeatureRows:
+    """Return the rows of a piece, whose first frame is 0."""
+    first, last = np.searchsorted(rows.frame, (piece.start, piece.stop))
+    part = rows.part(int(first), int(last))
+    return FeatureRows(part.features, part.frame - piece.start, part.box_xyxy)
+
+
+def _frames_inside(frames: NDArray[np.int64] | None, piece: Piece) -> NDArray[np.int64] | None:
+    if frames is None:
+        return None
+    return frames[(frames >= piece.start) & (frames < piece.stop)] - piece.start
+
+
+def save_held_out(path: Path, pieces: Sequence[HeldOutPiece], source: str) -> None:
+    """Write the pieces, and what they were made from."""
+    arrays = {}
+    for index, piece in enumerate(pieces):
+        arrays[f"{index}/seconds"] = np.ascontiguousarray(piece.seconds)
+        arrays[f"{index}/looked_at"] = np.ascontiguousarray(piece.looked_at)
+        arrays[f"{index}/fused"] = np.ascontiguousarray(piece.fused)
+    header = {
+        _FORMAT: str(FORMAT_VERSION),
+        _SOURCE: source,
+        _FPS: json.dumps([piece.fps for piece in pieces]),
+    }
+    with replacing(path) as temporary:
+        save_file(arrays, temporary, metadata=header)
+
+
+def load_held_out(path: Path) -> tuple[list[HeldOutPiece], str] | None:
+    """Read the pieces back, and what they were made from; None where there are none, as of older models.
+
+    Raises:
+        InputError: the file is damaged or from a later version.
+    """
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, "numpy") as file:
+            header = file.metadata() or {}
+            version = int(header[_FORMAT])
+            if version > FORMAT_VERSION:
+                raise InputError(
+                    f"{path} has format version {version}, this mulde reads {FORMAT_VERSION}: upgrade"
+                )
+            pieces = [
+                HeldOutPiece(
+                    file.get_tensor(f"{index}/seconds"),
+                    float(fps),
+                    file.get_tensor(f"{index}/looked_at"),
+                    file.get_tensor(f"{index}/fused"),
+                )
+                for index, fps in enumerate(json.loads(header[_FPS]))
+            ]
+        return pieces, header[_SOURCE]
+    except InputError:
+        raise
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path} is damaged ({error}): delete it and run `mulde train` again") from None

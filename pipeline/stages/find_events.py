@@ -1,0 +1,256 @@
+"""Stage events: what happened in the test videos, when and why, and which of it raises an alarm."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mulde.data.cache.store import digest_of, read_rows
+from mulde.data.decode.tags import read_tags
+from mulde.data.errors import InputError
+from mulde.data.features import FeatureRows, is_without_measurement
+from mulde.data.recorded import clock_in_name, clock_in_tags
+from mulde.data.video import Video
+from mulde.pipeline.config.sections import Config, ScoreConfig
+from mulde.pipeline.events.alarms import alarm_frames
+from mulde.pipeline.events.causes import Cause, find_cause
+from mulde.pipeline.events.files import STAGE, read_events, read_threshold, write_events, write_threshold
+from mulde.pipeline.events.find import Rule, Stretch, Track, find_stretches
+from mulde.pipeline.events.reasons import Usual, in_words, phrase, stand_out
+from mulde.pipeline.events.record import Event, Threshold, sort_events
+from mulde.pipeline.events.thresholds import NormalFootage, no_threshold
+from mulde.pipeline.features.inventory import CachedVideo, usable
+from mulde.pipeline.models.model import RunModel, StreamModel, load_model
+from mulde.pipeline.runs.folder import RunFolder
+from mulde.pipeline.runs.scores import ScoredVideo, read_rows_behind, read_scores, write_alarms
+from mulde.pipeline.stages import hold_out, score
+from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
+
+CODE_VERSION = 1
+"""Raise it when the same scores give other events than before."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found in videos."""
+
+    events: tuple[Event, ...]
+    """The strongest first."""
+    threshold: Threshold
+
+
+class FindEvents(RunStage[Found]):
+    """Find the events of the test videos."""
+
+    name = STAGE
+
+    def wanted(self, situation: Situation) -> dict[str, str | None]:
+        """Return what the events would be made from: scores, normal scores and settings."""
+        job = situation.job
+        is_known = not {hold_out.STAGE, score.STAGE} & situation.pending
+        names = [name for name, made in score.Score().wanted(situation).items() if made]
+        return {WHOLE: fingerprint(job.run, job.run, job.config, names) if is_known else None}
+
+    def is_there(self, run: RunFolder, unit: str) -> bool:
+        """Whether there are events and a threshold that can be read."""
+        try:
+            read_events(run), read_threshold(run)
+        except InputError:
+            return False
+        return run.events.exists()
+
+    def run(self, situation: Situation) -> Found:
+        """Find the events, unless they are up to date; return them.
+
+        Raises:
+            InputError: scores, features or the model are missing or damaged.
+        """
+        job = situation.job
+        videos = usable(job, situation.inventory.test, "test")
+        return self.find_missing(job.run, job.run, videos, job.config)
+
+    def find_missing(
+        self, run: RunFolder, model_run: RunFolder, videos: Sequence[CachedVideo], config: Config
+    ) -> Found:
+        """Return the events of videos whose scores are in `run`, with what `model_run` has learnt; find and
+        write them unless they are up to date.
+
+        Raises:
+            InputError: scores, features or the model are missing or damaged.
+        """
+        wanted = fingerprint(run, model_run, config, [cached.video.name for cached in videos])
+        if not self.compare(run, {WHOLE: wanted}).todo:
+            _log.info("events: up to date, %s", run.events)
+            return read_found(run)
+        threshold, rule = learn_threshold(model_run, config.score)
+        explainer = _Explainer(model_run, config)
+        events: list[Event] = []
+        for cached in videos:
+            scored = read_scores(run, cached.video.name)
+            here = _events_of(run, cached, scored, threshold, rule, explainer)
+            write_alarms(run, scored, alarm_frames(here, threshold, scored.name, len(scored.scores)))
+            events += here
+        events = sort_events(events)
+        write_threshold(run, threshold)
+        write_events(run, events)
+        run.remember(STAGE, {WHOLE: wanted})
+        n_alarms = sum(threshold.is_alarm(event.score) for event in events)
+        _log.info("events: %d, of them %d alarms, %s", len(events), n_alarms, run.events)
+        return Found(tuple(events), threshold)
+
+
+def fingerprint(run: RunFolder, model_run: RunFolder, config: Config, names: Sequence[str]) -> str:
+    """Return a hash of all that the events of videos are made from."""
+    made_from = run.fingerprints(score.STAGE)
+    return digest_of(
+        {
+            "code_version": CODE_VERSION,
+            "scores": [[name, made_from.get(name)] for name in names],
+            "normal": model_run.fingerprint(hold_out.STAGE) if model_run.held_out.exists() else None,
+            "settings": config.score.of_events,
+        }
+    )
+
+
+def read_found(run: RunFolder) -> Found:
+    """Read the events of a run and their threshold.
+
+    Raises:
+        InputError: they are missing or damaged.
+    """
+    return Found(read_events(run), read_threshold(run))
+
+
+def learn_threshold(model_run: RunFolder, settings: ScoreConfig) -> tuple[Threshold, Rule]:
+    """Return the threshold that follows from normal footage, and the rule of events.
+
+    Raises:
+        InputError: the scores of normal footage are damaged.
+    """
+    pieces = hold_out.read_held_out(model_run)
+    normal = NormalFootage(
+        [Track(piece.smoothed(settings), piece.seconds, piece.fps) for piece in pieces or ()],
+        lambda usual: Rule(
+            settings.event_least_seconds, settings.event_merge_gap_seconds, settings.event_release, usual
+        ),
+    )
+    if pieces:
+        return normal.threshold(settings.false_alarms_per_day), normal.rule
+    reason = "the normal footage is too short to leave some of it out of learning"
+    if pieces is None:
+        reason = (
+            "no normal footage was left out of learning for this model; run `mulde train` with train.folds=2 "
+            "to have it done"
+        )
+    return no_threshold(settings.false_alarms_per_day, reason), normal.rule
+
+
+def _events_of(
+    run: RunFolder,
+    cached: CachedVideo,
+    scored: ScoredVideo,
+    threshold: Threshold,
+    rule: Rule,
+    explainer: _Explainer,
+) -> list[Event]:
+    """Return the events of a video in order of time."""
+    if threshold.listed_score is None:
+        return []
+    track = Track(scored.scores, scored.seconds, scored.fps)
+    stretches = find_stretches(track, threshold.listed_score, rule)
+    if not stretches:
+        return []
+    began = recording_began(cached.video, explainer.config.score.recorded_at)
+    explain = explainer.of(run, cached)
+    return [_event(scored.name, track, stretch, began, explain) for stretch in stretches]
+
+
+def _event(
+    name: str, track: Track, stretch: Stretch, began: datetime | None, explain: _ExplainVideo
+) -> Event:
+    start, stop = round(float(track.seconds[stretch.start]), 6), round(track.end(stretch.stop), 6)
+    cause, stream, reason = explain(track, stretch)
+    return Event(
+        name,
+        stretch.start,
+        stretch.stop,
+        start,
+        stop,
+        None if began is None else began + timedelta(seconds=start),
+        stretch.peak if cause is None else cause.frame,
+        stretch.score,
+        None if cause is None else cause.box_xyxy,
+        stream,
+        reason,
+    )
+
+
+def recording_began(video: Video, pattern: str) -> datetime | None:
+    """Return when a recording began: by its name, else by what its file says; None where neither does."""
+    return clock_in_name(video.name, pattern) or clock_in_tags(read_tags(video))
+
+
+class _Explainer:
+    """Says why; the model is loaded when something is to be explained."""
+
+    def __init__(self, model_run: RunFolder, config: Config) -> None:
+        self._run, self.config = model_run, config
+        self._model: RunModel | None = None
+
+    def of(self, run: RunFolder, cached: CachedVideo) -> _ExplainVideo:
+        """Return what explains the events of a video."""
+        if self._model is None:
+            self._model = load_model(self._run.model, self.config.extract, self.config.device)
+        return _ExplainVideo(
+            run, cached, self._model.of(cached.video), self.config.score.smoothing_sigma_seconds
+        )
+
+
+class _ExplainVideo:
+    """Says what was behind the events of a video, and why that is unusual."""
+
+    def __init__(
+        self,
+        run: RunFolder,
+        cached: CachedVideo,
+        models: Mapping[str, StreamModel],
+        seconds_around: float,
+    ) -> None:
+        self._behind = read_rows_behind(run, cached.video.name)
+        self._models, self._seconds_around = models, seconds_around
+        self._cached, self._features = cached, dict[str, FeatureRows]()
+
+    def __call__(self, track: Track, stretch: Stretch) -> tuple[Cause | None, str, str]:
+        """Return the cause of a stretch, the stream that drove it, and the reason in words."""
+        cause = find_cause(self._behind, track, stretch, self._seconds_around)
+        if cause is None:
+            return None, "", "unusual, but nothing was found that stands out"
+        means = {stream: model.calibration.unmeasured for stream, model in self._models.items()}
+        streams = stand_out(cause.scores, means)
+        rows = {stream: self._row(stream, cause.rows[stream]) for stream in streams}
+        phrases = [self._phrase(stream, row) for stream, row in rows.items()]
+        return cause, streams[0], in_words(phrases, self._sigma(streams[0], rows[streams[0]]))
+
+    def _row(self, stream: str, row: int) -> NDArray[np.float32] | None:
+        """Return the features (D,) of a row of the score file; None where they could not be measured."""
+        if stream not in self._features:
+            self._features[stream] = read_rows(self._cached.entries[stream].path)
+        known = self._features[stream]
+        if self._behind.total is None:  # rows without a measurement were left out there
+            row = int(np.searchsorted(known.frame, self._behind.frame[stream][row]))
+        features = known.features[row]
+        return None if is_without_measurement(features[None])[0] else features
+
+    def _phrase(self, stream: str, row: NDArray[np.float32] | None) -> str:
+        detector = self._models[stream].detector
+        return phrase(stream, row, Usual(detector.mean_, detector.scale_))
+
+    def _sigma(self, stream: str, row: NDArray[np.float32] | None) -> float | None:
+        found = None if row is None else self._models[stream].detector.deciding_sigma(row[None])
+        return None if found is None else float(found[0])
