@@ -204,7 +204,7 @@ def _as_aac(source: InputContainer, stream: Any, into: Any, start: float) -> Ite
 
     rate = stream.codec_context.sample_rate
     written = into.add_stream("aac", rate=rate)
-    written.codec_context.layout = "mono" if stream.codec_context.channels == 1 else "stereo"
+    written.codec_context.layout = "mono" if stream.codec_context.layout.nb_channels == 1 else "stereo"
     resampler = av.AudioResampler(format="fltp", layout=written.codec_context.layout, rate=rate)
     _seek(source, stream, start)
     unit = Fraction(1, rate)

@@ -46,6 +46,7 @@ class Found:
     scores: NDArray[np.float64]
     """(T,), higher = more anomalous."""
     threshold: float | None = None
+    """The score from which on there is an event; None where that is not known."""
     events: Sequence[Event] = ()
     """Of this video."""
     labels: NDArray[np.uint8] | None = None

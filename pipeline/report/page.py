@@ -159,7 +159,7 @@ def _lead(run: ReportRun) -> str:
         where = f"{numbers.count(n_videos)} of {_videos(n_all)}"
     first = run.events[0].event
     strongest = "The strongest: " if n_events > 1 else ""
-    reason = f", {first.reason}" if first.reason else ""
+    reason = f", {first.reason.partition('; ')[0]}" if first.reason else ""  # all of it is told below
     return (
         f"{numbers.count(n_events)} event{_s(n_events)}{_of_them_alarms(n_alarms, n_events)} in {where}, "
         f"{footage} of footage. "

@@ -79,7 +79,7 @@ class ScoredRun:
         return Found(
             scored.seconds,
             scored.scores,
-            read_threshold(self.run).score if self.run.threshold.exists() else None,
+            read_threshold(self.run).listed_score if self.run.threshold.exists() else None,
             [event for event in self.events() if event.video == name],
             labels,
             read_objects(self.run, name),
