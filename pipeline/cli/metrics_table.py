@@ -6,6 +6,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from mulde.pipeline.cli.console import stdout
+from mulde.pipeline.events.thresholds import rate_in_words
+from mulde.pipeline.metrics.alarms import AlarmCount
 from mulde.pipeline.metrics.bootstrap import LEVEL, Interval
 from mulde.pipeline.metrics.events import EventTable
 from mulde.pipeline.metrics.records import Metrics
@@ -41,6 +43,28 @@ def print_metrics(metrics: Metrics) -> None:
     else:
         stdout.print(_events(metrics.events))
         stdout.print(metrics.events.protocol, markup=False)
+    if metrics.alarms is not None:
+        _print_alarms(metrics.alarms)
+
+
+def _print_alarms(alarms: AlarmCount) -> None:
+    """Print what the threshold promised beside what was observed."""
+    table = Table(
+        "false alarms", "promised", "observed", "95 % interval", "events found", box=None, pad_edge=False
+    )
+    by_extrapolation = " by extrapolation" if alarms.is_extrapolated else ""
+    low, high = (
+        rate_in_words(rate) if rate else "never" for rate in (alarms.low_per_day, alarms.high_per_day)
+    )
+    table.add_row(
+        f"{alarms.false_alarms} in {_footage(alarms.normal_hours)} of normal test footage",
+        f"{rate_in_words(alarms.promised_per_day)}{by_extrapolation}",
+        rate_in_words(alarms.observed_per_day) if alarms.false_alarms else "never",
+        f"{low} to {high}",
+        f"{alarms.found} of {alarms.n_events}",
+    )
+    stdout.print(table)
+    stdout.print(alarms.protocol, markup=False)
 
 
 def percent(value: float | None) -> str:

@@ -163,10 +163,21 @@ def _reached(rising: NDArray[np.float64], thresholds: NDArray[np.float64]) -> ND
     return rising.size - np.searchsorted(rising, thresholds, side="left")
 
 
-def _rule(min_share: float) -> str:
+def find_rule(min_share: float, flagged: str) -> str:
+    """Return what counts as found and as a false alarm, in a sentence.
+
+    Args:
+        flagged: what frames are that count, such as "flagged".
+    """
     needed = "one of its frames is" if min_share == 0 else f"{100 * min_share:g} % of its frames are"
     return (
-        f"An event is a run of abnormal frames, found when {needed} flagged; a false alarm is a run of "
-        "flagged frames without an abnormal one; the threshold is the lowest that, as all above it, keeps to "
-        "the rate."
+        f"An event is a run of abnormal frames, found when {needed} {flagged}; a false alarm is a run of "
+        f"frames {flagged} without an abnormal one."
+    )
+
+
+def _rule(min_share: float) -> str:
+    return (
+        f"{find_rule(min_share, 'flagged')} The threshold is the lowest that, as all above it, keeps to the "
+        "rate."
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mulde.pipeline.metrics.alarms import AlarmCount
 from mulde.pipeline.metrics.bootstrap import Interval
 from mulde.pipeline.metrics.events import EventPoint, EventTable
 from mulde.pipeline.metrics.protocols import Smoothing, Treatment
@@ -139,6 +140,8 @@ class Metrics:
     """Why there is no event table; empty where there is one."""
     unsmoothed: Metrics | None = None
     """The frame metrics of the scores before smoothing, where the caller gave them."""
+    alarms: AlarmCount | None = None
+    """What the threshold promised and what was observed; None where there is none, or no normal frame."""
     caution: str = ""
     """Why these numbers are no results (networks with random weights, say); "" where they are."""
 
@@ -178,6 +181,7 @@ class Metrics:
             },
             "per_scene": [asdict(row) for row in self.per_scene],
             "events": None if self.events is None else asdict(self.events),
+            "alarms": None if self.alarms is None else asdict(self.alarms),
             "unsmoothed": None if self.unsmoothed is None else self.unsmoothed.as_dict(),
         }
 
@@ -218,6 +222,7 @@ class Metrics:
             events=block["events"] and _read_events(block["events"]),
             no_events_reason=block["reasons"].get("events", ""),
             unsmoothed=None if block["unsmoothed"] is None else cls._from_dict(block["unsmoothed"]),
+            alarms=None if block.get("alarms") is None else AlarmCount(**block["alarms"]),
             caution=block["caution"],
         )
 

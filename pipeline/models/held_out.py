@@ -6,11 +6,13 @@ by folds, as in cross-validation: detectors of the same settings learn from the 
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from mulde.data.atomic import replacing
-from mulde.data.cache.store import read_frame_seconds, read_rows
+from mulde.data.cache.store import digest_of, read_frame_seconds, read_rows
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows
 from mulde.pipeline.config.sections import ScoreConfig
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from mulde.detector import Detector
 
 FORMAT_VERSION = 1
-_FORMAT, _FPS, _SOURCE = "format_version", "fps", "source"
+_FORMAT, _FPS, _MODEL, _DIGEST = "format_version", "fps", "model", "digest"
 
 
 @dataclass(frozen=True)
@@ -126,8 +128,8 @@ def _frames_inside(frames: NDArray[np.int64] | None, piece: Piece) -> NDArray[np
     return frames[(frames >= piece.start) & (frames < piece.stop)] - piece.start
 
 
-def save_held_out(path: Path, pieces: Sequence[HeldOutPiece], source: str) -> None:
-    """Write the pieces, and what they were made from."""
+def save_held_out(path: Path, pieces: Sequence[HeldOutPiece], model: str) -> None:
+    """Write the pieces, and the digest of the model that they belong to."""
     arrays = {}
     for index, piece in enumerate(pieces):
         arrays[f"{index}/seconds"] = np.ascontiguousarray(piece.seconds)
@@ -135,21 +137,55 @@ def save_held_out(path: Path, pieces: Sequence[HeldOutPiece], source: str) -> No
         arrays[f"{index}/fused"] = np.ascontiguousarray(piece.fused)
     header = {
         _FORMAT: str(FORMAT_VERSION),
-        _SOURCE: source,
+        _MODEL: model,
         _FPS: json.dumps([piece.fps for piece in pieces]),
     }
+    contents = [[name, hashlib.sha256(array.tobytes()).hexdigest()] for name, array in arrays.items()]
+    header[_DIGEST] = digest_of([header, contents])
     with replacing(path) as temporary:
         save_file(arrays, temporary, metadata=header)
 
 
-def load_held_out(path: Path) -> tuple[list[HeldOutPiece], str] | None:
-    """Read the pieces back, and what they were made from; None where there are none, as of older models.
+def load_held_out(path: Path, model: str) -> list[HeldOutPiece] | None:
+    """Read the pieces back; None where there are none for a model, as of older ones.
+
+    Args:
+        model: its digest.
 
     Raises:
         InputError: the file is damaged or from a later version.
     """
+    with _opened(path) as opened:
+        if opened is None or opened[1][_MODEL] != model:
+            return None
+        file, header = opened
+        return [
+            HeldOutPiece(
+                file.get_tensor(f"{index}/seconds"),
+                float(fps),
+                file.get_tensor(f"{index}/looked_at"),
+                file.get_tensor(f"{index}/fused"),
+            )
+            for index, fps in enumerate(json.loads(header[_FPS]))
+        ]
+
+
+def held_out_digest(path: Path, model: str) -> str | None:
+    """Return a hash of the pieces, without reading them; None where there are none for a model.
+
+    Raises:
+        InputError: the file is damaged or from a later version.
+    """
+    with _opened(path) as opened:
+        return None if opened is None or opened[1][_MODEL] != model else str(opened[1][_DIGEST])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Mapping[str, str]] | None]:
+    """Open the file with its header; None where there is none."""
     if not path.exists():
-        return None
+        yield None
+        return
     try:
         with safe_open(path, "numpy") as file:
             header = file.metadata() or {}
@@ -158,16 +194,7 @@ def load_held_out(path: Path) -> tuple[list[HeldOutPiece], str] | None:
                 raise InputError(
                     f"{path} has format version {version}, this mulde reads {FORMAT_VERSION}: upgrade"
                 )
-            pieces = [
-                HeldOutPiece(
-                    file.get_tensor(f"{index}/seconds"),
-                    float(fps),
-                    file.get_tensor(f"{index}/looked_at"),
-                    file.get_tensor(f"{index}/fused"),
-                )
-                for index, fps in enumerate(json.loads(header[_FPS]))
-            ]
-        return pieces, header[_SOURCE]
+            yield file, header
     except InputError:
         raise
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:

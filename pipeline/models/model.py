@@ -217,6 +217,14 @@ def read_scenes(folder: Path) -> Scenes:
         raise InputError(f"a scene in {folder} is missing or damaged ({error}): train again") from None
 
 
+def model_digest(folder: Path) -> str | None:
+    """Return a hash that tells a saved model from others; None where there is none that can be read."""
+    try:
+        return digest_of(read_manifest(folder))
+    except InputError:
+        return None
+
+
 def _scene_file(folder: Path, index: int) -> Path:
     return folder / f"scene-{index}.safetensors"
 

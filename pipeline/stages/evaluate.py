@@ -12,7 +12,11 @@ from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError
 from mulde.data.labels.labels import Labels
 from mulde.pipeline.config.sections import ScoreConfig
+from mulde.pipeline.events.alarms import alarm_frames
+from mulde.pipeline.events.files import STAGE as EVENTS
+from mulde.pipeline.events.files import read_events, read_threshold
 from mulde.pipeline.features.recipe import caution
+from mulde.pipeline.metrics.alarms import AlarmCount, count_alarms
 from mulde.pipeline.metrics.measure import CODE_VERSION, Metrics, VideoScores, evaluate_frames
 from mulde.pipeline.metrics.protocols import Smoothing, find_protocol
 from mulde.pipeline.metrics.settings import EvaluateConfig
@@ -36,7 +40,7 @@ class Evaluate(RunStage[Metrics | None]):
         job = situation.job
         if job.dataset.labels is None:
             return {}
-        is_scored = score.STAGE not in situation.pending
+        is_scored = not {score.STAGE, EVENTS} & situation.pending
         return {WHOLE: fingerprint(job, names_of_scored(situation)) if is_scored else None}
 
     def is_there(self, run: RunFolder, unit: str) -> bool:
@@ -115,6 +119,7 @@ def fingerprint(job: Job, names: Sequence[str]) -> str:
         {
             "code_version": CODE_VERSION,
             "scores": [[name, made_from.get(name), scenes.get(name, "")] for name in names],
+            "events": job.run.fingerprint(EVENTS),
             "labels": labels.digest if labels else None,
             "settings": job.config.evaluate.model_dump(mode="json"),
             "seed": job.config.seed,
@@ -177,4 +182,28 @@ def _measure(job: Job, scored: Sequence[ScoredVideo], labels: Labels) -> Metrics
         settings=settings,
         seed=job.config.seed,
     )
-    return replace(metrics, caution=caution(job.config.extract))
+    alarms = _count_alarms(job.run, scored, smoothed, settings)
+    return replace(metrics, alarms=alarms, caution=caution(job.config.extract))
+
+
+def _count_alarms(
+    run: RunFolder, scored: Sequence[ScoredVideo], labelled: Sequence[VideoScores], settings: EvaluateConfig
+) -> AlarmCount | None:
+    """Compare what the threshold promised with what it did; None where there is none."""
+    if run.fingerprint(EVENTS) is None:  # scores from before there were events
+        return None
+    events, threshold = read_events(run), read_threshold(run)
+    if threshold.score is None:
+        return None
+    videos = []
+    for video, truth in zip(scored, labelled, strict=True):
+        alarm = alarm_frames(events, threshold, video.name, len(video.scores))
+        assert alarm is not None
+        videos.append((alarm, truth.labels, video.frames_per_second))
+    return count_alarms(
+        videos,
+        promised_per_day=threshold.false_alarms_per_day,
+        is_extrapolated=threshold.is_extrapolated,
+        threshold=threshold.score,
+        min_share=settings.event_min_share,
+    )

@@ -25,7 +25,8 @@ from mulde.pipeline.events.reasons import Usual, in_words, phrase, stand_out
 from mulde.pipeline.events.record import Event, Threshold, sort_events
 from mulde.pipeline.events.thresholds import NormalFootage, no_threshold
 from mulde.pipeline.features.inventory import CachedVideo, usable
-from mulde.pipeline.models.model import RunModel, StreamModel, load_model
+from mulde.pipeline.models.held_out import held_out_digest
+from mulde.pipeline.models.model import RunModel, StreamModel, load_model, model_digest
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.scores import ScoredVideo, read_rows_behind, read_scores, write_alarms
 from mulde.pipeline.stages import hold_out, score
@@ -107,12 +108,12 @@ class FindEvents(RunStage[Found]):
 
 def fingerprint(run: RunFolder, model_run: RunFolder, config: Config, names: Sequence[str]) -> str:
     """Return a hash of all that the events of videos are made from."""
-    made_from = run.fingerprints(score.STAGE)
+    made_from, model = run.fingerprints(score.STAGE), model_digest(model_run.model)
     return digest_of(
         {
             "code_version": CODE_VERSION,
             "scores": [[name, made_from.get(name)] for name in names],
-            "normal": model_run.fingerprint(hold_out.STAGE) if model_run.held_out.exists() else None,
+            "normal": None if model is None else held_out_digest(model_run.held_out, model),
             "settings": config.score.of_events,
         }
     )

@@ -14,6 +14,7 @@ from mulde.pipeline.config.sections import DetectorConfig
 from mulde.pipeline.features.inventory import usable
 from mulde.pipeline.models.fit import StreamRows, build_detector, describe_streams, open_rows
 from mulde.pipeline.models.held_out import HeldOutPiece, hold_out, load_held_out, save_held_out
+from mulde.pipeline.models.model import model_digest
 from mulde.pipeline.progress import Tracked
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
@@ -46,7 +47,7 @@ class HoldOut(RunStage[None]):
     def is_there(self, run: RunFolder, unit: str) -> bool:
         """Whether there are such scores that can be read."""
         try:
-            return load_held_out(run.held_out) is not None
+            return read_held_out(run) is not None
         except InputError:
             return False
 
@@ -83,7 +84,9 @@ class HoldOut(RunStage[None]):
 
                 build = {name: _builder(job, len(parts) * len(rows)) for name in rows}
                 pieces += hold_out(some, rows, build, job.config.score, job.config.train.folds, show)
-        save_held_out(job.run.held_out, pieces, train.fingerprint(situation))
+        model = model_digest(job.run.model)
+        assert model is not None  # training, or the look at it, has seen to it
+        save_held_out(job.run.held_out, pieces, model)
         job.run.remember(STAGE, {WHOLE: wanted})
         _log.info(
             "hold_out: normal footage in %d pieces, scored by detectors that did not learn it, in %.1f s",
@@ -103,10 +106,8 @@ def read_held_out(run: RunFolder) -> list[HeldOutPiece] | None:
     Raises:
         InputError: the file is damaged.
     """
-    found = load_held_out(run.held_out)
-    if found is None or found[1] != run.fingerprint(train.STAGE):
-        return None
-    return found[0]
+    model = model_digest(run.model)
+    return None if model is None else load_held_out(run.held_out, model)
 
 
 def _builder(job: Job, n_detectors: int) -> Callable[[StreamRows], Detector]:

@@ -82,7 +82,7 @@ def test_poses_in_the_form_of_ai_vad(cli: RunCli, sources: Path) -> None:
     assert "extract: nothing to do, the features were imported" in result.err
     run = Path("runs/ped2-pose")
     scores = (run / "scores" / "Test001.csv").read_text().splitlines()
-    assert scores[0] == "frame,time,score"
+    assert scores[0] == "frame,time,score,alarm"
     assert len(scores) == N_FRAMES + 1
     assert scores[2].startswith("1,0.100000,")  # 10 frames per second
     metrics = json.loads((run / "metrics.json").read_text())

@@ -17,6 +17,9 @@ def copy_without_times(old: Path, new: Path) -> None:
     shutil.rmtree(old)
 
 
+STAGES = ("extract", "train", "hold_out", "score", "events", "evaluate", "report")
+
+
 def todo(text: str) -> dict[str, int]:
     return {line.split()[0]: int(line.split()[1]) for line in text.splitlines()[1:]}
 
@@ -32,7 +35,7 @@ def test_nothing_is_extracted_or_trained_again(
     move(scene, place)
     before = sorted(Path(".cache/mulde").rglob("*.h5"))
     plan = cli("plan", "--dataset", place, *FAST, "--out", "run")
-    assert todo(plan.out) == dict.fromkeys(("extract", "train", "score", "evaluate", "report"), 0)
+    assert todo(plan.out) == dict.fromkeys(STAGES, 0)
     assert sorted(Path(".cache/mulde").rglob("*.h5")) == before, "a plan writes nothing"
     again = cli("run", "--dataset", place, *FAST, "--out", "run")
     assert again.code == 0, again.err

@@ -1,0 +1,113 @@
+"""Events of a run: what is written, what makes them anew, and what older models can still do."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mulde
+from mulde.pipeline.events.files import read_events, read_threshold
+from mulde.pipeline.runs.folder import RunFolder
+from mulde.pipeline.runs.scores import read_objects
+
+FAST = ("detector.widths=[32]", "detector.max_steps=60", "extract.flow.preset=ultrafast")
+MANY = ("--false-alarms-per-hour", 1000)
+"""So many that two dozen seconds of normal footage support it."""
+
+
+def alarms(run: Path) -> dict[str, list[int]]:
+    found = {}
+    for path in sorted((run / "scores").glob("*.csv")):
+        with path.open(encoding="utf-8", newline="") as stream:
+            found[path.stem] = [int(row["alarm"]) for row in csv.DictReader(stream)]
+    return found
+
+
+def times_of(run: Path, pattern: str) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in run.glob(pattern)}
+
+
+def test_events_follow_from_scores_and_settings(cli, scene: Path) -> None:
+    run = Path("run")
+    result = cli("run", "--dataset", scene, "--out", run, *FAST, *MANY)
+    assert result.code == 0, result.err
+    events, threshold = read_events(RunFolder(run)), read_threshold(RunFolder(run))
+    assert threshold.score is not None and not threshold.is_extrapolated
+    assert threshold.text in result.out.replace("\n", " ")
+    assert events and all(event.score >= threshold.score for event in events)
+    assert [event.score for event in events] == sorted((event.score for event in events), reverse=True)
+    for event in events:
+        assert event.reason in result.out
+        objects = read_objects(RunFolder(run), event.video)
+        assert objects is not None
+        row = np.flatnonzero(
+            (objects.frame == event.peak_frame)
+            & np.isclose(objects.box_xyxy, event.box_xyxy, atol=0.01).all(axis=1)
+        )
+        assert len(row), "the box is that of an object of the peak frame"
+    expected = {name: np.zeros(40, int) for name in alarms(run)}
+    for event in events:
+        expected[event.video][event.start_frame : event.stop_frame] = 1
+    assert alarms(run) == {name: column.tolist() for name, column in expected.items()}
+    metrics = json.loads((run / "metrics.json").read_text())["alarms"]
+    assert (metrics["promised_per_day"], metrics["threshold"]) == (24_000, threshold.score)
+
+    # another budget scores nothing again; then the same one gives the same
+    before, text = times_of(run, "scores/*.h5"), (run / "events.csv").read_text()
+    result = cli("score", run, "--false-alarms-per-day", 1, "--json")
+    told = json.loads(result.out)
+    assert told["threshold"]["is_extrapolated"] and "Only 12 s" in told["threshold"]["text"]
+    assert told["events"] == json.loads((run / "events.json").read_text())
+    assert times_of(run, "scores/*.h5") == before
+    assert read_threshold(RunFolder(run)).score > threshold.score
+    assert cli("score", run, *MANY).code == 0
+    assert (run / "events.csv").read_text() == text
+    assert times_of(run, "scores/*.h5") == before
+
+    # a model from before there were events still scores, and says why there is no threshold
+    (run / "model/held_out.safetensors").unlink()
+    result = cli("score", "--model", run, sorted((scene / "test").iterdir())[0], "--json")
+    told = json.loads(result.out)
+    assert (told["threshold"]["score"], told["events"]) == (None, [])
+    assert "run `mulde train`" in told["threshold"]["text"]
+    assert "hold_out" in cli("plan", run, *MANY).out
+
+
+def test_python_gives_the_same_events_and_pictures_of_them(cli, scene: Path) -> None:
+    clip = sorted((scene / "test").iterdir())[0]
+    dated = clip.with_name("gate_2026-11-28_13-04-05.mp4")
+    clip.rename(dated)
+    (scene / "labels.csv").unlink()
+    settings = {"detector": {"widths": [32], "max_steps": 60}, "extract": {"flow": {"preset": "ultrafast"}}}
+    run = mulde.train(scene / "normal", "py", workers=1, **settings)
+    results = run.score_all([dated], score={"false_alarms_per_day": 24_000})
+    result = cli("score", "--model", "py", dated, *MANY)
+    assert result.code == 0, result.err
+    (video,) = results.videos
+    assert results.events == video.events == read_events(RunFolder(Path("py/new")))
+    assert results.threshold == video.threshold == read_threshold(RunFolder(Path("py/new")))
+    assert video.alarm is not None
+    assert video.alarm.astype(int).tolist() == alarms(Path("py/new"))[dated.stem]
+    event = video.events[0]
+    assert event.when.startswith("2026-11-28 13:04:0")
+    picture = video.picture(event)
+    assert (picture.shape, picture.dtype) == ((120, 160, 3), np.uint8)
+    assert event.box_xyxy is not None
+    x1, y1 = round(event.box_xyxy[0]), round(event.box_xyxy[1])
+    assert (np.abs(picture[y1, x1].astype(int) - (255, 90, 71)) < 3).all(), "a corner of the box"
+    lines = video.plot().get_lines()
+    assert any(line.get_ydata()[0] == video.threshold.score for line in lines)
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--false-alarms-per-day", 1, "--false-alarms-per-hour", 1], "not both"),
+    (["--false-alarms-per-day", 0], "score.false_alarms_per_day = 0.0 is not allowed"),
+    (["--recorded-at", "gate"], "names no part of a date"),
+])  # fmt: skip
+def test_mistakes(cli, scene: Path, arguments: list[object], message: str) -> None:
+    result = cli("plan", "--dataset", scene, *arguments)
+    assert (result.code, message in result.err) == (2, True), result.err
