@@ -21,6 +21,7 @@ import numpy as np
 
 from mulde.data.atomic import write_text
 from mulde.pipeline.events.record import Event, Threshold, time_in_video
+from mulde.pipeline.events.thresholds import rate_in_words
 from mulde.pipeline.metrics.records import Metric, Metrics
 from mulde.pipeline.pictures.stills import EventStills
 from mulde.pipeline.report import numbers
@@ -101,7 +102,11 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        percent=numbers.percent, count=numbers.count, score=numbers.score, duration=numbers.duration
+        percent=numbers.percent,
+        count=numbers.count,
+        score=numbers.score,
+        duration=numbers.duration,
+        rate=lambda per_day: rate_in_words(per_day) if per_day else "never",
     )
     return environment.get_template("report.html")
 

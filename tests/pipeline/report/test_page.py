@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from mulde.pipeline.events.record import Event, Threshold
+from mulde.pipeline.metrics.alarms import AlarmCount
 from mulde.pipeline.metrics.events import runs
 from mulde.pipeline.metrics.measure import VideoScores, evaluate_frames
 from mulde.pipeline.metrics.protocols import PROTOCOLS, Smoothing
@@ -354,6 +355,20 @@ def test_metrics_with_protocols_and_intervals() -> None:
     assert "2 of 2" in page.words
     assert "Cameras" in page.words
     assert "unsmoothed 100.0\u202f%" in page.text
+
+
+def test_false_alarms_promised_and_observed() -> None:
+    alarms = AlarmCount(
+        1.0, True, 1.5, 0, 2.0, 0.0, 0.0, 44.3, 3, 4, "A false alarm is an alarm without one."
+    )
+    metrics = dataclasses.replace(make_metrics(), alarms=alarms)
+    words = read(make_run([make_video()], metrics=metrics)).words
+    assert (
+        "0 in 2 h of normal test footage once a day by extrapolation never never to 1.8 times an hour"
+        in words
+    )
+    assert "3 of 4" in words
+    assert "promised" not in read(make_run([make_video()], metrics=make_metrics())).words
 
 
 def test_a_protocol_that_uses_the_test_set_is_marked() -> None:
