@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -124,15 +124,14 @@ def _read_from(
     by_coding_time = probe_file(path).stamps_are_coding_times
     with open_container(path) as (container, stream):
         seeker = _Seeker(container, stream, by_coding_time=by_coding_time)
-        try:
-            decoded = seeker.frame_at(float(seconds[start_frame]))
-        except (av.FFmpegError, LookupError):
-            return
-        if decoded is None:
-            return
-        following = itertools.chain([decoded], container.decode(stream))
-        for index, each in zip(range(start_frame, stop_frame), following, strict=False):
-            yield Frame(index, float(seconds[index]), DecodedPicture(each, Orientation.of(each)))
+        # a damaged frame ends the stretch
+        with contextlib.suppress(av.FFmpegError, LookupError):
+            for shown_at, decoded in seeker.frames_from(float(seconds[start_frame])):
+                index = int(np.searchsorted(seconds, shown_at - _SAME_TIME_SECONDS))
+                if index >= stop_frame:
+                    return
+                if abs(seconds[index] - shown_at) < _SAME_TIME_SECONDS:
+                    yield Frame(index, shown_at, DecodedPicture(decoded, Orientation.of(decoded)))
 
 
 def _pick_images(
@@ -194,31 +193,40 @@ class _Seeker:
             LookupError: frames have no times.
             FFmpegError: seeking does not work.
         """
+        with closing(self.frames_from(seconds)) as frames:
+            return next((frame for _, frame in frames), None)
+
+    def frames_from(self, seconds: float) -> Generator[tuple[float, VideoFrame], None, None]:
+        """Yield the frame that is shown from `seconds` on, and those that follow, with their times.
+
+        Nothing comes where no frame begins then.
+
+        Raises:
+            LookupError: frames have no times.
+            FFmpegError: seeking does not work, or a frame is damaged.
+        """
         first = self._first_stamp()
         self._container.seek(first + int(seconds / self._unit_seconds), stream=self._stream, backward=True)
-        with closing(self._decode()) as frames:
-            for n_decoded, frame in enumerate(frames):
-                stamp = self._stamp(frame)
-                if stamp is None or n_decoded > _MOST_DECODED_PER_FRAME:
-                    raise LookupError("no time, or too far from a key frame")
-                late = (stamp - first) * self._unit_seconds - seconds
-                if abs(late) < _SAME_TIME_SECONDS:
-                    return frame
-                if late > 0:
-                    break
-        return None
+        is_found = False
+        for n_decoded, frame in enumerate(self._container.decode(self._stream)):
+            stamp = self._stamp(frame)
+            if stamp is None or (n_decoded > _MOST_DECODED_PER_FRAME and not is_found):
+                raise LookupError("no time, or too far from a key frame")
+            shown_at = (stamp - first) * self._unit_seconds
+            is_found = is_found or abs(shown_at - seconds) < _SAME_TIME_SECONDS
+            if is_found:
+                yield shown_at, frame
+            elif shown_at > seconds:
+                return
 
     def _first_stamp(self) -> int:
         if self._first is None:
-            with closing(self._decode()) as frames:
-                stamp = self._stamp(next(frames))
+            frame = next(iter(self._container.decode(self._stream)), None)
+            stamp = None if frame is None else self._stamp(frame)
             if stamp is None or not self._unit_seconds:
                 raise LookupError("the frames have no times")
             self._first = stamp
         return self._first
-
-    def _decode(self) -> Generator[VideoFrame, None, None]:
-        yield from self._container.decode(self._stream)
 
     def _stamp(self, frame: VideoFrame) -> int | None:
         return frame.dts if self._by_coding_time else frame.pts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from mulde.data.errors import InputError, VideoError
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
 
+_log = logging.getLogger(__name__)
 _UNIT = Fraction(1, 90_000)
 """Of time, in seconds: what MPEG counts in, and fine enough for any rate."""
 _ENCODER = "libx264"
@@ -60,7 +62,8 @@ class Mp4Writer:
         rate = Fraction(frames_per_second).limit_denominator(1001)
         self._stream: Any = container.add_stream(_ENCODER, rate=rate, options=_OPTIONS)
         self._usual_length = max(1, round(1 / (frames_per_second * _UNIT)))
-        self._lengths: dict[int, int] = {}
+        self._lengths: dict[int, int] = {}  # by stamp, of frames that are inside the encoder
+        self._has_begun = False
         self._waiting: tuple[NDArray[np.uint8], int] | None = None
         self._packets = None if sound is None else _packets_of(sound, container)
         self._next_packet = None if self._packets is None else next(self._packets, None)
@@ -91,7 +94,7 @@ class Mp4Writer:
     def _encode(self, rgb: NDArray[np.uint8], stamp: int, length: int) -> None:
         import av
 
-        if self._stream.width == 0 or not self._lengths:
+        if not self._has_begun:
             self._begin(rgb)
         frame = av.VideoFrame.from_ndarray(_even(rgb), format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace=_BT709)
@@ -101,6 +104,7 @@ class Mp4Writer:
         self._mux(self._stream.encode(frame))
 
     def _begin(self, rgb: NDArray[np.uint8]) -> None:
+        self._has_begun = True
         height, width = _even(rgb).shape[:2]
         self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
         codec = self._stream.codec_context
@@ -110,7 +114,7 @@ class Mp4Writer:
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
-            packet.duration = self._lengths.get(packet.pts, self._usual_length)
+            packet.duration = self._lengths.pop(packet.pts, self._usual_length)
             self._container.mux(packet)
 
     def _mux_sound(self, until_seconds: float) -> None:
@@ -165,6 +169,8 @@ def _packets_of(sound: Sound, into: OutputContainer) -> Generator[tuple[float, A
 
     Nothing comes where the file has no sound, and no more from where its clock goes back.
     """
+    import av
+
     first = _first_seconds(sound.path)
     with open_container(sound.path) as (source, _):
         stream = source.streams.best("audio")
@@ -176,12 +182,15 @@ def _packets_of(sound: Sound, into: OutputContainer) -> Generator[tuple[float, A
         as_it_is = stream.codec_context.name in _KEPT_AS_THEY_ARE
         packets = _copied if as_it_is else _as_aac
         last = -math.inf
-        for seconds, packet in packets(source, stream, into, start):
-            if seconds >= length or seconds < last:
-                return
-            last = seconds
-            if seconds >= 0:
-                yield seconds, packet
+        try:
+            for seconds, packet in packets(source, stream, into, start):
+                if seconds >= length or seconds < last:
+                    return
+                last = seconds
+                if seconds >= 0:
+                    yield seconds, packet
+        except av.FFmpegError as error:
+            _log.warning("the sound of %s ends where it is damaged (%s)", sound.path, error.strerror)
 
 
 def _copied(source: InputContainer, stream: Any, into: Any, start: float) -> Iterator[tuple[float, Any]]:

@@ -38,7 +38,7 @@ _CURVE, _ALARM, _LABEL = (116, 178, 238), (255, 138, 102), (178, 148, 221)
 
 
 @dataclass(frozen=True)
-class Found:
+class Annotations:
     """What was found in a video."""
 
     seconds: NDArray[np.float64]
@@ -66,11 +66,11 @@ class Overlay:
     labels and events, and a line of words.
     """
 
-    def __init__(self, found: Found, start_frame: int = 0, stop_frame: int | None = None) -> None:
-        self._found = found
-        self._span = start_frame, found.scores.size if stop_frame is None else stop_frame
+    def __init__(self, annotations: Annotations, start_frame: int = 0, stop_frame: int | None = None) -> None:
+        self._annotations = annotations
+        self._span = start_frame, annotations.scores.size if stop_frame is None else stop_frame
         self._strip: Image.Image | None = None
-        self._full = found.threshold or max(float(found.scores.max(initial=0.0)), 1e-9)
+        self._full = annotations.threshold or max(float(annotations.scores.max(initial=0.0)), 1e-9)
 
     def draw(self, index: int, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return a picture of a frame, (H, W, 3) uint8 RGB, larger than it."""
@@ -85,7 +85,7 @@ class Overlay:
 
         Frames that were not looked at have the boxes of the last one that was.
         """
-        objects, looked_at = self._found.objects, self._found.looked_at
+        objects, looked_at = self._annotations.objects, self._annotations.looked_at
         if objects is None:
             return []
         if looked_at is not None:
@@ -95,7 +95,7 @@ class Overlay:
             index = int(looked_at[before])
         inside = slice(*np.searchsorted(objects.frame, [index, index + 1]))
         boxes, totals = objects.box_xyxy[inside], objects.total[inside]
-        shares = (log_tail(totals) if self._found.has_log_tail else totals) / self._full
+        shares = (log_tail(totals) if self._annotations.has_log_tail else totals) / self._full
         sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
         kept = cv2.dnn.NMSBoxes(sides.tolist(), shares.tolist(), _SHOWN_FROM, _MOST_OVERLAP)
         return [(boxes[k], float(shares[k])) for k in list(kept)[:_MOST_BOXES]]
@@ -121,51 +121,53 @@ class Overlay:
         return np.asarray(below)
 
     def _write(self, pen: ImageDraw.ImageDraw, index: int, width: int, unit: int) -> None:
-        found, font, small = self._found, _font(16 * unit), _font(13 * unit)
-        score, y = float(found.scores[index]), 66 * unit
-        is_alarm = found.threshold is not None and score >= found.threshold
-        words = time_in_video(float(found.seconds[index]))
+        annotations, font, small = self._annotations, _font(16 * unit), _font(13 * unit)
+        score, y = float(annotations.scores[index]), 66 * unit
+        is_alarm = annotations.threshold is not None and score >= annotations.threshold
+        words = time_in_video(float(annotations.seconds[index]))
         pen.text((8 * unit, y), words, fill=_TEXT, font=font)
         x = 8 * unit + pen.textlength(words, font=font) + 14 * unit
         words = f"score {score:.2f}"
         pen.text((x, y), words, fill=_ALARM if is_alarm else _MUTED, font=font)
         x += pen.textlength(words, font=font) + 14 * unit
-        if found.labels is not None and found.labels[index]:
+        if annotations.labels is not None and annotations.labels[index]:
             pen.text((x, y), "labelled abnormal", fill=_LABEL, font=font)
             x += pen.textlength("labelled abnormal", font=font) + 14 * unit
-        reason = next((e.reason for e in found.events if e.start_frame <= index < e.stop_frame), "")
+        reason = next((e.reason for e in annotations.events if e.start_frame <= index < e.stop_frame), "")
         if reason:
             reason = _fit(reason, pen, small, width - 16 * unit)
             pen.text((8 * unit, 88 * unit), reason, fill=_ALARM, font=small)
 
     def _draw_strip(self, width: int) -> Image.Image:
-        found, unit = self._found, _unit(width)
+        annotations, unit = self._annotations, _unit(width)
         start, stop = self._span
         strip = Image.new("RGB", (width, 108 * unit), _GROUND)
         pen = ImageDraw.Draw(strip)
         top, bottom = 6 * unit, 54 * unit
-        low = min(0.0, float(found.scores.min(initial=0.0)))
-        high = max(float(found.scores.max(initial=0.0)), 1.1 * (found.threshold or 0.0), low + 1e-9)
+        low = min(0.0, float(annotations.scores.min(initial=0.0)))
+        high = max(
+            float(annotations.scores.max(initial=0.0)), 1.1 * (annotations.threshold or 0.0), low + 1e-9
+        )
 
         def height(score: float) -> float:
             return bottom - (bottom - top) * (score - low) / (high - low)
 
-        for event in found.events:
+        for event in annotations.events:
             left, right = self._x(event.start_frame, width), self._x(event.stop_frame, width)
             pen.rectangle((left, 0, max(right, left + 1), bottom), fill=(58, 33, 27))
             pen.rectangle((left, 0, max(right, left + 1), 3 * unit), fill=_ALARM)
-        labels = found.labels
+        labels = annotations.labels
         for first, end in [] if labels is None else runs(labels == 1).tolist():
             left, right = self._x(first, width), self._x(end, width)
             pen.rectangle((left, 56 * unit, max(right, left + 1), 59 * unit), fill=_LABEL)
         columns = np.linspace(start, max(stop, start + 1), width + 1).astype(int)
         points = [
-            (x, height(float(found.scores[a : max(b, a + 1)].max(initial=low))))
+            (x, height(float(annotations.scores[a : max(b, a + 1)].max(initial=low))))
             for x, (a, b) in enumerate(itertools.pairwise(columns.tolist()))
         ]
         pen.line(points, fill=_CURVE, width=max(1, round(1.5 * unit)))
-        if found.threshold is not None:
-            y = height(found.threshold)
+        if annotations.threshold is not None:
+            y = height(annotations.threshold)
             for x in range(0, width, 12 * unit):
                 pen.line((x, y, x + 6 * unit, y), fill=_ALARM, width=max(1, unit))
         return strip

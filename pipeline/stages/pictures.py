@@ -24,7 +24,7 @@ from mulde.pipeline.events.record import Event
 from mulde.pipeline.models.model import read_scenes
 from mulde.pipeline.open_job import open_job
 from mulde.pipeline.pictures.mp4 import Sound, open_mp4, require_encoder
-from mulde.pipeline.pictures.overlay import Found, Overlay
+from mulde.pipeline.pictures.overlay import Annotations, Overlay
 from mulde.pipeline.pictures.scene import draw_scene
 from mulde.pipeline.progress import Progress, Tracked, silent
 from mulde.pipeline.runs.folder import RunFolder
@@ -66,7 +66,7 @@ class ScoredRun:
         near = difflib.get_close_matches(wanted, self.videos, n=3, cutoff=0.5) or list(self.videos)[:3]
         raise InputError(f"{wanted} is no scored video of {self.run.folder}: there are {', '.join(near)}, …")
 
-    def found(self, name: str) -> Found:
+    def annotations(self, name: str) -> Annotations:
         """Return what was found in a video.
 
         Raises:
@@ -76,7 +76,7 @@ class ScoredRun:
         labels = None
         if self.labels is not None and self.labels.has(name):
             labels = self.labels.frames(name, scored.scores.size, scored.seconds)
-        return Found(
+        return Annotations(
             scored.seconds,
             scored.scores,
             read_threshold(self.run).listed_score if self.run.threshold.exists() else None,
@@ -138,7 +138,7 @@ def render_videos(
     folder = scored.run.folder / "rendered" if out is None else out
     paths = []
     for video in videos:
-        found = scored.found(video.name)
+        found = scored.annotations(video.name)
         path = folder / f"{video.name}.mp4"
         if not found.scores.size:
             _log.warning("render: %s has no frame", video.name)
@@ -173,9 +173,9 @@ def cut_clips(
         raise InputError(f"there are no events in {scored.run.folder}: nothing reached the threshold")
     folder = scored.run.folder / "clips" if out is None else out
     paths = []
-    known: dict[str, Found] = {}
+    known: dict[str, Annotations] = {}
     for rank, event in enumerate(events[:n_most], start=1):
-        found = known.get(event.video) or scored.found(event.video)
+        found = known.get(event.video) or scored.annotations(event.video)
         known = {event.video: found}
         video = scored.videos[event.video]
         span = clip_span(event, found.seconds, before_seconds, after_seconds)
@@ -230,7 +230,7 @@ def draw_scenes(folder: Path) -> list[Path]:
 def _write(
     scored: ScoredRun,
     video: Video,
-    found: Found,
+    found: Annotations,
     span: tuple[int, int],
     path: Path,
     overlay: Overlay | None,

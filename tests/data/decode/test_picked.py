@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mulde.data.decode import picked
-from mulde.data.decode.picked import pick_frames
+from mulde.data.decode.picked import pick_frames, read_between
 from mulde.data.decode.readers import open_frames
 from mulde.data.errors import VideoError
 from mulde.data.video import Frame, Video
@@ -92,6 +92,30 @@ def test_far_into_a_long_file_only_seeking_finds_frames(
 def test_frames_that_are_not_there_are_left_out(tmp_path: Path) -> None:
     video = write(tmp_path / "v.mp4", "libx264", range(N))
     assert {*pick_frames(video, {3: 0.12, 500: 20.0}, rgb_of)} == {3}
+
+
+@pytest.mark.parametrize("start, stop", [(0, 0), (0, 3), (5, 20), (40, 50), (58, 60), (58, 99)])
+@pytest.mark.parametrize("shown_at", [range(N), VARIABLE], ids=["even", "variable"])
+def test_a_stretch_is_that_of_reading_in_order(
+    shown_at: Sequence[int], start: int, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picked, "_NEAR_FRAMES", 4)
+    video = write(tmp_path / "v.mp4", "libx264", shown_at, bf="2")
+    seconds, pictures = read_all(video)
+    read = list(read_between(video, np.array(seconds), start, stop))
+    assert [frame.index for frame in read] == list(range(start, min(stop, len(pictures))))
+    for frame in read:
+        assert frame.seconds == pytest.approx(seconds[frame.index], abs=0.002)
+        np.testing.assert_array_equal(frame.rgb, pictures[frame.index])
+
+
+def test_a_stretch_whose_times_do_not_agree_is_read_from_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picked, "_NEAR_FRAMES", 4)
+    video = write(tmp_path / "v.mp4", "libx264", range(N))
+    read = list(read_between(video, np.arange(N) / 24.0, 30, 33))
+    assert [frame.index for frame in read] == [30, 31, 32]
 
 
 def test_images(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mulde.pipeline.events.record import Event
-from mulde.pipeline.pictures.overlay import Found, Overlay, colour_of
+from mulde.pipeline.pictures.overlay import Annotations, Overlay, colour_of
 from mulde.pipeline.runs.scores import ScoredObjects
 
 N = 40
@@ -19,10 +19,10 @@ EVENT = Event("v", 10, 20, 1.0, 2.0, None, 12, 2.0, None, "velocity", "faster th
 GREY = np.full((240, 640, 3), 120, np.uint8)
 
 
-def make_found(**changes: Any) -> Found:
+def make_annotations(**changes: Any) -> Annotations:
     scores = np.full(N, 0.5)
     scores[10:20] = 2.0
-    return dataclasses.replace(Found(SECONDS, scores, 1.0), **changes)
+    return dataclasses.replace(Annotations(SECONDS, scores, 1.0), **changes)
 
 
 def make_objects(rows: list[tuple[int, tuple[float, ...], float]]) -> ScoredObjects:
@@ -35,21 +35,21 @@ def make_objects(rows: list[tuple[int, tuple[float, ...], float]]) -> ScoredObje
 
 
 def test_whole_frames_have_no_box_and_are_left_as_they_are() -> None:
-    drawn = Overlay(make_found()).draw(0, GREY)
+    drawn = Overlay(make_annotations()).draw(0, GREY)
     assert drawn.shape[1:] == (640, 3)
     np.testing.assert_array_equal(drawn[:240], GREY)
     assert drawn.shape[0] > 240
 
 
 def test_a_frame_without_objects() -> None:
-    overlay = Overlay(make_found(objects=make_objects([])))
+    overlay = Overlay(make_annotations(objects=make_objects([])))
     assert overlay.boxes(3) == []
     np.testing.assert_array_equal(overlay.draw(3, GREY)[:240], GREY)
 
 
 def test_small_frames_are_enlarged_with_their_boxes() -> None:
     objects = make_objects([(5, (10.0, 10.0, 50.0, 30.0), 3.0)])
-    drawn = Overlay(make_found(objects=objects, has_log_tail=False)).draw(5, GREY[:60, :160])
+    drawn = Overlay(make_annotations(objects=objects, has_log_tail=False)).draw(5, GREY[:60, :160])
     assert drawn.shape[1] == 640  # four times
     red = drawn[:240].astype(int)[..., 0] - drawn[:240].astype(int)[..., 2]
     ys, xs = np.nonzero(red > 100)
@@ -65,14 +65,14 @@ def test_only_what_is_unusual_is_drawn_and_of_neighbours_the_highest() -> None:
         (5, (200.0, 0.0, 240.0, 40.0), 0.7),
         (6, (300.0, 0.0, 340.0, 40.0), 0.95),  # of another frame
     ]
-    found = Overlay(make_found(objects=make_objects(rows))).boxes(5)
+    found = Overlay(make_annotations(objects=make_objects(rows))).boxes(5)
     assert [(box[0], share) for box, share in found] == [(100.0, 0.9), (200.0, pytest.approx(0.7))]
 
 
 def test_totals_are_compared_with_the_threshold_on_the_scale_of_frames() -> None:
     objects = make_objects([(5, (0.0, 0.0, 40.0, 40.0), np.e)])  # 1 + log(e) = 2
     shares = [
-        Overlay(make_found(objects=objects, has_log_tail=tail)).boxes(5)[0][1] for tail in (True, False)
+        Overlay(make_annotations(objects=objects, has_log_tail=tail)).boxes(5)[0][1] for tail in (True, False)
     ]
     assert shares == [pytest.approx(2.0), pytest.approx(np.e)]
 
@@ -80,7 +80,7 @@ def test_totals_are_compared_with_the_threshold_on_the_scale_of_frames() -> None
 @pytest.mark.parametrize(("index", "x1"), [(0, None), (4, 10.0), (7, 10.0), (8, 90.0), (39, 90.0)])
 def test_frames_that_were_not_looked_at_show_the_last_that_was(index: int, x1: float | None) -> None:
     rows = [(4, (10.0, 0.0, 40.0, 40.0), 3.0), (8, (90.0, 0.0, 140.0, 40.0), 3.0)]
-    overlay = Overlay(make_found(objects=make_objects(rows), looked_at=np.array([4, 8])))
+    overlay = Overlay(make_annotations(objects=make_objects(rows), looked_at=np.array([4, 8])))
     assert [box[0] for box, _ in overlay.boxes(index)] == ([] if x1 is None else [x1])
 
 
@@ -93,7 +93,7 @@ def test_colours_by_score() -> None:
     assert colour_of(9.0) == colour_of(1.5)
 
 
-def strip(found: Found, index: int, *span: int) -> NDArray[np.int64]:
+def strip(found: Annotations, index: int, *span: int) -> NDArray[np.int64]:
     return Overlay(found, *span).draw(index, GREY)[240:].astype(np.int64)
 
 
@@ -104,7 +104,7 @@ def is_like(picture: NDArray[np.int64], colour: tuple[int, int, int]) -> NDArray
 def test_the_strip_has_events_labels_and_now_at_their_times() -> None:
     labels = np.zeros(N, np.uint8)
     labels[20:40] = 1
-    shown = strip(make_found(events=[EVENT], labels=labels), 30)
+    shown = strip(make_annotations(events=[EVENT], labels=labels), 30)
     alarm = np.flatnonzero(is_like(shown[1], (255, 138, 102)))
     assert (alarm[0], alarm[-1]) == (pytest.approx(160, abs=2), pytest.approx(320, abs=2))
     label = np.flatnonzero(is_like(shown[57], (178, 148, 221)))
@@ -114,13 +114,13 @@ def test_the_strip_has_events_labels_and_now_at_their_times() -> None:
 
 
 def test_the_strip_of_a_clip_spans_the_clip() -> None:
-    shown = strip(make_found(events=[EVENT]), 12, 5, 25)
+    shown = strip(make_annotations(events=[EVENT]), 12, 5, 25)
     alarm = np.flatnonzero(is_like(shown[1], (255, 138, 102)))
     assert (alarm[0], alarm[-1]) == (pytest.approx(160, abs=2), pytest.approx(480, abs=2))
 
 
 def test_the_reason_is_written_while_it_lasts() -> None:
-    found = make_found(events=[EVENT])
+    found = make_annotations(events=[EVENT])
     written = [int(is_like(strip(found, index)[88:], (255, 138, 102)).sum()) for index in (5, 12)]
     assert written[0] == 0
     assert written[1] > 100
@@ -129,9 +129,9 @@ def test_the_reason_is_written_while_it_lasts() -> None:
 @pytest.mark.parametrize("reason", ["", "x" * 500, "любой текст · 任意"])
 def test_reasons_of_any_length_and_script(reason: str) -> None:
     event = dataclasses.replace(EVENT, reason=reason)
-    assert strip(make_found(events=[event]), 12).shape[1] == 640
+    assert strip(make_annotations(events=[event]), 12).shape[1] == 640
 
 
 def test_scores_without_a_threshold() -> None:
-    found = make_found(threshold=None, scores=np.zeros(N), objects=make_objects([]))
+    found = make_annotations(threshold=None, scores=np.zeros(N), objects=make_objects([]))
     assert Overlay(found).draw(0, GREY).shape[0] > 240
