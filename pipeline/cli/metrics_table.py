@@ -39,7 +39,7 @@ def print_metrics(metrics: Metrics) -> None:
     if metrics.per_scene:
         stdout.print(_scenes(metrics))
     if metrics.events is None:
-        stdout.print(f"events: none counted, {metrics.no_events_reason}", markup=False)
+        stdout.print(f"labelled events: none counted, {metrics.no_events_reason}", markup=False)
     else:
         stdout.print(_events(metrics.events))
         stdout.print(metrics.events.protocol, markup=False)
@@ -50,7 +50,13 @@ def print_metrics(metrics: Metrics) -> None:
 def _print_alarms(alarms: AlarmCount) -> None:
     """Print what the threshold promised beside what was observed."""
     table = Table(
-        "false alarms", "promised", "observed", "95 % interval", "events found", box=None, pad_edge=False
+        "false alarms",
+        "promised",
+        "observed",
+        "95 % interval",
+        "labelled events found",
+        box=None,
+        pad_edge=False,
     )
     by_extrapolation = " by extrapolation" if alarms.is_extrapolated else ""
     low, high = (
@@ -114,7 +120,7 @@ def _scenes(metrics: Metrics) -> Table:
 def _events(events: EventTable) -> Table:
     table = Table(
         "false alarms per hour, at most",
-        "events found",
+        "labelled events found",
         "false alarms",
         "threshold",
         box=None,

@@ -67,6 +67,7 @@ def _object(
     return Cause(int(frame[row]), dict.fromkeys(scores, row), scores, box)
 
 
-def _rounded(box: NDArray[np.float32]) -> BoxXyxy:
+def _rounded(box: NDArray[np.float32]) -> BoxXyxy | None:
+    """Return a box as events have it; None for one without area, as others' boxes may be."""
     x1, y1, x2, y2 = (round(float(side), 2) for side in box)
-    return x1, y1, x2, y2
+    return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None

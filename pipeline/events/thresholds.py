@@ -98,9 +98,9 @@ class NormalFootage:
             return None
         start, _ = self.peak_of_rank(_TAIL_PEAKS)
         heights = [stretch.score for t in self.tracks for stretch in find_stretches(t, start, self.rule)]
-        excess = np.array(heights) - min(heights)
-        if len(heights) < _LEAST_PEAKS or not excess.any():
+        if len(heights) < _LEAST_PEAKS or max(heights) == min(heights):
             return None
+        excess = np.array(heights) - min(heights)
         return Tail(min(heights), len(heights), float(excess.sum() / (len(heights) - 1)))
 
     def expected_per_day(self, score: float) -> float | None:
@@ -116,13 +116,13 @@ class NormalFootage:
         """Return the score that keeps to a budget of false alarms in 24 hours of normal footage."""
         if not len(self.peaks):
             return no_threshold(per_day, "nothing in the normal footage scores above the usual", self.hours)
-        allowed = per_day * self.hours / _HOURS_A_DAY
+        allowed = per_day * self.hours / _HOURS_A_DAY + 1e-9  # 1 h of 24 a day is 1, and not 0.9999…
         rank = max(1, int(allowed))
         seen = float(np.nextafter(self.peak_of_rank(rank)[0], np.inf))  # that peak itself raises no alarm
-        is_seen = allowed >= 1 or self.tail is None
+        is_seen = allowed >= 1
         score = seen if is_seen or self.tail is None else max(seen, self.tail.score(allowed))
-        text = f"{self._describe(score, seen, per_day)} {self.describe_scale()}"
-        return Threshold(score, seen, per_day, self.hours, is_extrapolated=allowed < 1, text=text)
+        text = f"{self._describe(score, seen, per_day, is_seen=is_seen)} {self.describe_scale()}"
+        return Threshold(score, seen, per_day, self.hours, is_extrapolated=not is_seen, text=text)
 
     def describe_scale(self) -> str:
         """Return what a score of 1 means, as a sentence."""
@@ -130,10 +130,10 @@ class NormalFootage:
         often = "never" if per_day is None else rate_in_words(per_day)
         return f"Scores: 1 is what normal footage reaches {often}."
 
-    def _describe(self, score: float, seen: float, per_day: float) -> str:
+    def _describe(self, score: float, seen: float, per_day: float, *, is_seen: bool) -> str:
         """Return what the threshold promises, as sentences."""
         budget, footage = rate_in_words(per_day), amount_in_words(self.hours)
-        if self.hours >= _HOURS_A_DAY / per_day:
+        if is_seen:
             return (
                 f"Alarms from a score of {score:.3f} on: a false alarm {budget}, as counted in {footage} of "
                 "normal footage that was not learnt from, if footage goes on like it."

@@ -1,8 +1,9 @@
 """Abnormal events found against false alarms per hour: what an operator at the screen would live with.
 
-An event is a run of abnormal frames. It is found at a threshold when enough of its frames have that score or
-a higher one: one frame, or a share of its length. A false alarm is a run of flagged frames that holds no
-abnormal frame; flagged frames that touch a flagged frame of an event belong to its detection.
+An event here is a labelled one, a run of abnormal frames; `mulde.pipeline.events` has those that are found
+without labels. It is found at a threshold when enough of its frames have that score or a higher one: one
+frame, or a share of its length. A false alarm is a run of flagged frames that holds no abnormal frame;
+flagged frames that touch a flagged frame of an event belong to its detection.
 """
 
 from __future__ import annotations
@@ -171,8 +172,8 @@ def find_rule(min_share: float, flagged: str) -> str:
     """
     needed = "one of its frames is" if min_share == 0 else f"{100 * min_share:g} % of its frames are"
     return (
-        f"An event is a run of abnormal frames, found when {needed} {flagged}; a false alarm is a run of "
-        f"frames {flagged} without an abnormal one."
+        f"A labelled event is a run of abnormal frames, found when {needed} {flagged}; a false alarm is a "
+        f"run of frames {flagged} without an abnormal one."
     )
 
 

@@ -127,3 +127,20 @@ def test_default_takes_the_coarsest_scale_that_sees_the_structure(
 def test_unknown_kind_names_the_known() -> None:
     with pytest.raises(ValueError, match="aggregation is 'gnm', but must be one of resolved, gmm"):
         fit_aggregation("gnm", np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("kind, expected", [
+    ("median", [0, 2]),
+    ("mean", [0, 2]),
+    ("max", [0, 2]),
+    ("largest", [2, 2]),
+    ("resolved", [2, 2]),
+    ("gmm", None),
+    ("gmm_raw", None),
+])  # fmt: skip
+def test_the_scale_at_which_a_row_is_most_unusual(kind: str, expected: list[int] | None) -> None:
+    rng = np.random.default_rng(0)
+    normal = rng.normal(size=(500, 1)) * [1.0, 2.0, 3.0] + rng.normal(size=(500, 3)) * 0.01
+    energies = np.array([[9.0, 4.0, 3.0], [0.0, 0.0, 27.0]])  # in spreads: 9, 2, 1 and 0, 0, 9
+    found = fit_aggregation(kind, normal).deciding_scale(energies)
+    assert (None if found is None else found.tolist()) == expected

@@ -1,0 +1,64 @@
+"""What is behind a peak: the most unusual object near it, or the frames themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mulde.pipeline.events.causes import find_cause
+from mulde.pipeline.events.find import Stretch, Track
+from mulde.pipeline.runs.scores import RowsBehind
+
+TRACK = Track(np.array([0.0, 1, 5, 4, 1, 0]), np.arange(6) / 10, 10.0)
+STRETCH = Stretch(1, 5, 2, 5.0)
+
+
+def objects(frame: list[int], total: list[float], boxes: list[list[float]] | None = None) -> RowsBehind:
+    array = np.array(frame, dtype=np.int64)
+    values = np.array(total, dtype=float)
+    box = None if boxes is None else np.array(boxes, dtype=np.float32).reshape(-1, 4)
+    return RowsBehind({"a": array, "b": array}, {"a": values / 4, "b": values * 3 / 4}, values, box)
+
+
+@pytest.mark.parametrize("frame, total, around, expected", [
+    ([], [], 0.1, None),
+    ([0, 5], [9, 9], 0.1, None),  # none in the stretch
+    ([1, 2, 2, 3], [1, 5, 6, 4], 0.1, (2, 2)),
+    ([1, 2, 3], [1, 5, 6], 0.1, (3, 2)),  # more unusual than what is at the peak, and as near as smoothing
+    ([1, 2, 4], [1, 5, 9], 0.1, (2, 1)),  # too far away
+    ([1, 4], [3, 9], 0.05, (4, 1)),  # nothing near: all of the stretch
+])  # fmt: skip
+def test_objects(
+    frame: list[int], total: list[float], around: float, expected: tuple[int, int] | None
+) -> None:
+    boxes = [[i, i, i + 2.004, i + 3] for i in range(len(frame))]
+    cause = find_cause(objects(frame, total, boxes), TRACK, STRETCH, around)
+    if expected is None:
+        assert cause is None
+        return
+    assert cause is not None
+    row = expected[1]
+    assert (cause.frame, cause.rows) == (expected[0], {"a": row, "b": row})
+    assert cause.scores == {"a": total[row] / 4, "b": total[row] * 3 / 4}
+    assert cause.box_xyxy == (row, row, row + 2.0, row + 3)
+
+
+def test_objects_may_have_no_boxes_or_such_without_area() -> None:
+    for boxes in (None, [[1, 1, 1, 4]]):
+        cause = find_cause(objects([2], [5], boxes), TRACK, STRETCH, 0.1)
+        assert cause is not None
+        assert (cause.frame, cause.box_xyxy) == (2, None)
+
+
+def test_whole_frames_have_the_row_that_is_next_and_scores_between_rows() -> None:
+    frames = {"a": np.array([0, 3]), "b": np.array([1, 2]), "c": np.zeros(0, np.int64)}
+    scores = {"a": np.array([0.0, 3.0]), "b": np.array([1.0, 7.0]), "c": np.zeros(0)}
+    cause = find_cause(RowsBehind(frames, scores, None, None), TRACK, STRETCH, 0.1)
+    assert cause is not None
+    assert (cause.frame, cause.box_xyxy) == (2, None)
+    assert cause.rows == {"a": 1, "b": 1}
+    assert cause.scores == {"a": pytest.approx(2.0), "b": 7.0}
+
+
+def test_whole_frames_without_rows() -> None:
+    assert find_cause(RowsBehind({}, {}, None, None), TRACK, STRETCH, 0.1) is None
