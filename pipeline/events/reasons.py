@@ -17,6 +17,8 @@ _STANDS = 0.15
 """Heights of an object a second, below which it is not said to move: a person walks about one."""
 _HAS_A_DIRECTION = 0.5
 """Length of the mean motion of training, in its spread, from which there is a usual direction."""
+_FAST = 2.5
+"""From how many times the root mean square speed of training on it is said to be fast."""
 _ALSO = 0.5
 """Of how much the first stream stands out: one other that does so much is named too."""
 _MOST_NAMED = 2
@@ -58,6 +60,8 @@ def _direction(row: Array, usual: Usual) -> str:
     has_direction = mean > _HAS_A_DIRECTION * float(usual.scale.max())
     if has_direction and float(row @ usual.mean) < 0:
         return f"moves {towards}, against the usual direction"
+    if np.hypot(*row) > _FAST * np.hypot(mean, np.hypot(*usual.scale)):
+        return f"moves {towards} unusually fast"
     return f"moves {towards} in an unusual way"
 
 

@@ -54,10 +54,13 @@ class StreamRows:
     def without(self, is_left_out: NDArray[np.bool_]) -> StreamRows:
         """Return the same without some rows, (N,)."""
         kept, source = ~is_left_out, self.source
-        is_in_memory = isinstance(source, np.ndarray)
+        if isinstance(source, np.ndarray):
+            rest: NDArray[np.float32] | RowSource = source[kept]
+        else:
+            rest = RowsWithout(source, np.flatnonzero(is_left_out))
         return replace(
             self,
-            source=source[kept] if is_in_memory else RowsWithout(source, np.flatnonzero(is_left_out)),
+            source=rest,
             groups=self.groups[kept],
             frame=self.frame[kept],
             frames=None if self.frames is None else np.unique(self.frames[kept], return_inverse=True)[1],

@@ -143,8 +143,9 @@ def _fuse_frames(
     fused = fuse(streams)
     datasets: dict[str, NDArray[Any]] = {}
     for stream, part in measured.items():
-        is_clip = part.start is not None and part.stop is not None
-        spans = {"start": part.start, "stop": part.stop} if is_clip else {}
+        spans = {
+            name: span for name, span in (("start", part.start), ("stop", part.stop)) if span is not None
+        }
         datasets |= row_datasets(stream, part.frame, scores[stream], spans)
     sparse = [
         f"{stream} in {len(part)} of {n_frames} frames"

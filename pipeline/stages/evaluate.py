@@ -24,6 +24,7 @@ from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
 from mulde.pipeline.runs.scores import ScoredVideo, read_scores
 from mulde.pipeline.stages import score
+from mulde.pipeline.stages.find_events import FindEvents
 from mulde.pipeline.stages.region_labels import read_region_videos
 from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation, Work
 
@@ -108,6 +109,11 @@ def require_scores(situation: Situation) -> list[str]:
                 f"the scores of {len(stale)} of {len(inventory.test)} test videos are missing or not up to "
                 f"date, the first is {stale[0]}: run `mulde score` with the same options first, after "
                 "`mulde extract` if a video is new"
+            )
+        if FindEvents().look(situation).todo:
+            raise InputError(
+                "the events are missing, or were found with other settings: run `mulde score` with the same "
+                "options first"
             )
     return names
 

@@ -20,6 +20,8 @@ def usual(*mean: float, scale: float = 0.5) -> Usual:
     ("direction", [-1.0, 0.0], usual(0.1, 0.0), "moves to the left in an unusual way"),
     ("direction", [0.0, 1.0], usual(0.6, 0.0), "moves down in an unusual way"),
     ("direction", [0.7, -0.7], usual(0.0, 0.0), "moves up to the right in an unusual way"),
+    ("direction", [1.7, -1.7], usual(0.0, 0.0), "moves up to the right unusually fast"),
+    ("direction", [-9.0, 0.0], usual(0.6, 0.0), "moves to the left, against the usual direction"),
     ("direction", [0.05, 0.0], usual(0.6, 0.0), "hardly moves"),
     ("place", [3.0, 4.0, 0.0, 0.01], usual(0, 0, 0, 0), "stands where nothing usually stands"),
     ("place", [3.0, 4.0, 0.0, -1.0], usual(0, 0, 0, 0), "moves up where that is unusual"),

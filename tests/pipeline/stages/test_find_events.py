@@ -57,6 +57,9 @@ def test_events_follow_from_scores_and_settings(cli, scene: Path) -> None:
     assert (metrics["promised_per_day"], metrics["threshold"]) == (24_000, threshold.score)
 
     # another budget scores nothing again; then the same one gives the same
+    for stage in ("evaluate", "report"):
+        result = cli(stage, run, "--false-alarms-per-day", 1)
+        assert (result.code, "run `mulde score` with the same options" in result.err) == (2, True)
     before, text = times_of(run, "scores/*.h5"), (run / "events.csv").read_text()
     result = cli("score", run, "--false-alarms-per-day", 1, "--json")
     told = json.loads(result.out)
