@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from mulde.data.errors import VideoError
 from mulde.data.labels.labels import Labels
 from mulde.data.times import mean_rate
 from mulde.data.video import Video
-from mulde.pipeline.events.record import Event
+from mulde.pipeline.events.record import BoxXyxy, Event
 from mulde.pipeline.metrics.events import runs
 from mulde.pipeline.metrics.frames import roc_curve
 from mulde.pipeline.metrics.protocols import Protocol
@@ -22,8 +22,11 @@ from mulde.pipeline.pictures.stills import take_stills
 from mulde.pipeline.report.curves import reduce_curve
 from mulde.pipeline.report.records import Rates, ReportEvent, ReportVideo, Stretch
 from mulde.pipeline.runs.folder import RunFolder
-from mulde.pipeline.runs.scores import ScoredVideo, read_scores, read_stream_scores
+from mulde.pipeline.runs.scores import ScoredVideo, read_objects, read_scores, read_stream_scores
 
+_MOST_MOMENTS, _APART_SECONDS = 6, 30.0
+_MOST_FRAMES_ASIDE = 3
+"""Objects are looked for in about ten frames a second: the nearest is so near, or there was none."""
 MOST_EVENTS = 500
 """Events that a page names; weaker ones are in events.csv only."""
 
@@ -46,6 +49,8 @@ class Gatherer:
     labels: Labels | None = None
     _labelled: list[VideoScores] = field(default_factory=list)
     _stills: dict[Event, ReportEvent] = field(default_factory=dict)
+    _highest: list[tuple[str, int, float]] = field(default_factory=list)
+    """Name, frame and score of what was highest in the videos, where there is no event."""
 
     def read(self, name: str, source: Video | None, start_clock: datetime | None = None) -> ReportVideo:
         """Return what is drawn of a video, and take the pictures of its events.
@@ -62,6 +67,8 @@ class Gatherer:
         if source is not None:
             pictured = [event for event in shown[: self.n_pictures] if event.video == name]
             self._take_stills(source, pictured, scored)
+        if not self.events:
+            self._highest += _highest(scored)
         streams = read_stream_scores(self.run, name, scored.scores.size)
         normal, abnormal = self._stretches(scored)
         return ReportVideo(
@@ -78,6 +85,49 @@ class Gatherer:
     def shown_events(self) -> list[ReportEvent]:
         """Return the events with the pictures that were taken, once all videos have been read."""
         return [self._stills.get(event, ReportEvent(event)) for event in self.events[:MOST_EVENTS]]
+
+    def moments(self, sources: Mapping[str, Video]) -> list[ReportEvent]:
+        """Return the highest scores of all videos, once they have been read, as if each were an event.
+
+        They are of a frame each, at least half a minute apart, the highest first.
+        """
+        self._highest.sort(key=lambda moment: -moment[2])
+        shown = []
+        for name, highest, score in self._highest[: min(self.n_pictures, _MOST_MOMENTS)]:
+            scored = read_scores(self.run, name)
+            peak, box = self._box(name, highest)
+            event = Event(
+                name,
+                peak,
+                peak + 1,
+                float(scored.seconds[peak]),
+                float(scored.seconds[peak]) + 1 / scored.frames_per_second,
+                None,
+                peak,
+                score,
+                box,
+                "",
+                "",
+            )
+            if name in sources:
+                self._take_stills(sources[name], [event], scored)
+            shown.append(self._stills.get(event, ReportEvent(event)))
+        return shown
+
+    def _box(self, name: str, frame: int) -> tuple[int, BoxXyxy | None]:
+        """Return the frame that was looked at next to a frame, and the box of its highest total.
+
+        Where no object is near there is no box, and the frame stays.
+        """
+        objects = read_objects(self.run, name)
+        if objects is None or not objects.frame.size:
+            return frame, None
+        nearest = int(objects.frame[np.abs(objects.frame - frame).argmin()])
+        inside = np.flatnonzero(objects.frame == nearest)
+        x1, y1, x2, y2 = objects.box_xyxy[inside[objects.total[inside].argmax()]].tolist()
+        if abs(nearest - frame) > _MOST_FRAMES_ASIDE or not (x1 < x2 and y1 < y2):
+            return frame, None
+        return nearest, (x1, y1, x2, y2)
 
     def rates(self) -> Rates | None:
         """Return ROC and precision over recall of all labelled videos that were read; None if not defined."""
@@ -119,6 +169,16 @@ class Gatherer:
             f"{event.name}, frames {event.start_frame} to {event.stop_frame - 1}"
             for event in self.labels.events(scored.name, len(scored.scores), scored.seconds)
         )
+
+
+def _highest(scored: ScoredVideo) -> list[tuple[str, int, float]]:
+    """Return name, frame and score of the highest scores of a video, the highest first."""
+    left, found = scored.scores.copy(), list[tuple[str, int, float]]()
+    while len(found) < _MOST_MOMENTS and left.size and np.isfinite(left).any():
+        peak = int(left.argmax())
+        found.append((scored.name, peak, float(scored.scores[peak])))
+        left[np.abs(scored.seconds - scored.seconds[peak]) < _APART_SECONDS] = -np.inf
+    return found
 
 
 def _length(scored: ScoredVideo) -> float:

@@ -56,7 +56,8 @@ def render_report(run: ReportRun) -> str:
     """Return the page as HTML that needs no other file and no network; equal input gives equal text."""
     axis = _score_axis(run)
     style, script = _style(), _script()
-    events = [_EventView.of(number, event, run) for number, event in enumerate(run.events, start=1)]
+    shown = run.events or run.moments
+    events = [_EventView.of(number, event, run) for number, event in enumerate(shown, start=1)]
     return _template().render(
         run=run,
         policy=_policy(style, script),
@@ -70,7 +71,7 @@ def render_report(run: ReportRun) -> str:
         n_alarms=sum(view.is_alarm for view in events),
         cards=[view for view in events if view.picture],
         rows=[view for view in events if not view.picture],
-        notes=[shown.picture_note for shown in run.events if shown.picture_note],
+        notes=[each.picture_note for each in shown if each.picture_note],
         videos=_video_views(run, axis),
         axis_marks=_axis_marks(run.videos),
         is_labelled=any(video.abnormal is not None for video in run.videos),
@@ -262,7 +263,9 @@ class _EventView:
             _is_alarm(run, event),
             float(curve.seconds[nearest]),
             event.when,
-            f"score {numbers.score(event.score)} · {numbers.duration(event.n_seconds)} · {frames}",
+            f"score {numbers.score(event.score)} · {numbers.duration(event.n_seconds)} · {frames}"
+            if run.events
+            else f"score {numbers.score(event.score)} · {frames}",
             "" if stills is None else _data_uri(stills.peak.jpeg),
             (0, 0) if stills is None else stills.peak.size,
             None if box is None else (box[0], box[1], box[2] - box[0], box[3] - box[1]),
@@ -538,12 +541,17 @@ def _data(run: ReportRun, events: Sequence[_EventView], axis: _ScoreAxis) -> dic
             }
             for view in events
         ],
-        "videos": [_video_data(video, index, events) for index, video in enumerate(run.videos)],
+        "videos": [
+            _video_data(video, index, events, is_moment=not run.events)
+            for index, video in enumerate(run.videos)
+        ],
         "rates": None if run.rates is None else _rates_data(run.rates, run.videos),
     }
 
 
-def _video_data(video: ReportVideo, index: int, events: Sequence[_EventView]) -> Mapping[str, Any]:
+def _video_data(
+    video: ReportVideo, index: int, events: Sequence[_EventView], *, is_moment: bool
+) -> Mapping[str, Any]:
     start = video.start_clock
     return {
         "clock": None if start is None else start.hour * 3600 + start.minute * 60 + start.second,
@@ -552,7 +560,7 @@ def _video_data(video: ReportVideo, index: int, events: Sequence[_EventView]) ->
         "events": [
             (view.event.start_seconds, view.event.stop_seconds, view.is_alarm)
             for view in events
-            if view.index == index
+            if view.index == index and not is_moment
         ],
     }
 

@@ -127,6 +127,8 @@ class ReportRun:
     """Weaker ones, which are in events.csv only."""
     n_more_alarms: int = 0
     """How many of those are alarms."""
+    moments: Sequence[ReportEvent] = ()
+    """Where there is no event: the highest scores, each as if it were one of a single frame."""
     threshold: Threshold | None = None
     metrics: Metrics | None = None
     """None where there is nothing to evaluate against, or nothing was evaluated."""

@@ -219,6 +219,7 @@ def _write(subject: _Subject, progress: Progress) -> None:
             events=gatherer.shown_events(),
             n_more_events=max(0, len(events) - MOST_EVENTS),
             n_more_alarms=sum(threshold.is_alarm(e.score) for e in events[MOST_EVENTS:] if threshold),
+            moments=[] if events else gatherer.moments(subject.sources),
             threshold=threshold,
             metrics=subject.metrics,
             no_metrics_reason=subject.no_metrics_reason,

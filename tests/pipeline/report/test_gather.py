@@ -103,6 +103,36 @@ def test_pictures_are_taken_of_the_strongest_events(
     assert video.start_clock == began
 
 
+def test_without_events_the_highest_moments_are_shown(
+    run: RunFolder, tmp_path: Path, write_video: Callable[..., Path]
+) -> None:
+    path = write_video(tmp_path / "a.mp4", [np.full((48, 64, 3), 9 * k, np.uint8) for k in range(N)])
+    sources = {"door/a": Video("door/a", path, tmp_path)}
+    gathering = gatherer(run, n_pictures=3)
+    for name in ("door/a", "empty"):
+        gathering.read(name, None)
+    (moment,) = gathering.moments(sources)
+    assert (moment.event.peak_frame, moment.event.score) == (19, 1.9)  # boxes of no size count for none
+    assert moment.stills is not None
+    assert gatherer(run, n_pictures=3).moments(sources) == []  # nothing was read
+
+
+def test_moments_are_apart_and_the_highest_of_all_come_first(run: RunFolder) -> None:
+    seconds = np.arange(2000) / 10
+    scores = np.zeros(2000)
+    scores[[100, 150, 700, 1500]] = 3.0, 2.9, 2.0, 4.0
+    boxes = np.array([[0, 0, 9, 9], [1, 2, 30, 40]], np.float32)
+    datasets = object_datasets(np.array([1502, 1502]), boxes, {}, np.array([1.0, 4.0]))
+    write_scores(run, ScoredVideo("long", scores, scores, seconds, 10.0), datasets)
+    gathering = gatherer(run, n_pictures=3)
+    for name in ("door/a", "long"):
+        gathering.read(name, None)
+    found = [moment.event for moment in gathering.moments({})]
+    assert [event.peak_frame for event in found] == [1502, 100, 700]  # the first where an object is near
+    assert {event.video for event in found} == {"long"}
+    assert [event.box_xyxy for event in found] == [(1, 2, 30, 40), None, None]
+
+
 def test_a_video_that_is_gone_has_a_note_in_place_of_pictures(run: RunFolder, tmp_path: Path) -> None:
     gathering = gatherer(run, events=(event(),))
     gathering.read("door/a", Video("door/a", tmp_path / "gone.mp4", tmp_path))

@@ -178,6 +178,17 @@ def test_without_events_the_page_says_what_was_highest() -> None:
     assert "gallery" not in page.classes
 
 
+def test_without_events_the_highest_moments_are_shown() -> None:
+    moment = make_shown(make_event(start=20, stop=21, reason="", stream="", score=1.25))
+    page = read(make_run([make_video(scores=np.linspace(0, 1.25, 60))], moments=[moment]))
+    assert "Nothing stood out" in page.words
+    assert "These are the highest moments:" in page.words
+    assert "score 1.25 · frame 20" in page.words
+    assert "1 event" not in page.words
+    assert page.data["videos"][0]["events"] == []
+    assert len(page.data["events"]) == 1
+
+
 def test_without_a_threshold_nothing_is_called_quiet() -> None:
     page = read(make_run([make_video()], threshold=None))
     assert "Nothing stood out" not in page.words
