@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find face data detector extractors pipeline -name '*.py' -o -name '*.html') pyproject.toml README.md
+SOURCES := $(shell find face data detector extractors pipeline -name '*.py' -o -path '*report*' -type f) pyproject.toml README.md
 
 .PHONY: demo test check pythons fuzz clean
 

@@ -36,6 +36,7 @@ from mulde.pipeline.cli.options import (
     failures_in_json,
     json_option,
 )
+from mulde.pipeline.cli.pictures import clips, render, scene
 from mulde.pipeline.cli.weights import weights
 
 if TYPE_CHECKING:
@@ -198,9 +199,12 @@ def demo(out: Path, workers: int, seed: int) -> int:
 
 cli.add_command(ablate)
 cli.add_command(cache)
+cli.add_command(clips)
 cli.add_command(compare)
 cli.add_command(config)
 cli.add_command(datasets)
+cli.add_command(render)
+cli.add_command(scene)
 cli.add_command(weights)
 
 
@@ -272,6 +276,7 @@ def _score_footage(model: Path, options: dict[str, Any], *, as_json: bool) -> in
     from mulde.pipeline.cli.events_table import found_in_json, print_events
     from mulde.pipeline.runs.folder import RunFolder
     from mulde.pipeline.stages.footage import score_footage
+    from mulde.pipeline.stages.report import report_footage
 
     given = RunFolder(model)
     if not given.model_config.exists():
@@ -292,13 +297,22 @@ def _score_footage(model: Path, options: dict[str, Any], *, as_json: bool) -> in
     out.require_writable()
     with out.held(), log_to_file(out.log):
         scored = score_footage(given, out, config, paths, Bars())
+        page = report_footage(out, config, [video.name for video in scored.videos], Bars())
     if as_json:
         scores = {video.name: out.csv(video.name) for video in scored.videos}
-        found = found_in_json(scored.found)
-        print_json({"run": out.folder, "scores": scores, **found, "failures": failures_in_json(out)})
+        print_json(
+            {
+                "run": out.folder,
+                "scores": scores,
+                **found_in_json(scored.found),
+                "report": page,
+                "failures": failures_in_json(out),
+            }
+        )
     else:
         for video in scored.videos:
             stdout.print(str(out.csv(video.name)), markup=False)
+        stdout.print(f"report  {page}", markup=False)
         print_events(scored.found)
     return conclude(out)
 

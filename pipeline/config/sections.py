@@ -207,8 +207,8 @@ class ScoreConfig(Section):
 class ReportConfig(Section):
     """The HTML page."""
 
-    n_pictures: Annotated[int, Ge(0)] = 6
-    """Videos of which the frame of the highest score is shown; the only thing that `report` decodes."""
+    n_pictures: Annotated[int, Ge(0)] = 12
+    """Events that are shown with pictures, the strongest first; the only thing that `report` decodes."""
 
 
 def _absolute(path: Path | tuple[Path, ...]) -> Path | tuple[Path, ...]:

@@ -1,136 +1,102 @@
-"""One self-contained HTML page a run: metrics, ROC curve, and the score curve of every test video."""
+"""One self-contained HTML page per run: what happened, when, where and why, and the numbers behind it.
+
+The page loads nothing and sends nothing: pictures are data, curves are drawn by uPlot (1.6.32, MIT licence,
+in `vendor`), and a policy in its head forbids the browser whatever was not written here.
+"""
 
 from __future__ import annotations
 
 import base64
-import io
+import hashlib
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import jinja2
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
-from mulde.data.atomic import encode, write_bytes
+from mulde.data import atomic
 from mulde.data.sealed import BLANK, seal
-from mulde.pipeline.metrics.events import EventTable, event_curve, runs
-from mulde.pipeline.metrics.frames import roc_curve
+from mulde.pipeline.events.record import Event, Threshold, time_in_video
+from mulde.pipeline.events.thresholds import rate_in_words
 from mulde.pipeline.metrics.records import Metric, Metrics
-from mulde.pipeline.metrics.roc import RocCurve
-from mulde.pipeline.metrics.video_scores import VideoScores, check_finite
+from mulde.pipeline.pictures.stills import EventStills
+from mulde.pipeline.report import numbers
+from mulde.pipeline.report.curves import encode, outline
+from mulde.pipeline.report.records import Rates, ReportEvent, ReportRun, ReportVideo, Stretch, clock_at
 
-MAX_POINTS = 800
-"""Points a drawn curve has at most: about one a pixel of the page's width."""
-
+_UPLOT = "uplot-1.6.32"
 _FLAT_SHARE = 1 / 20
 """Where the typical video would stay below this share of a linear score axis, the axis is compressed."""
-
-# Colours that matplotlib draws with; the page's style sheet replaces them, once for light and once for dark.
-_COLOURS = {
-    "#000001": "var(--curve)",
-    "#000002": "var(--faint)",
-    "#000003": "var(--label)",
-    "#000004": "var(--peak)",
-    "#000005": "var(--grid)",
-    "#000006": "var(--muted)",
-}
-_CURVE, _FAINT, _LABEL, _PEAK, _GRID, _MUTED = _COLOURS
-
-_SVG_METADATA = ("Creator", "Date", "Format", "Type")
-
-
-@dataclass(frozen=True)
-class ReportVideo:
-    """What the page shows of one test video; raises ValueError where its arrays do not fit together."""
-
-    name: str
-    scores: NDArray[np.float64]
-    """(T,), one score a decoded frame as it was measured, finite, higher = more anomalous."""
-    unsmoothed: NDArray[np.float64] | None = None
-    """(T,), the same before smoothing; None draws the smoothed curve alone."""
-    labels: NDArray[np.uint8] | None = None
-    """(T,), 1 = abnormal, 0 = normal; None where nobody labelled this video."""
-    seconds: NDArray[np.float64] | None = None
-    """(T,), when each frame is shown; None where nobody knows."""
-    labelled_events: tuple[str, ...] = ()
-    """What the labels call the events of this video, and where these are."""
-    warnings: tuple[str, ...] = ()
-    """What decoding and scoring had to say, a sentence each."""
-    thumbnail_jpeg: bytes | None = None
-    """The frame of the highest score as a JPEG file, boxes already drawn."""
-    picture_note: str = ""
-    """Why there is no such picture although one was wanted."""
-
-    def __post_init__(self) -> None:
-        if self.scores.ndim != 1:
-            raise ValueError(f"{self.name}: scores have shape {self.scores.shape}, not (T,)")
-        for what, array in (
-            ("unsmoothed scores", self.unsmoothed),
-            ("labels", self.labels),
-            ("times", self.seconds),
-        ):
-            if array is not None and array.shape != self.scores.shape:
-                raise ValueError(f"{self.name}: {what} {array.shape} do not match scores {self.scores.shape}")
-        check_finite(self.name, self.scores)
-        if self.unsmoothed is not None:
-            check_finite(self.name, self.unsmoothed)
-        if self.thumbnail_jpeg is not None and not self.thumbnail_jpeg.startswith(b"\xff\xd8"):
-            raise ValueError(f"{self.name}: the thumbnail is not a JPEG file")
-
-    @property
-    def peak_frame(self) -> int | None:
-        """Return the first frame with the highest score, None for a video without frames."""
-        return int(self.scores.argmax()) if self.scores.size else None
-
-
-@dataclass(frozen=True)
-class ReportFailure:
-    """A video that the run could not finish."""
-
-    video: str
-    stage: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class ReportRun:
-    """Everything that the page of one run shows."""
-
-    name: str
-    preset: str
-    data: str
-    """Which videos, in words or as a path."""
-    date: str
-    """Shown as given, so that equal input gives an equal page."""
-    versions: Mapping[str, str] = field(default_factory=dict)
-    """Version of each package that takes part."""
-    videos: Sequence[ReportVideo] = ()
-    metrics: Metrics | None = None
-    """None where there is nothing to evaluate against, or nothing was evaluated."""
-    no_metrics_reason: str = "There are no labels for these videos, so there is nothing to measure against"
-    failures: Sequence[ReportFailure] = ()
-    caution: str = ""
-    """Why nothing here must be taken for a result; "" where it may."""
+_HEADROOM = 0.05
+"""Above the highest curve, as a share of its height."""
+_OUTLINE_POINTS = 240
+_MOST_CHIPS = 12
+"""Events that are named below a curve."""
+_N_WORST = 10
+_MOST_RATE_POINTS = 500
+_OWN_WIDTH = 30
+"""Where the longest video is so many times as long as the middle one, each has the whole timeline."""
+_N_MARKS = 5
+_BAR_WIDTH, _BAR_HEIGHT, _LEAST_WIDTH = 1000, 26, 3
 
 
 def write_report(run: ReportRun, folder: Path) -> Path:
     """Write the page to `folder/index.html`, whole or not at all, and return its path."""
     page = render_report(run)
     path = folder / "index.html"
-    write_bytes(path, seal(encode(page)))
+    atomic.write_bytes(path, seal(atomic.encode(page)))
     return path
 
 
 def render_report(run: ReportRun) -> str:
     """Return the page as HTML that needs no other file and no network; equal input gives equal text."""
+    axis = _score_axis(run)
+    style, script = _style(), _script()
+    shown = run.events or run.moments
+    events = [_EventView.of(number, event, run) for number, event in enumerate(shown, start=1)]
+    return _template().render(
+        checksum=BLANK,
+        run=run,
+        policy=_policy(style, script),
+        style=style,
+        script=script,
+        lead=_lead(run),
+        nothing=_nothing(run),
+        versions=sorted(run.versions.items()),
+        has_threshold=_threshold(run) is not None,
+        has_listed=_listed(run) != _threshold(run),
+        n_alarms=sum(view.is_alarm for view in events),
+        cards=[view for view in events if view.picture],
+        rows=[view for view in events if not view.picture],
+        notes=[each.picture_note for each in shown if each.picture_note],
+        videos=_video_views(run, axis),
+        axis_marks=_axis_marks(run.videos),
+        is_labelled=any(video.abnormal is not None for video in run.videos),
+        is_compressed=axis.linear_width is not None,
+        is_reduced=any(video.curve.frame.size < video.curve.n_frames for video in run.videos),
+        headline=_headline(run.metrics),
+        is_measured_only=run.metrics is not None and not run.events,
+        tiles=_tiles(run.metrics),
+        worst_alarms=_worst(run.videos, highest=True),
+        worst_misses=_worst(run.videos, highest=False),
+        scenes=[
+            {"name": scene.name, "facts": scene.facts, "uris": [_data_uri(jpeg) for jpeg in scene.pictures]}
+            for scene in run.scenes
+        ],
+        data=_data(run, events, axis),
+    )
+
+
+# --- The frame of the page ---
+
+
+@cache
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mulde.pipeline.report"),
         autoescape=True,
@@ -138,29 +104,210 @@ def render_report(run: ReportRun) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=_percent, count=_count, score=_score)
-    axis = _score_axis(run.videos)
-    return environment.get_template("report.html").render(
-        checksum=BLANK,
-        run=run,
-        versions=sorted(run.versions.items()),
-        tiles=_tiles(run.metrics),
-        videos=_video_views(run, axis),
-        is_labelled=any(video.labels is not None for video in run.videos),
-        has_unsmoothed=any(video.unsmoothed is not None for video in run.videos),
-        is_compressed=axis.linear_width is not None,
-        roc_svg=_draw_roc(run.videos),
-        events_svg=_draw_events(run.videos, None if run.metrics is None else run.metrics.events),
-        max_points=MAX_POINTS,
+    environment.filters.update(
+        percent=numbers.percent,
+        count=numbers.count,
+        score=numbers.score,
+        duration=numbers.duration,
+        rate=lambda per_day: rate_in_words(per_day) if per_day else "never",
+    )
+    return environment.get_template("report.html")
+
+
+def _style() -> str:
+    return f"{_asset('vendor', f'{_UPLOT}.min.css')}\n{_asset('templates', 'report.css')}"
+
+
+def _script() -> str:
+    licence = _asset("vendor", "uplot-LICENSE").strip()
+    uplot = _asset("vendor", f"{_UPLOT}.min.js")
+    script = f"/*! uPlot\n{licence}\n*/\n{uplot}\n{_asset('templates', 'report.js')}"
+    assert "</script" not in script
+    return script
+
+
+def _asset(folder: str, name: str) -> str:
+    return (resources.files("mulde.pipeline.report") / folder / name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """Return a content security policy under which nothing but this style and this script has any effect."""
+    return (
+        f"default-src 'none'; img-src data:; style-src '{_sha256(style)}'; script-src '{_sha256(script)}'; "
+        "base-uri 'none'; form-action 'none'"
     )
 
 
-@dataclass(frozen=True)
-class _Tile:
-    """A headline number."""
+def _sha256(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}"
 
-    metric: Metric
-    unsmoothed: float | None
+
+def _data_uri(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
+
+
+# --- What happened ---
+
+
+def _lead(run: ReportRun) -> str:
+    """Return what came out, in a sentence or two."""
+    if not run.videos:
+        return "Nothing was scored."
+    n_all = len(run.videos)
+    footage = numbers.duration(sum(video.seconds for video in run.videos))
+    if not run.events:
+        is_quiet = _listed(run) is not None
+        return f"{'Nothing stood out' if is_quiet else 'Scores'} in {_videos(n_all)}, {footage} of footage."
+    n_events = len(run.events) + run.n_more_events
+    n_alarms = sum(_is_alarm(run, each.event) for each in run.events) + run.n_more_alarms
+    n_videos = len({each.event.video for each in run.events})
+    if run.n_more_events or n_videos == n_all:
+        where = f"{'all ' if n_all > 1 else ''}{_videos(n_all)}"
+    else:
+        where = f"{numbers.count(n_videos)} of {_videos(n_all)}"
+    first = run.events[0].event
+    strongest = "The strongest: " if n_events > 1 else ""
+    reason = f", {first.reason.partition('; ')[0]}" if first.reason else ""  # all of it is told below
+    return (
+        f"{numbers.count(n_events)} event{_s(n_events)}{_of_them_alarms(n_alarms, n_events)} in {where}, "
+        f"{footage} of footage. "
+        f"{strongest}{first.when} in {first.video}{reason}."
+    )
+
+
+def _of_them_alarms(n_alarms: int, n_events: int) -> str:
+    """Return how many events are alarms, to follow their number; "" where all are."""
+    if n_alarms == n_events:
+        return ""
+    if n_events == 1:
+        return ", no alarm,"
+    some = "none" if n_alarms == 0 else numbers.count(n_alarms)
+    return f", {some} of them {'an alarm' if n_alarms < 2 else 'alarms'},"
+
+
+def _is_alarm(run: ReportRun, event: Event) -> bool:
+    return run.threshold is not None and run.threshold.is_alarm(event.score)
+
+
+def _videos(number: int) -> str:
+    return f"{numbers.count(number)} video{_s(number)}"
+
+
+def _s(number: int) -> str:
+    return "" if number == 1 else "s"
+
+
+def _nothing(run: ReportRun) -> str:
+    """Return why there is no event."""
+    level = _listed(run)
+    if level is None:
+        return "There is no threshold for these scores, so that nothing is called an event."
+    peaks = [video.curve.score.max() for video in run.videos if video.curve.n_frames]
+    highest = f" The highest score is {numbers.score(max(peaks))}." if peaks else ""
+    return f"No score reaches {numbers.score(level)}, from which on events are listed.{highest}"
+
+
+def _threshold(run: ReportRun) -> float | None:
+    return None if run.threshold is None else run.threshold.score
+
+
+def _listed(run: ReportRun) -> float | None:
+    """Return the score from which on events are listed."""
+    return None if run.threshold is None else run.threshold.listed_score
+
+
+@dataclass(frozen=True)
+class _StillView:
+    uri: str
+    offset: str
+    """From the peak, in words."""
+    is_peak: bool
+
+
+@dataclass(frozen=True)
+class _EventView:
+    """An event as the template shows it."""
+
+    number: int
+    event: Event
+    index: int
+    """Of its video."""
+    is_alarm: bool
+    peak_seconds: float
+    when: str
+    facts: str
+    picture: str
+    """A data address; "" where there is none."""
+    size: tuple[int, int]
+    box: tuple[float, float, float, float] | None
+    """x, y, width, height in pixels of the frame."""
+    strip: tuple[_StillView, ...]
+
+    @property
+    def anchor(self) -> str:
+        return f"video-{self.index + 1}"
+
+    @classmethod
+    def of(cls, number: int, shown: ReportEvent, run: ReportRun) -> _EventView:
+        event, stills = shown.event, shown.stills
+        index = next(k for k, video in enumerate(run.videos) if video.name == event.video)
+        curve = run.videos[index].curve
+        nearest = int(np.abs(curve.frame - event.peak_frame).argmin())
+        box = event.box_xyxy
+        last = event.stop_frame - 1
+        frames = f"frame{_s(last - event.start_frame + 1)} {numbers.count(event.start_frame)}" + (
+            f" to {numbers.count(last)}" if last > event.start_frame else ""
+        )
+        return cls(
+            number,
+            event,
+            index,
+            _is_alarm(run, event),
+            float(curve.seconds[nearest]),
+            event.when,
+            f"score {numbers.score(event.score)} · {numbers.duration(event.n_seconds)} · {frames}"
+            if run.events
+            else f"score {numbers.score(event.score)} · {frames}",
+            "" if stills is None else _data_uri(stills.peak.jpeg),
+            (0, 0) if stills is None else stills.peak.size,
+            None if box is None else (box[0], box[1], box[2] - box[0], box[3] - box[1]),
+            () if stills is None else tuple(_strip(stills)),
+        )
+
+
+def _strip(stills: EventStills) -> list[_StillView]:
+    peak = stills.peak
+    return [
+        _StillView(_data_uri(still.jpeg), _offset(still.seconds - peak.seconds), still.frame == peak.frame)
+        for still in stills.strip
+    ]
+
+
+def _offset(seconds: float) -> str:
+    if abs(seconds) < 0.005:
+        return "at the peak"
+    return f"{abs(seconds):.1f} s {'before' if seconds < 0 else 'after'}"
+
+
+# --- Each video ---
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """A video on the timeline, in units of 1000 a width."""
+
+    width: float
+    path: str
+    abnormal: tuple[tuple[float, float], ...]
+    """Left edge and width of each stretch."""
+    events: tuple[tuple[int, float, float, str, bool], ...]
+    """Number, left edge, width and words of each event, and whether it is an alarm."""
+
+
+@dataclass(frozen=True)
+class _Peak:
+    frame: int
+    score: float
 
 
 @dataclass(frozen=True)
@@ -169,102 +316,117 @@ class _VideoView:
 
     anchor: str
     video: ReportVideo
-    n_abnormal: int | None
     auc: float | None
-    max_score: float | None
-    peak: str
-    thumbnail_uri: str | None
-    svg: str
-
-
-def _tiles(metrics: Metrics | None) -> list[_Tile]:
-    if metrics is None:
-        return []
-    raw = metrics.unsmoothed
-    others = {} if raw is None else {number.key: number.value for number in raw.numbers}
-    return [_Tile(metric, others.get(metric.key)) for metric in metrics.numbers]
+    peak: _Peak | None
+    length: str
+    facts: str
+    n_events: int
+    chips: tuple[tuple[int, str, bool], ...]
+    """Number and words of its strongest events, in order of time, and whether each is an alarm."""
+    bar: _Bar
 
 
 def _video_views(run: ReportRun, axis: _ScoreAxis) -> list[_VideoView]:
-    measured = () if run.metrics is None else run.metrics.per_video
-    aucs = {video.name: video.auc for video in measured}
-    return [
-        _VideoView(
-            anchor=f"video-{number}",
-            video=video,
-            n_abnormal=None if video.labels is None else int(np.count_nonzero(video.labels)),
-            auc=aucs.get(video.name),
-            max_score=None if video.peak_frame is None else float(video.scores[video.peak_frame]),
-            peak=_peak(video),
-            thumbnail_uri=_data_uri(video.thumbnail_jpeg),
-            svg=_draw_scores(video, axis, salt=f"video-{number}"),
+    aucs = {} if run.metrics is None else {video.name: video.auc for video in run.metrics.per_video}
+    widths = _bar_widths(run.videos)
+    views = []
+    for index, video in enumerate(run.videos):
+        events = [(n, e.event) for n, e in enumerate(run.events, start=1) if e.event.video == video.name]
+        chips = sorted(events[:_MOST_CHIPS], key=lambda each: each[1].start_seconds)
+        point = video.curve.peak
+        peak = (
+            None if point is None else _Peak(int(video.curve.frame[point]), float(video.curve.score[point]))
         )
-        for number, video in enumerate(run.videos, start=1)
-    ]
-
-
-def _peak(video: ReportVideo) -> str:
-    if video.peak_frame is None:
-        return ""
-    frame = f"frame {_count(video.peak_frame)}"
-    if video.seconds is None:
-        return frame
-    return f"{frame} ({_clock(float(video.seconds[video.peak_frame]))})"
-
-
-def _data_uri(jpeg: bytes | None) -> str | None:
-    return None if jpeg is None else f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
-
-
-# --- Numbers as people read them ---
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}\u202f%"
-
-
-def _count(value: float) -> str:
-    """Return a whole number with narrow spaces between thousands: 40 791."""
-    return f"{value:,.0f}".replace(",", "\u202f")
-
-
-def _score(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
-
-
-def _clock(seconds: float) -> str:
-    """Return minutes and seconds, with hours where there are any: 1:02:03."""
-    minutes, second = divmod(int(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
-
-
-# --- Curves ---
-
-
-@contextmanager
-def _drawing_style(salt: str) -> Iterator[None]:
-    """Set the look of all figures; `salt` keeps the ids of one SVG apart from those of others in the page."""
-    with mpl.rc_context():
-        mpl.rcdefaults()  # a user's matplotlibrc must not change the page
-        mpl.rcParams.update(
-            {
-                "axes.edgecolor": _MUTED,
-                "axes.labelcolor": _MUTED,
-                "axes.linewidth": 0.6,
-                "axes.spines.right": False,
-                "axes.spines.top": False,
-                "font.size": 9,
-                "grid.color": _GRID,
-                "grid.linewidth": 0.6,
-                "svg.fonttype": "none",
-                "svg.hashsalt": salt,
-                "xtick.color": _MUTED,
-                "ytick.color": _MUTED,
-                "ytick.major.size": 0,
-            }
+        views.append(
+            _VideoView(
+                f"video-{index + 1}",
+                video,
+                aucs.get(video.name),
+                peak,
+                _length(video),
+                _facts(video, peak, aucs.get(video.name), any(v.abnormal is not None for v in run.videos)),
+                len(events),
+                tuple((number, f"{number} · {event.when}", _is_alarm(run, event)) for number, event in chips),
+                _bar(video, events, axis, widths[index], run.threshold),
+            )
         )
-        yield
+    return views
+
+
+def _length(video: ReportVideo) -> str:
+    start = clock_at(video, 0)
+    began = "" if start is None else f"{start:%Y-%m-%d %H:%M} · "
+    return f"{began}{numbers.duration(video.seconds)}"
+
+
+def _facts(video: ReportVideo, peak: _Peak | None, auc: float | None, is_labelled: bool) -> str:
+    n_frames = video.curve.n_frames
+    facts = [f"{numbers.count(n_frames)} frame{_s(n_frames)}", _length(video)]
+    if video.n_abnormal is not None:
+        facts.append(f"{numbers.count(video.n_abnormal)} abnormal")
+    elif is_labelled:
+        facts.append("not labelled")
+    if auc is not None:
+        facts.append(f"AUC {numbers.percent(auc)}")
+    if peak is not None:
+        assert video.curve.peak is not None
+        at = numbers.clock(float(video.curve.seconds[video.curve.peak]))
+        facts.append(f"highest score {numbers.score(peak.score)} at frame {numbers.count(peak.frame)} ({at})")
+    return " · ".join(facts)
+
+
+def _has_one_scale(videos: Sequence[ReportVideo]) -> bool:
+    lengths = [video.seconds for video in videos if video.seconds > 0]
+    return not lengths or max(lengths) < _OWN_WIDTH * float(np.median(lengths))
+
+
+def _bar_widths(videos: Sequence[ReportVideo]) -> list[float]:
+    longest = max((video.seconds for video in videos), default=0.0)
+    if not _has_one_scale(videos) or longest == 0:
+        return [float(_BAR_WIDTH)] * len(videos)
+    return [max(_LEAST_WIDTH, _BAR_WIDTH * video.seconds / longest) for video in videos]
+
+
+def _axis_marks(videos: Sequence[ReportVideo]) -> list[str]:
+    """Return the times below the timeline; none where videos have scales of their own."""
+    longest = max((video.seconds for video in videos), default=0.0)
+    if not _has_one_scale(videos) or longest == 0:
+        return []
+    marks = [longest * k / (_N_MARKS - 1) for k in range(_N_MARKS)]
+    return [time_in_video(mark) if longest < _N_MARKS else numbers.clock(mark) for mark in marks]
+
+
+def _bar(
+    video: ReportVideo,
+    events: Sequence[tuple[int, Event]],
+    axis: _ScoreAxis,
+    width: float,
+    threshold: Threshold | None,
+) -> _Bar:
+    length = video.seconds or 1.0
+
+    def place(start: float, stop: float) -> tuple[float, float]:
+        wide = max(_LEAST_WIDTH, width * (stop - start) / length)
+        return round(min(width * start / length, width - wide), 1), round(wide, 1)
+
+    seconds, scores = outline(video.curve, _OUTLINE_POINTS)
+    x = [*(width * seconds / length), width]
+    y = [_BAR_HEIGHT * (1 - axis.height(score)) for score in scores]
+    steps = "".join(f"V{y[k]:.1f}H{x[k + 1]:.1f}" for k in range(len(y)))
+    return _Bar(
+        round(width, 1),
+        f"M{x[0]:.1f} {_BAR_HEIGHT}{steps}V{_BAR_HEIGHT}Z" if y else "",
+        tuple(place(stretch.start_seconds, stretch.stop_seconds) for stretch in video.abnormal or ()),
+        tuple(
+            (
+                number,
+                *place(event.start_seconds, event.stop_seconds),
+                f"{number} · {event.when}",
+                threshold is not None and threshold.is_alarm(event.score),
+            )
+            for number, event in events
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -274,171 +436,147 @@ class _ScoreAxis:
     low: float
     high: float
     linear_width: float | None
-    """Scores up to `low + linear_width` are drawn about linearly, higher ones by their logarithm.
+    """Scores up to so much are drawn about linearly, higher ones by their logarithm; None: all linearly."""
 
-    None makes all of the axis linear.
-    """
+    def height(self, score: float) -> float:
+        """Return where a score stands, from 0 at the lowest to 1 at the highest."""
+        low, high, value = (self._compress(each) for each in (self.low, self.high, score))
+        return (value - low) / (high - low)
 
-    def apply(self, axes: Axes) -> None:
-        """Set scale, limits and ticks of the axes."""
-        if self.linear_width is not None:
-            axes.set_yscale("function", functions=(self._compress, self._expand))
-            ticks = self._expand(np.linspace(0, self._compress(np.array(self.high)), 4))
-            axes.set_yticks(ticks, [f"{tick:.3g}" for tick in ticks], minor=False)
-        else:
-            axes.yaxis.set_major_locator(MaxNLocator(4))
-        margin = 0.04
-        low, high = self._compress(np.array([self.low, self.high]))
-        axes.set_ylim(*self._expand(np.array([low - margin * (high - low), high + margin * (high - low)])))
-
-    def _compress(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        if self.linear_width is None:
-            return scores
-        return np.arcsinh((scores - self.low) / self.linear_width)
-
-    def _expand(self, heights: NDArray[np.float64]) -> NDArray[np.float64]:
-        if self.linear_width is None:
-            return heights
-        return np.sinh(heights) * self.linear_width + self.low
+    def _compress(self, score: float) -> float:
+        return score if self.linear_width is None else math.asinh(score / self.linear_width)
 
 
-def _score_axis(videos: Sequence[ReportVideo]) -> _ScoreAxis:
-    """Span the smoothed scores of all videos, compressed where one of them would flatten most others."""
-    peaks = [float(video.scores.max()) for video in videos if video.scores.size]
-    if not peaks:
+def _score_axis(run: ReportRun) -> _ScoreAxis:
+    """Span the scores of all videos and the threshold, compressed where one would flatten most others."""
+    curves = [video.curve.score for video in run.videos if video.curve.score.size]
+    if not curves:
         return _ScoreAxis(0.0, 1.0, None)
-    low = min(float(video.scores.min()) for video in videos if video.scores.size)
-    high = max(peaks)
+    peaks = [float(curve.max()) for curve in curves]
+    level = _threshold(run)
+    low = min(0.0, *(float(curve.min()) for curve in curves))
+    high = max(peaks) if level is None else max(*peaks, 1.1 * level)
     if math.isclose(low, high):
         room = max(0.5, 0.1 * abs(low))
         return _ScoreAxis(low - room, high + room, None)
     typical = float(np.median(peaks)) - low
     is_flat = 0 < typical < _FLAT_SHARE * (high - low)
-    return _ScoreAxis(low, high, typical if is_flat else None)
+    return _ScoreAxis(low, high + _HEADROOM * (high - low), typical if is_flat else None)
 
 
-def _draw_scores(video: ReportVideo, axis: _ScoreAxis, *, salt: str) -> str:
-    """Return the score curve over shaded label intervals as an SVG element, "" for a video without frames."""
-    n_frames = video.scores.size
-    if n_frames == 0:
-        return ""
-    starts = _bin_starts(n_frames)
-    with _drawing_style(salt):
-        figure = Figure(figsize=(9.5, 2.5))
-        axes = figure.add_axes((0.06, 0.13, 0.93, 0.84))
-        axis.apply(axes)
-        axes.set_xlim(-0.5, n_frames - 0.5)
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-        axes.xaxis.set_major_formatter(lambda frame, _: _count(frame))
-        axes.grid(axis="y")
-        axes.set_axisbelow(True)
-        if video.labels is not None:
-            _shade_labels(axes, video.labels, starts)
-        if video.unsmoothed is not None:
-            axes.plot(*_max_pool(video.unsmoothed, starts), color=_FAINT, linewidth=0.8, gid="unsmoothed")
-        axes.plot(*_max_pool(video.scores, starts), color=_CURVE, linewidth=1.4, gid="smoothed")
-        peak = video.scores.argmax()
-        axes.plot([peak], [video.scores[peak]], "o", color=_PEAK, markersize=4, clip_on=False, gid="peak")
-        return _to_svg(figure)
+# --- For researchers ---
 
 
-def _shade_labels(axes: Axes, labels: NDArray[np.uint8], starts: NDArray[np.int64]) -> None:
-    edges = np.append(starts, labels.size) - 0.5
-    shaded = runs(np.maximum.reduceat(labels, starts) > 0)
-    spans = [(edges[start], edges[stop] - edges[start]) for start, stop in shaded]
-    axes.broken_barh(
-        spans, (0, 1), transform=axes.get_xaxis_transform(), facecolors=_LABEL, linewidth=0, gid="labels"
-    )
+@dataclass(frozen=True)
+class _Tile:
+    """A number that is defined."""
+
+    metric: Metric
+    unsmoothed: float | None
 
 
-def _draw_roc(videos: Sequence[ReportVideo]) -> str:
-    """Return the ROC curves over all labelled frames as an SVG element, "" where a class is missing."""
-    labelled = [(video, video.labels) for video in videos if video.labels is not None]
-    smoothed = roc_curve([VideoScores(video.name, video.scores, labels) for video, labels in labelled])
-    if smoothed is None:
-        return ""
-    raw = [
-        VideoScores(video.name, video.unsmoothed, labels)
-        for video, labels in labelled
-        if video.unsmoothed is not None
+def _tiles(metrics: Metrics | None) -> list[_Tile]:
+    if metrics is None:
+        return []
+    raw = metrics.unsmoothed
+    others = {} if raw is None else {number.key: number.value for number in raw.numbers}
+    return [_Tile(number, others.get(number.key)) for number in metrics.numbers if number.value is not None]
+
+
+def _headline(metrics: Metrics | None) -> str:
+    """Return the first two numbers that are defined, for the line that unfolds the others."""
+    found = [] if metrics is None else [each for each in metrics.numbers if each.value is not None][:2]
+    return ", ".join(f"{each.title} {numbers.percent(each.value)}" for each in found)
+
+
+@dataclass(frozen=True)
+class _StretchView:
+    video: str
+    anchor: str
+    stretch: Stretch
+    at: str
+
+
+def _worst(videos: Sequence[ReportVideo], *, highest: bool) -> list[_StretchView]:
+    """Return the normal stretches of the highest scores, or the abnormal ones of the lowest peaks."""
+    found = [
+        _StretchView(video.name, f"video-{number}", stretch, numbers.clock(stretch.peak_seconds))
+        for number, video in enumerate(videos, start=1)
+        for stretch in (video.normal if highest else video.abnormal) or ()
     ]
-    # Two curves of different videos would invite a comparison that means nothing.
-    unsmoothed = roc_curve(raw) if len(raw) == len(labelled) else None
-    with _drawing_style("roc"):
-        figure = Figure(figsize=(4, 4))
-        axes = figure.add_axes((0.13, 0.12, 0.84, 0.84), aspect="equal")
-        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="false positive rate", ylabel="true positive rate")
-        axes.grid()
-        axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=0.8, linestyle=":", gid="chance")
-        if unsmoothed is not None:
-            axes.plot(*_thin(unsmoothed), color=_FAINT, linewidth=1, clip_on=False, gid="unsmoothed")
-        axes.plot(*_thin(smoothed), color=_CURVE, linewidth=1.6, clip_on=False, gid="smoothed")
-        return _to_svg(figure)
+    found.sort(key=lambda view: -view.stretch.score if highest else view.stretch.score)
+    return found[:_N_WORST]
 
 
-def _draw_events(videos: Sequence[ReportVideo], table: EventTable | None) -> str:
-    """Return the part of events found over false alarms per hour as an SVG element, "" without a table."""
-    if table is None:
-        return ""
-    curve = event_curve(
-        [(video.scores, video.labels) for video in videos if video.labels is not None],
-        min_share=table.min_share,
-    )
-    allowed, found = curve.share_found()
-    most = max(point.allowed_per_hour for point in table.points) or 1.0
-    is_inside = allowed <= most * table.hours
-    per_hour, found = allowed[is_inside] / table.hours, found[is_inside]
-    with _drawing_style("events"):
-        figure = Figure(figsize=(6, 2.6))
-        axes = figure.add_axes((0.09, 0.19, 0.89, 0.77))
-        axes.set(xlim=(0, most), ylim=(0, 1.02), xlabel="false alarms per hour", ylabel="events found")
-        axes.grid()
-        # The last step goes on to the edge: more false alarms find no less.
-        x, y = np.append(per_hour, most), np.append(found, found[-1])
-        axes.step(x, y, where="post", color=_CURVE, linewidth=1.6, clip_on=False, gid="smoothed")
-        return _to_svg(figure)
+def thin(rates: Rates) -> Rates:
+    """Return curves of at most a few hundred points, evenly spread along their ways."""
+    x, y = rates.false_positive, rates.true_positive
+    way = np.linspace(0, 2, _MOST_RATE_POINTS)  # x + y climbs from 0 to 2 without a rest
+    if x.size > _MOST_RATE_POINTS:
+        x, y = np.interp(way, x + y, x), np.interp(way, x + y, y)
+    recall, precision = rates.recall, rates.precision
+    if recall.size > _MOST_RATE_POINTS:
+        kept = np.unique(np.linspace(0, recall.size - 1, _MOST_RATE_POINTS).astype(int))
+        recall, precision = recall[kept], precision[kept]
+    return Rates(x, y, recall, precision)
 
 
-def _bin_starts(n_frames: int) -> NDArray[np.int64]:
-    """Return the first frame of each of at most MAX_POINTS bins of about equal length."""
-    n_bins = min(n_frames, MAX_POINTS)
-    return np.arange(n_bins, dtype=np.int64) * n_frames // n_bins
+# --- For the script ---
 
 
-def _max_pool(
-    scores: NDArray[np.float64], starts: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the frame and the score of the maximum of each bin, so that no peak is lost or moved."""
-    frames = np.array(
-        [start + part.argmax() for start, part in zip(starts, np.split(scores, starts[1:]), strict=True)]
-    )
-    return frames, scores[frames]
+def _data(run: ReportRun, events: Sequence[_EventView], axis: _ScoreAxis) -> dict[str, Any]:
+    """Return what the script draws, as plain JSON types."""
+    return {
+        "threshold": _threshold(run),
+        "listed": _listed(run),
+        "axis": {"low": axis.low, "high": axis.high, "width": axis.linear_width},
+        "events": [
+            {
+                "index": view.index,
+                "from": view.event.start_seconds,
+                "to": view.event.stop_seconds,
+                "peak": view.peak_seconds,
+                "video": view.event.video,
+                "when": view.when,
+                "reason": view.event.reason,
+                "facts": view.facts,
+            }
+            for view in events
+        ],
+        "videos": [
+            _video_data(video, index, events, is_moment=not run.events)
+            for index, video in enumerate(run.videos)
+        ],
+        "rates": None if run.rates is None else _rates_data(run.rates, run.videos),
+    }
 
 
-def _thin(curve: RocCurve) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the curve with at most MAX_POINTS points, evenly spaced along its way."""
-    x, y = curve.false_positive_rate, curve.true_positive_rate
-    if x.size <= MAX_POINTS:
-        return x, y
-    way = np.linspace(0, 2, MAX_POINTS)  # x + y climbs from 0 to 2 without a rest
-    return np.interp(way, x + y, x), np.interp(way, x + y, y)
+def _video_data(
+    video: ReportVideo, index: int, events: Sequence[_EventView], *, is_moment: bool
+) -> Mapping[str, Any]:
+    start = video.start_clock
+    return {
+        "clock": None if start is None else start.hour * 3600 + start.minute * 60 + start.second,
+        "curve": encode(video.curve),
+        "abnormal": [(stretch.start_seconds, stretch.stop_seconds) for stretch in video.abnormal or ()],
+        "events": [
+            (view.event.start_seconds, view.event.stop_seconds, view.is_alarm)
+            for view in events
+            if view.index == index and not is_moment
+        ],
+    }
 
 
-def _to_svg(figure: Figure) -> str:
-    """Return the figure as an SVG element that can stand in a page beside others.
+def _rates_data(rates: Rates, videos: Sequence[ReportVideo]) -> Mapping[str, Any]:
+    few = thin(rates)
+    labelled = [video for video in videos if video.n_abnormal is not None]
+    n_frames = sum(video.curve.n_frames for video in labelled)
+    return {
+        "roc": _rounded(few.false_positive, few.true_positive),
+        "pr": _rounded(few.recall, few.precision),
+        "abnormal": sum(video.n_abnormal or 0 for video in labelled) / max(n_frames, 1),
+    }
 
-    matplotlib writes a document of its own: prolog, metadata with web addresses, a fixed size, ids that
-    every figure repeats, and more digits than a screen has pixels.
-    """
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(_SVG_METADATA))
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].rstrip()
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>", r"<svg \1>", svg)
-    svg = re.sub(r'<g id="([a-z]+)">', r'<g class="\1">', svg)
-    used = set(re.findall(r'(?:href="|url\()#([^")]*)', svg))
-    svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
-    svg = re.sub(r'(?<= d=")[^"]*', lambda path: re.sub(r"(\.\d)\d+", r"\1", path[0]), svg)
-    svg = svg.replace("xlink:href=", "href=")
-    return re.sub(r"#00000[1-6]", lambda colour: _COLOURS[colour[0]], svg)
+
+def _rounded(*parts: Any) -> list[list[float]]:
+    return [np.round(part, 5).tolist() for part in parts]

@@ -22,6 +22,8 @@ _FILES = "files"
 """In state.json: checksums, by name, of files that have no place for one."""
 _log = logging.getLogger(__name__)
 _STATE = TypeAdapter(dict[str, dict[str, str]])
+_SECONDS = "seconds"
+"""Where state.json has the times of stages."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,11 @@ class RunFolder:
     def report(self) -> Path:
         """Holds index.html."""
         return self.folder / "report"
+
+    @property
+    def footage(self) -> Path:
+        """Where the videos are, of a run that has none of its own to learn from."""
+        return self.folder / "footage.json"
 
     @property
     def log(self) -> Path:
@@ -203,6 +210,14 @@ class RunFolder:
             return known is not None and digest((self.folder / name).read_bytes()) != known
         except OSError:
             return False
+
+    def remember_seconds(self, stage: str, seconds: float) -> None:
+        """Keep how long a stage worked that had something to do."""
+        self.remember(_SECONDS, {stage: f"{seconds:.3f}"})
+
+    def stage_seconds(self) -> dict[str, float]:
+        """Return how long each stage worked when it last had something to do."""
+        return {stage: float(seconds) for stage, seconds in self.fingerprints(_SECONDS).items()}
 
     def failures(self) -> list[Failure]:
         """Return what failed in the stages that ran last."""

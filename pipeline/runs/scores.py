@@ -22,12 +22,13 @@ from mulde.data.foreign.text import parse_json
 from mulde.data.hdf5 import new_hdf5, open_to_write
 from mulde.data.sealed import ChangedError, check, digest
 from mulde.data.times import mean_rate
+from mulde.detector import interpolate_frames, max_over_objects
 from mulde.pipeline.runs.folder import RunFolder
 
 _SMOOTHED, _UNSMOOTHED = "frame_score", "frame_score_unsmoothed"
 _CSV_CHECKSUM = "csv_checksum"  # a CSV file has no place for its own
 _FRAME, _BOX, _OBJECT_SCORE, _TOTAL = "frame", "box", "object_score", "total"
-_ROW, _SCORE = "row", "score"
+_LOOKED_AT, _ROW, _SCORE = "looked_at", "row", "score"
 
 
 @dataclass(frozen=True)
@@ -264,6 +265,56 @@ def read_datasets(run: RunFolder, name: str) -> dict[str, NDArray[Any]]:
     except (OSError, ValueError) as error:
         raise _damaged(run.objects(name), error) from None
     return found
+
+
+def read_stream_scores(run: RunFolder, name: str, n_frames: int) -> dict[str, NDArray[np.float64]]:
+    """Return the highest score of each stream in each frame of a video, (n_frames,) by name.
+
+    Frames that were not looked at have what lies between their neighbours.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    behind, looked_at = read_rows_behind(run, name), read_looked_at(run, name)
+    curves = {}
+    for stream, scores in behind.scores.items():
+        frame = behind.frame[stream]
+        if behind.total is not None:  # of objects: a frame that was looked at may have none
+            highest = max_over_objects(scores, frame, n_frames, nothing=0.0)
+            frame = np.arange(n_frames) if looked_at is None else looked_at
+            scores = highest[frame]
+        curves[stream] = interpolate_frames(scores, frame, np.arange(n_frames), nothing=0.0)
+    return curves
+
+
+def read_objects_per_frame(run: RunFolder, name: str) -> float | None:
+    """Return how many objects a frame that was looked at has on average; None where frames are whole.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    path = run.objects(name)
+    try:
+        with h5py.File(path, "r") as file:
+            if _FRAME not in file:
+                return None
+            n_frames = len(file[_LOOKED_AT if _LOOKED_AT in file else _SMOOTHED])
+            return len(file[_FRAME]) / n_frames if n_frames else None
+    except (OSError, KeyError) as error:
+        raise _damaged(path, error) from None
+
+
+def read_looked_at(run: RunFolder, name: str) -> NDArray[np.int64] | None:
+    """Read the frames of a video in which objects were looked for, in order; None for all of them.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        with h5py.File(run.objects(name), "r") as file:
+            return file[_LOOKED_AT][()] if _LOOKED_AT in file else None
+    except OSError as error:
+        raise _damaged(run.objects(name), error) from None
 
 
 def write_alarms(run: RunFolder, video: ScoredVideo, is_alarm: NDArray[np.bool_] | None) -> None:

@@ -256,6 +256,7 @@ def _run_tasks(
         "extract: %d videos, %d frames in %.1f s (%.0f frames/s), %d failed",
         len(tasks) - len(failures), n_frames, seconds, n_frames / seconds, len(failures),
     )  # fmt: skip
+    run.remember_seconds(STAGE, seconds)
     run.record_failures(STAGE, failures)
     return failures
 

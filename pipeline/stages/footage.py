@@ -23,6 +23,7 @@ from mulde.pipeline.features.recipe import require_all
 from mulde.pipeline.models.model import read_manifest, read_scenes
 from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
+from mulde.pipeline.runs.footage import record_footage
 from mulde.pipeline.stages.extract import extract_missing, record_weights
 from mulde.pipeline.stages.find_events import FindEvents, Found
 from mulde.pipeline.stages.mend import discarding_damage
@@ -124,5 +125,7 @@ def score_footage(
         extract_missing(missing, scenes, config, frames_per_second, out, progress)
         complete = [cached for cached in look() if cached.is_complete]
         score(complete)
+    videos = [cached.video for cached in complete]
+    record_footage(out, model_run, videos, frames_per_second)
     found = FindEvents().find_missing(out, model_run, complete, config)
-    return ScoredFootage(tuple(cached.video for cached in complete), found)
+    return ScoredFootage(tuple(videos), found)

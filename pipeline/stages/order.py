@@ -15,6 +15,6 @@ from mulde.pipeline.stages.train import Train
 
 def stages() -> tuple[Stage[Any], ...]:
     """Return all stages in the order in which they run."""
-    from mulde.pipeline.stages.report import Report  # only here, for it imports matplotlib
+    from mulde.pipeline.stages.report import Report  # only here, for it imports cv2
 
     return Extract(), Train(), HoldOut(), Score(), FindEvents(), Evaluate(), Report()

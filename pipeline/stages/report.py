@@ -4,33 +4,45 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mulde.data.cache.store import digest_of
-from mulde.data.errors import VideoError
-from mulde.data.labels.labels import NamedEvent
+from mulde.data.errors import InputError
+from mulde.data.labels.labels import Labels
 from mulde.data.sealed import is_whole
 from mulde.data.version import mulde_version
+from mulde.data.video import Video
+from mulde.pipeline.config.sections import Config
+from mulde.pipeline.events.files import STAGE as EVENTS
+from mulde.pipeline.events.files import read_events, read_threshold
+from mulde.pipeline.events.record import Event, Threshold
 from mulde.pipeline.features.recipe import caution
 from mulde.pipeline.metrics.protocols import find_protocol
-from mulde.pipeline.report.page import ReportFailure, ReportRun, ReportVideo, write_report
-from mulde.pipeline.report.thumbnails import draw_frame
+from mulde.pipeline.metrics.records import Metrics
+from mulde.pipeline.models.model import read_scenes
+from mulde.pipeline.pictures.scene import draw_scene, scene_facts
+from mulde.pipeline.pictures.stills import to_jpeg
+from mulde.pipeline.progress import Progress, Tracked, silent
+from mulde.pipeline.report.curves import n_points
+from mulde.pipeline.report.gather import MOST_EVENTS, Gatherer
+from mulde.pipeline.report.page import write_report
+from mulde.pipeline.report.records import ReportFailure, ReportRun, ReportScene
 from mulde.pipeline.runs.folder import RunFolder
-from mulde.pipeline.runs.job import Job
-from mulde.pipeline.runs.scores import read_objects, read_scores
+from mulde.pipeline.runs.footage import read_footage
+from mulde.pipeline.runs.scores import read_objects_per_frame
+from mulde.pipeline.stages import score
 from mulde.pipeline.stages.evaluate import Evaluate, names_of_scored, read_metrics, require_scores
 from mulde.pipeline.stages.evaluate import fingerprint as metrics_fingerprint
+from mulde.pipeline.stages.find_events import recording_began
 from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
 
-CODE_VERSION = 4
+CODE_VERSION = 5
 """Raise it when the same run gives another page than before."""
+_SCENE_WIDTH_PX = 640
 _log = logging.getLogger(__name__)
 
 
@@ -41,7 +53,7 @@ class Report(RunStage[Path]):
 
     def wanted(self, situation: Situation) -> dict[str, str | None]:
         """Return what the page would be made from: what the run, its labels and its settings are now."""
-        is_known = not {"score", "events", "evaluate"} & situation.pending
+        is_known = not {"score", EVENTS, "evaluate"} & situation.pending
         return {WHOLE: fingerprint(situation) if is_known else None}
 
     def is_there(self, run: RunFolder, unit: str) -> bool:
@@ -60,24 +72,91 @@ class Report(RunStage[Path]):
             _log.info("report: up to date, %s", page)
             return page
         wanted = fingerprint(situation)
-        write_report(_content(situation, names), job.run.report)
+        is_evaluated = _is_evaluated(situation)
+        no_metrics_reason = ReportRun.no_metrics_reason
+        if job.dataset.labels is not None and not is_evaluated:
+            no_metrics_reason = (
+                "These scores were not evaluated with these settings; run `mulde evaluate` with them"
+            )
+        sources = {} if job.is_imported else {video.name: video for video in job.dataset.test}
+        _write(
+            _Subject(
+                job.run,
+                job.run.model,
+                job.config,
+                job.dataset.name,
+                names,
+                sources,
+                job.frames_per_second,
+                job.dataset.labels,
+                read_metrics(job.run.metrics) if is_evaluated else None,
+                no_metrics_reason,
+            ),
+            job.progress,
+        )
         job.run.remember(self.name, {WHOLE: wanted})
-        _log.info("report: %s", page)
         return page
+
+
+def report_footage(out: RunFolder, config: Config, names: Sequence[str], progress: Progress = silent) -> Path:
+    """Write the page of scored videos that no data set lists, unless it is up to date; return its path.
+
+    Args:
+        out: holds their scores, and says where they are.
+        config: of the model that they were scored with.
+        names: of these videos.
+
+    Raises:
+        InputError: scores are missing or damaged.
+    """
+    footage = read_footage(out)
+    if footage is None:
+        raise InputError(f"{out.folder} does not say which videos were scored: run `mulde score --model`")
+    made_from = out.fingerprints(score.STAGE)
+    wanted = _digest(out, config, [[name, made_from.get(name)] for name in names])
+    if _page(out).exists() and out.fingerprint(Report.name) == wanted:
+        _log.info("report: up to date, %s", _page(out))
+        return _page(out)
+    sources = {name: footage.videos[name] for name in names}
+    subject = _Subject(
+        out,
+        footage.model_run.model,
+        config,
+        f"new footage from {', '.join(sorted({str(video.split_folder) for video in sources.values()}))}",
+        names,
+        sources,
+        footage.frames_per_second,
+        title=f"{footage.model_run.folder.resolve().name} · {out.folder.resolve().name}",
+    )
+    _write(subject, progress)
+    out.remember(Report.name, {WHOLE: wanted})
+    return _page(out)
 
 
 def fingerprint(situation: Situation) -> str:
     """Return a hash of all that the page is made from."""
     job = situation.job
+    scores = metrics_fingerprint(job, names_of_scored(situation))
+    return _digest(job.run, job.config, [scores, _is_evaluated(situation)])
+
+
+def _digest(run: RunFolder, config: Config, scores: object) -> str:
     return digest_of(
         [
             CODE_VERSION,
-            metrics_fingerprint(job, names_of_scored(situation)),
-            _is_evaluated(situation),
-            [failure.reason for failure in job.run.failures()],
-            job.config.report.model_dump(mode="json"),
+            scores,
+            [_text_of(path) for path in (run.events_json, run.threshold)],
+            [failure.reason for failure in run.failures()],
+            config.report.model_dump(mode="json"),
         ]
     )
+
+
+def _text_of(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return None
 
 
 def _page(run: RunFolder) -> Path:
@@ -89,63 +168,110 @@ def _is_evaluated(situation: Situation) -> bool:
     return bool(work.current)
 
 
-def _content(situation: Situation, names: Sequence[str]) -> ReportRun:
-    job = situation.job
-    content = ReportRun(
-        name=job.run.folder.name,
-        preset=job.config.preset,
-        data=job.dataset.name,
-        date=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        versions={name: metadata.version(name) for name in ("torch", "numpy", "opencv-python")}
-        | {"mulde": mulde_version(), "Python": platform.python_version()},
-        videos=_with_pictures(job, [_video(job, name) for name in names]),
-        metrics=read_metrics(job.run.metrics) if _is_evaluated(situation) else None,
-        caution=caution(job.config.extract),
-        failures=[
-            ReportFailure(failure.video, failure.stage, failure.reason) for failure in job.run.failures()
-        ],
+@dataclass(frozen=True)
+class _Subject:
+    """What a page is about."""
+
+    run: RunFolder
+    model: Path
+    config: Config
+    data: str
+    names: Sequence[str]
+    sources: Mapping[str, Video]
+    """By name; empty where there is nothing to decode."""
+    frames_per_second: float
+    labels: Labels | None = None
+    metrics: Metrics | None = None
+    no_metrics_reason: str = ReportRun.no_metrics_reason
+    title: str = ""
+    """If not that of the run's folder."""
+
+
+def _write(subject: _Subject, progress: Progress) -> None:
+    run, config = subject.run, subject.config
+    names = {*subject.names}
+    events = [event for event in _events(run) if event.video in names]
+    threshold, is_labelled = _threshold(run), subject.labels is not None
+    gatherer = Gatherer(
+        run,
+        events,
+        n_points(len(names)),
+        config.report.n_pictures,
+        subject.frames_per_second,
+        find_protocol(config.evaluate.protocol) if is_labelled else None,
+        subject.labels,
     )
-    if job.dataset.labels is not None and content.metrics is None:
-        reason = "These scores were not evaluated with these settings; run `mulde evaluate` with them"
-        return replace(content, no_metrics_reason=reason)
-    return content
-
-
-def _video(job: Job, name: str) -> ReportVideo:
-    scored, labels = read_scores(job.run, name), job.dataset.labels
-    frames: NDArray[np.uint8] | None = None
-    events: Sequence[NamedEvent] = ()
-    if labels is not None and labels.has(name):
-        frames = labels.frames(name, len(scored.scores), scored.seconds)
-        events = labels.events(name, len(scored.scores), scored.seconds)
-    return ReportVideo(
-        name=name,
-        scores=find_protocol(job.config.evaluate.protocol).apply(scored.scores, scored.unsmoothed),
-        unsmoothed=scored.unsmoothed,
-        labels=frames,
-        seconds=scored.seconds,
-        labelled_events=tuple(
-            f"{event.name}, frames {event.start_frame} to {event.stop_frame - 1}" for event in events
+    videos = []
+    with Tracked(progress, "report", len(names), "videos") as tracked:
+        for done, name in enumerate(subject.names):
+            tracked.update(done, name)
+            source = subject.sources.get(name)
+            began = None if source is None else recording_began(source, config.score.recorded_at)
+            videos.append(gatherer.read(name, source, began))
+        tracked.update(len(names))
+    page = write_report(
+        ReportRun(
+            name=subject.title or run.folder.resolve().name,
+            preset=config.preset,
+            data=subject.data,
+            date=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+            versions=_versions(),
+            videos=videos,
+            events=gatherer.shown_events(),
+            n_more_events=max(0, len(events) - MOST_EVENTS),
+            n_more_alarms=sum(threshold.is_alarm(e.score) for e in events[MOST_EVENTS:] if threshold),
+            moments=[] if events else gatherer.moments(subject.sources),
+            threshold=threshold,
+            metrics=subject.metrics,
+            no_metrics_reason=subject.no_metrics_reason,
+            rates=gatherer.rates(),
+            scenes=_scenes(subject),
+            failures=[ReportFailure(each.video, each.stage, each.reason) for each in run.failures()],
+            configuration=config.to_yaml(),
+            stage_seconds=_stage_seconds(run),
+            caution=caution(config.extract),
         ),
-        warnings=(*scored.warnings, scored.note) if scored.note else scored.warnings,
+        run.report,
     )
+    _log.info("report: %s", page)
 
 
-def _with_pictures(job: Job, videos: Sequence[ReportVideo]) -> list[ReportVideo]:
-    """Add the frame of the highest score to the videos whose highest scores are the highest."""
-    if job.is_imported:  # there is nothing to decode
-        return list(videos)
-    with_frames = [video for video in videos if video.peak_frame is not None]
-    ranked = sorted(with_frames, key=lambda video: -float(video.scores.max()))
-    chosen = {video.name for video in ranked[: job.config.report.n_pictures]}
-    return [_with_picture(job, video) if video.name in chosen else video for video in videos]
+def _stage_seconds(run: RunFolder) -> dict[str, float]:
+    known = run.stage_seconds()
+    return {stage: known[stage] for stage in ("extract", "train", "score") if stage in known}
 
 
-def _with_picture(job: Job, video: ReportVideo) -> ReportVideo:
-    source = next(source for source in job.dataset.test if source.name == video.name)
-    assert video.peak_frame is not None
+def _versions() -> dict[str, str]:
+    libraries = {name: metadata.version(name) for name in ("torch", "numpy", "opencv-python")}
+    return libraries | {"mulde": mulde_version(), "Python": platform.python_version()}
+
+
+def _events(run: RunFolder) -> Sequence[Event]:
+    return read_events(run) if run.events_json.exists() else ()
+
+
+def _threshold(run: RunFolder) -> Threshold | None:
+    return read_threshold(run) if run.threshold.exists() else None
+
+
+def _scenes(subject: _Subject) -> list[ReportScene]:
+    """Return what was learnt of each camera; nothing where that is not there any more, or was not learnt."""
     try:
-        jpeg = draw_frame(source, video.peak_frame, read_objects(job.run, video.name))
-    except VideoError as error:
-        return replace(video, picture_note=str(error))
-    return replace(video, thumbnail_jpeg=jpeg)
+        models = read_scenes(subject.model).models
+    except InputError as error:
+        _log.warning("report: %s", error)
+        return []
+    scenes = [
+        ReportScene(
+            name if len(models) > 1 else "",
+            tuple(to_jpeg(picture, _SCENE_WIDTH_PX) for picture in draw_scene(scene)),
+            tuple(scene_facts(scene)),
+        )
+        for name, scene in models.items()
+    ]
+    counts = [read_objects_per_frame(subject.run, name) for name in subject.names]
+    known = [number for number in counts if number is not None]
+    if known and len(scenes) == 1:
+        fact = f"In a frame of these videos, {sum(known) / len(known):.1f} objects are looked at on average."
+        scenes[0] = replace(scenes[0], facts=(*scenes[0].facts, fact))
+    return scenes

@@ -72,7 +72,7 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
     metrics = Evaluate().run(situation) if "evaluate" in stages else None
     page = None
     if "report" in stages:
-        from mulde.pipeline.stages.report import Report  # only here, for it imports matplotlib
+        from mulde.pipeline.stages.report import Report  # only here, for it imports cv2
 
         page = Report().run(situation)
     scores = job.run.scores if {"score", "evaluate"} & set(stages) else None

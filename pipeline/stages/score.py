@@ -105,7 +105,9 @@ class Score(RunStage[None]):
                 tracked.update(done + 1)
         if notes:
             _log.info("score: %d videos have interpolated scores; the first: %s", len(notes), notes[0])
-        _log.info("score: %d videos in %.1f s, %s", len(todo), time.monotonic() - started, run.scores)
+        seconds = time.monotonic() - started
+        run.remember_seconds(STAGE, seconds)
+        _log.info("score: %d videos in %.1f s, %s", len(todo), seconds, run.scores)
 
 
 def check_labels(labels: Labels | None, videos: Sequence[CachedVideo]) -> None:

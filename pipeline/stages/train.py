@@ -98,7 +98,9 @@ class Train(RunStage[None]):
         job.run.remember(STAGE, {WHOLE: fingerprint(situation)})
         names = ", ".join(extractor.name for extractor in extractors)
         scenes = f" for each of {len(by_part)} scenes" if EVERY_SCENE not in by_part else ""
-        _log.info("train: %s%s in %.1f s", names, scenes, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        job.run.remember_seconds(STAGE, seconds)
+        _log.info("train: %s%s in %.1f s", names, scenes, seconds)
 
 
 def fingerprint(situation: Situation) -> str:

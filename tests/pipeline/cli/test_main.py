@@ -337,11 +337,14 @@ def test_new_footage_is_scored_with_a_run(cli, scene: Path, tmp_path: Path) -> N
     shutil.copy(known, new)
     result = cli("score", "--model", "runs/scene-motion", new)
     assert result.code == 0, result.err
-    path = Path(result.out.strip())
+    path, page = result.out.splitlines()[0], Path("runs/scene-motion/new/report/index.html")
+    assert f"report  {page}" in result.out
+    assert "scene-motion · new" in page.read_text(encoding="utf-8")
     expected = [row["score"] for row in read_csv(Path("runs/scene-motion/scores") / f"{known.stem}.csv")]
-    assert [row["score"] for row in read_csv(path)] == expected
+    assert [row["score"] for row in read_csv(Path(path))] == expected
     again = cli("score", "--model", "runs/scene-motion", new)
-    assert "up to date" in again.err
+    assert "score: up to date" in again.err
+    assert "report: up to date" in again.err
 
 
 @pytest.mark.parametrize(
@@ -377,13 +380,13 @@ def test_footage_of_another_size(
     assert result.code == 0, result.err
     assert said in result.err
     assert result.err.index(said) < result.err.index("extract 1/1")  # before the work, not after it
-    with h5py.File(Path(result.out.strip()).with_suffix(".h5")) as file:
+    with h5py.File(Path(result.out.splitlines()[0]).with_suffix(".h5")) as file:
         frame, box = file["frame"][()], file["box"][()]
     assert np.bincount(frame).max() <= 4000
     assert (box >= -1).all() and (box <= [width + 1, height + 1] * 2).all()
     if "another shape" not in said:
         expected = [float(r["score"]) for r in read_csv(Path(f"runs/scene-motion/scores/{known.stem}.csv"))]
-        found = [float(row["score"]) for row in read_csv(Path(result.out.strip()))]
+        found = [float(row["score"]) for row in read_csv(Path(result.out.splitlines()[0]))]
         assert np.corrcoef(expected, found)[0, 1] > 0.5
 
 
@@ -614,7 +617,8 @@ def test_json_for_programs(cli, scene: Path) -> None:
     options = ("--dataset", scene, "--json", *FAST)
     plan = json.loads(cli("plan", *options).out)
     assert [(work["stage"], len(work["todo"])) for work in plan] == [
-        ("extract", 5), ("train", 1), ("score", 2), ("evaluate", 1), ("report", 1),
+        ("extract", 5), ("train", 1), ("hold_out", 1), ("score", 2), ("events", 1), ("evaluate", 1),
+        ("report", 1),
     ]  # fmt: skip
     (scene / "test" / "broken.mp4").write_bytes(b"no video")
     result = cli("run", *options)

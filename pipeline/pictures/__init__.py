@@ -1,0 +1,1 @@
+"""Draw on frames what was found in them: stills, whole videos, clips."""

@@ -1,0 +1,64 @@
+"""Which videos a run has scored with the model of another, so that they can be found again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mulde.data.errors import InputError
+from mulde.data.sealed import read_json, write_json
+from mulde.data.video import Video
+from mulde.pipeline.runs.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Footage:
+    """Videos that no data set lists, and what they were scored with."""
+
+    model_run: RunFolder
+    videos: Mapping[str, Video]
+    """By name."""
+    frames_per_second: float
+    """Of folders of images, which do not say."""
+
+
+def record_footage(
+    run: RunFolder, model_run: RunFolder, videos: Sequence[Video], frames_per_second: float
+) -> None:
+    """Write footage.json; videos that were scored into the same folder before stay in it."""
+    known = read_footage(run)
+    by_name = {**({} if known is None else known.videos), **{video.name: video for video in videos}}
+    rows = {
+        video.name: {
+            "path": str(video.path.absolute()),
+            "split_folder": str(video.split_folder.absolute()),
+            "scene": video.scene,
+        }
+        for video in by_name.values()
+    }
+    content = {
+        "model_run": str(model_run.folder.absolute()),
+        "frames_per_second": frames_per_second,
+        "videos": rows,
+    }
+    write_json(run.footage, content, indent=1)
+
+
+def read_footage(run: RunFolder) -> Footage | None:
+    """Return what `record_footage` wrote; None for a run of a data set.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        content = read_json(run.footage)
+        videos = {
+            name: Video(name, Path(row["path"]), Path(row["split_folder"]), row["scene"])
+            for name, row in content["videos"].items()
+        }
+        return Footage(RunFolder(Path(content["model_run"])), videos, float(content["frames_per_second"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{run.footage} is damaged ({error}): run `mulde score --model` again") from None

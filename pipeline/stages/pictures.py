@@ -1,0 +1,259 @@
+"""What a run has scored, as pictures that move: annotated videos, clips of events; and its scenes."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mulde.data.decode.picked import read_between
+from mulde.data.errors import InputError, VideoError
+from mulde.data.labels.labels import Labels
+from mulde.data.times import mean_rate, usual_rate
+from mulde.data.video import Video
+from mulde.pipeline.config.load import load_config
+from mulde.pipeline.events.files import read_events, read_threshold
+from mulde.pipeline.events.record import Event
+from mulde.pipeline.models.model import read_scenes
+from mulde.pipeline.open_job import open_job
+from mulde.pipeline.pictures.mp4 import Sound, open_mp4, require_encoder
+from mulde.pipeline.pictures.overlay import Annotations, Overlay
+from mulde.pipeline.pictures.scene import draw_scene
+from mulde.pipeline.progress import Progress, Tracked, silent
+from mulde.pipeline.runs.folder import RunFolder
+from mulde.pipeline.runs.footage import read_footage
+from mulde.pipeline.runs.scores import read_looked_at, read_objects, read_scores
+
+_log = logging.getLogger(__name__)
+_FRAMES_SHOWN = 25
+"""Frames between two signs of progress."""
+_MOST_NAME_BYTES = 120
+"""Of a clip's name: the names of videos are parts of it, and file systems allow 255."""
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """A run with scores, and the videos that they are of."""
+
+    run: RunFolder
+    model: Path
+    videos: Mapping[str, Video]
+    """By name; those that have scores."""
+    frames_per_second: float
+    """Of folders of images, which do not say."""
+    has_log_tail: bool
+    labels: Labels | None = None
+
+    def find(self, wanted: str) -> Video:
+        """Return a video by its name, or by the path of its file.
+
+        Raises:
+            InputError: it is none of those that were scored.
+        """
+        if wanted in self.videos:
+            return self.videos[wanted]
+        path = Path(wanted).absolute()
+        for video in self.videos.values():
+            if video.path.absolute() == path or wanted == f"{video.name}{video.path.suffix}":
+                return video
+        near = difflib.get_close_matches(wanted, self.videos, n=3, cutoff=0.5) or list(self.videos)[:3]
+        raise InputError(f"{wanted} is no scored video of {self.run.folder}: there are {', '.join(near)}, …")
+
+    def annotations(self, name: str) -> Annotations:
+        """Return what was found in a video.
+
+        Raises:
+            InputError: its scores are missing or damaged.
+        """
+        scored = read_scores(self.run, name)
+        labels = None
+        if self.labels is not None and self.labels.has(name):
+            labels = self.labels.frames(name, scored.scores.size, scored.seconds)
+        return Annotations(
+            scored.seconds,
+            scored.scores,
+            read_threshold(self.run).listed_score if self.run.threshold.exists() else None,
+            [event for event in self.events() if event.video == name],
+            labels,
+            read_objects(self.run, name),
+            read_looked_at(self.run, name),
+            self.has_log_tail,
+        )
+
+    def events(self) -> Sequence[Event]:
+        """Return the events of the run, the strongest first; none where nobody looked for any."""
+        return read_events(self.run) if self.run.events_json.exists() else ()
+
+
+def open_scored(folder: Path) -> ScoredRun:
+    """Find the videos of a run of a data set, or of a folder that `mulde score --model` made.
+
+    Raises:
+        InputError: it is neither, or has no scores, or its videos cannot be found.
+    """
+    run = RunFolder(folder)
+    footage = read_footage(run)
+    if footage is not None:
+        config = (
+            load_config(footage.model_run.model_config) if footage.model_run.model_config.exists() else None
+        )
+        videos = tuple(footage.videos.values())
+        rate, model, labels = footage.frames_per_second, footage.model_run.model, None
+        has_log_tail = config is None or config.score.log_tail
+    elif run.config.exists():
+        job = open_job(load_config(run.config))
+        if job.is_imported:
+            raise InputError(f"{folder} was made from imported features: there are no videos to show")
+        videos, rate, model = job.dataset.test, job.frames_per_second, run.model
+        labels, has_log_tail = job.dataset.labels, job.config.score.log_tail
+    else:
+        raise InputError(f"{folder} is no run: name the folder that an earlier command gave as --out")
+    scored = {video.name: video for video in videos if run.csv(video.name).exists()}
+    if not scored:
+        raise InputError(f"there are no scores in {run.scores}: run `mulde score` first")
+    return ScoredRun(run, model, scored, rate, has_log_tail, labels)
+
+
+def render_videos(
+    scored: ScoredRun, names: Sequence[str], out: Path | None = None, progress: Progress = silent
+) -> list[Path]:
+    """Write annotated videos below RUN/rendered, or `out`, and return their paths.
+
+    Args:
+        names: or paths of files; all videos where there are none.
+
+    Raises:
+        InputError: one was not scored, or PyAV cannot write H.264.
+        VideoError: one cannot be read.
+    """
+    require_encoder()
+    videos = [scored.find(name) for name in names] if names else list(scored.videos.values())
+    folder = scored.run.folder / "rendered" if out is None else out
+    paths = []
+    for video in videos:
+        found = scored.annotations(video.name)
+        path = folder / f"{video.name}.mp4"
+        if not found.scores.size:
+            _log.warning("render: %s has no frame", video.name)
+            continue
+        _write(scored, video, found, (0, found.scores.size), path, Overlay(found), progress)
+        paths.append(path)
+    return paths
+
+
+def cut_clips(
+    scored: ScoredRun,
+    out: Path | None = None,
+    *,
+    before_seconds: float,
+    after_seconds: float,
+    n_most: int | None = None,
+    progress: Progress = silent,
+) -> list[Path]:
+    """Cut a clip of each event, as it is and annotated, below RUN/clips or `out`; return their paths.
+
+    A video that cannot be read any more is left out, with a warning.
+
+    Args:
+        n_most: of the strongest events; None for all.
+
+    Raises:
+        InputError: there is no event, or PyAV cannot write H.264.
+    """
+    require_encoder()
+    events = [event for event in scored.events() if event.video in scored.videos]
+    if not events:
+        raise InputError(f"there are no events in {scored.run.folder}: nothing reached the threshold")
+    folder = scored.run.folder / "clips" if out is None else out
+    paths = []
+    known: dict[str, Annotations] = {}
+    for rank, event in enumerate(events[:n_most], start=1):
+        found = known.get(event.video) or scored.annotations(event.video)
+        known = {event.video: found}
+        video = scored.videos[event.video]
+        span = clip_span(event, found.seconds, before_seconds, after_seconds)
+        name = clip_name(rank, event)
+        try:
+            for suffix, overlay in (("", Overlay(found, *span)), ("_plain", None)):
+                path = folder / f"{name}{suffix}.mp4"
+                _write(scored, video, found, span, path, overlay, progress)
+                paths.append(path)
+        except VideoError as error:
+            _log.warning("clips: event %d is left out: %s", rank, error)
+    return paths
+
+
+def clip_span(
+    event: Event, seconds: NDArray[np.float64], before_seconds: float, after_seconds: float
+) -> tuple[int, int]:
+    """Return the frames, half-open, from so long before an event until so long after it."""
+    start = int(np.searchsorted(seconds, event.start_seconds - before_seconds))
+    stop = int(np.searchsorted(seconds, event.stop_seconds + after_seconds))
+    return min(start, event.start_frame), max(stop, event.stop_frame)
+
+
+def clip_name(rank: int, event: Event) -> str:
+    """Return the name of a clip without suffix: 003_door_night_0h12m04s."""
+    minutes, second = divmod(int(event.start_seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    video = re.sub(r"[^\w.-]+", "_", event.video)
+    video = video.encode()[:_MOST_NAME_BYTES].decode(errors="ignore")
+    return f"{rank:03d}_{video}_{hours}h{minute:02d}m{second:02d}s"
+
+
+def draw_scenes(folder: Path) -> list[Path]:
+    """Write what a run learnt of its scenes as pictures, RUN/scene/<camera>-<number>.png; return their paths.
+
+    Raises:
+        InputError: there is no trained model.
+    """
+    run = RunFolder(folder)
+    footage = read_footage(run)
+    models = read_scenes(run.model if footage is None else footage.model_run.model).models
+    paths = []
+    for name, scene in models.items():
+        for number, picture in enumerate(draw_scene(scene), start=1):
+            path = run.folder / "scene" / f"{name or 'all'}-{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(path)
+            paths.append(path)
+    return paths
+
+
+def _write(
+    scored: ScoredRun,
+    video: Video,
+    found: Annotations,
+    span: tuple[int, int],
+    path: Path,
+    overlay: Overlay | None,
+    progress: Progress,
+) -> None:
+    """Write a stretch of a video."""
+    start, stop = span
+    first = float(found.seconds[start])
+    end = float(found.seconds[stop]) if stop < found.seconds.size else None
+    sound = None
+    if video.path.is_file():
+        # all that is heard after the last picture too, where it is the video's last
+        sound = Sound(video.path, first) if end is None else Sound(video.path, first, end)
+    frames = read_between(video, found.seconds, start, stop, frames_per_second=scored.frames_per_second)
+    rate = usual_rate(found.seconds) or mean_rate(found.seconds) or scored.frames_per_second
+    title = f"{'render' if overlay else 'cut'} {path.stem}"
+    with (
+        open_mp4(path, rate, sound=sound, stop_seconds=None if end is None else end - first) as writer,
+        Tracked(progress, title, stop - start, "frames") as tracked,
+    ):
+        for n_done, frame in enumerate(frames, start=1):
+            rgb = frame.rgb if overlay is None else overlay.draw(frame.index, frame.rgb)
+            writer.write(rgb, float(found.seconds[frame.index]) - first)
+            if n_done % _FRAMES_SHOWN == 0:
+                tracked.update(n_done)
+    _log.debug("wrote %s", path)
