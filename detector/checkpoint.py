@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mulde.data.atomic import replacing
+from mulde.data.foreign.text import parse_json
 from mulde.detector.network import EnergyNetwork
 
 _NUMBERS = "numbers"
@@ -129,11 +130,11 @@ class Checkpoint:
         """Return the state, or None if there is none of this training or the file is damaged."""
         try:
             with safe_open(self._path, "pt", device=str(self._device)) as file:
-                numbers = json.loads(file.metadata()[_NUMBERS])
+                numbers = parse_json(file.metadata()[_NUMBERS])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError):
-            return None
-        if numbers.pop("fingerprint") != self._fingerprint:
+            if numbers.pop("fingerprint") != self._fingerprint:
+                return None
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError):
             return None
         best_loss = numbers.pop("best_loss")
         groups = {
