@@ -220,6 +220,8 @@ def _frame_seconds(table: ForeignTable, n_frames: int) -> NDArray[np.float64] | 
         return None
     if np.shape(given) != (n_frames,):
         raise InputError(f"{table.where}: frame_seconds has shape {np.shape(given)}, not ({n_frames},)")
+    if np.asarray(given).dtype.kind not in "iuf":
+        raise InputError(f"{table.where}: frame_seconds holds {np.asarray(given).dtype}, not numbers")
     seconds = np.asarray(given, np.float64)
     if not np.isfinite(seconds).all() or (np.diff(seconds) < 0).any():
         raise InputError(f"{table.where}: frame_seconds must be finite and must not go back")
