@@ -16,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mulde.data.atomic import write_bytes
+from mulde.data.foreign.text import parse_json
 from mulde.data.sealed import KEY, check, seal
 from mulde.detector.network import EnergyNetwork
 
@@ -130,11 +131,11 @@ class Checkpoint:
             if not check(self._path):
                 return None
             with safe_open(self._path, "pt", device=str(self._device)) as file:
-                numbers = json.loads(file.metadata()[_NUMBERS])
+                numbers = parse_json(file.metadata()[_NUMBERS])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError):
-            return None
-        if numbers.pop("fingerprint") != self._fingerprint:
+            if numbers.pop("fingerprint") != self._fingerprint:
+                return None
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError):
             return None
         best_loss = numbers.pop("best_loss")
         groups = {

@@ -29,6 +29,10 @@ from mulde.data.exchange.tables import (
 from mulde.data.features import FeatureRows, is_without_measurement
 from mulde.data.files import is_hidden, name_without_suffix, natural_key
 from mulde.data.foreign.limits import check_unpacked
+from mulde.data.spelling import spell
+
+_LONGEST_BYTES = 200
+"""Of a part of a name; file systems take 255, of which some are for suffixes and temporary names."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +170,8 @@ def _check_names(names: Sequence[str], n: int | None = None, reason: str = "") -
     for name in names:
         if not name or name.startswith("/") or ".." in name.split("/"):
             raise InputError(f"{name!r} is no video name: give a relative path without '..'")
+        if any(len(part.encode()) > _LONGEST_BYTES for part in name.split("/")):
+            raise InputError(f"{name!r} is too long for the name of a file: shorten it")
 
 
 def _part(table: ForeignTable, first: int, stop: int) -> ForeignTable:
@@ -221,6 +227,8 @@ def _frame_seconds(table: ForeignTable, n_frames: int) -> NDArray[np.float64] | 
         return None
     if np.shape(given) != (n_frames,):
         raise InputError(f"{table.where}: frame_seconds has shape {np.shape(given)}, not ({n_frames},)")
+    if np.asarray(given).dtype.kind not in "iuf":
+        raise InputError(f"{table.where}: frame_seconds holds {np.asarray(given).dtype}, not numbers")
     seconds = np.asarray(given, np.float64)
     if not np.isfinite(seconds).all() or (np.diff(seconds) < 0).any():
         raise InputError(f"{table.where}: frame_seconds must be finite and must not go back")
@@ -313,6 +321,7 @@ def _read_videos(source: ForeignSource) -> Iterator[ForeignVideo]:
             raise InputError(
                 f"`{setting}` is not for {source.path}, which holds an array or a group per video"
             )
-    for name, table in read_videos(source.path):
+    for raw, table in read_videos(source.path):
+        name = spell(raw)
         _check_names([name])
         yield _video(name, table, None, source.path)

@@ -8,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -19,6 +20,8 @@ from mulde.data.files import require_file
 from mulde.data.foreign.limits import limit_bytes
 
 R = TypeVar("R")
+
+_one_at_a_time = threading.Lock()
 
 _LEAST_SECONDS, _BYTES_A_SECOND = 30.0, 2 * 2**20
 """Slower than any disk or network share that one would read features from."""
@@ -38,18 +41,18 @@ def read_apart(function: Callable[[Path], R], path: Path) -> R:
     """
     require_file(path)
     seconds = _LEAST_SECONDS + path.stat().st_size / _BYTES_A_SECOND
-    reader = _Reader.running()
-    try:
-        outcome = reader.ask((function, path, seconds), seconds)
-    except FutureTimeoutError:
-        raise InputError(
-            f"{path} cannot be read in {seconds:.0f} s: it is damaged, or made to hang"
-        ) from None
-    except (EOFError, OSError, pickle.UnpicklingError):
-        raise InputError(
-            f"{path} ended the process that read it (exit code {reader.end()}): it is damaged, or made to do "
-            "so"
-        ) from None
+    with _one_at_a_time:
+        reader = _Reader.running()
+        try:
+            outcome = reader.ask((function, path, seconds), seconds)
+        except FutureTimeoutError:
+            told = f"cannot be read in {seconds:.0f} s: it is damaged, or made to hang"
+            raise InputError(f"{path} {told}") from None
+        except (EOFError, OSError, pickle.UnpicklingError):
+            told = (
+                f"ended the process that read it (exit code {reader.end()}): it is damaged, or made to do so"
+            )
+            raise InputError(f"{path} {told}") from None
     if isinstance(outcome, BaseException):
         raise outcome
     result: R = outcome
@@ -65,6 +68,7 @@ class _Reader:
     _running: _Reader | None = None
 
     def __init__(self) -> None:
+        self._owner = os.getpid()
         self._process = subprocess.Popen(  # noqa: S603  # ourselves
             [sys.executable, "-c", f"from {__name__} import serve; serve()"],
             stdin=subprocess.PIPE,
@@ -76,11 +80,13 @@ class _Reader:
 
     @classmethod
     def running(cls) -> _Reader:
-        if cls._running is None or cls._running._process.poll() is not None:
-            cls._running = cls()
-            atexit.register(cls._running.end)
-            cls._running.ask((_started, Path(), 0.0), _START_SECONDS)  # on a busy machine this takes a while
-        return cls._running
+        reader = cls._running
+        # one of the process that we were forked from answers that
+        if reader is None or reader._owner != os.getpid() or reader._process.poll() is not None:
+            cls._running = reader = cls()
+            atexit.register(reader.end)
+            reader.ask((_started, Path(), 0.0), _START_SECONDS)  # on a busy machine this takes a while
+        return reader
 
     def ask(self, request: tuple[Callable[[Path], Any], Path, float], seconds: float) -> Any:
         """Return the answer; TimeoutError and EOFError where there is none."""
@@ -90,12 +96,14 @@ class _Reader:
         answer = self._waiting.submit(pickle.load, self._process.stdout)
         try:
             return answer.result(seconds)
-        except FutureTimeoutError:
-            self.end()
+        except (FutureTimeoutError, KeyboardInterrupt):
+            self.end()  # whose answer would be taken for that of the next file
             raise
 
     def end(self) -> int:
         """End the process; return its exit code."""
+        if self._owner != os.getpid():
+            return 0
         self._process.kill()
         code = self._process.wait()
         self._waiting.shutdown(wait=True)

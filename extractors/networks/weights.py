@@ -19,6 +19,7 @@ from pathlib import Path
 
 from mulde.data.atomic import write_text
 from mulde.data.errors import InputError, require_package
+from mulde.data.foreign.text import parse_json
 from mulde.data.identity import BLOCK_BYTES
 from mulde.extractors.networks.catalogue import CATALOGUE, WeightsRecord
 
@@ -194,8 +195,8 @@ def _digest(path: str, size_bytes: int, mtime_ns: int, folder: Path) -> str:
 
 def _read_digests(folder: Path) -> dict[str, str]:
     try:
-        return dict(json.loads((folder / _DIGESTS).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+        return dict(parse_json((folder / _DIGESTS).read_bytes()))
+    except (OSError, ValueError, TypeError):
         return {}
 
 

@@ -68,7 +68,7 @@ def load_run_config(
         for path in code:
             _log.warning("trusted: %s names %s, which is run", file, path)
         return config
-    if _is_ours(file):
+    if is_ours(file):
         return config
     if code:
         raise InputError(
@@ -112,7 +112,7 @@ def _weights(settings: Any, name: str) -> Iterator[tuple[str, str]]:
             yield f"{name}.{part}", value
 
 
-def _is_ours(file: Path) -> bool:
+def is_ours(file: Path) -> bool:
     """Whether a configuration, and the plug-ins that it names, are as this user's mulde has left them."""
     key = _key(make=False)
     if key is None:

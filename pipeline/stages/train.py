@@ -32,7 +32,7 @@ from mulde.pipeline.models.model import (
 from mulde.pipeline.progress import Tracked
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
-from mulde.pipeline.runs.origin import write_signed
+from mulde.pipeline.runs.origin import is_ours, write_signed
 from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class Train(RunStage[None]):
         videos = usable(job, inventory.normal, "normal")
         assert inventory.scenes is not None
         if not self.look(situation).todo:
+            if not is_ours(job.run.model_config):  # of an earlier version, or trusted now
+                write_signed(job.run.model_config, job.config)
             _log.info("train: up to date, %s", job.run.model)
             return
         if job.config.detector.tensorboard:

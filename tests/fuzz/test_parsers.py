@@ -12,6 +12,7 @@ import json
 import os
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -285,6 +286,7 @@ def scored(tmp: Path) -> RunFolder:
     return run
 
 
+@cache
 def measured() -> str:
     chosen = find_protocol("unsmoothed")
     videos = [VideoScores(name, np.arange(N) * 1.0, PER_FRAME.astype(np.uint8), fps=10) for name in "ab"]

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -396,3 +397,40 @@ def test_rows_with_and_without_boxes_are_not_joined() -> None:
     rows = make_rows(2)
     with pytest.raises(ValueError, match="boxes"):
         join_rows([rows, FeatureRows(rows.features, rows.frame)])
+
+
+def _out_of_order(file: h5py.File) -> None:
+    file["frame"][:] = file["frame"][()][::-1]
+
+
+def _elsewhere(file: h5py.File) -> None:
+    shape = file["features"].shape
+    del file["features"]
+    file.create_dataset("features", shape, "f4", external=[("/etc/hostname", 0, 4 * shape[0] * shape[1])])
+
+
+def _linked(file: h5py.File) -> None:
+    del file["features"]
+    file["features"] = h5py.SoftLink("/features")
+
+
+def _claimed(file: h5py.File) -> None:
+    del file["features"]
+    file.create_dataset("features", (2**40, 3), "f4", chunks=(1024, 3))
+
+
+def _nested(file: h5py.File) -> None:
+    file.attrs["decode_report"] = "[" * 50_000
+
+
+@pytest.mark.parametrize("spoil", [_out_of_order, _elsewhere, _linked, _claimed, _nested])
+def test_hostile_entries_are_damaged(cache: FeatureCache, video: Video, spoil: Callable[..., None]) -> None:
+    path = write(cache, video, make_rows(20))
+    with h5py.File(path, "r+") as file:
+        spoil(file)
+    assert str(path) in str(verify_entry(path))
+    if spoil is not _nested:
+        with pytest.raises(CacheFileError, match=r"a\.h5"):
+            rows = RowsInOrder(path, block_rows=4)
+            for index in range(10):
+                rows.in_frame(index)

@@ -444,3 +444,25 @@ def test_hostile_hdf5_is_refused(tmp_path: Path, make: Any, message: str, beside
         make(file.create_group("video") if beside else file)
     with pytest.raises(InputError, match=message):
         list(read_foreign(ForeignSource(path)))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("..", "no video name"),
+        ("/a", "no video name"),
+        ("a/../../b", "no video name"),
+        ("x" * 300, "too long"),
+    ],
+)
+def test_names_that_lead_elsewhere(tmp_path: Path, cache: Path, name: str, message: str) -> None:
+    np.savez(tmp_path / "a.npz", **{name: DENSE, "b": DENSE})
+    with pytest.raises(InputError, match=message):
+        take(tmp_path / "a.npz", cache)
+    assert [path.name for path in tmp_path.iterdir() if path.name not in ("a.npz", "cache")] == []
+
+
+def test_names_with_control_characters_are_spelt(tmp_path: Path, cache: Path) -> None:
+    np.savez(tmp_path / "a.npz", **{"\x1b[2J\n": DENSE, "b": DENSE})
+    take(tmp_path / "a.npz", cache)
+    assert {path.name for path in cache.rglob("*.h5")} == {"%1B[2J%0A.h5", "b.h5"}

@@ -473,3 +473,19 @@ class TestFolder:
         assert abnormal_frames(dataset, "a") == ABNORMAL_FRAMES
         assert set(dataset.labels.regions("a").track.tolist()) == {0}
         assert len(dataset.labels.regions("b")) == 0
+
+
+@pytest.mark.parametrize(
+    "cell", [[[np.nan], [3.0]], [[1.0], [np.inf]], [[1.0], [1e300]], [[0.0], [3.0]], 5.0]
+)
+def test_intervals_of_matlab_that_are_none(tmp_path: Path, cell: object) -> None:
+    savemat(tmp_path / "ped2.mat", {"gt": as_cells([np.array(cell)])})
+    with pytest.raises(InputError, match=r"ped2\.mat: clip 1: expected"):
+        read_label_matrix(tmp_path / "ped2.mat")
+
+
+@pytest.mark.parametrize("read", [read_ucf, read_xd, read_tracks])
+def test_lists_in_another_encoding(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    (tmp_path / "list.txt").write_bytes("\ncaf\xe9.mp4 Abuse 1 2\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"list\.txt:2: this is no UTF-8 text"):
+        read(tmp_path / "list.txt")

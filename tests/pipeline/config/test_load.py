@@ -187,3 +187,12 @@ def test_aggregations_are_those_of_the_detector() -> None:
 )
 def test_limit_of_outliers(overrides: list[str], expected: float | None) -> None:
     assert load_config(overrides=overrides).detector.settings()["outlier_limit"] == expected
+
+
+@pytest.mark.parametrize("text", ["!!timestamp 12", "!!int '0x'", "9" * 6000, "!!binary é", "[" * 500, "*a"])
+def test_values_that_yaml_stumbles_over(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InputError, match="the value of seed is no YAML"):
+        load_config(overrides=[f"seed={text}"])
+    (tmp_path / "a.yaml").write_text(f"seed: {text}", encoding="utf-8")
+    with pytest.raises(InputError, match=r"configuration .*a\.yaml is no YAML"):
+        load_config(tmp_path / "a.yaml")

@@ -105,3 +105,12 @@ def test_paths_that_are_nothing(tmp_path: Path) -> None:
     put(tmp_path / "b.npz", "no archive")
     with pytest.raises(InputError, match=r"b\.npz cannot be used"):
         read_score_files(tmp_path / "b.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.npy", b"PK\x03\x04"), ("a.npy", b"\x93NUMPY\x01\x00\x08\x00((((((((")]
+)
+def test_damaged_files_are_named(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=r"scores .*a\.npy cannot be used"):
+        read_score_files(tmp_path)

@@ -17,6 +17,7 @@ from mulde.pipeline.models.model import (
     StreamModel,
     load_model,
     load_stream,
+    read_manifest,
     save_stream,
     stream_folder,
 )
@@ -125,3 +126,42 @@ def test_a_damaged_model_is_made_again(cli, scene: Path, file: str, damage: str)
 
 def scores_in(run: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path(run, "scores").glob("*.csv")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"parts": None}, "parts"),
+        ({"parts": {}}, "parts"),
+        ({"parts": [1]}, "parts"),
+        ({"parts": {"": {}}}, "parts"),
+        (
+            {"parts": {"../..": {"velocity": {"low": 0, "high": 1, "mean": 0.5}}}},
+            "leads out of the model's folder",
+        ),
+        (
+            {"parts": {"": {"velocity": {"low": 1, "high": 1, "mean": 0.5}}}},
+            "calibration needs finite low < high",
+        ),
+        ({"scenes": 3}, "scenes"),
+        ({"provenance": None}, "provenance"),
+        ({"format_version": "new"}, "damaged"),
+    ],
+)
+def test_manifests_of_another_shape(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    whole = {
+        "format_version": 3,
+        "parts": {"": {"velocity": {"low": 0.0, "high": 1.0, "mean": 0.5}}},
+        "scenes": [],
+        "provenance": {},
+    }
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(whole))
+    assert read_manifest(tmp_path)["scenes"] == []
+    path.write_text(
+        json.dumps({name: value for name, value in {**whole, **changes}.items() if value is not None})
+    )
+    with pytest.raises(
+        InputError, match=rf"manifest\.json is damaged.*{message}|manifest\.json is {message}"
+    ):
+        read_manifest(tmp_path)

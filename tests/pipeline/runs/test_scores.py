@@ -106,3 +106,11 @@ def test_damage_is_named(damage, message: str, tmp_path: Path) -> None:
 def test_a_record_checks_itself() -> None:
     with pytest.raises(ValueError, match=r"cam: .* differ in shape"):
         ScoredVideo("cam", np.zeros(3), np.zeros(3), np.zeros(2), 25.0)
+
+
+@pytest.mark.parametrize("text", ["", "[" * 100_000, "1", "[1]", '[{"video": 1}]', '{"a": 1}', "null"])
+def test_what_a_run_says_of_itself_may_be_anything(tmp_path: Path, text: str) -> None:
+    for name in ("state.json", "failures.json"):
+        (tmp_path / name).write_text(text)
+    assert RunFolder(tmp_path).failures() == []
+    assert RunFolder(tmp_path).fingerprints("train") == {}
