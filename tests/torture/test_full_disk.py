@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from small_run import Place
 
-SIZES_KB = tuple(map(int, os.environ.get("MULDE_SIZES_KB", "16 64").split()))
-"""8 to 1024 is worth a try."""
+SIZES_KB = tuple(map(int, os.environ.get("MULDE_SIZES_KB", "16").split()))
+"""8 16 24 64 256 1024 are worth a try."""
 Resize = Callable[[int], None]
 
 

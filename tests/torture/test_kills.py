@@ -18,7 +18,8 @@ from mulde.data.cache.care import find_damage
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.stages.care import find_run_damage
 
-N_KILLS = int(os.environ.get("MULDE_KILLS", "8"))
+N_KILLS = int(os.environ.get("MULDE_KILLS", "4"))
+"""50 is worth a try."""
 
 
 @pytest.mark.slow
