@@ -30,14 +30,19 @@ def new_hdf5(path: Path, **options: Any) -> Iterator[h5py.File]:
 
 
 @contextmanager
-def open_to_write(path: Path, mode: Literal["w", "r+"], *, libver: str = "latest") -> Iterator[h5py.File]:
+def open_to_write(
+    path: Path, mode: Literal["w", "r+"], *, libver: str = "latest", with_checksum: bool = True
+) -> Iterator[h5py.File]:
     """Open an HDF5 file, to write it anew or to change it; its checksum is renewed at the end.
+
+    Args:
+        with_checksum: whether a new file gets one, and a user block to hold it.
 
     Raises:
         OSError: it could not be written.
     """
     with _Patient(path, "w+" if mode == "w" else "r+") as stream:
-        block = {"userblock_size": USER_BLOCK_BYTES} if mode == "w" else {}
+        block = {"userblock_size": USER_BLOCK_BYTES} if mode == "w" and with_checksum else {}
         try:
             with h5py.File(stream, mode, libver=libver, **block) as file:
                 has_block = file.userblock_size >= USER_BLOCK_BYTES
@@ -45,7 +50,7 @@ def open_to_write(path: Path, mode: Literal["w", "r+"], *, libver: str = "latest
         finally:
             if stream.error is not None:
                 raise stream.error
-        if has_block:  # a file of before has none, and no place for it
+        if has_block:  # others have no place for one
             stream.seek(0)
             stream.write(_USER_BLOCK)
             seal_stream(stream)

@@ -13,6 +13,7 @@ from mulde.data.cache.entries import (
     DESCRIPTION,
     CacheFileError,
     StreamFolder,
+    can_be_read,
     holds_rows,
     list_streams,
     read_entry,
@@ -74,7 +75,9 @@ def find_damage(cache: Path) -> Damage:
         if problem is None:
             n_unsealed += not is_sealed(path)
             continue
-        if "imported_as" in stream.description:
+        if not can_be_read(path):
+            left.append(problem)
+        elif "imported_as" in stream.description:
             split = stream.description["imported_as"]
             left.append(f"{problem}; it was imported as {split}: import that again with `replace`")
         else:
@@ -85,7 +88,7 @@ def find_damage(cache: Path) -> Damage:
 def discard_damaged(cache: Path, paths: Iterable[Path]) -> list[Path]:
     """Delete those of some cached files that are damaged and can be made again; return them.
 
-    Imported features, and what another process works on, stay.
+    Imported features, what cannot be read at all, and what another process works on, stay.
 
     Raises:
         WriteError: the cache cannot be written.
@@ -94,7 +97,8 @@ def discard_damaged(cache: Path, paths: Iterable[Path]) -> list[Path]:
     items = [
         _removal(stream, path, problem)
         for stream, path in _files(cache)
-        if path in wanted and "imported_as" not in stream.description and (problem := verify_apart(path))
+        if path in wanted and "imported_as" not in stream.description
+        if can_be_read(path) and (problem := verify_apart(path))
     ]
     removed = remove(cache, items)
     return [item.path for item in items if item not in removed.busy]

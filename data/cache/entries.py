@@ -190,9 +190,11 @@ def check_whole(path: Path) -> None:
     try:
         check(path)
     except ChangedError as error:
-        raise CacheFileError(f"{error}: run extract again") from None
+        raise CacheFileError(f"{error}: run `mulde extract` with the same options") from None
     except OSError as error:
-        raise CacheFileError(f"{path} cannot be read ({error.strerror}): run extract again") from None
+        raise CacheFileError(
+            f"{path} cannot be read ({error.strerror}): look at the disk and the rights"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -241,6 +243,17 @@ def read_description(path: Path) -> dict[str, Any]:
         return read_json(path)
     except (OSError, ValueError):
         return {}
+
+
+def can_be_read(path: Path) -> bool:
+    """Whether all bytes of a file can be read; one that cannot, as of a failing disk, may still be whole."""
+    try:
+        check(path)
+    except ChangedError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def holds_rows(path: Path) -> bool:

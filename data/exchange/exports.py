@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from mulde.data.atomic import replacing
+from mulde.data.atomic import WriteError, replacing
 from mulde.data.cache.entries import (
     BOXES_STREAM,
     COLUMNS,
@@ -24,6 +24,7 @@ from mulde.data.cache.entries import (
 )
 from mulde.data.errors import InputError
 from mulde.data.files import natural_key
+from mulde.data.hdf5 import open_to_write
 from mulde.data.spelling import printable
 from mulde.data.version import mulde_version
 
@@ -85,7 +86,10 @@ def export_stream(folder: StreamFolder, out: Path) -> int:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         # "earliest" keeps to what every HDF5 library since 1.8 reads, MATLAB's among them
-        with replacing(out) as temporary, h5py.File(temporary, "w", libver="earliest") as file:
+        with (
+            replacing(out) as temporary,
+            open_to_write(temporary, "w", libver="earliest", with_checksum=False) as file,
+        ):
             _write_head(file, folder, names)
             are_objects, rate = bool(folder.description.get("is_of_objects", False)), _look_rate(folder)
             for entry, path in entries:
@@ -93,6 +97,8 @@ def export_stream(folder: StreamFolder, out: Path) -> int:
                 _write_video(group, path, are_objects=are_objects)
                 if rate is not None:
                     _set(group, LOOKED_AT, float(rate))
+    except WriteError:
+        raise
     except OSError as error:
         raise InputError(
             f"{out} cannot be written ({error.strerror or error}): choose another place"

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from mulde.data.atomic import make_folder
 from mulde.data.cache.entries import DESCRIPTION, IMPORTED, StreamFolder, list_streams
 from mulde.data.cache.keys import STAGING, import_claim
 from mulde.data.cache.store import FeatureCache, StreamKey, write_description, write_rows
@@ -297,7 +298,7 @@ def _notes(request: ImportRequest, content: ImportContent) -> dict[str, str | in
 @contextmanager
 def _staging(cache: Path) -> Iterator[Path]:
     folder = cache / f"{STAGING}{uuid4().hex[:12]}"
-    folder.mkdir()
+    make_folder(folder)
     try:
         yield folder
     finally:

@@ -95,12 +95,13 @@ class LocalPool:
 
     def _give_up_lost(self) -> None:
         """Cancel tasks that make no progress, and those whose worker has ended without a word."""
+        workers = {child.pid for child in multiprocessing.active_children()}
         for entry in self._running:
-            n_beats = self._beats[entry.slot]
+            n_beats, pid = self._beats[entry.slot], self._pids[entry.slot]
             allowed = self._stall_seconds if n_beats else max(self._stall_seconds, _START_SECONDS)
             if entry.idle_seconds(n_beats) > allowed:
                 entry.lost = WorkerStalledError("no progress for too long")
-            elif entry.gone_seconds(self._pids[entry.slot]) > _GONE_SECONDS:
+            elif entry.gone_seconds(is_gone=pid != 0 and pid not in workers) > _GONE_SECONDS:
                 # pebble tells of those only whose exit code is not 0
                 entry.lost = WorkerDiedError("the worker process ended in the middle (exit code 0)")
             if entry.lost is not None:
@@ -128,9 +129,9 @@ class _Running(Generic[T, R]):
             self._last_beats, self._last_change = n_beats, now
         return now - self._last_change
 
-    def gone_seconds(self, pid: int) -> float:
+    def gone_seconds(self, *, is_gone: bool) -> float:
         """Return for how long the process that runs the task has been gone; 0 where it is there."""
-        if not pid or not self.future.running() or _is_there(pid):
+        if not is_gone or not self.future.running():
             self._gone_since = None
             return 0.0
         if self._gone_since is None:
@@ -148,16 +149,6 @@ class _Running(Generic[T, R]):
             return Outcome(self.task, None, died, seconds)
         except Exception as error:
             return Outcome(self.task, None, error, seconds)
-
-
-def _is_there(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _take_progress(progress: tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[int]]) -> None:

@@ -151,6 +151,8 @@ class RunFolder:
                 f"another mulde works in {self.folder}: wait until it is done, or choose another folder with "
                 "--out DIR"
             ) from None
+        except NotImplementedError:  # some file systems of clusters
+            _log.warning("%s cannot be locked: let no two commands work in it at once", self.folder)
         try:
             for path in self.left_over():
                 path.unlink(missing_ok=True)

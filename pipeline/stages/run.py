@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mulde.data.errors import InputError
 from mulde.pipeline.config.words import in_users_words
 from mulde.pipeline.features.devices import check_device
 from mulde.pipeline.features.inventory import look_up_all
@@ -83,13 +84,15 @@ def _on_whole_features(do: Callable[[], object], situation: Situation, stages: S
     """Do what reads features; those that turn out to be damaged are extracted again, and it is done again.
 
     Raises:
-        CacheFileError: features are damaged, and extraction is not among the stages or cannot make them.
+        InputError: features are damaged, and extraction is not among the stages or cannot make them.
     """
     inventory = situation.inventory
     with discarding_damage(situation.job.config.cache, (*inventory.normal, *inventory.test)) as damaged:
         do()
     if damaged:
-        if "extract" not in stages or situation.job.is_imported:
+        if situation.job.is_imported:
+            raise InputError(f"{damaged[0]}; these were imported: import them again with --replace")
+        if "extract" not in stages:
             raise damaged[0]
         Extract().run(situation)
         do()

@@ -89,11 +89,14 @@ def test_other_rows_begin_anew(tmp_path: Path) -> None:
     np.testing.assert_array_equal(got.losses_, MULDE(**SETTINGS).fit(rows() + 1).losses_)
 
 
-@pytest.mark.parametrize("damage", [b"", b"rubbish", None])
-def test_a_damaged_file_begins_anew(tmp_path: Path, damage: bytes | None) -> None:
+@pytest.mark.parametrize("damage", ["empty", "rubbish", "cut", "flipped bit"])
+def test_a_damaged_file_begins_anew(tmp_path: Path, damage: str) -> None:
     file = tmp_path / "state.safetensors"
     with pytest.raises(StoppedError):
         MULDE(**SETTINGS, checkpoint=file, progress=stop_at(30)).fit(rows())
-    file.write_bytes(file.read_bytes()[:-100] if damage is None else damage)
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1  # in a weight
+    damaged = {"empty": b"", "rubbish": b"rubbish", "cut": file.read_bytes()[:-100], "flipped bit": content}
+    file.write_bytes(damaged[damage])
     got = MULDE(**SETTINGS, checkpoint=file).fit(rows())
     np.testing.assert_array_equal(got.losses_, MULDE(**SETTINGS).fit(rows()).losses_)

@@ -94,4 +94,4 @@ def test_flipped_bits(whole: Place, kind: str, tmp_path: Path, mulde: Mulde) -> 
         for where in (["--cache", str(place.cache)], [str(place.run)]):
             assert mulde("cache", "verify", *where)[0] == 0
         shutil.rmtree(place.root)
-    sys.stdout.write(f"{kind}: {N_FLIPS} of {N_FLIPS} found, mended by repair, mended by the stage\n")
+    sys.stdout.write(f"{kind}: {N_FLIPS} of {N_FLIPS} found; the same numbers after repair, and without it\n")

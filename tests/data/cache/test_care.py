@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mulde.data.cache.care import find_damage, find_orphans, find_selected, remove
+from mulde.data.cache.care import discard_damaged, find_damage, find_orphans, find_selected, remove
 from mulde.data.cache.store import FeatureCache, StreamKey
 from mulde.data.exchange.imports import ImportRequest, import_features, list_imported
 from mulde.data.exchange.sources import ForeignSource
 from mulde.data.features import FeatureRows
+from mulde.data.hdf5 import USER_BLOCK_BYTES
 from mulde.data.identity import identify
 from mulde.data.video import DecodeReport, Video
 
@@ -72,6 +73,37 @@ def test_repair_deletes_what_extract_can_make_again(
     assert not path.exists()
     assert cache.find(key, videos["a"]) is not None
     assert find_damage(cache.folder).items == ()
+
+
+def test_what_cannot_be_read_is_left(cache: FeatureCache, key: StreamKey) -> None:
+    path = cache.entry_path(key, "a")
+    path.unlink()
+    path.mkdir()  # as a file on a failing disk: whether it is whole is not known
+    damage = find_damage(cache.folder)
+    assert damage.items == ()
+    assert "cannot be read (Is a directory)" in damage.left[0]
+    assert discard_damaged(cache.folder, [path]) == []
+    assert path.exists()
+
+
+def test_damaged_features_are_discarded_where_they_are_needed(cache: FeatureCache, key: StreamKey) -> None:
+    paths = [cache.entry_path(key, name) for name in NAMES]
+    (imported,) = list_imported(cache.folder)[0].entries.values()
+    for path in (paths[0], paths[1], imported):
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+    assert discard_damaged(cache.folder, []) == []
+    assert discard_damaged(cache.folder, [paths[0], paths[2], imported]) == [paths[0]]
+    assert [path.exists() for path in (*paths, imported)] == [False, True, True, True]
+    assert [item.path for item in find_damage(cache.folder).items] == [paths[1]]
+
+
+def test_files_of_before_are_counted(cache: FeatureCache, key: StreamKey) -> None:
+    path = cache.entry_path(key, "a")
+    path.write_bytes(path.read_bytes()[USER_BLOCK_BYTES:])  # as versions without checksums wrote it
+    damage = find_damage(cache.folder)
+    assert (damage.items, damage.left, damage.n_unsealed) == ((), (), 1)
 
 
 def test_repair_leaves_imported_features(cache: FeatureCache) -> None:
