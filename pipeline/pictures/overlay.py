@@ -22,10 +22,10 @@ Colour = tuple[int, int, int]
 
 _LEAST_WIDTH = 640
 """Smaller frames are enlarged, so that what is written below them can be read."""
-_MOST_BOXES = 8
+_MOST_BOXES = 6
 _SHOWN_FROM = 0.5
 """Boxes are drawn from this share of the threshold on."""
-_MOST_OVERLAP = 0.3
+_MOST_OVERLAP = 0.1
 """Of two boxes that overlap by more (IoU), the one of the higher score is drawn."""
 _SCALE: tuple[tuple[float, Colour], ...] = (
     (0.5, (96, 165, 220)),
