@@ -187,9 +187,18 @@ class Run:
         Raises:
             InputError: there are none, or they are damaged.
         """
-        sources = () if self.config.extract.are_imported else find_data(self.config.data).test
-        source = next((source for source in sources if source.name == video), None)
-        return VideoResult.read(RunFolder(self.folder), video, source)
+        return VideoResult.read(RunFolder(self.folder), video, self._find(video))
+
+    def _find(self, video: str) -> Video | None:
+        """Return a test video of the run; None where it is not where it was, or was scored elsewhere."""
+        if self.config.extract.are_imported:
+            return None
+        try:
+            config = load_config(RunFolder(self.folder).config)  # of the model's there may be no test videos
+            tests = find_data(config.data, needs_test=False).test
+        except InputError:
+            return None
+        return next((source for source in tests if source.name == video), None)
 
     def score(self, video: StrPath, *, progress: Progress = silent, **settings: Any) -> VideoResult:
         """Score one video, a file or a folder of images; nothing is written but the feature cache.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mulde.detector import Detector
 
 _log = logging.getLogger(__name__)
-_MIN_ROWS = 2
+MIN_ROWS = 2
 
 
 _MEMORY_SHARE, _UNKNOWN_MEMORY_GB = 0.25, 16.0
@@ -85,10 +85,10 @@ def open_rows(
     """
     name = extractor.name
     rows = CachedRows([cached.entries[name].path for cached in videos])
-    if rows.shape[0] < _MIN_ROWS:
+    if rows.shape[0] < MIN_ROWS:
         n_objects = sum(cached.entries[name].n_rows for cached in videos)
         way_out = "is there motion in them? Lower extract.boxes.windows.min_coverage or threshold"
-        if n_objects >= _MIN_ROWS:
+        if n_objects >= MIN_ROWS:
             way_out = (
                 f"none of {n_objects} objects could be measured, are they of other classes? Leave it out"
             )

@@ -25,8 +25,9 @@ from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows
 from mulde.pipeline.config.sections import ScoreConfig
 from mulde.pipeline.features.inventory import CachedVideo
-from mulde.pipeline.models.fit import StreamRows, fit_stream
+from mulde.pipeline.models.fit import MIN_ROWS, StreamRows, fit_stream
 from mulde.pipeline.models.fuse import frames_looked_at, fuse_streams, smooth_frames, to_frames
+from mulde.pipeline.models.model import StreamModel
 from mulde.pipeline.models.pieces import Piece, cut_into_pieces, is_left_out
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ class HeldOutPiece:
 
 def hold_out(
     videos: Sequence[CachedVideo],
-    rows: Mapping[str, StreamRows],
-    detectors: Mapping[str, Callable[[StreamRows], Detector]],
+    streams: Mapping[str, Callable[[], StreamRows]],
+    build: Callable[[StreamRows], Detector],
     settings: ScoreConfig,
     n_folds: int,
     show: Callable[[int, int], None],
@@ -72,8 +73,8 @@ def hold_out(
     """Score all of the videos, each piece by detectors that learnt from the other folds.
 
     Args:
-        rows: of all videos, by stream.
-        detectors: what makes an unfitted detector for such rows, by stream.
+        streams: by name, what opens the rows of all videos; one stream is in memory at a time.
+        build: makes an unfitted detector for the rows of a stream.
         show: is told how many detectors are fitted, and of how many.
 
     Returns:
@@ -87,45 +88,50 @@ def hold_out(
     folds = sorted({piece.fold for piece in pieces})
     if len(folds) < 2:
         return []
-    found, n_all = [], len(folds) * len(rows)
-    for fold in folds:
-        models = {}
-        for stream, part in rows.items():
-            learnt = part.without(is_left_out(pieces, fold, seconds, part.groups, part.frame))
-            models[stream] = fit_stream(detectors[stream](learnt), learnt)
-            show(fold * len(rows) + len(models), n_all)
-        for piece in (piece for piece in pieces if piece.fold == fold):
-            cached = videos[piece.video]
-            features = {stream: read_rows(cached.entries[stream].path) for stream in models}
-            times = seconds[piece.video]
-            looked_at = frames_looked_at(cached, features, times)
-            inside = {stream: _inside(part, piece) for stream, part in features.items()}
-            scores = {stream: models[stream].score(part.features) for stream, part in inside.items()}
-            fused = fuse_streams(
-                scores, inside, piece.stop - piece.start, settings, looked_at=_frames_inside(looked_at, piece)
-            )
-            found.append(
-                HeldOutPiece(
-                    times[piece.start : piece.stop],
-                    cached.report.fps,
-                    fused.looked_at,
-                    fused.fused.astype(np.float32),
-                )
-            )
-    return found
+    scores: list[dict[str, NDArray[np.float64]]] = [{} for _ in pieces]
+    for n_done, (stream, open_all) in enumerate(streams.items()):
+        rows = open_all()
+        for fold in folds:
+            show(n_done * len(folds) + fold, len(streams) * len(folds))
+            model = _fit(rows.without(is_left_out(pieces, fold, seconds, rows.groups, rows.frame)), build)
+            for piece, known in zip(pieces, scores, strict=True):
+                if piece.fold == fold:
+                    known[stream] = model.score(_rows_of(videos[piece.video], stream, piece).features)
+    show(len(streams) * len(folds), len(streams) * len(folds))
+    return [
+        _fuse(videos[piece.video], piece, seconds[piece.video], known, settings)
+        for piece, known in zip(pieces, scores, strict=True)
+    ]
 
 
-def _inside(rows: FeatureRows, piece: Piece) -> FeatureRows:
+def _fit(rows: StreamRows, build: Callable[[StreamRows], Detector]) -> StreamModel:
+    if rows.source.shape[0] < MIN_ROWS:
+        raise InputError(f"without what is left out there are {rows.source.shape[0]} rows of {rows.name}")
+    return fit_stream(build(rows), rows)
+
+
+def _fuse(
+    cached: CachedVideo,
+    piece: Piece,
+    seconds: NDArray[np.float64],
+    scores: Mapping[str, NDArray[np.float64]],
+    settings: ScoreConfig,
+) -> HeldOutPiece:
+    rows = {stream: _rows_of(cached, stream, piece) for stream in scores}
+    looked_at = frames_looked_at(cached, rows, seconds)
+    if looked_at is not None:
+        looked_at = looked_at[(looked_at >= piece.start) & (looked_at < piece.stop)] - piece.start
+    fused = fuse_streams(scores, rows, piece.stop - piece.start, settings, looked_at=looked_at)
+    times = seconds[piece.start : piece.stop]
+    return HeldOutPiece(times, cached.report.fps, fused.looked_at, fused.fused.astype(np.float32))
+
+
+def _rows_of(cached: CachedVideo, stream: str, piece: Piece) -> FeatureRows:
     """Return the rows of a piece, whose first frame is 0."""
+    rows = read_rows(cached.entries[stream].path)
     first, last = np.searchsorted(rows.frame, (piece.start, piece.stop))
     part = rows.part(int(first), int(last))
     return FeatureRows(part.features, part.frame - piece.start, part.box_xyxy)
-
-
-def _frames_inside(frames: NDArray[np.int64] | None, piece: Piece) -> NDArray[np.int64] | None:
-    if frames is None:
-        return None
-    return frames[(frames >= piece.start) & (frames < piece.stop)] - piece.start
 
 
 def save_held_out(path: Path, pieces: Sequence[HeldOutPiece], model: str) -> None:

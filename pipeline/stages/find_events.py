@@ -143,7 +143,7 @@ def learn_threshold(model_run: RunFolder, settings: ScoreConfig) -> tuple[Thresh
     )
     if pieces:
         return normal.threshold(settings.false_alarms_per_day), normal.rule
-    reason = "the normal footage is too short to leave some of it out of learning"
+    reason = "there is too little normal footage to leave some of it out of learning"
     if pieces is None:
         reason = (
             "no normal footage was left out of learning for this model; run `mulde train` with train.folds=2 "

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mulde.data.cache.store import digest_of
@@ -77,13 +78,18 @@ class HoldOut(RunStage[None]):
         pieces: list[HeldOutPiece] = []
         with Tracked(job.progress, "hold out", 0, "detectors") as tracked:
             for index, some in enumerate(parts.values()):
-                rows = {e.name: open_rows(e, some, job.config.train.memory_gb) for e in extractors}
+                streams = {
+                    e.name: partial(open_rows, e, some, job.config.train.memory_gb) for e in extractors
+                }
 
                 def show(done: int, n_all: int, before: int = index) -> None:
                     tracked.update(before * n_all + done, total=len(parts) * n_all)
 
-                build = {name: _builder(job, len(parts) * len(rows)) for name in rows}
-                pieces += hold_out(some, rows, build, job.config.score, job.config.train.folds, show)
+                build = _builder(job, len(parts) * len(streams))
+                try:
+                    pieces += hold_out(some, streams, build, job.config.score, job.config.train.folds, show)
+                except InputError as error:  # it could be learnt from as a whole, so the run goes on
+                    _log.warning("hold_out: too little normal footage to leave some of it out (%s)", error)
         model = model_digest(job.run.model)
         assert model is not None  # training, or the look at it, has seen to it
         save_held_out(job.run.held_out, pieces, model)

@@ -53,9 +53,13 @@ def test_results_of_a_run_are_read_back(cli, scene: Path, test_clip: Path) -> No
     result = run.result(test_clip.stem)
     np.testing.assert_array_equal(result.scores, run.score(test_clip).scores)
     table = pytest.importorskip("pandas") and result.to_pandas()
-    assert list(table.columns) == ["frame", "time", "score"]
+    assert list(table.columns) == ["frame", "time", "score", "alarm"]
     assert len(table) == len(result.scores)
     assert result.plot().get_title() == test_clip.stem
+    assert result.source is not None
+    assert result.source.path == test_clip
+    scene.rename(scene.with_name("moved"))
+    assert run.result(test_clip.stem).source is None
 
 
 def test_videos_that_cannot_be_read_do_not_stop_the_others(scene: Path, test_clip: Path) -> None:

@@ -106,6 +106,22 @@ def test_python_gives_the_same_events_and_pictures_of_them(cli, scene: Path) -> 
     assert any(line.get_ydata()[0] == video.threshold.score for line in lines)
 
 
+def test_normal_footage_of_which_nothing_can_be_left_out_gives_no_threshold(
+    cli, scene: Path, write_video
+) -> None:
+    moving, *others = sorted((scene / "normal").iterdir())
+    for path in others:
+        path.unlink()
+    write_video(scene / "normal/still.mp4", [np.full((120, 160, 3), 90, np.uint8)] * 40)
+    assert cli("extract", "--normal", scene / "normal", "--out", "run", *FAST).code == 0
+    result = cli("train", "--normal", scene / "normal", "--out", "run", *FAST)
+    assert result.code == 0, result.err
+    assert "too little normal footage to leave some of it out" in result.err
+    result = cli("score", "--model", "run", moving)
+    assert result.code == 0, result.err
+    assert "No threshold: there is too little normal footage" in result.out
+
+
 @pytest.mark.parametrize("arguments, message", [
     (["--false-alarms-per-day", 1, "--false-alarms-per-hour", 1], "not both"),
     (["--false-alarms-per-day", 0], "score.false_alarms_per_day = 0.0 is not allowed"),
