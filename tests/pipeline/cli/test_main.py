@@ -558,7 +558,8 @@ def test_json_for_programs(cli, scene: Path) -> None:
     options = ("--dataset", scene, "--json", *FAST)
     plan = json.loads(cli("plan", *options).out)
     assert [(work["stage"], len(work["todo"])) for work in plan] == [
-        ("extract", 5), ("train", 1), ("score", 2), ("evaluate", 1), ("report", 1),
+        ("extract", 5), ("train", 1), ("hold_out", 1), ("score", 2), ("events", 1), ("evaluate", 1),
+        ("report", 1),
     ]  # fmt: skip
     (scene / "test" / "broken.mp4").write_bytes(b"no video")
     result = cli("run", *options)
