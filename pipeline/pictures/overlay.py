@@ -22,10 +22,10 @@ Colour = tuple[int, int, int]
 
 _LEAST_WIDTH = 640
 """Smaller frames are enlarged, so that what is written below them can be read."""
-_MOST_BOXES = 8
+_MOST_BOXES = 6
 _SHOWN_FROM = 0.5
 """Boxes are drawn from this share of the threshold on."""
-_MOST_OVERLAP = 0.3
+_MOST_OVERLAP = 0.1
 """Of two boxes that overlap by more (IoU), the one of the higher score is drawn."""
 _SCALE: tuple[tuple[float, Colour], ...] = (
     (0.5, (96, 165, 220)),
@@ -104,7 +104,7 @@ class Overlay:
         unit = max(1, round(picture.shape[1] / 900))
         for box, share in reversed(self.boxes(index)):  # the highest on top
             (x1, y1), (x2, y2) = np.round(box.reshape(2, 2) * times).astype(int).tolist()
-            width = unit * (2 if share >= 1 else 1)
+            width = unit * (3 if share >= 1 else 2)  # colour is lost in lines of a pixel
             for colour, thickness in (((0, 0, 0), width + 2 * unit), (colour_of(share), width)):
                 cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), colour, thickness, cv2.LINE_AA)
 
@@ -135,13 +135,13 @@ class Overlay:
             x += pen.textlength("labelled abnormal", font=font) + 14 * unit
         reason = next((e.reason for e in annotations.events if e.start_frame <= index < e.stop_frame), "")
         if reason:
-            reason = _fit(reason, pen, small, width - 16 * unit)
-            pen.text((8 * unit, 88 * unit), reason, fill=_ALARM, font=small)
+            for number, line in enumerate(_lines(reason, pen, small, width - 16 * unit)):
+                pen.text((8 * unit, (88 + 17 * number) * unit), line, fill=_ALARM, font=small)
 
     def _draw_strip(self, width: int) -> Image.Image:
         annotations, unit = self._annotations, _unit(width)
         start, stop = self._span
-        strip = Image.new("RGB", (width, 108 * unit), _GROUND)
+        strip = Image.new("RGB", (width, 128 * unit), _GROUND)
         pen = ImageDraw.Draw(strip)
         top, bottom = 6 * unit, 54 * unit
         low = min(0.0, float(annotations.scores.min(initial=0.0)))
@@ -195,6 +195,17 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
     path = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     return ImageFont.truetype(str(path), size)
+
+
+def _lines(words: str, pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
+    """Return words on at most two lines of a width in pixels; what does not go onto them is cut."""
+    first = ""
+    for word in words.split():
+        if pen.textlength(f"{first} {word}".strip(), font=font) > width:
+            break
+        first = f"{first} {word}".strip()
+    rest = words[len(first) :].strip()
+    return [line for line in (first, _fit(rest, pen, font, width)) if line]
 
 
 def _fit(words: str, pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, width: float) -> str:

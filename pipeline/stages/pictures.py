@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mulde.data.atomic import require_writable
 from mulde.data.decode.picked import read_between
 from mulde.data.errors import InputError, VideoError
 from mulde.data.labels.labels import Labels
@@ -43,7 +44,6 @@ class ScoredRun:
     """A run with scores, and the videos that they are of."""
 
     run: RunFolder
-    model: Path
     videos: Mapping[str, Video]
     """By name; those that have scores."""
     frames_per_second: float
@@ -105,20 +105,20 @@ def open_scored(folder: Path) -> ScoredRun:
             load_config(footage.model_run.model_config) if footage.model_run.model_config.exists() else None
         )
         videos = tuple(footage.videos.values())
-        rate, model, labels = footage.frames_per_second, footage.model_run.model, None
+        rate, labels = footage.frames_per_second, None
         has_log_tail = config is None or config.score.log_tail
     elif run.config.exists():
         job = open_job(load_config(run.config))
         if job.is_imported:
             raise InputError(f"{folder} was made from imported features: there are no videos to show")
-        videos, rate, model = job.dataset.test, job.frames_per_second, run.model
+        videos, rate = job.dataset.test, job.frames_per_second
         labels, has_log_tail = job.dataset.labels, job.config.score.log_tail
     else:
         raise InputError(f"{folder} is no run: name the folder that an earlier command gave as --out")
     scored = {video.name: video for video in videos if run.csv(video.name).exists()}
     if not scored:
         raise InputError(f"there are no scores in {run.scores}: run `mulde score` first")
-    return ScoredRun(run, model, scored, rate, has_log_tail, labels)
+    return ScoredRun(run, scored, rate, has_log_tail, labels)
 
 
 def render_videos(
@@ -130,12 +130,12 @@ def render_videos(
         names: or paths of files; all videos where there are none.
 
     Raises:
-        InputError: one was not scored, or PyAV cannot write H.264.
+        InputError: one was not scored, PyAV cannot write H.264, or a scored video would be overwritten.
         VideoError: one cannot be read.
     """
     require_encoder()
     videos = [scored.find(name) for name in names] if names else list(scored.videos.values())
-    folder = scored.run.folder / "rendered" if out is None else out
+    folder = _writable(scored.run.folder / "rendered" if out is None else out)
     paths = []
     for video in videos:
         found = scored.annotations(video.name)
@@ -165,13 +165,13 @@ def cut_clips(
         n_most: of the strongest events; None for all.
 
     Raises:
-        InputError: there is no event, or PyAV cannot write H.264.
+        InputError: there is no event, PyAV cannot write H.264, or a scored video would be overwritten.
     """
     require_encoder()
     events = [event for event in scored.events() if event.video in scored.videos]
     if not events:
         raise InputError(f"there are no events in {scored.run.folder}: nothing reached the threshold")
-    folder = scored.run.folder / "clips" if out is None else out
+    folder = _writable(scored.run.folder / "clips" if out is None else out)
     paths = []
     known: dict[str, Annotations] = {}
     for rank, event in enumerate(events[:n_most], start=1):
@@ -204,7 +204,7 @@ def clip_name(rank: int, event: Event) -> str:
     minutes, second = divmod(int(event.start_seconds), 60)
     hours, minute = divmod(minutes, 60)
     video = re.sub(r"[^\w.-]+", "_", event.video)
-    video = video.encode()[:_MOST_NAME_BYTES].decode(errors="ignore")
+    video = video.encode(errors="replace")[:_MOST_NAME_BYTES].decode(errors="ignore")
     return f"{rank:03d}_{video}_{hours}h{minute:02d}m{second:02d}s"
 
 
@@ -227,6 +227,11 @@ def draw_scenes(folder: Path) -> list[Path]:
     return paths
 
 
+def _writable(folder: Path) -> Path:
+    require_writable(folder, "folder", "choose another with --out DIR")
+    return folder
+
+
 def _write(
     scored: ScoredRun,
     video: Video,
@@ -237,6 +242,8 @@ def _write(
     progress: Progress,
 ) -> None:
     """Write a stretch of a video."""
+    if any(path.resolve() == other.path.resolve() for other in scored.videos.values()):
+        raise InputError(f"{path} is a video that was scored: choose another folder with --out DIR")
     start, stop = span
     first = float(found.seconds[start])
     end = float(found.seconds[stop]) if stop < found.seconds.size else None

@@ -41,6 +41,10 @@ def test_what_a_run_found_is_shown(cli, scene: Path) -> None:
     assert path == Path("run/rendered") / f"{clip.stem}.mp4"
     assert length(path) == (pytest.approx(length(clip)[0], abs=0.01), length(clip)[1])
     assert cli("render", "run", other, "--out", "here").out.strip() == str(Path("here") / f"{other.stem}.mp4")
+    before = clip.read_bytes()
+    onto_itself = cli("render", "run", clip.stem, "--out", clip.parent)
+    assert (onto_itself.code, "is a video that was scored" in onto_itself.err) == (2, True)
+    assert clip.read_bytes() == before
     missing = cli("render", "run", "nobody")
     assert (missing.code, f"no scored video of run: there are {clip.stem}" in missing.err) == (2, True)
 

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ import pytest
 from PIL import Image
 
 from mulde.pipeline.events.record import Event, Threshold
+from mulde.pipeline.metrics.alarms import AlarmCount
+from mulde.pipeline.metrics.measure import Metrics, VideoScores, evaluate_frames
+from mulde.pipeline.metrics.settings import EvaluateConfig
 from mulde.pipeline.pictures.stills import EventStills, Still
 from mulde.pipeline.report.curves import reduce_curve
 from mulde.pipeline.report.page import write_report
-from mulde.pipeline.report.records import Rates, ReportEvent, ReportRun, ReportVideo, Stretch
+from mulde.pipeline.report.records import Rates, ReportEvent, ReportFailure, ReportRun, ReportVideo, Stretch
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -57,6 +61,14 @@ def video(name: str) -> ReportVideo:
     )
 
 
+def metrics() -> Metrics:
+    labels = np.repeat(np.array([0, 1, 0], np.uint8), 20)
+    scores = np.random.default_rng(0).random(60) + labels
+    videos = [VideoScores(name, scores, labels, name, 10.0) for name in "ab"]
+    alarms = AlarmCount(1.0, True, 1.2, 0, 2.0, 0.0, 0.0, 44.3, 3, 4, "What is counted.")
+    return replace(evaluate_frames(videos, settings=EvaluateConfig(n_resamples=20)), alarms=alarms)
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ramp = np.linspace(0, 1, 20)
@@ -65,7 +77,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         videos=[video("a</script><b>"), video("b")],
         events=[event("a</script><b>", 20, 2.0), event("b", 100, 1.5)],
         threshold=Threshold(1.2, 1.2, 1.0, 2.0, False, "Alarms from 1.2 on."),
-        rates=Rates(ramp, np.sqrt(ramp), ramp, 1 - ramp / 2),
+        rates=Rates(ramp, np.sqrt(ramp), ramp, 1 - ramp / 2), metrics=metrics(),
+        failures=[ReportFailure("broken", "extract", "no video stream")],
         configuration="seed: 0\n",
     )  # fmt: skip
     return write_report(run, tmp_path_factory.mktemp("report"))
