@@ -240,8 +240,10 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
         """Make a detector of what `read_model` read.
 
         Raises:
-            ValueError: its parts do not fit together.
+            ValueError: its parts do not fit together, or there is no such device.
         """
+        if "device" in cls._get_param_names():
+            resolve_device(device)  # which is no fault of the model
         try:
             detector = cls._rebuilt(stored, device)
             n_columns = len(detector.standardisation_.mean)
