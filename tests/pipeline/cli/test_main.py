@@ -17,6 +17,7 @@ import pytest
 
 from mulde.data.cache.store import read_rows
 from mulde.data.rendered.render import render_scene
+from mulde.data.sealed import read_json
 
 FAST = ["detector.widths=[32]", "detector.max_steps=60", "extract.flow.preset=ultrafast", "--workers", "2"]
 N_FRAMES = 40
@@ -630,7 +631,7 @@ def test_json_for_programs(cli, scene: Path) -> None:
     assert result.code == 3
     told = json.loads(result.out)
     assert told["run"] == "runs/scene-motion"
-    assert told["metrics"] == json.loads(Path("runs/scene-motion/metrics.json").read_text())
+    assert told["metrics"] == read_json(Path("runs/scene-motion/metrics.json"))
     assert told["failures"] == json.loads(Path("runs/scene-motion/failures.json").read_text())
     assert Path(told["report"]).is_file()
     assert json.loads(cli("evaluate", *options).out)["metrics"] == told["metrics"]
