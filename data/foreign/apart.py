@@ -119,11 +119,11 @@ def serve() -> None:
             folder, (function, path, seconds) = pickle.load(sys.stdin.buffer)  # noqa: S301  # from our own parent
         except EOFError:
             return
+        os.chdir(folder)  # which paths are relative to
         if seconds:
             _bound_memory(path.stat().st_size)
         if seconds and hasattr(signal, "alarm"):
             signal.alarm(int(2 * seconds))  # nobody else ends it where the parent was killed
-        os.chdir(folder)  # which paths are relative to
         try:
             outcome = function(path)
         except MemoryError:

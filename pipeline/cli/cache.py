@@ -14,6 +14,7 @@ from rich.table import Table
 
 from mulde.data.errors import InputError
 from mulde.data.files import name_without_suffix
+from mulde.data.foreign.text import read_text
 from mulde.pipeline.cli.console import print_json, stderr, stdout
 from mulde.pipeline.cli.options import json_option
 from mulde.pipeline.config.words import respell, respelled
@@ -273,9 +274,9 @@ def import_(
 
 def _read_names(path: Path) -> tuple[str, ...]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"video names {path} cannot be read ({error}): text with a name a line") from None
+        lines = read_text(path).splitlines()
+    except InputError as error:
+        raise InputError(f"video names, a line each: {error}") from None
     return tuple(name_without_suffix(line.strip()) for line in lines if line.strip())
 
 

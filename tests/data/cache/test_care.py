@@ -81,7 +81,7 @@ def test_what_cannot_be_read_is_left(cache: FeatureCache, key: StreamKey) -> Non
     path.mkdir()  # as a file on a failing disk: whether it is whole is not known
     damage = find_damage(cache.folder)
     assert damage.items == ()
-    assert "cannot be read (Is a directory)" in damage.left[0]
+    assert "is no file" in damage.left[0]
     assert discard_damaged(cache.folder, [path]) == []
     assert path.exists()
 

@@ -173,7 +173,9 @@ def test_scores_that_are_no_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_flow_that_sees_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = np.zeros((1, 1), np.float32)
     monkeypatch.setattr(
-        DenseFlow, "start", lambda self: lambda frame: FlowField(frame.seconds, None, nothing, frame.size)
+        DenseFlow,
+        "start",
+        lambda self: lambda frame, mask: FlowField(frame.seconds, None, nothing, frame.size),
     )
     with pytest.raises(WrongResultError, match="seems to have moved by nan"):
         trial("optical flow").run()

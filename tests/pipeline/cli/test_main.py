@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,15 +154,23 @@ WRITES = {
 
 
 def _written(run: Path) -> dict[str, set[tuple[Path, int]]]:
-    """The files of each stage, and when they were written, by stage."""
+    """The files of each stage, and when they were written, by stage; of scores, which events add alarms to,
+    what they are.
+    """
     files = {
         stage: [run / name, *(run / name).rglob("*"), *run.glob(name if "*" in name else "-")]
         for stage, name in WRITES.items()
     }
-    return {
+    times = {
         stage: {(p, p.stat().st_mtime_ns) for p in paths if p.is_file() and p.name != "stream.json"}
         for stage, paths in files.items()
     }
+    return {**times, "score": {(p, _crc_of_scores(p)) for p in files["score"] if p.is_file()}}
+
+
+def _crc_of_scores(path: Path) -> int:
+    with h5py.File(path) as file:
+        return zlib.crc32(file["frame_score"][()].tobytes())
 
 
 @pytest.mark.parametrize("broken", ["", "test", "normal"])
