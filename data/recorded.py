@@ -18,7 +18,7 @@ _USUAL = re.compile(
     r"(?P<H>\d\d)[-_.:hH]?(?P<M>\d\d)[-_.:mM]?(?P<S>\d\d)(?!\d)"
 )
 """20261128_130405, 2026-11-28 13.04.05, 2026-11-28/13-04-05, VID_20261128_130405, 20261128T130405."""
-_EARLIEST_YEAR = 1990
+_EARLIEST_YEAR, _LATEST_YEAR = 1990, 9000
 """A camera without a clock writes the first day that it can."""
 
 
@@ -77,13 +77,14 @@ def clock_in_tags(tags: dict[str, str]) -> datetime | None:
             clock = datetime.fromisoformat(text)
         except ValueError:
             continue
-        if clock.year >= _EARLIEST_YEAR:
+        if _EARLIEST_YEAR <= clock.year < _LATEST_YEAR:
             return clock
     return None
 
 
 def _parsed(text: str, pattern: str) -> datetime | None:
     try:
-        return datetime.strptime(text, pattern)  # a name seldom says which zone it means
+        clock = datetime.strptime(text, pattern)  # a name seldom says which zone it means
     except ValueError:  # 2026-13-45
         return None
+    return clock if clock.year < _LATEST_YEAR else None

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from mulde.data.errors import InputError, VideoError
-from mulde.pipeline.cli.console import Bars, set_up_logging, stdout
-from mulde.pipeline.cli.options import EXIT_DONE
+from mulde.pipeline.cli.console import Bars, set_up_logging, stderr, stdout
+from mulde.pipeline.cli.options import EXIT_DONE, EXIT_SOME_FAILED, EXIT_USAGE
+
+if TYPE_CHECKING:
+    from mulde.pipeline.stages.pictures import Drawn
 
 _RUN = click.Path(path_type=Path, exists=True, file_okay=False)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -29,11 +32,9 @@ def render(run: Path, videos: Sequence[str], out: Path | None) -> int:
     from mulde.pipeline.stages.pictures import open_scored, render_videos
 
     set_up_logging(logging.INFO)
-    try:
-        _tell(render_videos(open_scored(run), videos, out, Bars()))
-    except VideoError as error:
-        raise InputError(str(error)) from None
-    return EXIT_DONE
+    scored = open_scored(run)
+    with scored.run.held():
+        return _tell_all(render_videos(scored, videos, out, Bars()))
 
 
 @click.command()
@@ -51,12 +52,11 @@ def clips(run: Path, out: Path | None, before: float, after: float, most: int | 
     from mulde.pipeline.stages.pictures import cut_clips, open_scored
 
     set_up_logging(logging.INFO)
-    _tell(
-        cut_clips(
-            open_scored(run), out, before_seconds=before, after_seconds=after, n_most=most, progress=Bars()
+    scored = open_scored(run)
+    with scored.run.held():
+        return _tell_all(
+            cut_clips(scored, out, before_seconds=before, after_seconds=after, n_most=most, progress=Bars())
         )
-    )
-    return EXIT_DONE
 
 
 @click.command()
@@ -68,6 +68,16 @@ def scene(run: Path) -> int:
     set_up_logging(logging.INFO)
     _tell(draw_scenes(run))
     return EXIT_DONE
+
+
+def _tell_all(drawn: Drawn) -> int:
+    """Print what was written and what was not; return the exit code."""
+    _tell(drawn.paths)
+    for failure in drawn.failures:
+        stderr.print(f"mulde: {failure.video}: {failure.reason}", markup=False)
+    if not drawn.failures:
+        return EXIT_DONE
+    return EXIT_SOME_FAILED if drawn.paths else EXIT_USAGE
 
 
 def _tell(paths: Sequence[Path]) -> None:

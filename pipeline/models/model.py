@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from annotated_types import MinLen
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
@@ -272,13 +272,13 @@ class _Content(BaseModel):
     scenes_sha256: list[str] = Field(default_factory=list)
     provenance: dict[str, Any]
 
-    @field_validator("parts")
-    @classmethod
-    def _stay_below(cls, parts: dict[str, dict[str, Calibration]]) -> dict[str, dict[str, Calibration]]:
-        for name in (*parts, *(stream for streams in parts.values() for stream in streams)):
+    @model_validator(mode="after")
+    def _stay_below(self) -> _Content:
+        streams = [stream for streams in self.parts.values() for stream in streams]
+        for name in (*self.parts, *streams, *self.scenes):
             if Path(name).is_absolute() or ".." in Path(name).parts:
                 raise ValueError(f"{name!r} leads out of the model's folder")
-        return parts
+        return self
 
 
 _CONTENT = TypeAdapter(_Content)

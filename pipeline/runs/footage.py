@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from mulde.data.errors import InputError
 from mulde.data.sealed import read_json, write_json
 from mulde.data.video import Video
 from mulde.pipeline.runs.folder import RunFolder
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,11 @@ def record_footage(
     run: RunFolder, model_run: RunFolder, videos: Sequence[Video], frames_per_second: float
 ) -> None:
     """Write footage.json; videos that were scored into the same folder before stay in it."""
-    known = read_footage(run)
+    try:
+        known = read_footage(run)
+    except InputError as error:
+        _log.warning("%s; only the videos of now are known from here on", error)
+        known = None
     by_name = {**({} if known is None else known.videos), **{video.name: video for video in videos}}
     rows = {
         video.name: {

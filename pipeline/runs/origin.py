@@ -18,9 +18,9 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from mulde.data.atomic import write_text
 from mulde.data.errors import InputError
 from mulde.data.foreign.text import parse_json
+from mulde.data.sealed import write_json
 from mulde.extractors.networks.weights import WEIGHTS_FOLDER
 from mulde.pipeline.config.load import load_config, write_config
 from mulde.pipeline.config.sections import Config
@@ -42,7 +42,7 @@ def write_signed(file: Path, config: Config) -> None:
         return
     plugins = {str(path): _digest(path) for path in config.anchored().extract.plugins}
     record = {"plugins": plugins, "signature": _signature(key, file.read_bytes(), plugins)}
-    write_text(_origin(file), json.dumps(record, indent=1) + "\n")
+    write_json(_origin(file), record, indent=1)
 
 
 def load_run_config(

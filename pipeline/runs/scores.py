@@ -89,6 +89,14 @@ class RowsBehind:
     box_xyxy: NDArray[np.float32] | None
     """(N, 4) in pixels, of objects; None where there are none."""
 
+    def __post_init__(self) -> None:
+        for stream, values in self.scores.items():
+            if values.ndim != 1 or values.shape != self.frame[stream].shape:
+                raise ValueError(f"{stream} has scores {values.shape} of frames {self.frame[stream].shape}")
+        n_rows = {values.shape for values in self.scores.values()}
+        if self.total is not None and n_rows - {self.total.shape}:
+            raise ValueError(f"{self.total.shape} objects have scores {sorted(n_rows)}")
+
 
 def object_datasets(
     frame: NDArray[np.int64],
@@ -229,20 +237,20 @@ def read_rows_behind(run: RunFolder, name: str) -> RowsBehind:
     """
     path = run.objects(name)
     try:
-        with h5py.File(path, "r") as file:
+        with open_plain(path) as file:
             if _OBJECT_SCORE in file:
-                scores = {stream: values[()] for stream, values in file[_OBJECT_SCORE].items()}
-                total, frame = scores.pop(_TOTAL), file[_FRAME][()]
-                boxes = file[_BOX][()] if _BOX in file else None
+                scores = {stream: read_array(values) for stream, values in file[_OBJECT_SCORE].items()}
+                total, frame = scores.pop(_TOTAL), read_array(file[_FRAME])
+                boxes = read_array(file[_BOX]) if _BOX in file else None
                 return RowsBehind(dict.fromkeys(scores, frame), scores, total, boxes)
             rows = file.get(_ROW, {})
             return RowsBehind(
-                {stream: part[_FRAME][()] for stream, part in rows.items()},
-                {stream: part[_SCORE][()] for stream, part in rows.items()},
+                {stream: read_array(part[_FRAME]) for stream, part in rows.items()},
+                {stream: read_array(part[_SCORE]) for stream, part in rows.items()},
                 None,
                 None,
             )
-    except (OSError, KeyError) as error:
+    except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise _damaged(path, error) from None
 
 
@@ -295,12 +303,12 @@ def read_objects_per_frame(run: RunFolder, name: str) -> float | None:
     """
     path = run.objects(name)
     try:
-        with h5py.File(path, "r") as file:
+        with open_plain(path) as file:
             if _FRAME not in file:
                 return None
             n_frames = len(file[_LOOKED_AT if _LOOKED_AT in file else _SMOOTHED])
             return len(file[_FRAME]) / n_frames if n_frames else None
-    except (OSError, KeyError) as error:
+    except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise _damaged(path, error) from None
 
 
@@ -311,9 +319,9 @@ def read_looked_at(run: RunFolder, name: str) -> NDArray[np.int64] | None:
         InputError: the file is missing or damaged.
     """
     try:
-        with h5py.File(run.objects(name), "r") as file:
-            return file[_LOOKED_AT][()] if _LOOKED_AT in file else None
-    except OSError as error:
+        with open_plain(run.objects(name)) as file:
+            return read_array(file[_LOOKED_AT]) if _LOOKED_AT in file else None
+    except (OSError, ValueError) as error:
         raise _damaged(run.objects(name), error) from None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -64,7 +64,7 @@ class FindEvents(RunStage[Found]):
             read_events(run), read_threshold(run)
         except InputError:
             return False
-        return run.events.exists()
+        return run.events.exists() and not run.was_changed(run.events.name)
 
     def run(self, situation: Situation) -> Found:
         """Find the events, unless they are up to date; return them.
@@ -82,14 +82,21 @@ class FindEvents(RunStage[Found]):
         """Return the events of videos whose scores are in `run`, with what `model_run` has learnt; find and
         write them unless they are up to date.
 
+        Events of other videos, which were scored into the same folder before, stay where the threshold is the
+        same.
+
         Raises:
             InputError: scores, features or the model are missing or damaged.
         """
+        names = {cached.video.name for cached in videos}
         wanted = fingerprint(run, model_run, config, [cached.video.name for cached in videos])
         if not self.compare(run, {WHOLE: wanted}).todo:
             _log.info("events: up to date, %s", run.events)
-            return read_found(run)
+            known = read_found(run)
+            return Found(tuple(event for event in known.events if event.video in names), known.threshold)
         threshold, rule = learn_threshold(model_run, config.score)
+        others = _events_of_others(run, names, threshold)
+        run.remember(STAGE, {WHOLE: ""})  # what is overwritten from here on is of neither
         explainer = _Explainer(model_run, config)
         events: list[Event] = []
         for cached in videos:
@@ -99,11 +106,27 @@ class FindEvents(RunStage[Found]):
             events += here
         events = sort_events(events)
         write_threshold(run, threshold)
-        write_events(run, events)
+        write_events(run, sort_events([*events, *others]))
         run.remember(STAGE, {WHOLE: wanted})
         n_alarms = sum(threshold.is_alarm(event.score) for event in events)
         _log.info("events: %d, of them %d alarms, %s", len(events), n_alarms, run.events)
         return Found(tuple(events), threshold)
+
+
+def _events_of_others(run: RunFolder, names: Set[str], threshold: Threshold) -> list[Event]:
+    """Return the events of other videos in a run; none where another threshold was found."""
+    try:
+        known = read_found(run)
+    except InputError:
+        return []
+    others = [event for event in known.events if event.video not in names and run.csv(event.video).exists()]
+    if others and known.threshold != threshold:
+        _log.warning(
+            "events: those of other videos in %s go by another threshold and are left out: score these again",
+            run.folder,
+        )
+        return []
+    return others
 
 
 def fingerprint(run: RunFolder, model_run: RunFolder, config: Config, names: Sequence[str]) -> str:

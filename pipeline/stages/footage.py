@@ -20,7 +20,7 @@ from mulde.pipeline.config.words import in_users_words
 from mulde.pipeline.features.devices import check_device
 from mulde.pipeline.features.inventory import STAGE, CachedVideo, Recipes, look_up
 from mulde.pipeline.features.recipe import require_all
-from mulde.pipeline.models.model import read_manifest, read_scenes
+from mulde.pipeline.models.model import model_digest, read_manifest, read_scenes
 from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
 from mulde.pipeline.runs.footage import record_footage
@@ -108,24 +108,21 @@ def score_footage(
     if not complete:
         raise InputError(f"no video can be scored: {failures[0].reason}")
 
-    def score(videos: Sequence[CachedVideo]) -> None:
-        Score().score(
-            out,
-            videos,
-            config,
-            model_run.fingerprint(TRAIN_STAGE) or "",
-            model_folder=model_run.model,
-            progress=progress,
-        )
+    # a model may be all that was copied of its run
+    trained_as = model_run.fingerprint(TRAIN_STAGE) or model_digest(model_run.model) or ""
+
+    def score(some: Sequence[CachedVideo]) -> ScoredFootage:
+        Score().score(out, some, config, trained_as, model_folder=model_run.model, progress=progress)
+        videos = tuple(cached.video for cached in some)
+        record_footage(out, model_run, videos, frames_per_second)
+        return ScoredFootage(videos, FindEvents().find_missing(out, model_run, some, config))
 
     with discarding_damage(config.cache, complete) as damaged:
-        score(complete)
+        scored = score(complete)
     if damaged:
         missing = [cached for cached in look() if not cached.is_complete]
+        if not missing:
+            raise damaged[0]
         extract_missing(missing, scenes, config, frames_per_second, out, progress)
-        complete = [cached for cached in look() if cached.is_complete]
-        score(complete)
-    videos = [cached.video for cached in complete]
-    record_footage(out, model_run, videos, frames_per_second)
-    found = FindEvents().find_missing(out, model_run, complete, config)
-    return ScoredFootage(tuple(videos), found)
+        scored = score([cached for cached in look() if cached.is_complete])
+    return scored

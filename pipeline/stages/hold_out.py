@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mulde.data.cache.entries import CacheFileError
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError
 from mulde.pipeline.config.sections import DetectorConfig
@@ -88,16 +89,20 @@ class HoldOut(RunStage[None]):
                 build = _builder(job, len(parts) * len(streams))
                 try:
                     pieces += hold_out(some, streams, build, job.config.score, job.config.train.folds, show)
+                except CacheFileError:  # those are made again
+                    raise
                 except InputError as error:  # it could be learnt from as a whole, so the run goes on
                     _log.warning("hold_out: too little normal footage to leave some of it out (%s)", error)
         model = model_digest(job.run.model)
         assert model is not None  # training, or the look at it, has seen to it
         save_held_out(job.run.held_out, pieces, model)
         job.run.remember(STAGE, {WHOLE: wanted})
+        seconds = time.monotonic() - started
+        job.run.remember_seconds(STAGE, seconds)
         _log.info(
             "hold_out: normal footage in %d pieces, scored by detectors that did not learn it, in %.1f s",
             len(pieces),
-            time.monotonic() - started,
+            seconds,
         )
 
 

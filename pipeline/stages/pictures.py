@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mulde.data.atomic import require_writable
+from mulde.data.atomic import require_writable, write_bytes
 from mulde.data.decode.picked import read_between
 from mulde.data.errors import InputError, VideoError
 from mulde.data.labels.labels import Labels
@@ -28,7 +29,7 @@ from mulde.pipeline.pictures.mp4 import Sound, open_mp4, require_encoder
 from mulde.pipeline.pictures.overlay import Annotations, Overlay
 from mulde.pipeline.pictures.scene import draw_scene
 from mulde.pipeline.progress import Progress, Tracked, silent
-from mulde.pipeline.runs.folder import RunFolder
+from mulde.pipeline.runs.folder import Failure, RunFolder
 from mulde.pipeline.runs.footage import read_footage
 from mulde.pipeline.runs.scores import read_looked_at, read_objects, read_scores
 
@@ -37,6 +38,14 @@ _FRAMES_SHOWN = 25
 """Frames between two signs of progress."""
 _MOST_NAME_BYTES = 120
 """Of a clip's name: the names of videos are parts of it, and file systems allow 255."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was written, and what could not be."""
+
+    paths: Sequence[Path]
+    failures: Sequence[Failure]
 
 
 @dataclass(frozen=True)
@@ -123,29 +132,33 @@ def open_scored(folder: Path) -> ScoredRun:
 
 def render_videos(
     scored: ScoredRun, names: Sequence[str], out: Path | None = None, progress: Progress = silent
-) -> list[Path]:
-    """Write annotated videos below RUN/rendered, or `out`, and return their paths.
+) -> Drawn:
+    """Write annotated videos below RUN/rendered, or `out`.
+
+    A video that cannot be read any more is left out.
 
     Args:
         names: or paths of files; all videos where there are none.
 
     Raises:
         InputError: one was not scored, PyAV cannot write H.264, or a scored video would be overwritten.
-        VideoError: one cannot be read.
     """
     require_encoder()
     videos = [scored.find(name) for name in names] if names else list(scored.videos.values())
-    folder = _writable(scored.run.folder / "rendered" if out is None else out)
-    paths = []
+    folder = _writable(scored.run, "rendered", out)
+    drawn, failures = [], []
     for video in videos:
         found = scored.annotations(video.name)
         path = folder / f"{video.name}.mp4"
         if not found.scores.size:
             _log.warning("render: %s has no frame", video.name)
             continue
-        _write(scored, video, found, (0, found.scores.size), path, Overlay(found), progress)
-        paths.append(path)
-    return paths
+        try:
+            _write(scored, video, found, (0, found.scores.size), path, Overlay(found), progress)
+            drawn.append(path)
+        except VideoError as error:
+            failures.append(Failure(video.name, "render", str(error), str(video.path)))
+    return Drawn(drawn, failures)
 
 
 def cut_clips(
@@ -156,10 +169,10 @@ def cut_clips(
     after_seconds: float,
     n_most: int | None = None,
     progress: Progress = silent,
-) -> list[Path]:
-    """Cut a clip of each event, as it is and annotated, below RUN/clips or `out`; return their paths.
+) -> Drawn:
+    """Cut a clip of each event, as it is and annotated, below RUN/clips or `out`.
 
-    A video that cannot be read any more is left out, with a warning.
+    An event whose video cannot be read any more is left out.
 
     Args:
         n_most: of the strongest events; None for all.
@@ -171,8 +184,8 @@ def cut_clips(
     events = [event for event in scored.events() if event.video in scored.videos]
     if not events:
         raise InputError(f"there are no events in {scored.run.folder}: nothing reached the threshold")
-    folder = _writable(scored.run.folder / "clips" if out is None else out)
-    paths = []
+    folder = _writable(scored.run, "clips", out)
+    drawn, failures = [], []
     known: dict[str, Annotations] = {}
     for rank, event in enumerate(events[:n_most], start=1):
         found = known.get(event.video) or scored.annotations(event.video)
@@ -184,10 +197,10 @@ def cut_clips(
             for suffix, overlay in (("", Overlay(found, *span)), ("_plain", None)):
                 path = folder / f"{name}{suffix}.mp4"
                 _write(scored, video, found, span, path, overlay, progress)
-                paths.append(path)
+                drawn.append(path)
         except VideoError as error:
-            _log.warning("clips: event %d is left out: %s", rank, error)
-    return paths
+            failures.append(Failure(name, "clips", str(error), str(video.path)))
+    return Drawn(drawn, failures)
 
 
 def clip_span(
@@ -217,18 +230,24 @@ def draw_scenes(folder: Path) -> list[Path]:
     run = RunFolder(folder)
     footage = read_footage(run)
     models = read_scenes(run.model if footage is None else footage.model_run.model).models
+    below = _writable(run, "scene", None)
     paths = []
     for name, scene in models.items():
         for number, picture in enumerate(draw_scene(scene), start=1):
-            path = run.folder / "scene" / f"{name or 'all'}-{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(path)
+            path, content = below / f"{name or 'all'}-{number}.png", io.BytesIO()
+            run.require_inside(path)
+            Image.fromarray(picture).save(content, "png")
+            write_bytes(path, content.getvalue())
             paths.append(path)
     return paths
 
 
-def _writable(folder: Path) -> Path:
-    require_writable(folder, "folder", "choose another with --out DIR")
+def _writable(run: RunFolder, name: str, out: Path | None) -> Path:
+    """Return the folder to write to: `out`, or one of the run, out of which no link may lead."""
+    folder = run.folder / name if out is None else out
+    if out is None:
+        run.require_inside(folder)
+    require_writable(folder, "folder", "choose another place")
     return folder
 
 

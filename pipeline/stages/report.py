@@ -114,7 +114,7 @@ def report_footage(out: RunFolder, config: Config, names: Sequence[str], progres
         raise InputError(f"{out.folder} does not say which videos were scored: run `mulde score --model`")
     made_from = out.fingerprints(score.STAGE)
     wanted = _digest(out, config, [[name, made_from.get(name)] for name in names])
-    if _page(out).exists() and out.fingerprint(Report.name) == wanted:
+    if is_whole(_page(out)) and out.fingerprint(Report.name) == wanted:
         _log.info("report: up to date, %s", _page(out))
         return _page(out)
     sources = {name: footage.videos[name] for name in names}
@@ -238,7 +238,7 @@ def _write(subject: _Subject, progress: Progress) -> None:
 
 def _stage_seconds(run: RunFolder) -> dict[str, float]:
     known = run.stage_seconds()
-    return {stage: known[stage] for stage in ("extract", "train", "score") if stage in known}
+    return {stage: known[stage] for stage in ("extract", "train", "hold_out", "score") if stage in known}
 
 
 def _versions() -> dict[str, str]:

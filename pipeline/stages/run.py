@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from mulde.data.errors import InputError
 from mulde.pipeline.config.words import in_users_words
@@ -25,6 +26,9 @@ from mulde.pipeline.stages.stage import Situation
 from mulde.pipeline.stages.train import Train
 
 _log = logging.getLogger(__name__)
+
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
     found = None
     if "score" in stages:
         _on_whole_features(lambda: Score().run(situation), situation, stages)
-        found = FindEvents().run(situation)
+        found = _on_whole_features(lambda: FindEvents().run(situation), situation, stages)
     if {"extract", "train", "score"} & set(stages):  # the others use what these have made
         write_signed(job.run.config, job.config)
     metrics = Evaluate().run(situation) if "evaluate" in stages else None
@@ -80,7 +84,7 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
     return RunResult(len(job.dataset.test), scores, found, metrics, page, caution(job.config.extract))
 
 
-def _on_whole_features(do: Callable[[], object], situation: Situation, stages: Sequence[str]) -> None:
+def _on_whole_features(do: Callable[[], R], situation: Situation, stages: Sequence[str]) -> R:
     """Do what reads features; those that turn out to be damaged are extracted again, and it is done again.
 
     Raises:
@@ -88,14 +92,15 @@ def _on_whole_features(do: Callable[[], object], situation: Situation, stages: S
     """
     inventory = situation.inventory
     with discarding_damage(situation.job.config.cache, (*inventory.normal, *inventory.test)) as damaged:
-        do()
+        done = do()
     if damaged:
         if situation.job.is_imported:
             raise InputError(f"{damaged[0]}; these were imported: import them again with --replace")
         if "extract" not in stages:
             raise damaged[0]
         Extract().run(situation)
-        do()
+        done = do()
+    return done
 
 
 def _check_labels(situation: Situation) -> None:

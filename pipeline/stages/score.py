@@ -15,6 +15,7 @@ from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows
 from mulde.data.labels.labels import Labels
 from mulde.pipeline.config.sections import Config
+from mulde.pipeline.events.files import STAGE as EVENTS
 from mulde.pipeline.features.inventory import CachedVideo, usable, without_failed
 from mulde.pipeline.models.fuse import frames_looked_at, fuse_streams, smooth_frames
 from mulde.pipeline.models.model import RunModel, StreamModel, load_model
@@ -22,7 +23,7 @@ from mulde.pipeline.progress import Progress, Tracked, silent
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.scores import ScoredVideo, are_whole, write_scores
 from mulde.pipeline.stages import train
-from mulde.pipeline.stages.stage import RunStage, Situation
+from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
 
 STAGE = "score"
 CODE_VERSION = 4
@@ -92,6 +93,7 @@ class Score(RunStage[None]):
         started = time.monotonic()
         model = load_model(model_folder or run.model, config.extract, config.device)
         notes = []
+        run.remember(EVENTS, {WHOLE: ""})  # score files are written without alarms
         with Tracked(progress, "score", len(todo), "videos") as tracked:
             for done, cached in enumerate(todo):
                 name = cached.video.name
