@@ -190,7 +190,7 @@ def check_whole(path: Path) -> None:
     try:
         check(path)
     except ChangedError as error:
-        raise CacheFileError(f"{error}: run `mulde extract` with the same options") from None
+        raise CacheFileError(f"{error}: run extract again with the same settings") from None
     except OSError as error:
         raise CacheFileError(
             f"{path} cannot be read ({error.strerror}): look at the disk and the rights"

@@ -23,6 +23,7 @@ from mulde.data.atomic import replacing
 from mulde.data.cache.store import digest_of, read_frame_seconds, read_rows
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows
+from mulde.data.foreign.text import parse_json
 from mulde.pipeline.config.sections import ScoreConfig
 from mulde.pipeline.features.inventory import CachedVideo
 from mulde.pipeline.models.fit import MIN_ROWS, StreamRows, fit_stream
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from mulde.detector import Detector
 
 FORMAT_VERSION = 1
-_FORMAT, _FPS, _MODEL, _DIGEST = "format_version", "fps", "model", "digest"
+_HEADER, _FORMAT, _FPS, _MODEL, _DIGEST = "held_out", "format_version", "fps", "model", "digest"
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,8 @@ def save_held_out(path: Path, pieces: Sequence[HeldOutPiece], model: str) -> Non
     }
     header[_DIGEST] = _digest_of(header, arrays)
     with replacing(path) as temporary:
-        save_file(arrays, temporary, metadata=header)
+        # one entry: safetensors writes several in any order, and equal scores are to be equal files
+        save_file(arrays, temporary, metadata={_HEADER: json.dumps(header)})
 
 
 def load_held_out(path: Path, model: str) -> list[HeldOutPiece] | None:
@@ -220,7 +222,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Mapping[str, str]] | None]:
         return
     try:
         with safe_open(path, "numpy") as file:
-            header = file.metadata() or {}
+            header = parse_json((file.metadata() or {})[_HEADER])
             version = int(header[_FORMAT])
             if version > FORMAT_VERSION:
                 raise InputError(

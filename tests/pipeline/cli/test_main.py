@@ -542,7 +542,7 @@ def test_damaged_features_are_made_again_by_the_run_that_needs_them(cli, scene: 
     victim.write_bytes(content)
     shutil.rmtree("runs/scene-motion")
     result = cli("train", "--dataset", scene, *FAST)
-    assert (result.code, "02.h5 was changed after it was written: run `mulde extract`" in result.err) == (
+    assert (result.code, "02.h5 was changed after it was written: run extract again" in result.err) == (
         2,
         True,
     )
