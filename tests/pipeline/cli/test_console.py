@@ -81,5 +81,5 @@ def test_no_name_gives_orders_to_a_terminal(
 def test_arguments_that_are_wrong_give_no_orders(cli: RunCli, arguments: list[str]) -> None:
     result = cli(*arguments)
     assert result.code == 2
-    assert "[2Jx" in result.err
+    assert "x" in result.err  # some versions of click take out all that is an order
     assert "\x1b" not in result.err
