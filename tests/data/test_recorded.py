@@ -40,6 +40,7 @@ def test_common_forms(name: str, expected: datetime | None) -> None:
     ("cam (3) Nov 28 2026", "%b %d %Y", datetime(2026, 11, 28)),
     ("20261128_130405", "%d.%m.%Y", None),
     ("35.11.2026", "%d.%m.%Y", None),
+    ("9999", "%Y", None),
 ])  # fmt: skip
 def test_patterns(name: str, pattern: str, expected: datetime | None) -> None:
     assert clock_in_name(name, pattern) == expected
@@ -66,6 +67,7 @@ def test_what_is_no_pattern_is_refused(pattern: str, message: str) -> None:
         NOON.replace(tzinfo=timezone(timedelta(hours=1))),
     ),
     ({"DATE": "2026"}, None),
+    ({"date": "9999-12-31T23:59:59"}, None),  # what comes after it has no date
 ])  # fmt: skip
 def test_what_files_say(tags: dict[str, str], expected: datetime | None) -> None:
     assert clock_in_tags(tags) == expected

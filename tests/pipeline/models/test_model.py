@@ -144,6 +144,7 @@ def scores_in(run: str) -> dict[str, bytes]:
             "calibration needs finite low < high",
         ),
         ({"scenes": 3}, "scenes"),
+        ({"scenes": ["../../outside"]}, "leads out of the model's folder"),
         ({"provenance": None}, "provenance"),
         ({"format_version": "new"}, "damaged"),
     ],

@@ -15,6 +15,7 @@ from mulde.pipeline.runs.scores import (
     ScoredVideo,
     object_datasets,
     read_objects,
+    read_rows_behind,
     read_scores,
     to_csv,
     write_scores,
@@ -114,3 +115,17 @@ def test_what_a_run_says_of_itself_may_be_anything(tmp_path: Path, text: str) ->
         (tmp_path / name).write_text(text)
     assert RunFolder(tmp_path).failures() == []
     assert RunFolder(tmp_path).fingerprints("train") == {}
+
+
+@pytest.mark.parametrize("part", ["a file of numbers", "a stream that is too short"])
+def test_rows_that_do_not_fit_together_are_damage(tmp_path: Path, part: str) -> None:
+    run, path = RunFolder(tmp_path), RunFolder(tmp_path).objects("a")
+    path.parent.mkdir(parents=True)
+    with h5py.File(path, "w") as file:
+        file["frame"] = np.arange(3)
+        if part == "a file of numbers":
+            file["object_score"] = np.zeros(3)
+        else:
+            file["object_score/velocity"], file["object_score/total"] = np.zeros(2), np.zeros(3)
+    with pytest.raises(InputError, match=r"missing or damaged .*run `mulde score` again"):
+        read_rows_behind(run, "a")

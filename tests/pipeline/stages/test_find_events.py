@@ -112,6 +112,51 @@ def test_python_gives_the_same_events_and_pictures_of_them(cli, scene: Path) -> 
     assert any(line.get_ydata()[0] == video.threshold.score for line in lines)
 
 
+def test_what_is_made_again_has_its_alarms_and_other_footage_keeps_its_events(
+    cli, scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path("run")
+    assert cli("run", "--dataset", scene, "--out", run, *FAST, *MANY).code == 0
+    expected, text = alarms(run), (run / "events.csv").read_text()
+    assert any(map(any, expected.values()))
+
+    table = sorted((run / "scores").glob("*.csv"))[0]
+    table.write_text(table.read_text().replace("0.1", "0.2"))  # a score is another
+    (run / "events.csv").write_text(text.replace(",", ";"))
+    result = cli("score", run, *MANY)
+    assert "score: 1 videos" in result.err
+    assert (alarms(run), (run / "events.csv").read_text()) == (expected, text)
+
+    # an end in the middle: nothing is taken for what it is not
+    with monkeypatch.context() as patched:
+        patched.setattr("mulde.pipeline.stages.find_events.write_events", _interrupted)
+        assert cli("score", run, "--false-alarms-per-day", 1).code == 130
+    assert "events: up to date" not in cli("score", run, *MANY).err
+    assert (alarms(run), (run / "events.csv").read_text()) == (expected, text)
+
+    for video in sorted((scene / "test").iterdir()):
+        assert cli("score", "--model", run, video).code == 0
+    assert (run / "new/events.csv").read_text() == text
+
+
+def _interrupted(*arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_damaged_features_are_made_again_where_footage_is_held_out(cli, scene: Path) -> None:
+    arguments = ("--dataset", scene, "--out", "run", "--cache", "c", *FAST, *MANY)
+    assert cli("run", *arguments).code == 0
+    normal = {path.stem for path in (scene / "normal").iterdir()}
+    path = next(path for path in sorted(Path("c/velocity").rglob("*.h5")) if path.stem in normal)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    result = cli("run", *arguments, "train.folds=3")
+    assert result.code == 0, result.err
+    assert "was damaged, and is deleted" in result.err
+    assert read_threshold(RunFolder(Path("run"))).score is not None
+
+
 def test_normal_footage_of_which_nothing_can_be_left_out_gives_no_threshold(
     cli, scene: Path, write_video
 ) -> None:
