@@ -8,10 +8,22 @@ import sys
 _EXIT_INTERRUPTED = 130
 
 
+class Interrupted(KeyboardInterrupt):
+    """A request to end.
+
+    Python kills itself by SIGINT at its end if a KeyboardInterrupt of its own passed through `exec` of a text,
+    by which named tuples and dataclasses are made, even where it was caught later; not so with one of ours.
+    """
+
+
 def main() -> None:
     """Run the command line; a request to end (SIGTERM) is an interrupt, as Ctrl-C is."""
     try:
         signal.signal(signal.SIGTERM, _interrupt)
+        if (
+            signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        ):  # else a shell made it deaf to Ctrl-C
+            signal.signal(signal.SIGINT, _interrupt)
         from mulde.pipeline.cli.main import main as run  # its imports take a moment
 
         run()
@@ -21,7 +33,7 @@ def main() -> None:
 
 
 def _interrupt(signal_number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+    raise Interrupted
 
 
 if __name__ == "__main__":
