@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from mulde.data.cache.store import Entry, FeatureCache, StreamKey
 from mulde.data.errors import InputError
 from mulde.data.video import DecodeReport, Video
+from mulde.extractors.scene import SceneModel
 from mulde.pipeline.config.sections import ExtractConfig
-from mulde.pipeline.features.recipe import BOXES, Recipe, build_recipe
-from mulde.pipeline.features.scenes import Scenes, find_scenes, group_by_scene
+from mulde.pipeline.features.recipe import ANY_SCENE, BOXES, Recipe, build_recipe
+from mulde.pipeline.features.scenes import Scenes
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
 
@@ -61,17 +62,6 @@ class Inventory:
         return tuple(cached for cached in (*self.normal, *self.test) if not cached.is_complete)
 
 
-def take_inventory(job: Job) -> Inventory:
-    """Look up what the cache has; nothing is decoded and nothing written.
-
-    Raises:
-        InputError: a video's files cannot be read.
-    """
-    groups = group_by_scene(job.dataset.normal, job.dataset.test, merge=job.config.data.merge_cameras)
-    scenes = find_scenes(job.cache, groups, job.config.extract.scene)
-    return look_up_all(job, scenes)
-
-
 def without_failed(run: RunFolder, videos: Sequence[CachedVideo]) -> list[CachedVideo]:
     """Leave out what failed when it was last extracted, and what no stage can use until it is mended."""
     failed = {failure.path for failure in run.failures() if failure.stage == STAGE}
@@ -106,22 +96,32 @@ def usable(job: Job, videos: Sequence[CachedVideo], split: str) -> tuple[CachedV
 
 
 class Recipes:
-    """The recipe of each scene, built when it is first asked for."""
+    """The recipe of each scene, built when it is first asked for; weights are those that are there then."""
 
-    def __init__(self, config: ExtractConfig, scenes: Scenes) -> None:
-        self._config, self._scenes = config, scenes
+    def __init__(self, config: ExtractConfig, scenes: Scenes | None) -> None:
+        """Take scenes, or None where they have not been learnt: then no video's keys are known."""
+        self.scenes = scenes
+        self._config = config
         self._known: dict[int, Recipe] = {}
 
+    @property
+    def any(self) -> Recipe:
+        """The recipe of any scene, for what does not depend on which."""
+        return self._of(ANY_SCENE if self.scenes is None else next(iter(self.scenes.models.values())))
+
     def keys(self, video: Video) -> dict[str, StreamKey]:
-        """Return the cache keys of a video's streams.
+        """Return the cache keys of a video's streams; scenes have to be known.
 
         Raises:
             InputError: the video is of no known scene.
         """
-        scene = self._scenes.of(video)
+        assert self.scenes is not None
+        return self._of(self.scenes.of(video)).keys(video.split_folder)
+
+    def _of(self, scene: SceneModel) -> Recipe:
         if id(scene) not in self._known:  # as long as these scenes live
             self._known[id(scene)] = build_recipe(self._config, scene)
-        return self._known[id(scene)].keys(video.split_folder)
+        return self._known[id(scene)]
 
 
 def look_up(
@@ -136,16 +136,18 @@ def look_up(
     return CachedVideo(video, keys, entries, is_stale)
 
 
-def look_up_all(job: Job, scenes: Scenes | None) -> Inventory:
-    """Look up all videos of a job, whose scenes are None where they have not been learnt."""
+def look_up_all(job: Job, recipes: Recipes) -> Inventory:
+    """Look up what the cache has of all videos of a job; nothing is decoded and nothing written.
 
-    recipes = None if scenes is None else Recipes(job.config.extract, scenes)
+    Raises:
+        InputError: a video's files cannot be read, or it is of no known scene.
+    """
 
     def all_of(videos: Sequence[Video]) -> tuple[CachedVideo, ...]:
-        if recipes is None:
+        if recipes.scenes is None:
             return tuple(CachedVideo(video, {BOXES: _UNKNOWN}, {}, is_stale=False) for video in videos)
         return tuple(
             look_up(job.cache, video, recipes.keys(video), job.frames_per_second) for video in videos
         )
 
-    return Inventory(scenes, all_of(job.dataset.normal), all_of(job.dataset.test))
+    return Inventory(recipes.scenes, all_of(job.dataset.normal), all_of(job.dataset.test))

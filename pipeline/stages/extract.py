@@ -38,6 +38,7 @@ from mulde.pipeline.features.inventory import (
     STAGE,
     CachedVideo,
     Inventory,
+    Recipes,
     look_up,
     look_up_all,
     without_failed,
@@ -134,13 +135,14 @@ class Extract(Stage[Inventory]):
             stall_seconds=job.config.extract.stall_seconds,
             progress=job.progress,
         )
-        situation.inventory = inventory = look_up_all(job, scenes)
+        situation.recipes = Recipes(job.config.extract, scenes)
+        situation.inventory = inventory = look_up_all(job, situation.recipes)
         if inventory.missing:
             job.cache.require_writable()
         # with all there, a cache that cannot be written serves as well
         with nullcontext() if inventory.missing else suppress(WriteError):
             if _settle(job.cache, (*inventory.normal, *inventory.test)):
-                situation.inventory = inventory = look_up_all(job, scenes)
+                situation.inventory = inventory = look_up_all(job, situation.recipes)
             keys = {
                 (k.stream, k.key): k for c in (*inventory.normal, *inventory.test) for k in c.keys.values()
             }
@@ -153,7 +155,7 @@ class Extract(Stage[Inventory]):
             job.run.record_failures(STAGE, [])
             return inventory
         extract_missing(inventory.missing, scenes, job.config, job.frames_per_second, job.run, job.progress)
-        situation.inventory = look_up_all(job, scenes)
+        situation.inventory = look_up_all(job, situation.recipes)
         return situation.inventory
 
 
