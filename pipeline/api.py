@@ -122,7 +122,7 @@ class VideoResult:
             raise InputError(f"the event is of the video {event.video}, and this is {self.name}")
         if self.source is None:
             raise InputError(f"where the video {self.name} is, is not known any more: score it again")
-        return draw_event(self.source, event)
+        return draw_event(self.source, event, float(self.seconds[event.peak_frame]))
 
     def plot(self, axes: Axes | None = None) -> Axes:
         """Draw the scores over time, the threshold and the events; return the axes that they are drawn on."""

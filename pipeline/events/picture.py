@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from mulde.data.decode.readers import open_frames
+from mulde.data.decode.picked import pick_frames
 from mulde.data.errors import VideoError
 from mulde.data.video import Video
 from mulde.pipeline.events.record import Event
@@ -14,21 +14,19 @@ from mulde.pipeline.events.record import Event
 _COLOUR = "#ff5a47"
 
 
-def draw_event(video: Video, event: Event) -> NDArray[np.uint8]:
+def draw_event(video: Video, event: Event, peak_seconds: float) -> NDArray[np.uint8]:
     """Return the peak frame of an event with its box drawn in, (H, W, 3) uint8 RGB.
 
-    The video is decoded up to that frame.
+    Args:
+        peak_seconds: when that frame is shown, in seconds from the first frame on.
 
     Raises:
         VideoError: it is not there, cannot be read, or has no such frame any more.
     """
-    if not video.path.exists():
-        raise VideoError(f"no picture: the video is not at {video.path} any more")
-    with open_frames(video) as frames:
-        rgb = next((frame.rgb for frame in frames if frame.index == event.peak_frame), None)
-    if rgb is None:
+    found = pick_frames(video, {event.peak_frame: peak_seconds}, lambda frame: frame.rgb)
+    if event.peak_frame not in found:
         raise VideoError(f"no picture: {video.path} has no frame {event.peak_frame} any more")
-    picture = Image.fromarray(rgb)
+    picture = Image.fromarray(found[event.peak_frame])
     if event.box_xyxy is not None:
         x1, y1, x2, y2 = event.box_xyxy
         width = max(2, round(picture.height / 240))
