@@ -116,6 +116,16 @@ class OnePass:
         self._advance()
 
     @property
+    def n_described(self) -> int:
+        """Of how many frames that were looked at all rows are there, emitted or in blocks."""
+        return min((lane.next_position for lane in self._all), default=self._n_looked_at)
+
+    def emit(self) -> None:
+        """Emit what there is, though blocks are not full."""
+        for lane in self._all:
+            lane.out.flush()
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the user about what the finder found so far."""
         return self._finder.notes if self._finder else ()
@@ -125,8 +135,7 @@ class OnePass:
         for lane in self._all:
             lane.finish()
         self._advance()
-        for lane in self._all:
-            lane.out.flush()
+        self.emit()
 
     def _advance(self) -> None:
         for lane in self._all:  # the finder comes first: the others wait for its objects

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,6 +40,8 @@ from mulde.pipeline.stages.evaluate import read_metrics
 from mulde.pipeline.stages.find_events import read_found
 from mulde.pipeline.stages.footage import score_footage
 from mulde.pipeline.stages.run import run_stages
+from mulde.pipeline.watch.sources import open_source
+from mulde.pipeline.watch.watcher import Seen, Watcher
 
 if TYPE_CHECKING:
     import pandas
@@ -217,6 +219,21 @@ class Run:
         if len(results.videos) != 1 or results.failures:
             raise InputError(f"{video} holds several videos: score_all takes them")
         return results.videos[0]
+
+    def watch(self, source: StrPath, *, camera: str = "", **settings: Any) -> Iterator[Seen]:
+        """Watch footage as it comes, and give what is seen in it: frames with their scores, events, …
+
+        Args:
+            source: a file, a pipe, the number of a camera, or an address such as rtsp://camera/stream.
+            camera: which of the scenes it shows, if the run has several.
+            settings: as `mulde.train` takes them.
+
+        Raises:
+            InputError: the source or the model cannot be used.
+        """
+        file = RunFolder(self.folder).model_config
+        config = load_run_config(file, options=dict(_dotted(settings)), trust=self.trust)
+        return Watcher(RunFolder(self.folder), config, camera=camera).watch(open_source(str(source)))
 
     def score_all(
         self, videos: Sequence[StrPath], *, progress: Progress = silent, **settings: Any

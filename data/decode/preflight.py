@@ -78,7 +78,7 @@ def open_container(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     _check_file(path)
     try:
         # absolute: FFmpeg takes "cam1:door.mp4" for a protocol
-        container = av.open(str(path.absolute()), **_any_encoding())
+        container = av.open(str(path.absolute()), **any_encoding())
     except (av.FFmpegError, OSError) as error:
         raise VideoError(
             f"{path} cannot be opened as a video ({_reason(error)}): it may be cut short or something else; "
@@ -112,7 +112,7 @@ def probe_file(path: Path) -> Probe:
                 f"{path} holds no frame that decodes: copy it again or take it out of the folder"
             )
         return Probe(
-            info=_describe(container, stream, frame),
+            info=describe(container, stream, frame),
             containers=frozenset(container.format.name.split(",")),
             codec=stream.codec_context.codec.name,
             pixel_format=frame.format.name,
@@ -134,7 +134,7 @@ def preflight(path: Path, probe: Probe, memory_budget_bytes: int) -> Preflight:
     return Preflight("", tuple(times))
 
 
-def _any_encoding() -> dict[str, Any]:
+def any_encoding() -> dict[str, Any]:
     """Return what `av.open` has to be told so that metadata in any encoding do not end it.
 
     PyAV before 19 refuses what is not UTF-8 unless told otherwise; from 19 on it takes all, and no such word.
@@ -172,7 +172,7 @@ def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame |
     return None
 
 
-def _describe(container: InputContainer, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
+def describe(container: InputContainer, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
     rate = _header_rate(container, stream)
     fps = float(rate) if rate else DEFAULT_FPS
     seconds = _claimed_seconds(container, stream)

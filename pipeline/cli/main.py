@@ -37,6 +37,7 @@ from mulde.pipeline.cli.options import (
     json_option,
 )
 from mulde.pipeline.cli.pictures import clips, render, scene
+from mulde.pipeline.cli.watch import watch
 from mulde.pipeline.cli.weights import weights
 
 if TYPE_CHECKING:
@@ -205,6 +206,7 @@ cli.add_command(config)
 cli.add_command(datasets)
 cli.add_command(render)
 cli.add_command(scene)
+cli.add_command(watch)
 cli.add_command(weights)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.pipeline.events.find import Stretch, Track
-from mulde.pipeline.events.record import BoxXyxy
+from mulde.pipeline.events.find import Stretch
+from mulde.pipeline.events.record import BoxXyxy, Event
 from mulde.pipeline.runs.scores import RowsBehind
 
 
@@ -27,15 +28,20 @@ class Cause:
     """In pixels of the original frame, half-open, rounded to hundredths; None of whole frames."""
 
 
-def find_cause(behind: RowsBehind, track: Track, stretch: Stretch, seconds_around: float) -> Cause | None:
+Times = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+"""Gives the times in seconds of frames, by their numbers."""
+
+
+def find_cause(behind: RowsBehind, times: Times, stretch: Stretch, seconds_around: float) -> Cause | None:
     """Return what made the score of a stretch so high; None where it holds no row.
 
     Args:
+        times: of frames that have rows, and of the peak.
         seconds_around: how far smoothing carries a score: objects so close to the peak come into question, or
             all of the stretch where there are none.
     """
     if behind.total is not None:
-        return _object(behind, behind.total, track, stretch, seconds_around)
+        return _object(behind, behind.total, times, stretch, seconds_around)
     rows = {
         stream: int(np.abs(frame - stretch.peak).argmin())
         for stream, frame in behind.frame.items()
@@ -50,7 +56,7 @@ def find_cause(behind: RowsBehind, track: Track, stretch: Stretch, seconds_aroun
 def _object(
     behind: RowsBehind,
     total: NDArray[np.float64],
-    track: Track,
+    times: Times,
     stretch: Stretch,
     seconds_around: float,
 ) -> Cause | None:
@@ -58,13 +64,45 @@ def _object(
     first, last = np.searchsorted(frame, (stretch.start, stretch.stop)).tolist()
     if first == last:
         return None
-    apart = np.abs(track.seconds[frame[first:last]] - track.seconds[stretch.peak])
+    apart = np.abs(times(frame[first:last]) - times(np.array([stretch.peak])))
     near = apart <= seconds_around
     candidates = first + np.flatnonzero(near if near.any() else np.ones_like(near))
     row = int(candidates[total[candidates].argmax()])
     box = None if behind.box_xyxy is None else _rounded(behind.box_xyxy[row])
     scores = {stream: float(values[row]) for stream, values in behind.scores.items()}
     return Cause(int(frame[row]), dict.fromkeys(scores, row), scores, box)
+
+
+def event_of(
+    video: str,
+    stretch: Stretch,
+    seconds: tuple[float, float],
+    began: datetime | None,
+    cause: Cause | None,
+    stream: str,
+    reason: str,
+) -> Event:
+    """Return the event that a stretch is.
+
+    Args:
+        seconds: when it starts and stops.
+        began: when the recording did.
+        stream, reason: what drove it, and why in words.
+    """
+    start, stop = round(seconds[0], 6), round(seconds[1], 6)
+    return Event(
+        video,
+        stretch.start,
+        stretch.stop,
+        start,
+        stop,
+        None if began is None else began + timedelta(seconds=start),
+        stretch.peak if cause is None else cause.frame,
+        stretch.score,
+        None if cause is None else cause.box_xyxy,
+        stream,
+        reason,
+    )
 
 
 def _rounded(box: NDArray[np.float32]) -> BoxXyxy | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,13 @@ from mulde.data.recorded import clock_in_name, clock_in_tags
 from mulde.data.video import Video
 from mulde.pipeline.config.sections import Config, ScoreConfig
 from mulde.pipeline.events.alarms import alarm_frames
-from mulde.pipeline.events.causes import Cause, find_cause
+from mulde.pipeline.events.causes import Cause, event_of, find_cause
 from mulde.pipeline.events.files import STAGE, read_events, read_threshold, write_events, write_threshold
 from mulde.pipeline.events.find import Rule, Stretch, Track, find_stretches
-from mulde.pipeline.events.reasons import Usual, in_words, phrase, stand_out
 from mulde.pipeline.events.record import Event, Threshold, sort_events
 from mulde.pipeline.events.thresholds import NormalFootage, no_threshold
 from mulde.pipeline.features.inventory import CachedVideo, usable
+from mulde.pipeline.models.explain import NOTHING_STANDS_OUT, explain
 from mulde.pipeline.models.held_out import held_out_digest
 from mulde.pipeline.models.model import RunModel, StreamModel, load_model, model_digest
 from mulde.pipeline.runs.folder import RunFolder
@@ -191,28 +191,15 @@ def _events_of(
     if not stretches:
         return []
     began = recording_began(cached.video, explainer.config.score.recorded_at)
-    explain = explainer.of(run, cached)
-    return [_event(scored.name, track, stretch, began, explain) for stretch in stretches]
+    explain_video = explainer.of(run, cached)
+    return [_event(scored.name, track, stretch, began, explain_video) for stretch in stretches]
 
 
 def _event(
-    name: str, track: Track, stretch: Stretch, began: datetime | None, explain: _ExplainVideo
+    name: str, track: Track, stretch: Stretch, began: datetime | None, explain_video: _ExplainVideo
 ) -> Event:
-    start, stop = round(float(track.seconds[stretch.start]), 6), round(track.end(stretch.stop), 6)
-    cause, stream, reason = explain(track, stretch)
-    return Event(
-        name,
-        stretch.start,
-        stretch.stop,
-        start,
-        stop,
-        None if began is None else began + timedelta(seconds=start),
-        stretch.peak if cause is None else cause.frame,
-        stretch.score,
-        None if cause is None else cause.box_xyxy,
-        stream,
-        reason,
-    )
+    seconds = float(track.seconds[stretch.start]), track.end(stretch.stop)
+    return event_of(name, stretch, seconds, began, *explain_video(track, stretch))
 
 
 def recording_began(video: Video, pattern: str) -> datetime | None:
@@ -252,14 +239,11 @@ class _ExplainVideo:
 
     def __call__(self, track: Track, stretch: Stretch) -> tuple[Cause | None, str, str]:
         """Return the cause of a stretch, the stream that drove it, and the reason in words."""
-        cause = find_cause(self._behind, track, stretch, self._seconds_around)
+        cause = find_cause(self._behind, track.seconds.__getitem__, stretch, self._seconds_around)
         if cause is None:
-            return None, "", "unusual, but nothing was found that stands out"
-        means = {stream: model.calibration.unmeasured for stream, model in self._models.items()}
-        streams = stand_out(cause.scores, means)
-        rows = {stream: self._row(stream, cause.rows[stream]) for stream in streams}
-        phrases = [self._phrase(stream, row) for stream, row in rows.items()]
-        return cause, streams[0], in_words(phrases, self._sigma(streams[0], rows[streams[0]]))
+            return None, "", NOTHING_STANDS_OUT
+        stream, reason = explain(cause, self._models, self._row)
+        return cause, stream, reason
 
     def _row(self, stream: str, row: int) -> NDArray[np.float32] | None:
         """Return the features (D,) of a row of the score file; None where they could not be measured."""
@@ -270,11 +254,3 @@ class _ExplainVideo:
             row = int(np.searchsorted(known.frame, self._behind.frame[stream][row]))
         features = known.features[row]
         return None if is_without_measurement(features[None])[0] else features
-
-    def _phrase(self, stream: str, row: NDArray[np.float32] | None) -> str:
-        detector = self._models[stream].detector
-        return phrase(stream, row, Usual(detector.mean_, detector.scale_))
-
-    def _sigma(self, stream: str, row: NDArray[np.float32] | None) -> float | None:
-        found = None if row is None else self._models[stream].detector.deciding_sigma(row[None])
-        return None if found is None else float(found[0])

@@ -32,7 +32,7 @@ def test_objects(
     frame: list[int], total: list[float], around: float, expected: tuple[int, int] | None
 ) -> None:
     boxes = [[i, i, i + 2.004, i + 3] for i in range(len(frame))]
-    cause = find_cause(objects(frame, total, boxes), TRACK, STRETCH, around)
+    cause = find_cause(objects(frame, total, boxes), TRACK.seconds.__getitem__, STRETCH, around)
     if expected is None:
         assert cause is None
         return
@@ -45,7 +45,7 @@ def test_objects(
 
 def test_objects_may_have_no_boxes_or_such_without_area() -> None:
     for boxes in (None, [[1, 1, 1, 4]]):
-        cause = find_cause(objects([2], [5], boxes), TRACK, STRETCH, 0.1)
+        cause = find_cause(objects([2], [5], boxes), TRACK.seconds.__getitem__, STRETCH, 0.1)
         assert cause is not None
         assert (cause.frame, cause.box_xyxy) == (2, None)
 
@@ -53,7 +53,7 @@ def test_objects_may_have_no_boxes_or_such_without_area() -> None:
 def test_whole_frames_have_the_row_that_is_next_and_scores_between_rows() -> None:
     frames = {"a": np.array([0, 3]), "b": np.array([1, 2]), "c": np.zeros(0, np.int64)}
     scores = {"a": np.array([0.0, 3.0]), "b": np.array([1.0, 7.0]), "c": np.zeros(0)}
-    cause = find_cause(RowsBehind(frames, scores, None, None), TRACK, STRETCH, 0.1)
+    cause = find_cause(RowsBehind(frames, scores, None, None), TRACK.seconds.__getitem__, STRETCH, 0.1)
     assert cause is not None
     assert (cause.frame, cause.box_xyxy) == (2, None)
     assert cause.rows == {"a": 1, "b": 1}
@@ -61,4 +61,4 @@ def test_whole_frames_have_the_row_that_is_next_and_scores_between_rows() -> Non
 
 
 def test_whole_frames_without_rows() -> None:
-    assert find_cause(RowsBehind({}, {}, None, None), TRACK, STRETCH, 0.1) is None
+    assert find_cause(RowsBehind({}, {}, None, None), TRACK.seconds.__getitem__, STRETCH, 0.1) is None

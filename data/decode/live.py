@@ -1,0 +1,160 @@
+"""Read frames from what has no end: a camera, a stream of a network, a pipe, a file that grows."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from mulde.data.decode.clock import Clock
+from mulde.data.decode.decoded import DecodedPicture
+from mulde.data.decode.orientation import Orientation
+from mulde.data.decode.preflight import Probe, any_encoding, describe
+from mulde.data.decode.report import Tally, VideoInfo
+from mulde.data.errors import VideoError
+from mulde.data.video import Frame
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+
+OPEN_SECONDS, READ_SECONDS = 15.0, 20.0
+"""How long a sender may take to answer, and to send the next bytes."""
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class LiveFrames:
+    """Footage without interruption."""
+
+    info: VideoInfo
+    frames: Iterator[Frame]
+    """Indices and times from 0 on; it ends where the sender does, and with VideoError where it is lost."""
+
+
+@contextmanager
+def open_live(source: str | io.RawIOBase) -> Iterator[LiveFrames]:
+    """Open an address that FFmpeg knows (rtsp://, http://, a device, a pipe), or bytes as they come.
+
+    Raises:
+        VideoError: nothing answers, or what comes is no video.
+    """
+    import av
+    from av.video.stream import VideoStream
+
+    name = _without_password(source) if isinstance(source, str) else str(getattr(source, "name", "stream"))
+    try:
+        container = av.open(
+            source, timeout=(OPEN_SECONDS, READ_SECONDS), **_options(source), **any_encoding()
+        )
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise VideoError(f"{name} cannot be opened ({getattr(error, 'strerror', None) or error})") from None
+    with container:
+        stream = container.streams.best("video")
+        if not isinstance(stream, VideoStream) or stream.codec_context is None:
+            raise VideoError(f"{name} has no video that can be decoded")
+        stream.thread_count = 1
+        decoded = _decoded(container, stream, name)
+        first = next(decoded, None)
+        if first is None:
+            raise VideoError(f"{name} ended before its first frame")
+        info = describe(container, stream, first)
+        probe = Probe(
+            info,
+            frozenset(container.format.name.split(",")),
+            stream.codec_context.codec.name,
+            first.format.name,
+        )
+        yield LiveFrames(info, _frames(first, decoded, Clock(probe, stream, Tally("pyav")), info, name))
+
+
+def _without_password(address: str) -> str:
+    """Return an address as it may be shown."""
+    parts = urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else address
+
+
+def _options(source: object) -> dict[str, Any]:
+    if not isinstance(source, str):
+        return {}
+    if source.startswith("rtsp"):
+        return {"options": {"rtsp_transport": "tcp"}}  # packets that are lost would smear the picture
+    return {"format": "v4l2"} if source.startswith("/dev/video") else {}
+
+
+def _decoded(container: InputContainer, stream: Any, name: str) -> Generator[VideoFrame, None, None]:
+    import av
+
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except (av.FFmpegError, OSError) as error:
+            raise VideoError(f"{name} was lost ({getattr(error, 'strerror', None) or error})") from None
+        if packet is None:
+            break
+        if packet.size:
+            try:
+                yield from packet.decode()
+            except av.FFmpegError:  # a damaged packet; the next ones may be whole
+                continue
+    try:
+        yield from stream.codec_context.decode(None)
+    except av.FFmpegError:
+        return
+
+
+def _frames(
+    first: VideoFrame, others: Iterator[VideoFrame], clock: Clock, info: VideoInfo, name: str
+) -> Generator[Frame, None, None]:
+    frame: VideoFrame | None = first
+    index = 0
+    while frame is not None:
+        picture = DecodedPicture(frame, Orientation.of(frame))
+        if picture.size != (info.width, info.height):
+            width, height = picture.size
+            raise VideoError(
+                f"{name} sends frames of {width}x{height} now, no longer {info.width}x{info.height}"
+            )
+        yield Frame(index, clock.seconds(frame), picture)
+        index += 1
+        frame = next(others, None)
+
+
+class GrowingFile(io.RawIOBase):
+    """A file that somebody still writes to: at its end, reading waits for more."""
+
+    def __init__(self, path: Path, *, patience_seconds: float, is_ended: Callable[[], bool]) -> None:
+        """Open a file.
+
+        Args:
+            patience_seconds: after so long without more bytes it is taken to be whole.
+            is_ended: whether it is known to be whole, so that nobody has to wait.
+        """
+        self._file = path.open("rb", buffering=0)
+        self.name = str(path)
+        self._patience_seconds, self._is_ended = patience_seconds, is_ended
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Return bytes, at most `size`; b"" where the file is whole."""
+        waited_since = time.monotonic()
+        while True:
+            is_ended = self._is_ended()
+            chunk = self._file.read(size)
+            if chunk or is_ended or time.monotonic() - waited_since > self._patience_seconds:
+                return chunk or b""
+            time.sleep(_POLL_SECONDS)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+        super().close()

@@ -1,0 +1,89 @@
+"""`mulde watch`: a trained model on live footage."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import click
+
+from mulde.data.errors import InputError
+from mulde.pipeline.cli.console import log_to_file, set_up_logging
+from mulde.pipeline.cli.options import EXIT_DONE
+
+_log = logging.getLogger(__name__)
+
+
+@click.command()
+@click.argument("source")
+@click.argument("settings", nargs=-1, metavar="[key=value ...]")
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    required=True,
+    metavar="RUN",
+    help="The run whose model watches.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of events.jsonl. [RUN/watch]"
+)
+@click.option("--camera", default="", metavar="NAME", help="Which of the cameras of RUN, if it has several.")
+@click.option(
+    "--follow",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="SOURCE grows: end when nothing has come for so long.",
+)
+@click.option("--scores", is_flag=True, help="Print the score of every frame, too.")
+@click.option("--webhook", metavar="URL", help="Post what happens to an address, as JSON.")
+@click.option("--trust", is_flag=True, help="Run code that a RUN from elsewhere names.")
+def watch(
+    source: str,
+    settings: Sequence[str],
+    model: Path,
+    out: Path | None,
+    camera: str,
+    follow: float | None,
+    scores: bool,
+    webhook: str | None,
+    trust: bool,
+) -> int:
+    """Watch a SOURCE, and print what happens as it happens: a JSON record a line.
+
+    A SOURCE is an address (rtsp://, http://, also of a playlist), the number of a camera, a pipe, or a file
+    or folder, with --follow one that grows. An address is opened again whenever it is lost.
+    """
+    from mulde.pipeline.runs.folder import RunFolder
+    from mulde.pipeline.runs.origin import load_run_config
+    from mulde.pipeline.watch.outputs import EventFolder, Webhook, as_record
+    from mulde.pipeline.watch.sources import open_source
+    from mulde.pipeline.watch.watcher import Watcher
+
+    set_up_logging(logging.INFO)
+    run = RunFolder(model)
+    if not run.model_config.exists():
+        raise InputError(f"{model} is no run with a trained model: --model takes the folder of a run")
+    opened = open_source(source, follow_seconds=follow)
+    config = load_run_config(run.model_config, overrides=settings, trust=trust)
+    watcher = Watcher(run, config, camera=camera)
+    folder = RunFolder(out or model / "watch")
+    if out is None:
+        run.require_inside(folder.folder)
+    with ExitStack() as stack:
+        stack.enter_context(folder.held())
+        kept = stack.enter_context(closing(EventFolder(folder.folder)))
+        stack.enter_context(log_to_file(folder.log))
+        receiver = None
+        if webhook is not None:
+            receiver = stack.enter_context(Webhook(webhook, folder.folder / "outbox").running())
+        _log.info("%s", watcher.threshold.text)
+        for seen in watcher.watch(opened):
+            record = kept.keep(as_record(seen, watcher.threshold), seen)
+            if record["type"] != "frame" or scores:
+                click.echo(json.dumps(record, ensure_ascii=False))
+            if receiver is not None:
+                receiver.put(record)
+    return EXIT_DONE

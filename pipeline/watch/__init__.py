@@ -1,0 +1,1 @@
+"""A trained model on footage as it comes: scores, events, and where they are sent."""

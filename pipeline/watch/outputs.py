@@ -1,0 +1,199 @@
+"""Where is told what is seen: records as JSON, a line each; a file of them, and pictures; a receiver."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from mulde.data.atomic import make_folder, write_bytes, write_text, writing
+from mulde.data.errors import InputError
+from mulde.pipeline.events.files import as_row
+from mulde.pipeline.events.record import Threshold
+from mulde.pipeline.pictures.stills import to_jpeg
+from mulde.pipeline.watch.happenings import Beginning, Happening
+from mulde.pipeline.watch.scorer import ScoredFrame
+from mulde.pipeline.watch.sources import Lost
+from mulde.pipeline.watch.watcher import Closed, Opened, Seen, Status
+
+_log = logging.getLogger(__name__)
+_FILE_BYTES, _FILES_KEPT = 10_000_000, 5
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS, _LAST_SECONDS = 1.0, 60.0, 5.0
+_ANSWER_SECONDS = 20.0
+_PICTURE_WIDTH_PX = 1280
+_TYPES = {
+    Opened: "opened", ScoredFrame: "frame", Beginning: "began", Happening: "event", Lost: "lost",
+    Closed: "closed", Status: "status",
+}  # fmt: skip
+_FOR_RECEIVERS = ("began", "event", "lost", "opened")
+
+
+def as_record(seen: Seen, threshold: Threshold) -> dict[str, Any]:
+    """Return what was seen as plain JSON types; events have the columns of events.csv, and `alarm`."""
+    record: dict[str, Any] = {"type": _TYPES[type(seen)]}
+    if isinstance(seen, Happening):
+        record |= {**as_row(seen.event), "alarm": threshold.is_alarm(seen.event.score)}
+    elif isinstance(seen, Beginning):
+        clock = None if seen.start_clock is None else seen.start_clock.isoformat()
+        record |= {"start_frame": seen.start_frame, "start_s": round(seen.start_seconds, 6)}
+        record |= {"start_clock": clock, "score": seen.score, "alarm": threshold.is_alarm(seen.score)}
+    elif isinstance(seen, ScoredFrame):
+        record |= {"frame": seen.frame, "time": round(seen.seconds, 6)}
+        record |= {"score": round(seen.score, 6), "score_unsmoothed": round(seen.unsmoothed, 6)}
+    else:
+        record |= asdict(seen)
+    return record
+
+
+class _LinesFile(RotatingFileHandler):
+    """Says so if a line cannot be written."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        raise  # what it is called for
+
+
+class EventFolder:
+    """A folder that keeps what was seen: events.jsonl, of which old ones are renamed and go; pictures."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the folder.
+
+        Raises:
+            WriteError: it cannot be written.
+        """
+        make_folder(folder / "pictures")
+        self.folder = folder
+        with writing(folder):
+            self._file = _LinesFile(
+                folder / "events.jsonl", maxBytes=_FILE_BYTES, backupCount=_FILES_KEPT, encoding="utf-8"
+            )
+
+    def keep(self, record: dict[str, Any], seen: Seen) -> dict[str, Any]:
+        """Write a record, and the picture of an event; return it with the picture's name.
+
+        Raises:
+            WriteError: the disk is full, or the folder is gone.
+        """
+        if isinstance(seen, Happening) and seen.picture is not None:
+            when = seen.event.start_clock or datetime.now().astimezone()
+            name = f"pictures/{when:%Y%m%dT%H%M%S}-{seen.event.peak_frame}.jpg"
+            write_bytes(self.folder / name, to_jpeg(seen.picture, _PICTURE_WIDTH_PX))
+            record = {**record, "picture": name}
+        if not isinstance(seen, ScoredFrame):
+            with writing(self.folder):
+                line = logging.makeLogRecord({"msg": json.dumps(record, ensure_ascii=False)})
+                self._file.emit(line)
+        return record
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
+class Webhook:
+    """Posts records to an address, in order, each until it is taken; what waits lies in a folder.
+
+    Each has an `id`, by which a receiver knows one that it has already, should its answer have been lost.
+    """
+
+    def __init__(self, address: str, outbox: Path) -> None:
+        """Go on with what lies in the outbox from before.
+
+        Raises:
+            InputError: it is no address of the web.
+        """
+        if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).netloc:
+            raise InputError(
+                f"{address} is no address that can be posted to: it begins with http:// or https://"
+            )
+        make_folder(outbox)
+        self._address, self._outbox = address, outbox
+        self._is_new, self._stop = threading.Event(), threading.Event()
+        self._n = max((int(path.stem) for path in self._waiting()), default=0)
+        self._is_failing = False
+        self._thread = threading.Thread(target=self._work, name="webhook", daemon=True)
+
+    @contextmanager
+    def running(self) -> Iterator[Webhook]:
+        """Post in a thread; at the end there are some seconds left for what still waits."""
+        self._thread.start()
+        try:
+            yield self
+        finally:
+            deadline = time.monotonic() + _LAST_SECONDS
+            while self._waiting() and not self._is_failing and time.monotonic() < deadline:
+                time.sleep(0.05)
+            self._stop.set()
+            self._is_new.set()
+            self._thread.join(_LAST_SECONDS)
+            n_left = len(self._waiting())
+            if n_left:
+                _log.warning(
+                    "%d records for %s wait in %s: the same command sends them",
+                    n_left,
+                    self._host,
+                    self._outbox,
+                )
+
+    def put(self, record: dict[str, Any]) -> None:
+        """Have a record posted.
+
+        Raises:
+            WriteError: the disk is full, or the folder is gone.
+        """
+        if record["type"] not in _FOR_RECEIVERS:
+            return
+        self._n += 1
+        text = json.dumps({"id": uuid4().hex, **record}, ensure_ascii=False)
+        write_text(self._outbox / f"{self._n:012d}.json", text)
+        self._is_new.set()
+
+    @property
+    def _host(self) -> str:
+        return urlsplit(self._address).hostname or ""  # without a password or a key in the path
+
+    def _waiting(self) -> list[Path]:
+        return sorted(path for path in self._outbox.glob("*.json") if path.stem.isdecimal())
+
+    def _work(self) -> None:
+        wait_seconds = _FIRST_WAIT_SECONDS
+        while not self._stop.is_set():
+            self._is_new.clear()
+            waiting = self._waiting()
+            if not waiting:
+                self._is_new.wait()
+                continue
+            try:
+                self._post(waiting[0].read_bytes())
+            except (OSError, ValueError) as error:
+                if not self._is_failing:
+                    _log.warning(
+                        "%s does not take what it is sent (%s); it is tried again", self._host, error
+                    )
+                self._is_failing = True
+                self._stop.wait(wait_seconds)
+                wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
+                continue
+            waiting[0].unlink(missing_ok=True)
+            if self._is_failing:
+                _log.info("%s takes what it is sent again", self._host)
+            self._is_failing, wait_seconds = False, _FIRST_WAIT_SECONDS
+
+    def _post(self, content: bytes) -> None:
+        request = urllib.request.Request(  # noqa: S310  # it is http or https, see above
+            self._address, content, {"Content-Type": "application/json", "User-Agent": "mulde"}
+        )
+        with urllib.request.urlopen(request, timeout=_ANSWER_SECONDS):  # noqa: S310
+            pass  # an answer of 400 or more is raised

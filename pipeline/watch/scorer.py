@@ -1,0 +1,274 @@
+"""Score frames as they come: the pass that extraction uses, its rows handed to the detectors at once.
+
+The scores are those that the same video has offline with `score.causal=true`, to rounding where frames are
+evenly spaced. Memory is bounded, however long footage goes on. A frame is scored when the next frame that is
+looked at has been described, so that it waits for two distances of these, the frames that flow is averaged
+over, and a batch where networks take several at a time.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mulde.data.features import FeatureRows, is_without_measurement, join_rows
+from mulde.data.times import usual_rate
+from mulde.data.video import Frame
+from mulde.detector import fuse, interpolate_frames, log_tail, max_over_objects, smooth
+from mulde.extractors.one_pass import OnePass
+from mulde.pipeline.config.sections import ScoreConfig
+from mulde.pipeline.features.recipe import Recipe
+from mulde.pipeline.models.model import StreamModel
+
+_TIMES_KEPT = 1001
+"""Frames by whose times the usual rate is known."""
+_MOST_SMOOTHED = 4096
+"""Frames over which scores are smoothed at most."""
+
+
+@dataclass(frozen=True)
+class ScoredFrame:
+    """A frame of live footage with its score."""
+
+    frame: int
+    """0-based."""
+    seconds: float
+    """When it is shown, from the first frame on."""
+    score: float
+    """Smoothed over the past; higher = more anomalous."""
+    unsmoothed: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """The most unusual object of a frame that was looked at, or the rows of whole frames; by stream."""
+
+    frame: int
+    features: Mapping[str, NDArray[np.float32]]
+    """(D,) each."""
+    scores: Mapping[str, float]
+    """Calibrated; higher = more anomalous."""
+    total: float | None
+    """Their sum; None of whole frames."""
+    box_xyxy: NDArray[np.float32] | None
+    """(4,) in pixels, of an object."""
+
+
+class LiveScorer:
+    """Takes the frames of one uninterrupted piece of footage in order, and gives their scores in order."""
+
+    def __init__(
+        self, recipe: Recipe, models: Mapping[str, StreamModel], settings: ScoreConfig, fps: float
+    ) -> None:
+        """Take what describes the frames, the detectors, and the rate that the footage claims."""
+        self._models, self._settings, self._fps = models, settings, fps
+        self._rows: dict[str, list[FeatureRows]] = {stream: [] for stream in models}
+        self._pass = OnePass(
+            [(e, partial(self._take, e.name)) for e in recipe.extractors],
+            finder=recipe.finder,
+            rate=recipe.rate,
+        )
+        self._fusion = _Frames(models) if recipe.finder is None else _Objects(models)
+        self._times: deque[float] = deque(maxlen=_TIMES_KEPT)
+        self._waiting: deque[tuple[int, float]] = deque()  # frames without a score, and their times
+        self._anchor: tuple[int, float] | None = None  # the last frame with rows, and its score
+        self._past: deque[float] = deque(maxlen=_MOST_SMOOTHED)
+        self.looks: deque[Look] = deque()
+        """What frames that were scored since looked like; whoever uses them takes them out."""
+
+    @property
+    def step_seconds(self) -> float:
+        """The usual distance of frames."""
+        return 1 / (usual_rate(np.array(self._times)) or self._fps)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user about what was found so far."""
+        return self._pass.notes
+
+    def push(self, frame: Frame) -> list[ScoredFrame]:
+        """Take the next frame; return the frames whose scores are known now."""
+        self._times.append(frame.seconds)
+        self._waiting.append((frame.index, frame.seconds))
+        prepared = self._pass.prepare(frame)
+        if prepared.by_preparation is None:
+            return []
+        self._fusion.looked_at.append(frame.index)
+        self._pass.push(prepared)
+        self._pass.emit()
+        return list(self._advance(is_finished=False))
+
+    def finish(self) -> list[ScoredFrame]:
+        """Take it that no frame follows; return the scores of those that are left."""
+        self._pass.finish()
+        scored = list(self._advance(is_finished=True))
+        last = 0.0 if self._anchor is None else self._anchor[1]
+        while self._waiting:
+            scored.append(self._scored(*self._waiting.popleft(), last))
+        return scored
+
+    def _take(self, stream: str, rows: FeatureRows) -> None:
+        self._rows[stream].append(rows)
+
+    def _advance(self, *, is_finished: bool) -> Iterator[ScoredFrame]:
+        for stream, parts in self._rows.items():
+            if parts:
+                rows = join_rows(parts)
+                self._fusion.add(stream, rows, self._models[stream].score(rows.features))
+                parts.clear()
+        frames, fused = self._fusion.advance(self._pass.n_described, is_finished=is_finished)
+        self.looks.extend(self._fusion.looks(frames))
+        total = log_tail(fused) if self._settings.log_tail else fused
+        for frame, value in zip(frames.tolist(), total.tolist(), strict=True):
+            yield from self._up_to(frame, value)
+
+    def _up_to(self, frame: int, value: float) -> Iterator[ScoredFrame]:
+        """Give the scores up to a frame that has rows; those since the last such are in between."""
+        before = self._anchor or (frame, value)
+        self._anchor = frame, value
+        while self._waiting and self._waiting[0][0] <= frame:
+            index, seconds = self._waiting.popleft()
+            between = np.interp(index, [before[0], frame], [before[1], value])
+            yield self._scored(index, seconds, float(between))
+
+    def _scored(self, frame: int, seconds: float, unsmoothed: float) -> ScoredFrame:
+        self._past.append(unsmoothed)
+        sigma_frames = self._settings.smoothing_sigma_seconds / self.step_seconds
+        n_weighed = min(len(self._past), int(4 * sigma_frames + 0.5) + 1)  # further ones weigh nothing
+        past = np.array(self._past)[-n_weighed:]
+        return ScoredFrame(frame, seconds, float(smooth(past, sigma_frames, causal=True)[-1]), unsmoothed)
+
+
+class _Fusion(ABC):
+    """Rows of all streams with their scores, until those of a frame are complete."""
+
+    def __init__(self, streams: Mapping[str, StreamModel]) -> None:
+        self.looked_at: list[int] = []
+        self._rows: dict[str, FeatureRows | None] = dict.fromkeys(streams)
+        self._scores = {stream: np.empty(0) for stream in streams}
+
+    def add(self, stream: str, rows: FeatureRows, scores: NDArray[np.float64]) -> None:
+        """Take rows of a stream and their calibrated scores."""
+        before = self._rows[stream]
+        self._rows[stream] = rows if before is None else join_rows([before, rows])
+        self._scores[stream] = np.concatenate([self._scores[stream], scores])
+
+    @abstractmethod
+    def advance(
+        self, n_described: int, *, is_finished: bool
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the frames (K,) whose rows are complete now, and their fused scores (K,)."""
+
+    @abstractmethod
+    def looks(self, frames: NDArray[np.int64]) -> Iterator[Look]:
+        """Give what the frames that `advance` returned looked like."""
+
+    def _drop(self, stream: str, n_rows: int) -> None:
+        rows = self._rows[stream]
+        if rows is not None and n_rows:
+            self._rows[stream] = rows.part(n_rows, len(rows))
+            self._scores[stream] = self._scores[stream][n_rows:]
+
+
+class _Objects(_Fusion):
+    """Rows of objects: a frame has the score of its highest."""
+
+    def __init__(self, streams: Mapping[str, StreamModel]) -> None:
+        super().__init__(streams)
+        self._n_done = 0
+        self._done_rows: dict[str, FeatureRows] = {}
+        self._done_scores: dict[str, NDArray[np.float64]] = {}
+
+    def advance(
+        self, n_described: int, *, is_finished: bool
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Frames that were looked at are complete when every stream has described them."""
+        n_new = n_described - self._n_done
+        frames, self.looked_at = np.array(self.looked_at[:n_new], np.int64), self.looked_at[n_new:]
+        self._n_done = n_described
+        self._done_rows, self._done_scores = {}, {}
+        if not len(frames):
+            return frames, np.empty(0)
+        for stream, rows in self._rows.items():
+            if rows is not None:
+                n_rows = int(np.searchsorted(rows.frame, frames[-1], side="right"))
+                self._done_rows[stream] = rows.part(0, n_rows)
+                self._done_scores[stream] = self._scores[stream][:n_rows]
+                self._drop(stream, n_rows)
+        if not self._done_rows:
+            return frames, np.zeros(len(frames))
+        position = np.searchsorted(frames, next(iter(self._done_rows.values())).frame)
+        totals = fuse(list(self._done_scores.values()))
+        return frames, max_over_objects(totals, position, len(frames), nothing=0.0)
+
+    def looks(self, frames: NDArray[np.int64]) -> Iterator[Look]:
+        """Give the highest object of each frame that has any."""
+        if not self._done_rows:
+            return
+        totals = fuse(list(self._done_scores.values()))
+        objects = next(iter(self._done_rows.values()))
+        for frame in frames.tolist():
+            start, stop = np.searchsorted(objects.frame, (frame, frame + 1)).tolist()
+            if start == stop:
+                continue
+            row = start + int(totals[start:stop].argmax())
+            yield Look(
+                frame,
+                {stream: rows.features[row] for stream, rows in self._done_rows.items()},
+                {stream: float(values[row]) for stream, values in self._done_scores.items()},
+                float(totals[row]),
+                None if objects.box_xyxy is None else objects.box_xyxy[row],
+            )
+
+
+class _Frames(_Fusion):
+    """Rows of whole frames or clips: streams are interpolated where others have rows."""
+
+    def __init__(self, streams: Mapping[str, StreamModel]) -> None:
+        super().__init__(streams)
+        self._frontier = -1
+
+    def add(self, stream: str, rows: FeatureRows, scores: NDArray[np.float64]) -> None:
+        """Take rows; those without a measurement say nothing."""
+        kept = ~is_without_measurement(rows.features)
+        if kept.any():
+            super().add(stream, FeatureRows(rows.features[kept], rows.frame[kept]), scores[kept])
+
+    def advance(
+        self, n_described: int, *, is_finished: bool
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Frames are complete up to where every stream has rows."""
+        self.looked_at.clear()
+        frames = {stream: rows.frame for stream, rows in self._rows.items() if rows is not None}
+        if not frames or (len(frames) < len(self._rows) and not is_finished):
+            return np.empty(0, np.int64), np.empty(0)
+        ends = [int(each[-1]) for each in frames.values()]
+        frontier = max(ends) if is_finished else min(ends)
+        known = np.unique(np.concatenate([*frames.values()]))
+        at = known[(known > self._frontier) & (known <= frontier)]
+        self._frontier = frontier
+        fused = [
+            interpolate_frames(self._scores[stream], frames.get(stream, at[:0]), at, nothing=0.0)
+            for stream in self._rows
+        ]
+        return at, fuse(fused) if len(at) else np.empty(0)
+
+    def looks(self, frames: NDArray[np.int64]) -> Iterator[Look]:
+        """Give the rows of each frame, where a stream has none the nearest; then drop what is past."""
+        for frame in frames.tolist():
+            features, scores = {}, {}
+            for stream, rows in self._rows.items():
+                if rows is not None:
+                    nearest = int(np.abs(rows.frame - frame).argmin())
+                    features[stream] = rows.features[nearest]
+                    scores[stream] = float(np.interp(frame, rows.frame, self._scores[stream]))
+            yield Look(frame, features, scores, None, None)
+        for stream, rows in self._rows.items():
+            if rows is not None:  # the last one that is past is where the next ones are interpolated from
+                self._drop(stream, max(0, int(np.searchsorted(rows.frame, self._frontier, side="right")) - 1))

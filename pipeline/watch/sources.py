@@ -1,0 +1,234 @@
+"""Where live footage comes from, as pieces without interruption; what is lost is looked for again."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import stat
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from mulde.data.decode.live import GrowingFile, LiveFrames, open_live
+from mulde.data.decode.readers import open_frames
+from mulde.data.errors import InputError, VideoError
+from mulde.data.files import VIDEO_SUFFIXES, is_video_file, natural_key
+from mulde.data.layouts.find_videos import find_videos
+from mulde.data.video import Frame, Video
+
+_log = logging.getLogger(__name__)
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 60.0
+_ROOM_BYTES, _MOST_ROOM = 2**28, 64
+"""Of frames that wait to be described."""
+_POLL_SECONDS = 0.5
+_BYTES_A_PIXEL = 1.5
+"""Of most decoded frames."""
+
+
+@dataclass
+class Health:
+    """How a source does; whoever looks sees the numbers as they are."""
+
+    n_dropped: int = 0
+    """Frames that came faster than they could be described."""
+    n_lost: int = 0
+    """How often the source was lost."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The source has gone, and is looked for again."""
+
+    reason: str
+    next_try_seconds: float
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Footage without interruption, whose frames are counted, and timed, from its first on."""
+
+    video: Video
+    """What it is called, and the file that it comes from, if it is one."""
+    live: LiveFrames
+    began: datetime | None
+    """When it was recorded, or None where that is to be asked of the file."""
+
+
+class Source(ABC):
+    """Something that is watched."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.health = name, Health()
+
+    @abstractmethod
+    def pieces(self) -> Generator[Piece | Lost, None, None]:
+        """Yield pieces in order; each is to be read to its end, or left, before the next one is asked for.
+
+        Raises:
+            InputError: there is nothing to watch.
+        """
+
+
+def open_source(text: str, *, follow_seconds: float | None = None) -> Source:
+    """Return the source that a user names.
+
+    Args:
+        text: an address (rtsp://, http://, …), the number of a camera, or a path of a file, folder or pipe.
+        follow_seconds: a file or a folder grows, until nothing comes for so long; None if it is whole.
+
+    Raises:
+        InputError: there is no such thing.
+    """
+    if "://" in text:
+        return _Network(text)
+    if text.isdecimal():
+        device = f"/dev/video{text}"
+        if not Path(device).exists():
+            raise InputError(f"there is no camera {text}: {device} is not there")
+        return _Network(device)
+    path = Path(text)
+    if not path.exists():
+        raise InputError(
+            f"{text} is not there: give a file, a folder, a pipe, the number of a camera, or an address such "
+            "as rtsp://camera/stream"
+        )
+    if stat.S_ISFIFO(path.stat().st_mode):
+        return _Network(str(path.absolute()))
+    if follow_seconds is None:
+        return _Files(find_videos(path) if path.is_dir() else (_video(path),), path.name)
+    return _Growing(path, follow_seconds)
+
+
+class _Network(Source):
+    """An address, a camera or a pipe: opened again for as long as somebody watches."""
+
+    def pieces(self) -> Generator[Piece | Lost, None, None]:
+        """Yield a piece for each time that the source answers."""
+        wait_seconds, has_answered = _FIRST_WAIT_SECONDS, False
+        while True:
+            try:
+                with open_live(self.name) as live, self._ahead(live) as frames:
+                    wait_seconds, has_answered = _FIRST_WAIT_SECONDS, True
+                    video = Video("live", Path(self.name), Path())
+                    yield Piece(video, LiveFrames(live.info, frames), datetime.now().astimezone())
+                reason = "the source has ended"
+            except VideoError as error:
+                if not has_answered:  # a mistyped address is noticed now, not in an hour
+                    raise InputError(str(error)) from None
+                reason = str(error)
+            self.health.n_lost += 1
+            yield Lost(reason, wait_seconds)
+            time.sleep(wait_seconds)
+            wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
+
+    @contextmanager
+    def _ahead(self, live: LiveFrames) -> Iterator[Iterator[Frame]]:
+        """Read frames in a thread as they come; those for which there is no room are dropped and counted."""
+        size_bytes = live.info.width * live.info.height * _BYTES_A_PIXEL
+        room = max(2, min(_MOST_ROOM, int(_ROOM_BYTES / size_bytes)))
+        waiting: queue.Queue[Frame | BaseException | None] = queue.Queue(room)
+        stop = threading.Event()
+
+        def read() -> None:
+            last: BaseException | None = None
+            try:
+                for frame in live.frames:
+                    if stop.is_set():
+                        return
+                    try:
+                        waiting.put_nowait(frame)
+                    except queue.Full:
+                        self.health.n_dropped += 1
+            except BaseException as error:  # passed on, whatever it is
+                last = error
+            while not stop.is_set():
+                try:
+                    waiting.put(last, timeout=_POLL_SECONDS)
+                except queue.Full:
+                    continue
+                return
+
+        thread = threading.Thread(target=read, name="source", daemon=True)
+        thread.start()
+        try:
+            yield _until_the_end(waiting)
+        finally:
+            stop.set()
+            thread.join()
+
+
+def _until_the_end(waiting: queue.Queue[Frame | BaseException | None]) -> Generator[Frame, None, None]:
+    while True:
+        item = waiting.get()
+        if isinstance(item, BaseException):
+            raise item
+        if item is None:
+            return
+        yield item
+
+
+class _Files(Source):
+    """Files that are whole, one after the other."""
+
+    def __init__(self, videos: Iterable[Video], name: str) -> None:
+        super().__init__(name)
+        self._videos = tuple(videos)
+
+    def pieces(self) -> Generator[Piece | Lost, None, None]:
+        """Yield a piece for each file."""
+        for video in self._videos:
+            with open_frames(video) as reader:
+                yield Piece(video, LiveFrames(reader.info, reader), None)
+
+
+class _Growing(Source):
+    """A file that somebody writes to, or a folder into which somebody puts one file after the other."""
+
+    def __init__(self, path: Path, patience_seconds: float) -> None:
+        super().__init__(path.name)
+        self._path, self._patience_seconds = path, patience_seconds
+
+    def pieces(self) -> Generator[Piece | Lost, None, None]:
+        """Yield a piece for each file, which is read while it grows."""
+        if self._path.is_file():
+            yield from self._grown(self._path)
+            return
+        seen: set[Path] = set()
+        waited_since = time.monotonic()
+        while time.monotonic() - waited_since <= self._patience_seconds:
+            new = [path for path in self._segments() if path not in seen]
+            if not new:
+                time.sleep(_POLL_SECONDS)
+                continue
+            seen.add(new[0])
+            yield from self._grown(new[0])
+            waited_since = time.monotonic()
+
+    def _segments(self) -> list[Path]:
+        files = (path for path in self._path.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+        return sorted(
+            (path for path in files if is_video_file(path)), key=lambda path: natural_key(path.name)
+        )
+
+    def _grown(self, path: Path) -> Generator[Piece | Lost, None, None]:
+        def has_successor() -> bool:
+            return self._path.is_dir() and self._segments()[-1] != path
+
+        with closing(
+            GrowingFile(path, patience_seconds=self._patience_seconds, is_ended=has_successor)
+        ) as file:
+            try:
+                with open_live(file) as live:
+                    yield Piece(_video(path), live, None)
+            except VideoError as error:
+                self.health.n_lost += 1
+                yield Lost(str(error), 0.0)
+
+
+def _video(path: Path) -> Video:
+    return Video(path.stem, path, path.parent)

@@ -1,0 +1,204 @@
+"""Watch footage with the model of a run: what is seen is yielded as it is known."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+from mulde.data.errors import InputError, VideoError
+from mulde.data.video import Frame, Picture, Video
+from mulde.pipeline.config.sections import Config
+from mulde.pipeline.features.devices import check_device, extraction_device
+from mulde.pipeline.features.recipe import build_recipe, require_all
+from mulde.pipeline.models.model import RunModel, load_model
+from mulde.pipeline.runs.folder import RunFolder
+from mulde.pipeline.stages.find_events import learn_threshold, recording_began
+from mulde.pipeline.watch.happenings import Beginning, Happening, LiveEvents
+from mulde.pipeline.watch.scorer import LiveScorer, ScoredFrame
+from mulde.pipeline.watch.sources import Lost, Piece, Source
+
+_PICTURES_KEPT = 64
+"""Frames between decoding and scoring whose pictures may be asked for."""
+STATUS_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Footage begins, for the first time or again."""
+
+    video: str
+    size: tuple[int, int]
+    """(width, height) in pixels."""
+    frames_per_second: float
+    """As it claims."""
+
+
+@dataclass(frozen=True)
+class Closed:
+    """Footage has ended."""
+
+    video: str
+    n_frames: int
+    notes: tuple[str, ...]
+    """Sentences for the user about what was found in it."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """How it goes, now and then."""
+
+    n_frames: int
+    """Scored since the start."""
+    frames_per_second: float
+    """Scored in the last minute."""
+    seconds_behind: float | None
+    """From when the last frame was decoded until it was scored; None where none was."""
+    n_dropped: int
+    """Frames of a live source that came faster than they could be described, since the start."""
+    n_lost: int
+    """How often the source was lost."""
+
+
+Seen = Opened | ScoredFrame | Beginning | Happening | Lost | Closed | Status
+
+
+class Watcher:
+    """A model, ready to watch: scores are smoothed over the past, thresholds are calibrated likewise."""
+
+    def __init__(self, run: RunFolder, config: Config, *, camera: str = "") -> None:
+        """Load the model of a run.
+
+        Args:
+            config: that of the model, perhaps with other settings of scores.
+            camera: which of the scenes is watched, where there are several.
+
+        Raises:
+            InputError: the model or the device cannot be used, or there is no such camera.
+        """
+        if config.extract.are_imported:
+            raise InputError(f"the model in {run.model} was made from imported features: it sees no videos")
+        check_device(config.device)
+        require_all(config.extract, offline=config.offline)
+        score = config.score.model_copy(update={"causal": True})
+        self.config = config.model_copy(update={"score": score})
+        self._model: RunModel = load_model(run.model, config.extract, config.device)
+        self._camera = camera
+        self._device = extraction_device(config)
+        self.threshold, self._rule = learn_threshold(run, score)
+
+    def watch(
+        self, source: Source, *, clock: Callable[[], float] = time.monotonic
+    ) -> Generator[Seen, None, None]:
+        """Yield what is seen, until the source ends.
+
+        Raises:
+            InputError: the source cannot be opened, or shows no scene that was learnt.
+        """
+        pace = _Pace(source, clock)
+        with closing(source.pieces()) as pieces:
+            for piece in pieces:
+                if isinstance(piece, Lost):
+                    yield piece
+                    continue
+                try:
+                    yield from self._watch(piece, pace)
+                except VideoError as error:
+                    source.health.n_lost += 1
+                    yield Lost(str(error), 0.0)
+
+    def _watch(self, piece: Piece, pace: _Pace) -> Generator[Seen, None, None]:
+        info = piece.live.info
+        video = replace(piece.video, scene=self._camera or piece.video.scene)
+        scene = self._model.scenes.of(video)
+        if not scene.is_shape_of((info.width, info.height)):
+            width, height = scene.frame_size
+            raise InputError(
+                f"{video.name} has frames of {info.width}x{info.height}, but the learnt scene has "
+                f"{width}x{height}: it is another camera, or another part of the picture"
+            )
+        recipe = build_recipe(self.config.extract, scene, device=self._device, frames_per_second=info.fps)
+        models = self._model.of(video)
+        scorer = LiveScorer(recipe, models, self.config.score, info.fps)
+        events = self._events(video, piece, models)
+        pictures: OrderedDict[int, Picture] = OrderedDict()
+        yield Opened(video.name, (info.width, info.height), info.fps)
+        n_frames, lost = 0, None
+        try:
+            for frame in piece.live.frames:
+                n_frames += 1
+                _keep(pictures, frame)
+                pace.came(frame.index)
+                yield from self._told(scorer, events, scorer.push(frame), pictures, pace)
+        except VideoError as error:  # what came before it counts
+            lost = error
+        yield from self._told(scorer, events, scorer.finish(), pictures, pace)
+        yield from events.finish() if events else ()
+        yield Closed(video.name, n_frames, scorer.notes)
+        if lost is not None:
+            raise lost
+
+    def _events(self, video: Video, piece: Piece, models: Mapping[str, object]) -> LiveEvents | None:
+        if self.threshold.listed_score is None:
+            return None
+        began = piece.began or recording_began(video, self.config.score.recorded_at)
+        sigma = self.config.score.smoothing_sigma_seconds
+        return LiveEvents(
+            video.name, self._model.of(video), self.threshold.listed_score, self._rule, sigma, began
+        )
+
+    def _told(
+        self,
+        scorer: LiveScorer,
+        events: LiveEvents | None,
+        scored: list[ScoredFrame],
+        pictures: Mapping[int, Picture],
+        pace: _Pace,
+    ) -> Generator[Seen, None, None]:
+        looks = list(scorer.looks)
+        scorer.looks.clear()
+        yield from scored
+        pace.scored(scored)
+        if events is not None:
+            yield from events.push(scored, looks, scorer.step_seconds, pictures)
+        status = pace.status()
+        if status is not None:
+            yield status
+
+
+class _Pace:
+    """Counts frames, and how long they take."""
+
+    def __init__(self, source: Source, clock: Callable[[], float]) -> None:
+        self._source, self._clock = source, clock
+        self._n_frames = self._n_told = 0
+        self._told_at = clock()
+        self._came: OrderedDict[int, float] = OrderedDict()
+        self._behind: float | None = None
+
+    def came(self, frame: int) -> None:
+        self._came[frame] = self._clock()
+
+    def scored(self, frames: list[ScoredFrame]) -> None:
+        self._n_frames += len(frames)
+        for frame in frames:
+            came = self._came.pop(frame.frame, None)
+            self._behind = None if came is None else self._clock() - came
+
+    def status(self) -> Status | None:
+        """Return how it goes, once a minute."""
+        now = self._clock()
+        if now - self._told_at < STATUS_SECONDS:
+            return None
+        rate = (self._n_frames - self._n_told) / (now - self._told_at)
+        self._n_told, self._told_at = self._n_frames, now
+        health = self._source.health
+        return Status(self._n_frames, rate, self._behind, health.n_dropped, health.n_lost)
+
+
+def _keep(pictures: OrderedDict[int, Picture], frame: Frame) -> None:
+    pictures[frame.index] = frame.picture
+    while len(pictures) > _PICTURES_KEPT:
+        pictures.popitem(last=False)

@@ -1,0 +1,159 @@
+"""What can be watched: files, pipes, files that grow, senders of a network that go and come back."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mulde.data.errors import InputError, VideoError
+from mulde.pipeline.watch import sources
+from mulde.pipeline.watch.sources import Lost, Piece, Source, open_source
+
+
+def frames(n_frames: int, size: tuple[int, int] = (64, 48)) -> Iterator[NDArray[np.uint8]]:
+    for k in range(n_frames):
+        yield np.full((size[1], size[0], 3), 5 * k, np.uint8)
+
+
+@pytest.fixture
+def clip(tmp_path: Path, write_video: Callable[..., Path]) -> Path:
+    """Twelve frames, ten a second, in a container that may begin anywhere."""
+    return write_video(tmp_path / "clip.ts", frames(12), g=4, bf=0)
+
+
+def numbers(piece: Piece) -> list[int]:
+    return [frame.index for frame in piece.live.frames]
+
+
+def pieces(source: Source, n: int) -> list[tuple[str, list[int]] | str]:
+    """Return the names and frames of so many pieces, and why the source was lost in between."""
+    found: list[tuple[str, list[int]] | str] = []
+    with closing(source.pieces()) as all_pieces:
+        for piece in all_pieces:
+            found.append(piece.reason if isinstance(piece, Lost) else (piece.video.name, numbers(piece)))
+            if sum(isinstance(each, tuple) for each in found) == n:
+                break
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is not there"),
+        ("nothing.mp4", "nothing.mp4 is not there: give a file"),
+        ("99", "there is no camera 99"),
+        ("empty", "no video"),
+    ],
+)
+def test_what_is_not_there(text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=message):
+        open_source(text or "no file of this name")
+
+
+def test_an_address_that_never_answers_is_an_error_without_its_password() -> None:
+    with pytest.raises(InputError, match=r"^http://127\.0\.0\.1:9/a\.ts cannot be opened") as error:
+        next(open_source("http://me:secret@127.0.0.1:9/a.ts").pieces())
+    assert "secret" not in str(error.value)
+
+
+def test_files_of_a_folder_one_after_the_other(tmp_path: Path, write_video: Callable[..., Path]) -> None:
+    for name, n_frames in (("10.mp4", 3), ("9.mp4", 4)):
+        write_video(tmp_path / "footage" / name, frames(n_frames))
+    found = pieces(open_source(str(tmp_path / "footage")), 2)
+    assert found == [("9", [0, 1, 2, 3]), ("10", [0, 1, 2])]
+
+
+def test_a_file_that_grows_is_read_while_it_does(clip: Path, tmp_path: Path) -> None:
+    grown, content = tmp_path / "grown.ts", clip.read_bytes()
+    grown.write_bytes(content[: len(content) // 3])
+
+    def go_on() -> None:
+        with grown.open("ab") as file:
+            for start in range(len(content) // 3, len(content), 2000):
+                time.sleep(0.02)
+                file.write(content[start : start + 2000])
+                file.flush()
+
+    writer = threading.Thread(target=go_on)
+    writer.start()
+    assert pieces(open_source(str(grown), follow_seconds=1.5), 1) == [("grown", list(range(12)))]
+    writer.join()
+
+
+def test_a_folder_that_grows(clip: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "segments"
+    folder.mkdir()
+    (folder / "1.ts").write_bytes(clip.read_bytes())
+
+    def go_on() -> None:
+        for name in ("2.ts", "3.ts"):
+            time.sleep(0.3)
+            (folder / name).write_bytes(clip.read_bytes())
+
+    writer = threading.Thread(target=go_on)
+    writer.start()
+    found = [
+        each for each in pieces(open_source(str(folder), follow_seconds=1.5), 99) if isinstance(each, tuple)
+    ]
+    writer.join()
+    assert found == [(name, list(range(12))) for name in ("1", "2", "3")]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe(clip: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(clip.read_bytes()))
+    writer.start()
+    assert pieces(open_source(str(pipe)), 1) == [("live", list(range(12)))]
+    writer.join()
+
+
+@pytest.fixture
+def served(clip: Path) -> Iterator[str]:
+    """The address of a sender that sends the clip to whoever asks, and then hangs up."""
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(clip.parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/{clip.name}"
+        server.shutdown()
+
+
+def test_a_sender_that_hangs_up_is_asked_again(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_FIRST_WAIT_SECONDS", 0.01)
+    source = open_source(served)
+    whole = ("live", list(range(12)))
+    assert pieces(source, 3) == [whole, "the source has ended", whole, "the source has ended", whole]
+    assert source.health.n_lost == 2
+    assert source.health.n_dropped == 0
+
+
+def test_frames_without_room_are_dropped_and_counted(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_MOST_ROOM", 2)
+    source = open_source(served)
+    with closing(source.pieces()) as all_pieces:
+        piece = next(all_pieces)
+        assert isinstance(piece, Piece)
+        deadline = time.monotonic() + 30
+        while source.health.n_dropped < 10 and time.monotonic() < deadline:  # nobody takes a frame
+            time.sleep(0.01)
+        assert numbers(piece) == [0, 1]
+    assert source.health.n_dropped == 10
+
+
+def test_what_is_no_video_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(VideoError, match=r"text\.mp4"):
+        next(open_source(str(tmp_path / "text.mp4")).pieces())

@@ -1,0 +1,103 @@
+"""Watching gives the scores and events that the same file has offline with causal smoothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import astuple
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mulde
+from mulde.pipeline.events.files import read_events
+from mulde.pipeline.runs.folder import RunFolder
+from mulde.pipeline.runs.origin import load_run_config
+from mulde.pipeline.watch.happenings import Beginning, Happening
+from mulde.pipeline.watch.scorer import ScoredFrame
+from mulde.pipeline.watch.sources import open_source
+from mulde.pipeline.watch.watcher import Closed, Opened, Watcher
+
+FAST = ("detector.widths=[32]", "detector.max_steps=60", "extract.flow.preset=ultrafast")
+MANY = ("--false-alarms-per-hour", 1000, "score.causal=true")
+FRAMES = (
+    "extract.streams=[clip,frame]",
+    "extract.clip.encoder=torchvision/r3d_18",
+    "extract.clip.weights=random",
+    "extract.clip.every_frames=10",
+    "extract.clip.length_frames=4",
+    "extract.frame.encoder=torchvision/mobilenet_v3_small",
+    "extract.frame.weights=random",
+    "extract.frame.every_frames=3",
+    "preset=frame",
+)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        FAST,
+        pytest.param((*FAST, "extract.rate=4"), marks=pytest.mark.slow),
+        pytest.param((*FAST[:2], *FRAMES), marks=pytest.mark.slow),
+    ],
+)
+def test_it_sees_what_is_found_offline(cli, scene: Path, settings: tuple[str, ...]) -> None:
+    run, clip = RunFolder(Path("run")), sorted((scene / "test").iterdir())[0]
+    trained = cli("run", "--normal", scene / "normal", "--test", clip, "--out", run.folder, *settings, *MANY)
+    assert trained.code == 0, trained.err
+    written = np.loadtxt(run.csv(clip.stem), delimiter=",", skiprows=1)
+    config = load_run_config(run.config)
+    seen = list(Watcher(run, config).watch(open_source(str(clip))))
+    frames = [each for each in seen if isinstance(each, ScoredFrame)]
+    assert [each.frame for each in frames] == written[:, 0].tolist()
+    np.testing.assert_allclose([each.score for each in frames], written[:, 2], atol=2e-6)
+    offline = sorted(read_events(run), key=lambda event: event.start_frame)
+    live = [each.event for each in seen if isinstance(each, Happening)]
+    assert [astuple(event)[:6] for event in live] == [astuple(event)[:6] for event in offline]
+    assert [event.reason for event in live] == [event.reason for event in offline]
+    assert [event.box_xyxy for event in live] == [event.box_xyxy for event in offline]
+    begun = [each.start_frame for each in seen if isinstance(each, Beginning)]
+    assert begun == [event.start_frame for event in offline]
+    assert isinstance(seen[0], Opened)
+    assert seen[-1] == Closed(clip.stem, len(written), seen[-1].notes)
+    told = cli(
+        "watch", clip, "--model", run.folder, "--scores", *MANY[2:], "score.false_alarms_per_day=24000"
+    )
+    assert told.code == 0, told.err
+    records = [json.loads(line) for line in told.out.splitlines()]
+    assert [r["score"] for r in records if r["type"] == "frame"] == [round(f.score, 6) for f in frames]
+    kept = list(map(json.loads, Path("run/watch/events.jsonl").read_text(encoding="utf-8").splitlines()))
+    assert kept == [r for r in records if r["type"] != "frame"]
+    assert [r["reason"] for r in kept if r["type"] == "event"] == [event.reason for event in offline]
+    assert all((Path("run/watch") / r["picture"]).exists() for r in kept if r["type"] == "event")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nothing.mp4", "--model", "run"), "nothing.mp4 is not there"),
+        (("clip.mp4", "--model", "."), "is no run with a trained model"),
+        (("clip.mp4", "--model", "run", "--webhook", "door"), "no address that can be posted to"),
+        (("clip.mp4", "--model", "run", "score.causl=1"), "causl"),
+        (("small.mp4", "--model", "run"), "the learnt scene has 160x120"),
+    ],
+)
+def test_what_cannot_be_watched(
+    cli, trained: Path, arguments: tuple[str, ...], message: str, scene: Path, write_video
+) -> None:
+    shutil.copytree(trained, "run")
+    shutil.copy(sorted((scene / "test").iterdir())[0], "clip.mp4")
+    write_video(Path("small.mp4"), np.zeros((12, 64, 160, 3), np.uint8))
+    result = cli("watch", *arguments)
+    assert result.code == 2
+    assert message in result.err
+    assert "Traceback" not in result.err
+
+
+@pytest.fixture(scope="module")
+def trained(scene_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a model; not to be changed."""
+    place = tmp_path_factory.mktemp("trained")
+    settings = {"detector": {"widths": [32], "max_steps": 60}, "extract": {"streams": ["velocity"]}}
+    return mulde.train(scene_once / "normal", place / "run", cache=place / "cache", **settings).folder
