@@ -29,7 +29,7 @@ from mulde.extractors.preparer import Preparer
 
 Emit = Callable[[FeatureRows], None]
 _ROWS_A_BLOCK = 4096
-_CHANGED_SHARE = 0.3
+CHANGED_SHARE = 0.3
 """Share of the picture: crowds and vans are less; a camera that was moved a little shows more."""
 
 
@@ -124,6 +124,11 @@ class OnePass:
         """Emit what there is, though blocks are not full."""
         for lane in self._all:
             lane.out.flush()
+
+    @property
+    def changed_share(self) -> float:
+        """Share in [0, 1] of the last frame that objects were looked for in, that is not the background."""
+        return self._finder.changed_share if self._finder else 0.0
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -254,6 +259,7 @@ class _FinderLane(_Lane):
         super().__init__(finder, emit)
         self._finder = finder
         self._n_looked_at = self._n_cut = self._n_left_out = self._n_changed = 0
+        self.changed_share = 0.0
 
     def advance(self, objects: dict[int, Objects]) -> None:
         for positions, moments in self.batches():
@@ -268,7 +274,7 @@ class _FinderLane(_Lane):
         notes = []
         if 2 * self._n_changed > self._n_looked_at:
             notes.append(
-                f"in {self._n_changed} of {self._n_looked_at} frames more than {_CHANGED_SHARE:.0%} of the "
+                f"in {self._n_changed} of {self._n_looked_at} frames more than {CHANGED_SHARE:.0%} of the "
                 "picture differs from the learnt background: was the camera moved, or is it another one?"
             )
         if self._n_cut:
@@ -282,7 +288,8 @@ class _FinderLane(_Lane):
         self._n_looked_at += 1
         self._n_cut += found.n_left_out > 0
         self._n_left_out += found.n_left_out
-        self._n_changed += found.foreground_share > _CHANGED_SHARE
+        self.changed_share = found.foreground_share
+        self._n_changed += found.foreground_share > CHANGED_SHARE
 
 
 class _ObjectLane(_Lane):

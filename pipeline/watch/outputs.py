@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
+from http.client import HTTPException
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from mulde.data.errors import InputError
 from mulde.pipeline.events.files import as_row
 from mulde.pipeline.events.record import Threshold
 from mulde.pipeline.pictures.stills import to_jpeg
+from mulde.pipeline.watch.condition import Condition
 from mulde.pipeline.watch.happenings import Beginning, Happening
 from mulde.pipeline.watch.scorer import ScoredFrame
 from mulde.pipeline.watch.sources import Lost
@@ -35,9 +37,9 @@ _ANSWER_SECONDS = 20.0
 _PICTURE_WIDTH_PX = 1280
 _TYPES = {
     Opened: "opened", ScoredFrame: "frame", Beginning: "began", Happening: "event", Lost: "lost",
-    Closed: "closed", Status: "status",
+    Closed: "closed", Status: "status", Condition: "picture",
 }  # fmt: skip
-_FOR_RECEIVERS = ("began", "event", "lost", "opened")
+_FOR_RECEIVERS = ("began", "event", "picture", "lost", "opened")
 
 
 def as_record(seen: Seen, threshold: Threshold) -> dict[str, Any]:
@@ -177,7 +179,7 @@ class Webhook:
                 continue
             try:
                 self._post(waiting[0].read_bytes())
-            except (OSError, ValueError) as error:
+            except (OSError, HTTPException, ValueError) as error:
                 if not self._is_failing:
                     _log.warning(
                         "%s does not take what it is sent (%s); it is tried again", self._host, error

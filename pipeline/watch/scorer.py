@@ -88,6 +88,11 @@ class LiveScorer:
         return 1 / (usual_rate(np.array(self._times)) or self._fps)
 
     @property
+    def changed_share(self) -> float:
+        """Share in [0, 1] of the last frame that was looked at, that is not the learnt background."""
+        return self._pass.changed_share
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the user about what was found so far."""
         return self._pass.notes

@@ -16,6 +16,7 @@ from mulde.pipeline.features.recipe import build_recipe, require_all
 from mulde.pipeline.models.model import RunModel, load_model
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.stages.find_events import learn_threshold, recording_began
+from mulde.pipeline.watch.condition import Condition, Conditions
 from mulde.pipeline.watch.happenings import Beginning, Happening, LiveEvents
 from mulde.pipeline.watch.scorer import LiveScorer, ScoredFrame
 from mulde.pipeline.watch.sources import Lost, Piece, Source
@@ -62,7 +63,7 @@ class Status:
     """How often the source was lost."""
 
 
-Seen = Opened | ScoredFrame | Beginning | Happening | Lost | Closed | Status
+Seen = Opened | ScoredFrame | Beginning | Happening | Condition | Lost | Closed | Status
 
 
 class Watcher:
@@ -123,6 +124,7 @@ class Watcher:
         models = self._model.of(video)
         scorer = LiveScorer(recipe, models, self.config.score, info.fps)
         events = self._events(video, piece, models)
+        conditions = Conditions(lambda: scorer.changed_share)
         pictures: OrderedDict[int, Picture] = OrderedDict()
         yield Opened(video.name, (info.width, info.height), info.fps)
         n_frames, lost = 0, None
@@ -132,6 +134,9 @@ class Watcher:
                 _keep(pictures, frame)
                 pace.came(frame.index)
                 yield from self._told(scorer, events, scorer.push(frame), pictures, pace)
+                condition = conditions.push(frame)
+                if condition is not None:
+                    yield condition
         except VideoError as error:  # what came before it counts
             lost = error
         yield from self._told(scorer, events, scorer.finish(), pictures, pace)

@@ -1,0 +1,64 @@
+"""Whether there is anything to see: a picture that is frozen or black, a camera that was moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from mulde.data.video import Frame
+from mulde.extractors.one_pass import CHANGED_SHARE
+
+State = Literal["frozen", "black", "moved", "good"]
+_SMALL = (64, 36)
+"""(width, height) in pixels, at which pictures are compared."""
+_LEAST_SPREAD = 4.0
+"""Grey levels: a picture that spreads less, light or dark, shows nothing; a covered lens, no signal."""
+_SECONDS: dict[State, float] = {"frozen": 10.0, "black": 2.0, "moved": 10.0, "good": 1.0}
+"""How long a condition has to last before it is told."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The picture has become something else than it was, or is good again."""
+
+    state: State
+    seconds: float
+    """Since when, from the first frame on."""
+
+
+class Conditions:
+    """Takes the frames of one uninterrupted piece of footage, and tells when their condition changes.
+
+    A sensor has noise, so that no two of its pictures are the same: one that is, to the last grey level of a
+    small copy, for ten seconds is frozen.
+    """
+
+    def __init__(self, changed_share: Callable[[], float]) -> None:
+        """Take what says which share of the last frame that was looked at is not the learnt background."""
+        self._changed_share = changed_share
+        self._told: State = "good"
+        self._now: State = "good"
+        self._since = 0.0
+        self._last = np.empty(0, np.uint8)
+
+    def push(self, frame: Frame) -> Condition | None:
+        """Take the next frame; return a condition that has lasted long enough to be told, once."""
+        state = self._look(frame)
+        if state != self._now:
+            self._now, self._since = state, frame.seconds
+        if state == self._told or frame.seconds - self._since < _SECONDS[state]:
+            return None
+        self._told = state
+        return Condition(state, self._since)
+
+    def _look(self, frame: Frame) -> State:
+        small = frame.grey(_SMALL)
+        is_same, self._last = np.array_equal(small, self._last), small
+        if small.std() < _LEAST_SPREAD:
+            return "black"
+        if is_same:
+            return "frozen"
+        return "moved" if self._changed_share() > CHANGED_SHARE else "good"
