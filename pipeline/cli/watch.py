@@ -39,6 +39,7 @@ _log = logging.getLogger(__name__)
 )
 @click.option("--scores", is_flag=True, help="Print the score of every frame, too.")
 @click.option("--webhook", metavar="URL", help="Post what happens to an address, as JSON.")
+@click.option("--mqtt", metavar="URL", help="Publish what happens: mqtt://HOST/TOPIC.")
 @click.option("--trust", is_flag=True, help="Run code that a RUN from elsewhere names.")
 def watch(
     source: str,
@@ -49,6 +50,7 @@ def watch(
     follow: float | None,
     scores: bool,
     webhook: str | None,
+    mqtt: str | None,
     trust: bool,
 ) -> int:
     """Watch a SOURCE, and print what happens as it happens: a JSON record a line.
@@ -58,6 +60,7 @@ def watch(
     """
     from mulde.pipeline.runs.folder import RunFolder
     from mulde.pipeline.runs.origin import load_run_config
+    from mulde.pipeline.watch.mqtt import Mqtt
     from mulde.pipeline.watch.outputs import EventFolder, Webhook, as_record
     from mulde.pipeline.watch.sources import open_source
     from mulde.pipeline.watch.watcher import Watcher
@@ -76,14 +79,16 @@ def watch(
         stack.enter_context(folder.held())
         kept = stack.enter_context(closing(EventFolder(folder.folder)))
         stack.enter_context(log_to_file(folder.log))
-        receiver = None
+        receivers: list[Webhook | Mqtt] = []
         if webhook is not None:
-            receiver = stack.enter_context(Webhook(webhook, folder.folder / "outbox").running())
+            receivers.append(stack.enter_context(Webhook(webhook, folder.folder / "outbox").running()))
+        if mqtt is not None:
+            receivers.append(stack.enter_context(Mqtt(mqtt).running()))
         _log.info("%s", watcher.threshold.text)
         for seen in watcher.watch(opened):
             record = kept.keep(as_record(seen, watcher.threshold), seen)
             if record["type"] != "frame" or scores:
                 click.echo(json.dumps(record, ensure_ascii=False))
-            if receiver is not None:
+            for receiver in receivers:
                 receiver.put(record)
     return EXIT_DONE
