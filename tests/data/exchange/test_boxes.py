@@ -1,0 +1,108 @@
+"""Boxes and tracks of others: CSV of many videos, MOT text of one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from mulde.data.errors import InputError
+from mulde.data.exchange.boxes import read_boxes
+
+HEADER = "video,frame,x1,y1,x2,y2"
+
+
+def written(folder: Path, *lines: str, name: str = "boxes.csv") -> Path:
+    path = folder / name
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_header_alone_has_no_videos(tmp_path):
+    assert read_boxes(written(tmp_path, HEADER)) == {}
+
+
+def test_csv_is_sorted_by_video_and_frame_and_keeps_the_order_within_a_frame(tmp_path):
+    lines = (
+        f"{HEADER},score,class,track",
+        "b,3,1,2,3,4,0.5,person,7", "a,2,5,5,9,9,,,", "", "b,0,0,0,1.5,1,1,car,8", "b,3,0,0,2,2,0.25,,-1",
+    )  # fmt: skip
+    found = read_boxes(written(tmp_path, *lines))
+    assert list(found) == ["a", "b"]
+    b = found["b"]
+    assert_array_equal(b.frame, [0, 3, 3])
+    assert_array_equal(b.box_xyxy, np.float32([[0, 0, 1.5, 1], [1, 2, 3, 4], [0, 0, 2, 2]]))
+    assert_array_equal(b.score, np.float32([1, 0.5, 0.25]))
+    assert_array_equal(b.class_name, ["car", "person", ""])
+    assert_array_equal(b.track, [8, 7, -1])
+    assert np.isnan(found["a"].score).all()
+    assert_array_equal(found["a"].track, [-1])
+
+
+def test_mot_counts_frames_from_one_and_has_widths(tmp_path):
+    path = written(tmp_path, "2,5,10,20,3,4,0.5,-1,-1,-1", "1,-1,0,0,2,2,1,-1,-1,-1", name="walk.txt")
+    found = read_boxes(path)["walk"]
+    assert_array_equal(found.frame, [0, 1])
+    assert_array_equal(found.box_xyxy, [[0, 0, 2, 2], [10, 20, 13, 24]])
+    assert_array_equal(found.track, [-1, 5])
+    assert_array_equal(found.score, np.float32([1, 0.5]))
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ((), "line 1: expected a header"),
+        (("a,b",), "line 1: expected a header"),
+        (("video,frame,x1,y1,x2",), "line 1: the header is"),
+        ((f"{HEADER},colour",), "line 1: the header is"),
+        ((HEADER, "", "a,0,1,1,2,x"), "line 3: y2 is 'x', no number"),
+        ((HEADER, "a,0,1,1,2,2", "a,0.5,1,1,2,2"), "line 3: the frame must"),
+        ((HEADER, "a,-1,1,1,2,2"), "line 2: the frame must be a whole number from 0 on"),
+        ((HEADER, "a,nan,1,1,2,2"), "line 2: the frame must"),
+        ((HEADER, "a,0,nan,1,2,2"), "line 2: the box must be finite"),
+        ((HEADER, "a,0,2,1,2,2"), "line 2: the box has no size"),
+        ((f"{HEADER},track", "a,0,1,1,2,2,0.5"), "line 2: the track must"),
+        ((HEADER, "a,0,1,1,2"), "line 2: 5 cells"),
+        ((HEADER, "a,0,1,1,2,2", "", "a,0,1,1,2"), "line 4: 5 cells"),
+        (("0,1,1,1,2,2,1",), "line 1: the frame must be a whole number from 1 on"),
+        (("1,1,1,1,0,2,1",), "line 1: the box has no size"),
+        (("1,1,1",), "line 1: 3 columns"),
+    ],
+)
+def test_what_is_no_box_is_named_by_file_and_line(tmp_path, lines, message):
+    path = written(tmp_path, *lines)
+    with pytest.raises(InputError) as caught:
+        read_boxes(path)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "01_0014", "Test, 1"]),
+            st.integers(0, 10**6),
+            st.floats(-100, 1000, width=32),
+            st.floats(1, 500, width=32),
+            st.integers(-1, 10**9),
+        ),
+        max_size=30,
+    )
+)
+def test_what_was_written_is_read(tmp_path_factory, rows):
+    lines = [
+        f'"{video}",{frame},{x!r},{x!r},{x + size!r},{x + size!r},{track}'
+        for video, frame, x, size, track in rows
+    ]
+    found = read_boxes(written(tmp_path_factory.mktemp("boxes"), f"{HEADER},track", *lines))
+    assert set(found) == {video for video, *_ in rows}
+    for video, boxes in found.items():
+        expected = sorted((row for row in rows if row[0] == video), key=lambda row: row[1])
+        assert_array_equal(boxes.frame, [frame for _, frame, *_ in expected])
+        assert_array_equal(boxes.track, [track for *_, track in expected])
+        corners = [[x, x, x + size, x + size] for _, _, x, size, _ in expected]
+        assert_array_equal(boxes.box_xyxy, np.float32(corners))
