@@ -1,4 +1,4 @@
-"""Read boxes and tracks that others made: CSV of many videos, or MOT text of one."""
+"""Read boxes and tracks that others made: CSV of many videos, or MOT text of one video each."""
 
 from __future__ import annotations
 
@@ -46,16 +46,32 @@ class VideoBoxes:
             raise ValueError("frames must ascend")
 
 
+_NO_BOXES = VideoBoxes(
+    np.empty(0, np.int64),
+    np.empty((0, 4), np.float32),
+    np.empty(0, np.float32),
+    np.empty(0, "U1"),
+    np.empty(0, np.int64),
+)
+
+
 def read_boxes(path: Path) -> dict[str, VideoBoxes]:
-    """Read the boxes of a file by the names of their videos; its content says which format it has.
+    """Read the boxes of a file, or of a folder of MOT text, by the names of their videos.
+
+    The content of a file says which format it has.
 
     CSV begins with a header: video,frame,x1,y1,x2,y2 and perhaps score, class, track; frames count from 0.
     MOT text begins with numbers: frame,track,x,y,width,height,score; frames count from 1, and the video is
-    named as the file is.
+    named as the file is. In a folder, each .txt is one video, and an empty one has no boxes.
 
     Raises:
-        InputError: the file cannot be read, or a line holds no box.
+        InputError: a file cannot be read, or a line holds no box.
     """
+    if path.is_dir():
+        files = sorted(path.glob("*.txt"))
+        if not files:
+            raise InputError(f"{path} holds no .txt: expected a folder with MOT text of one video each")
+        return {file.stem: _read_mot(file) if file.stat().st_size else _NO_BOXES for file in files}
     try:
         with path.open(encoding="utf-8-sig") as stream:
             first = [cell.strip() for cell in stream.readline().split(",")]

@@ -52,6 +52,25 @@ def test_mot_counts_frames_from_one_and_has_widths(tmp_path):
     assert_array_equal(found.score, np.float32([1, 0.5]))
 
 
+def test_folder_has_a_video_a_file_and_an_empty_one_has_no_boxes(tmp_path):
+    with pytest.raises(InputError, match=r"holds no \.txt"):
+        read_boxes(tmp_path)
+    (tmp_path / "still.txt").touch()
+    written(tmp_path, "3,1,0,0,2,2", name="walk.txt")
+    found = read_boxes(tmp_path)
+    assert list(found) == ["still", "walk"]
+    assert len(found["still"].frame) == 0
+    assert_array_equal(found["walk"].frame, [2])
+    assert np.isnan(found["walk"].score).all()
+
+
+def test_line_of_a_file_in_a_folder_is_named(tmp_path):
+    path = written(tmp_path, "1,1,0,0,2,2", "2,one,0,0,2,2", name="walk.txt")
+    with pytest.raises(InputError) as caught:
+        read_boxes(tmp_path)
+    assert str(caught.value) == f"{path}, line 2: track is 'one', no number"
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
