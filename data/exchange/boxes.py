@@ -72,11 +72,7 @@ def read_boxes(path: Path) -> dict[str, VideoBoxes]:
         if not files:
             raise InputError(f"{path} holds no .txt: expected a folder with MOT text of one video each")
         return {file.stem: _read_mot(file) if file.stat().st_size else _NO_BOXES for file in files}
-    try:
-        with path.open(encoding="utf-8-sig") as stream:
-            first = [cell.strip() for cell in stream.readline().split(",")]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error}): expected a text file of boxes") from None
+    first = _first_line(path)
     if "video" in first:
         return _read_csv(path, first)
     try:
@@ -87,6 +83,14 @@ def read_boxes(path: Path) -> dict[str, VideoBoxes]:
             "number"
         ) from None
     return {path.stem: _read_mot(path)}
+
+
+def _first_line(path: Path) -> list[str]:
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            return [cell.strip() for cell in stream.readline().split(",")]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error}): expected a text file of boxes") from None
 
 
 def _read_csv(path: Path, header: list[str]) -> dict[str, VideoBoxes]:
@@ -107,6 +111,9 @@ def _read_csv(path: Path, header: list[str]) -> dict[str, VideoBoxes]:
     numbers["track"] = np.where(np.isnan(numbers["track"]), -1, numbers["track"])
     names = text.get("class", np.full(n, ""))
     _check(path, numbers, 1)
+    if (text["video"] == "").any():
+        line = _line_numbers(path, 1)[int(np.argmax(text["video"] == ""))]
+        raise InputError(f"{path}, line {line}: the video has no name")
     videos, which = np.unique(text["video"], return_inverse=True)
     order = np.lexsort((numbers["frame"], which))
     ends = np.cumsum(np.bincount(which, minlength=len(videos)))
@@ -117,8 +124,7 @@ def _read_csv(path: Path, header: list[str]) -> dict[str, VideoBoxes]:
 
 
 def _read_mot(path: Path) -> VideoBoxes:
-    with path.open(encoding="utf-8-sig") as stream:
-        n_columns = len(stream.readline().split(","))
+    n_columns = len(_first_line(path))
     if n_columns < 6:
         raise InputError(f"{path}, line 1: {n_columns} columns, expected {','.join(_MOT_COLUMNS)}")
     cells = _cells(path, 0, n_columns)
@@ -177,7 +183,7 @@ def _check(path: Path, numbers: Columns, n_header: int) -> None:
     for wrong, why in (
         (~is_index, f"the frame must be a whole number from {first} on"),
         (~is_track, "the track must be a whole number"),
-        (~np.isfinite(box).all(axis=1), "the box must be finite"),
+        (~(np.abs(box) < _LARGEST_WHOLE).all(axis=1), "the box must be finite"),
         ((box[:, 2:] <= box[:, :2]).any(axis=1), "the box has no size"),
     ):
         if wrong.any():

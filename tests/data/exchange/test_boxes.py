@@ -71,6 +71,14 @@ def test_line_of_a_file_in_a_folder_is_named(tmp_path):
     assert str(caught.value) == f"{path}, line 2: track is 'one', no number"
 
 
+def test_what_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "walk.txt"
+    path.write_bytes(b"\xff\xfe1,1,1")
+    for given_path in (path, tmp_path, tmp_path / "missing.csv"):
+        with pytest.raises(InputError, match="cannot be read"):
+            read_boxes(given_path)
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
@@ -83,6 +91,8 @@ def test_line_of_a_file_in_a_folder_is_named(tmp_path):
         ((HEADER, "a,-1,1,1,2,2"), "line 2: the frame must be a whole number from 0 on"),
         ((HEADER, "a,nan,1,1,2,2"), "line 2: the frame must"),
         ((HEADER, "a,0,nan,1,2,2"), "line 2: the box must be finite"),
+        ((HEADER, "a,0,1,1,2,1e300"), "line 2: the box must be finite"),
+        ((HEADER, ",0,1,1,2,2"), "line 2: the video has no name"),
         ((HEADER, "a,0,2,1,2,2"), "line 2: the box has no size"),
         ((f"{HEADER},track", "a,0,1,1,2,2,0.5"), "line 2: the track must"),
         ((HEADER, "a,0,1,1,2"), "line 2: 5 cells"),
