@@ -71,6 +71,49 @@ def test_line_of_a_file_in_a_folder_is_named(tmp_path):
     assert str(caught.value) == f"{path}, line 2: track is 'one', no number"
 
 
+@pytest.mark.parametrize(
+    ("lines", "first_frame", "frames"),
+    [
+        ((HEADER, "a,1,0,0,2,2", "a,3,0,0,2,2"), None, [1, 3]),
+        ((HEADER, "a,1,0,0,2,2", "a,3,0,0,2,2"), 1, [0, 2]),
+        (("1,1,0,0,2,2", "3,1,0,0,2,2"), None, [0, 2]),
+        (("1,1,0,0,2,2", "3,1,0,0,2,2"), 0, [1, 3]),
+    ],
+)
+def test_frames_count_from_what_was_said(tmp_path, lines, first_frame, frames):
+    (found,) = read_boxes(written(tmp_path, *lines), first_frame).values()
+    assert_array_equal(found.frame, frames)
+
+
+def test_one_frame_too_early_tells_of_the_setting(tmp_path):
+    with pytest.raises(InputError, match=r"from 1 on, unless `boxes\.first_frame` is 0; of this kind: 1"):
+        read_boxes(written(tmp_path, "0,1,0,0,2,2", "1,1,0,0,2,2"))
+
+
+def test_videos_in_sub_folders_are_named_with_them(tmp_path):
+    (tmp_path / "cam").mkdir()
+    written(tmp_path / "cam", "1,1,0,0,2,2", name="walk.v2.txt")
+    assert list(read_boxes(tmp_path)) == ["cam/walk.v2"]
+
+
+def test_digest_tells_each_value_apart(tmp_path):
+    lines = [
+        ("a,0,1,1,2,2,,,", "a,1,1,1,2,2,,,"),
+        ("a,0,1,1,2,2,,,", "a,2,1,1,2,2,,,"),
+        ("a,0,1,1,2,3,,,", "a,1,1,1,2,2,,,"),
+        ("a,0,1,1,2,2,0.5,,", "a,1,1,1,2,2,,,"),
+        ("a,0,1,1,2,2,,person,", "a,1,1,1,2,2,,,"),
+        ("a,0,1,1,2,2,,,", "a,1,1,1,2,2,,person,"),
+        ("a,0,1,1,2,2,,,4", "a,1,1,1,2,2,,,"),
+        ("a,0,1,1,2,2,,,",),
+    ]
+    header = f"{HEADER},score,class,track"
+    digests = [read_boxes(written(tmp_path, header, *each))["a"].digest for each in lines]
+    assert len({*digests}) == len(lines)
+    turned = (header, lines[1][1], "b,0,0,0,9,9,,,", lines[1][0])  # another order, and another video beside
+    assert read_boxes(written(tmp_path, *turned))["a"].digest == digests[1]
+
+
 def test_what_is_no_text_is_refused(tmp_path):
     path = tmp_path / "walk.txt"
     path.write_bytes(b"\xff\xfe1,1,1")
@@ -93,12 +136,12 @@ def test_what_is_no_text_is_refused(tmp_path):
         ((HEADER, "a,0,nan,1,2,2"), "line 2: the box must be finite"),
         ((HEADER, "a,0,1,1,2,1e300"), "line 2: the box must be finite"),
         ((HEADER, ",0,1,1,2,2"), "line 2: the video has no name"),
-        ((HEADER, "a,0,2,1,2,2"), "line 2: the box has no size"),
+        ((HEADER, "a,0,20,10,8,24"), "line 2: x2 or y2 is the smaller one: is it width or height?"),
         ((f"{HEADER},track", "a,0,1,1,2,2,0.5"), "line 2: the track must"),
         ((HEADER, "a,0,1,1,2"), "line 2: 5 cells"),
         ((HEADER, "a,0,1,1,2,2", "", "a,0,1,1,2"), "line 4: 5 cells"),
         (("0,1,1,1,2,2,1",), "line 1: the frame must be a whole number from 1 on"),
-        (("1,1,1,1,0,2,1",), "line 1: the box has no size"),
+        (("1,1,1,1,-1,2,1",), "line 1: x2 or y2 is the smaller one"),
         (("1,1,1",), "line 1: 3 columns"),
     ],
 )
