@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mulde.data.boxes import NO_BOXES, VideoBoxes
 from mulde.data.errors import InputError
+from mulde.data.exchange.box_table import CORNERS, BoxTable
 from mulde.data.exchange.coco import read_coco
-from mulde.data.exchange.video_boxes import CORNERS, NO_BOXES, BoxTable, VideoBoxes
 
 _NEEDED = ("video", "frame", *CORNERS)
 _OPTIONAL = ("score", "class", "track")

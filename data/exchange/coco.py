@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from mulde.data.boxes import NO_BOXES, VideoBoxes
 from mulde.data.errors import InputError
-from mulde.data.exchange.video_boxes import NO_BOXES, BoxTable, VideoBoxes
+from mulde.data.exchange.box_table import BoxTable
 from mulde.data.foreign.text import parse_json, read_text
 
 _TRACK = ("track_id", "instance_id")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mulde.data.boxes import NO_BOXES
 from mulde.data.cache.store import Entry, FeatureCache, StreamKey
 from mulde.data.errors import InputError
 from mulde.data.video import DecodeReport, Video
 from mulde.pipeline.config.sections import ExtractConfig
+from mulde.pipeline.features.given_boxes import GivenBoxes, open_given
 from mulde.pipeline.features.recipe import BOXES, Recipe, build_recipe
 from mulde.pipeline.features.scenes import Scenes, find_scenes, group_by_scene
 from mulde.pipeline.runs.folder import RunFolder
@@ -108,8 +110,8 @@ def usable(job: Job, videos: Sequence[CachedVideo], split: str) -> tuple[CachedV
 class Recipes:
     """The recipe of each scene, built when it is first asked for."""
 
-    def __init__(self, config: ExtractConfig, scenes: Scenes) -> None:
-        self._config, self._scenes = config, scenes
+    def __init__(self, config: ExtractConfig, scenes: Scenes, given: GivenBoxes | None = None) -> None:
+        self._config, self._scenes, self._given = config, scenes, given
         self._known: dict[int, Recipe] = {}
 
     def keys(self, video: Video) -> dict[str, StreamKey]:
@@ -121,7 +123,8 @@ class Recipes:
         scene = self._scenes.of(video)
         if id(scene) not in self._known:  # as long as these scenes live
             self._known[id(scene)] = build_recipe(self._config, scene)
-        return self._known[id(scene)].keys(video.split_folder)
+        boxes = NO_BOXES if self._given is None else self._given.of(video)
+        return self._known[id(scene)].keys(video.split_folder, boxes)
 
 
 def look_up(
@@ -138,8 +141,10 @@ def look_up(
 
 def look_up_all(job: Job, scenes: Scenes | None) -> Inventory:
     """Look up all videos of a job, whose scenes are None where they have not been learnt."""
-
-    recipes = None if scenes is None else Recipes(job.config.extract, scenes)
+    recipes = None
+    if scenes is not None:
+        given = open_given(job.config.extract, (*job.dataset.normal, *job.dataset.test))
+        recipes = Recipes(job.config.extract, scenes, given)
 
     def all_of(videos: Sequence[Video]) -> tuple[CachedVideo, ...]:
         if recipes is None:

@@ -169,8 +169,8 @@ def image(path: Path) -> None:
 READERS: dict[str, Callable[[Path], object]] = {
     function.__name__: function
     for function in (
-        labels, features, boxes, clip_lengths, masks, scores, entry, description, run_scores, state, metrics, config,
-        override, model_config, manifest, scenes, detector, image,
+        labels, features, boxes, clip_lengths, masks, scores, entry, description, run_scores, state,
+        metrics, config, override, model_config, manifest, scenes, detector, image,
     )
 } | {
     "matrix": read_label_matrix,

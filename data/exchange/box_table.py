@@ -1,64 +1,18 @@
-"""What others found in videos, as boxes with their frames: one record per video, checked row by row."""
+"""A table of boxes of any videos, as a file has it: checked row by row, then taken apart by video."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mulde.data.boxes import VideoBoxes
 from mulde.data.errors import InputError
 
 CORNERS = ("x1", "y1", "x2", "y2")
 _LARGEST_WHOLE = 2.0**53  # float64 holds every whole number up to here
-
-
-@dataclass(frozen=True)
-class VideoBoxes:
-    """The boxes of one video, by frame; those of one frame stay in the order of the file."""
-
-    frame: NDArray[np.int64]
-    """(n,) int64, 0-based, ascending."""
-    box_xyxy: NDArray[np.float32]
-    """(n, 4) float32, x1, y1, x2, y2 in pixels of the frame; may reach beyond the picture, or be empty."""
-    score: NDArray[np.float32]
-    """(n,) float32, higher is surer; NaN where the file does not say."""
-    class_name: NDArray[np.str_]
-    """(n,) text; empty where the file does not say."""
-    track: NDArray[np.int64]
-    """(n,) int64; -1 for a box of no track."""
-
-    def __post_init__(self) -> None:
-        n = len(self.frame)
-        others = (self.score, self.class_name, self.track)
-        if self.box_xyxy.shape != (n, 4) or any(column.shape != (n,) for column in others):
-            raise ValueError(f"{n} frames, boxes of shape {self.box_xyxy.shape}, or columns of other lengths")
-        if (np.diff(self.frame) < 0).any():
-            raise ValueError("frames must ascend")
-
-    def __len__(self) -> int:
-        return len(self.frame)
-
-    @cached_property
-    def digest(self) -> str:
-        """A hash of all values, the same on every machine."""
-        hasher = hashlib.sha256()
-        for column in (self.frame, self.box_xyxy, self.score, self.track):
-            hasher.update(np.ascontiguousarray(column).tobytes())
-        hasher.update("\0".join(self.class_name.tolist()).encode("utf-8", "surrogatepass"))
-        return hasher.hexdigest()[:16]
-
-
-NO_BOXES = VideoBoxes(
-    np.empty(0, np.int64),
-    np.empty((0, 4), np.float32),
-    np.empty(0, np.float32),
-    np.empty(0, "U1"),
-    np.empty(0, np.int64),
-)
 
 
 @dataclass(frozen=True)
