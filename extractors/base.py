@@ -251,6 +251,9 @@ class Extractor(FeatureOperator):
     A vector that is NaN throughout says that this object has no measurement of this kind.
     """
 
+    needs_fitting_boxes: ClassVar[bool] = False
+    """Whether it is about the boxes themselves, so that windows on a lattice tell it nothing."""
+
     @property
     def n_extra(self) -> int:
         """E, how many numbers follow the D features, to be kept in the cache where no detector sees them."""
@@ -268,6 +271,33 @@ class Extractor(FeatureOperator):
             self.describe(moment.around, moment.centre, of_frame)
             for moment, of_frame in zip(moments, objects, strict=True)
         ]
+
+
+class Followed(NamedTuple):
+    """The objects of a frame, and which boxes of the video are the same one's."""
+
+    shown: Shown
+    objects: Objects
+    track: NDArray[np.int64]
+    """(n_objects,) int64"""
+
+
+Follow = Callable[[Shown, Objects], NDArray[np.int64]]
+"""Given the frames of one video in order, returns the tracks (n_objects,) of the objects of each."""
+
+
+@dataclass(frozen=True)
+class TrackExtractor(Extractor):
+    """Describes objects by their boxes over time: `around` holds what is `Followed`, and no pixels."""
+
+    @property
+    def preparation(self) -> FrameFacts:
+        """When frames are shown, and how large."""
+        return FrameFacts()
+
+    @abstractmethod
+    def start_following(self) -> Follow:
+        """Return a function for the objects of one video."""
 
 
 @dataclass(frozen=True)

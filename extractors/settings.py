@@ -200,6 +200,16 @@ class PlaceSettings:
 
 
 @dataclass(frozen=True)
+class TrackSettings:
+    """How boxes change over time."""
+
+    seconds_around: Annotated[float, Gt(0), Le(10)] = 0.5
+    """How long before and after a frame an object's boxes count: a second is about a stride of two steps."""
+    seconds_lost: Annotated[float, Ge(0), Le(10)] = 0.5
+    """How long an object that has no box is looked for, where others gave no tracks."""
+
+
+@dataclass(frozen=True)
 class HogSettings:
     """Appearance by gradients."""
 

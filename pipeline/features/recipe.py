@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -187,6 +187,8 @@ def build_recipe(
             "make two runs"
         )
     chosen = tuple(extractors[name] for name in config.streams)
+    if "windows" in (config.boxes.finder, config.boxes.join):
+        _refuse_lattice(chosen)
     finder = None if of_frames else _finder(config.boxes, site, boxes)
     decoder = f"{'decord' if config.decoder == 'decord' else 'pyav'} {DECODING_VERSION}"
     rate = None if of_frames else rate
@@ -289,6 +291,17 @@ def _extractors(
     if unknown:
         raise InputError(f"there is no stream {unknown[0]}: known are {', '.join(known)}")
     return {name: known[name]() for name in config.streams}
+
+
+def _refuse_lattice(extractors: Sequence[Extractor | FrameExtractor]) -> None:
+    """Raise InputError if an extractor is about boxes that fit objects."""
+    names = [e.name for e in extractors if isinstance(e, Extractor) and e.needs_fitting_boxes]
+    if names:
+        raise InputError(
+            f"extract.streams has {', '.join(names)}, about boxes that fit objects, and windows lie on a "
+            "lattice: take extract.boxes.finder=file, yolo, torchvision or gradient, and "
+            "extract.boxes.join=none or gradient"
+        )
 
 
 def _finder(boxes: BoxSettings, site: Site, given: VideoBoxes) -> BoxFinder:
