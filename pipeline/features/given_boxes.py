@@ -76,13 +76,14 @@ def open_given(config: ExtractConfig, videos: Sequence[Video]) -> GivenBoxes | N
         )
     _check_pixels(where, [each for each in found.values() if len(each)])
     missing = [video.name for video in videos if video.path not in found]
-    return GivenBoxes(found, tuple(_notes(where, boxes, missing, unknown, found)))
+    notes = _notes(where, boxes, missing, unknown, found)
+    return GivenBoxes(found, tuple(respell(note, of_extraction()) for note in notes))
 
 
 def tell_notes(given: GivenBoxes | None) -> None:
     """Log what the user is to know of boxes that others made, if there are some."""
     for note in given.notes if given else ():
-        _log.warning("%s", respell(note, of_extraction()))
+        _log.warning("%s", note)
 
 
 def notes_on(boxes: VideoBoxes, frame_size: tuple[int, int], n_frames: int) -> list[str]:
