@@ -57,8 +57,8 @@ class BoxTable:
         is_index = (frame >= self.first_frame) & (frame < _LARGEST_WHOLE) & (frame == np.floor(frame))
         is_track = (np.abs(track) < _LARGEST_WHOLE) & (track == np.floor(track))
         from_where = f"the frame must be a whole number from {self.first_frame} on"
-        if (frame[~is_index] == self.first_frame - 1).any():
-            from_where += f", unless `boxes.first_frame` is {self.first_frame - 1}"
+        if self.first_frame and (frame == 0).any():
+            from_where += ", unless `boxes.first_frame` is 0"
         for wrong, why in (
             (~is_index, from_where),
             (~is_track, "the track must be a whole number"),

@@ -13,6 +13,7 @@ from mulde.data.boxes import NO_BOXES, VideoBoxes
 from mulde.data.errors import InputError
 from mulde.data.exchange.box_table import CORNERS, BoxTable
 from mulde.data.exchange.coco import read_coco
+from mulde.data.files import require_file
 
 _NEEDED = ("video", "frame", *CORNERS)
 _OPTIONAL = ("score", "class", "track")
@@ -45,6 +46,7 @@ def read_boxes(path: Path, first_frame: int | None = None) -> dict[str, VideoBox
             name: _read_mot(file, first_frame) if file.stat().st_size else NO_BOXES
             for name, file in zip(names, files, strict=True)
         }
+    require_file(path)
     first = _first_line(path)
     if first[0].startswith(("{", "[")):
         return read_coco(path, first_frame or 0)

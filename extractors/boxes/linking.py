@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mulde.extractors.boxes.geometry import intersection_over_union
 
 _GROWN_BY = (0.3, 0.5)
-"""Shares of its width and height that a box is grown by on each side, one after the other (the paper's)."""
+"""Shares of its width and height that a box is grown by on each side, one after the other."""
 _LEAST_OVERLAP = 0.1
 """Intersection over union of grown boxes, below which they are not the same object's."""
 _N_REMEMBERED = 5
@@ -49,17 +49,21 @@ class Linker:
     """Numbers the tracks of one video, whose frames are given in order.
 
     Args:
-        seconds_lost: how long a track of which no box is found is still looked for.
+        seconds_lost: how long a track of which no box is found is still looked for; from one frame to the
+            next it always is.
     """
 
     def __init__(self, seconds_lost: float) -> None:
         self._seconds_lost = seconds_lost
         self._tracks: list[_Track] = []
         self._n_tracks = 0
+        self._last_seconds = 0.0
 
     def link(self, seconds: float, box_xyxy: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the tracks (n,) of the boxes (n, 4) of the next frame, counted from 0."""
-        self._tracks = [t for t in self._tracks if seconds - t.boxes[-1][0] <= self._seconds_lost + 1e-6]
+        earliest = min(seconds - self._seconds_lost - 1e-6, self._last_seconds)
+        self._tracks = [track for track in self._tracks if track.boxes[-1][0] >= earliest]
+        self._last_seconds = seconds
         track_of = np.full(len(box_xyxy), -1, np.int64)
         expected = np.array([track.at(seconds) for track in self._tracks], np.float32).reshape(-1, 4)
         for share in _GROWN_BY:

@@ -68,6 +68,7 @@ class Track(TrackExtractor):
         now = around[centre]
         seconds = np.array([each.shown.seconds - now.shown.seconds for each in around])  # (T,)
         is_near = np.abs(seconds) <= self.options.seconds_around + 1e-6
+        is_near[max(centre - 1, 0) : centre + 2] = True  # however seldom frames are looked at
         boxes = np.stack([_boxes_of(now.track, each) for each in around])[is_near]  # (T, n_objects, 4)
         boxes[is_near[:centre].sum()] = objects.box_xyxy  # whatever number others gave twice
         is_there = np.isfinite(boxes[..., :1])  # (T, n_objects, 1)

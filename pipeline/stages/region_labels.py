@@ -80,14 +80,10 @@ def _read(run: RunFolder, video: VideoScores, regions: Regions, are_linked: bool
 def _linked(regions: Regions, fps: float | None) -> Regions:
     """Return the same with tracks: regions of one object, by their overlap from frame to frame."""
     linker, track = Linker(_SECONDS_LOST), np.full(len(regions), NO_TRACK)
-    frames, starts = np.unique(regions.frame, return_index=True)
-    for frame, box, rows in zip(
-        frames,
-        np.split(regions.box_xyxy, starts[1:]),
-        np.split(np.arange(len(regions)), starts[1:]),
-        strict=False,
-    ):
-        track[rows] = linker.link(frame / (fps or FRAMES_PER_SECOND), box)
+    frames = np.arange(regions.frame[0], regions.frame[-1] + 1) if len(regions) else regions.frame
+    starts, stops = (np.searchsorted(regions.frame, frames, side=side) for side in ("left", "right"))
+    for frame, start, stop in zip(frames, starts, stops, strict=True):
+        track[start:stop] = linker.link(frame / (fps or FRAMES_PER_SECOND), regions.box_xyxy[start:stop])
     return Regions(regions.frame, regions.box_xyxy, track)
 
 

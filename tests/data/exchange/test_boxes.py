@@ -117,9 +117,11 @@ def test_digest_tells_each_value_apart(tmp_path):
 def test_what_is_no_text_is_refused(tmp_path):
     path = tmp_path / "walk.txt"
     path.write_bytes(b"\xff\xfe1,1,1")
-    for given_path in (path, tmp_path, tmp_path / "missing.csv"):
+    for given_path in (path, tmp_path):
         with pytest.raises(InputError, match="cannot be read"):
             read_boxes(given_path)
+    with pytest.raises(InputError, match=r"missing\.csv is not there"):
+        read_boxes(tmp_path / "missing.csv")
 
 
 @pytest.mark.parametrize(

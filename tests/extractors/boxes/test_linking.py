@@ -47,6 +47,11 @@ def test_tracks(frames: list[list[list[float]]], expected: list[list[int]]) -> N
     assert linked(frames) == expected
 
 
+def test_consecutive_frames_are_linked_however_far_apart() -> None:
+    assert linked([[person(0)], [person(3)], [person(6)]], rate=0.5) == [[0], [0], [0]]
+    assert linked([[person(0)], [], [person(6)]], rate=0.5) == [[0], [], [1]]
+
+
 def test_overlaps_are_weighed_together() -> None:
     """The best pair first would leave the other box without a track."""
     first, second = linked([[person(0), person(9)], [person(6), person(16)]])

@@ -63,8 +63,9 @@ def test_growth_is_a_logarithm_a_second(track: int) -> None:
 
 
 def test_times_count_and_not_frames() -> None:
-    rows = [run(known(*(moving(t, -1) for t in range(12))), rate=rate).features for rate in (10.0, 5.0)]
+    rows = [run(known(*(moving(t, -1) for t in range(12))), rate=rate).features for rate in (10.0, 5.0, 1.0)]
     assert_allclose(rows[1], rows[0] * [0.5, 1], atol=1e-5)
+    assert_allclose(rows[2], rows[0] * [0.1, 1], atol=1e-5)  # neighbours count, whatever lies between
 
 
 def test_only_half_a_second_counts() -> None:
