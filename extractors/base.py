@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,12 @@ from mulde.data.video import Frame
 
 NO_CLASS = -1
 """Class of a box that no detector has named."""
+UNKNOWN_CLASS = -2
+"""Class of a box of somebody who does not say what it is, which may be anything."""
 PERSON = 0
 """COCO's number of a person, among its 80 classes."""
+NO_TRACK = -1
+"""Track of a box of which nobody has said to which it belongs."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +69,23 @@ class Objects:
 
     @property
     def may_be_person(self) -> NDArray[np.bool_]:
-        """(n_objects,) bool: a detector says so, or no detector was asked."""
+        """(n_objects,) bool: a detector says so, or none has said what it is."""
         if self.measures.shape[1] < len(DETECTOR_MEASURES):
             return np.ones(len(self), bool)
-        return np.asarray(self.class_id == PERSON)
+        return np.isin(self.class_id, (PERSON, UNKNOWN_CLASS))
+
+    @property
+    def track(self) -> NDArray[np.int64]:
+        """(n_objects,) int64: which boxes of the video are one object's; `NO_TRACK` where nobody says so."""
+        if self.measures.shape[1] < len(TRACK_MEASURES):
+            return np.full(len(self), NO_TRACK, np.int64)
+        return self.measures[:, 3].astype(np.int64)
 
 
 MOTION_MEASURES = ("coverage",)
 DETECTOR_MEASURES = ("coverage", "confidence", "class_id")
-"""All that a finder may measure; one without a detector leaves out the last two."""
+TRACK_MEASURES = (*DETECTOR_MEASURES, "track")
+"""All that a finder may measure; a detector leaves out the last, and motion the last three."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +128,24 @@ class RgbFrame(Preparation):
     def start(self) -> Callable[[Frame], NDArray[np.uint8]]:
         """Return the function that takes the picture out of a frame."""
         return lambda frame: frame.rgb
+
+
+class Shown(NamedTuple):
+    """How a frame is shown."""
+
+    seconds: float
+    """From the video's start."""
+    size: tuple[int, int]
+    """(width, height) in pixels."""
+
+
+@dataclass(frozen=True)
+class FrameFacts(Preparation):
+    """When a frame is shown, and how large: `Shown`. No pixel is looked at."""
+
+    def start(self) -> Callable[[Frame], Shown]:
+        """Return the function that takes these out of a frame."""
+        return lambda frame: Shown(frame.seconds, frame.size)
 
 
 @dataclass(frozen=True)
@@ -186,7 +216,7 @@ class BoxFinder(Operator):
     """Finds the objects of a frame."""
 
     measure_names: ClassVar[tuple[str, ...]]
-    """`MOTION_MEASURES` or `DETECTOR_MEASURES`."""
+    """`MOTION_MEASURES`, `DETECTOR_MEASURES` or `TRACK_MEASURES`."""
 
     @abstractmethod
     def find(self, around: Sequence[Any], centre: int) -> Objects:
@@ -221,6 +251,9 @@ class Extractor(FeatureOperator):
     A vector that is NaN throughout says that this object has no measurement of this kind.
     """
 
+    needs_fitting_boxes: ClassVar[bool] = False
+    """Whether it is about the boxes themselves, so that windows on a lattice tell it nothing."""
+
     @property
     def n_extra(self) -> int:
         """E, how many numbers follow the D features, to be kept in the cache where no detector sees them."""
@@ -238,6 +271,33 @@ class Extractor(FeatureOperator):
             self.describe(moment.around, moment.centre, of_frame)
             for moment, of_frame in zip(moments, objects, strict=True)
         ]
+
+
+class Followed(NamedTuple):
+    """The objects of a frame, and which boxes of the video are the same one's."""
+
+    shown: Shown
+    objects: Objects
+    track: NDArray[np.int64]
+    """(n_objects,) int64"""
+
+
+Follow = Callable[[Shown, Objects], NDArray[np.int64]]
+"""Given the frames of one video in order, returns the tracks (n_objects,) of the objects of each."""
+
+
+@dataclass(frozen=True)
+class TrackExtractor(Extractor):
+    """Describes objects by their boxes over time: `around` holds what is `Followed`, and no pixels."""
+
+    @property
+    def preparation(self) -> FrameFacts:
+        """When frames are shown, and how large."""
+        return FrameFacts()
+
+    @abstractmethod
+    def start_following(self) -> Follow:
+        """Return a function for the objects of one video."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from mulde.extractors.settings import (
     HogSettings,
     PlaceSettings,
     PoseSettings,
+    TrackSettings,
     VelocitySettings,
 )
 
@@ -46,6 +47,8 @@ STREAMS: dict[str, Kind] = {
     "direction": Kind("velocity.Direction"),
     "place": Kind("velocity.Place", PlaceSettings),
     "stillness": Kind("stillness.Stillness"),
+    "track": Kind("track.Track", TrackSettings),
+    "shape": Kind("shape.Shape"),
     "hog": Kind("hog.Hog", HogSettings),
     "pose": Kind("pose.Pose", PoseSettings),
     "appearance": Kind("appearance.Appearance", AppearanceSettings),

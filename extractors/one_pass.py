@@ -19,11 +19,14 @@ from mulde.extractors.base import (
     BoxFinder,
     Extractor,
     FeatureOperator,
+    Followed,
     FrameExtractor,
     Moment,
     Objects,
     Operator,
     Preparation,
+    Shown,
+    TrackExtractor,
 )
 from mulde.extractors.preparer import Preparer
 
@@ -91,8 +94,7 @@ class OnePass:
         self._n_looked_at = 0
         self._finder = _FinderLane(finder, emit_boxes) if finder else None
         self._lanes: list[_ObjectLane | _FrameLane] = [
-            _ObjectLane(extractor, emit) if isinstance(extractor, Extractor) else _FrameLane(extractor, emit)
-            for extractor, emit in extractors
+            _lane_of(extractor, emit) for extractor, emit in extractors
         ]
         self._objects: dict[int, Objects] = {}
         self._all = [*([self._finder] if self._finder else []), *self._lanes]
@@ -308,6 +310,26 @@ class _ObjectLane(_Lane):
                 self.out.add(_rows(rows, moment.index, found, self._extractor.n_extra))
 
 
+class _TrackLane(_ObjectLane):
+    """Describes the objects by their boxes in the frames around."""
+
+    def __init__(self, extractor: TrackExtractor, emit: Emit) -> None:
+        super().__init__(extractor, emit)
+        self._follow = extractor.start_following()
+        self._waiting: deque[tuple[int, Shown]] = deque()  # frames whose objects are not known
+
+    def push(self, index: int, by_preparation: Mapping[Preparation, Any]) -> None:
+        self._waiting.append((index, by_preparation[self.preparation]))
+
+    def advance(self, objects: dict[int, Objects]) -> None:
+        while self._waiting and self.n_pushed in objects:
+            index, shown = self._waiting.popleft()
+            found = objects[self.n_pushed]
+            self._items.append((index, Followed(shown, found, self._follow(shown, found))))
+            self.n_pushed += 1
+        super().advance(objects)
+
+
 class _FrameLane(_Lane):
     """Describes frames or clips."""
 
@@ -329,6 +351,14 @@ class _FrameLane(_Lane):
                     stop=bounds[:, 1].astype(np.int64),
                 )
             )
+
+
+def _lane_of(extractor: Extractor | FrameExtractor, emit: Emit) -> _ObjectLane | _FrameLane:
+    if isinstance(extractor, FrameExtractor):
+        return _FrameLane(extractor, emit)
+    if isinstance(extractor, TrackExtractor):
+        return _TrackLane(extractor, emit)
+    return _ObjectLane(extractor, emit)
 
 
 def _check(described: object, n_rows: int, extractor: FeatureOperator, n_extra: int, index: int) -> None:

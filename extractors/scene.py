@@ -86,6 +86,15 @@ class SceneModel:
         """Return the heights in pixels of objects that stand on rows `bottom`, of the same shape."""
         return np.asarray(np.clip(self.height_at_top + self.height_per_row * bottom, *self.height_range))
 
+    def heights_of(self, box_xyxy: NDArray[np.float32], frame_size: tuple[int, int]) -> NDArray[np.float32]:
+        """Return how tall an object is where each box (n, 4) stands, (n,), both in pixels of the frame.
+
+        Args:
+            frame_size: (width, height) of the frame in pixels.
+        """
+        scale = frame_size[1] / self.size[1]
+        return np.asarray(self.object_height(box_xyxy[:, 3] / scale) * scale, np.float32)
+
     @property
     def typical_height(self) -> float:
         """Middle of the range of object heights, in pixels."""

@@ -124,28 +124,44 @@ class TorchvisionBoxSettings:
 class BoxSettings:
     """Which finder looks for objects, and how."""
 
-    finder: Literal["windows", "gradient", "yolo", "torchvision"] = "windows"
+    finder: Literal["windows", "gradient", "yolo", "torchvision", "file"] = "windows"
     """Who finds objects: windows where something is not background, regions that change from one frame to the
-    next, or a detection network."""
+    next, a detection network, or somebody else, whose boxes are in a file."""
     join: Literal["none", "gradient", "windows"] = "none"
-    """Motion boxes in addition to those of a detector, for what it does not know."""
+    """Motion boxes in addition to those of a detector or a file, for what it does not know."""
+    file: str | tuple[str, ...] = ""
+    """Boxes that others made, and perhaps tracks, of finder=file: CSV, COCO's JSON, MOT text, a folder of the
+    latter, or a list of these."""
+    first_frame: Literal["usual", 0, 1] = "usual"
+    """The number that `file` gives a video's first frame; usually 0 in CSV and JSON, and 1 in MOT text."""
     windows: WindowSettings = WindowSettings()
     arrivals: ArrivalSettings = ArrivalSettings()
     gradient: GradientSettings = GradientSettings()
     yolo: YoloSettings = YoloSettings()
     torchvision: TorchvisionBoxSettings = TorchvisionBoxSettings()
     min_area_px: Annotated[float, Ge(0)] = 100.0
-    """Detected boxes of a smaller area are left out; AI-VAD: 10² on Ped2, 20² on Avenue, 8² elsewhere."""
+    """A network's boxes of a smaller area are left out; AI-VAD: 10² on Ped2, 20² on Avenue, 8² elsewhere."""
     max_covered: Annotated[float, Gt(0), Le(1)] = 0.65
-    """A detected box of which a larger one covers more than this share is left out."""
+    """A box of a network of which a larger one covers more than this share is left out."""
     whole_frame_if_empty: bool = False
     """Whether a frame without any box counts as one object, the whole frame (AI-VAD)."""
 
     def __post_init__(self) -> None:
-        if self.join != "none" and self.finder not in ("yolo", "torchvision"):
+        if self.join != "none" and self.finder not in ("yolo", "torchvision", "file"):
             raise ValueError(
-                f"join={self.join} adds motion boxes to a detector's, but finder is {self.finder}"
+                f"join={self.join} adds motion boxes to those of a detector or a file, but finder is "
+                f"{self.finder}"
             )
+        if bool(self.file) != (self.finder == "file"):
+            raise ValueError(
+                f"finder is {self.finder}, and file is {self.file or 'not given'}: boxes of others take "
+                "finder=file and file=PATH"
+            )
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All paths of `file`."""
+        return (self.file,) if isinstance(self.file, str) else self.file
 
 
 @dataclass(frozen=True)
@@ -181,6 +197,16 @@ class PlaceSettings:
 
     weight: Annotated[float, Ge(0)] = 0.15
     """How much the height of an object, as a distance, counts beside as much a second of speed."""
+
+
+@dataclass(frozen=True)
+class TrackSettings:
+    """How boxes change over time."""
+
+    seconds_around: Annotated[float, Gt(0), Le(10)] = 0.5
+    """How long before and after a frame an object's boxes count: a second is about a stride of two steps."""
+    seconds_lost: Annotated[float, Ge(0), Le(10)] = 0.5
+    """How long an object that has no box is looked for, where others gave no tracks."""
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,8 @@ class Entry:
     report: DecodeReport
     source: str | None = None
     """Where the video, or the file that was imported, was; None in files that do not say."""
+    beside: str = ""
+    """A hash of what was read beside the video, such as boxes that others made; "" for nothing."""
     is_imported: bool = False
     """Whether the features were made elsewhere: the cache can then not make them again."""
 
@@ -82,6 +84,7 @@ def read_entry(path: Path) -> Entry:
             identity=SourceIdentity.from_dict(parse_json(file.attrs["source"])),
             report=DecodeReport(**report),
             source=str(file.attrs["source_path"]) if "source_path" in file.attrs else None,
+            beside=str(file.attrs.get("beside", "")),
             is_imported=report["backend"] == IMPORTED,
         )
 

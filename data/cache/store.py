@@ -71,8 +71,8 @@ __all__ = [
     "verify_entry",
 ]
 
-PLACE = "folder"
-"""The setting of a key that says where its videos are."""
+PLACE, BOXES_PLACE = "folder", "boxes_from"
+"""The settings of a key that say where its videos are, and the boxes that others made."""
 _KEY_CHARACTERS, _PLACE_CHARACTERS = 12, 6
 _SPOOL_BYTES = 64 * 2**20  # rows beyond this wait on disk, so that memory stays bounded on a ten-hour video
 _COPY_ROWS = 65_536
@@ -96,11 +96,14 @@ class StreamKey:
     """Such as "velocity"; a folder name."""
     settings: Mapping[str, Any] = field(hash=False)
     """Settings, code version, weights and inputs, as JSON holds them; shown to users."""
+    beside: str = ""
+    """A hash of what decides the rows of this one video beside its content, such as boxes that others made:
+    no part of the key, but kept in the file and compared."""
 
     @property
     def kind(self) -> str:
-        """A short hash of all settings but the place of the videos."""
-        settings = {name: value for name, value in self.settings.items() if name != PLACE}
+        """A short hash of all settings but the places of videos and boxes."""
+        settings = {n: value for n, value in self.settings.items() if n not in (PLACE, BOXES_PLACE)}
         return digest_of({"schema": SCHEMA_VERSION, **settings})[:_KEY_CHARACTERS]
 
     @property
@@ -110,8 +113,12 @@ class StreamKey:
         The place keeps apart what has one name, such as training/01 and testing/01. It is no part of the
         kind, so that features are found again when their videos have moved.
         """
-        place = f"-{digest_of(self.settings[PLACE])[:_PLACE_CHARACTERS]}" if PLACE in self.settings else ""
-        return self.kind + place
+        if PLACE not in self.settings:
+            return self.kind
+        place = self.settings[PLACE]
+        if BOXES_PLACE in self.settings:
+            place = [place, self.settings[BOXES_PLACE]]
+        return f"{self.kind}-{digest_of(place)[:_PLACE_CHARACTERS]}"
 
 
 class FeatureCache:
@@ -141,7 +148,7 @@ class FeatureCache:
         own = self.entry_path(key, video.name)
         for path in (own, *self._elsewhere(key, video.name)):
             entry = self._read_entry(path)
-            if entry is None:
+            if entry is None or entry.beside != key.beside:
                 continue
             if video.is_frame_folder and frames_per_second not in (None, entry.report.fps):
                 continue
@@ -191,6 +198,7 @@ class FeatureCache:
             has_spans=has_spans,
             n_extra=n_extra,
             source=source,
+            beside=key.beside,
         ) as writer:
             yield writer
 
@@ -380,14 +388,16 @@ def write_rows(
     has_spans: bool,
     n_extra: int = 0,
     source: str,
+    beside: str = "",
 ) -> Iterator[RowWriter]:
     """Collect the rows of one file in bounded memory; only `commit` puts it in place.
 
     Args:
         source: where the video, or the file that is imported, lies.
+        beside: see `StreamKey`.
     """
     make_folder(path.parent)
-    writer = RowWriter(path, video, n_features, has_boxes, has_spans, n_extra, source)
+    writer = RowWriter(path, video, n_features, has_boxes, has_spans, n_extra, source, beside)
     try:
         yield writer
     finally:
@@ -415,8 +425,9 @@ class RowWriter:
         has_spans: bool,
         n_extra: int,
         source: str,
+        beside: str,
     ) -> None:
-        self._path, self._video, self._source = path, video, source
+        self._path, self._video, self._source, self._beside = path, video, source, beside
         self._columns: dict[str, tuple[type, tuple[int, ...]]] = {
             "features": (np.float32, (n_features,)),
             "frame": (np.int64, ()),
@@ -464,6 +475,8 @@ class RowWriter:
             file.attrs["video"] = self._video
             _write_source_path(file, self._source)
             file.attrs["source"] = json.dumps(identity.to_dict())
+            if self._beside:
+                file.attrs["beside"] = self._beside
             file.attrs["n_frames"] = report.n_frames
             file.attrs["fps"] = report.fps
             file.attrs["decode_report"] = json.dumps(asdict(report))

@@ -65,7 +65,8 @@ def describe_origin(description: Any) -> str:
     """Return in words what the videos of a stream folder are."""
     if "imported_as" in description:
         return f"{description['imported_as']}, imported from {description.get('from', 'elsewhere')}"
-    return str(description.get("folder", ""))
+    boxes = description.get("boxes_from", [])
+    return f"{description.get('folder', '')}{', boxes from ' if boxes else ''}{', '.join(map(str, boxes))}"
 
 
 def export_stream(folder: StreamFolder, out: Path) -> int:

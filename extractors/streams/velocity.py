@@ -47,11 +47,6 @@ class _FlowExtractor(Extractor):
         """Return the options, how flow is computed, and what the scene is."""
         return {**super().settings(), "scene": self.scene.digest}
 
-    def object_heights(self, objects: Objects, frame_size: tuple[int, int]) -> NDArray[np.float32]:
-        """Return how tall an object of the scene is where each box stands, (n,) in pixels of the frame."""
-        scale = frame_size[1] / self.scene.size[1]
-        return np.asarray(self.scene.object_height(objects.box_xyxy[:, 3] / scale) * scale, np.float32)
-
 
 @dataclass(frozen=True)
 class Velocity(_FlowExtractor):
@@ -92,7 +87,7 @@ class Velocity(_FlowExtractor):
 
     def _unit(self, objects: Objects, frame_size: tuple[int, int]) -> NDArray[np.float32]:
         """Return what each object's speed is divided by, (n_objects,) in pixels, against perspective."""
-        height = self.object_heights(objects, frame_size)
+        height = self.scene.heights_of(objects.box_xyxy, frame_size)
         if self.options.per_height == "all":
             return height
         is_scaled = objects.may_be_person if self.options.per_height == "persons" else False
@@ -134,7 +129,7 @@ class Direction(_FlowExtractor):
         """Return (n_objects, 2) float32."""
         flow = mean_flow(around, centre, self.seconds_around)
         means = flow.of_moving(objects.box_xyxy)[:, :2]
-        return np.asarray(means / self.object_heights(objects, flow.frame_size)[:, None])
+        return np.asarray(means / self.scene.heights_of(objects.box_xyxy, flow.frame_size)[:, None])
 
 
 @dataclass(frozen=True)

@@ -215,15 +215,18 @@ def _absolute(path: Path | tuple[Path, ...]) -> Path | tuple[Path, ...]:
     return tuple(each.absolute() for each in path) if isinstance(path, tuple) else path.absolute()
 
 
-def _with_absolute_weights(settings: Any) -> Any:
-    """Return settings in which weights that are a file, and not a name, can be found from any folder."""
+def _with_absolute_files(settings: Any) -> Any:
+    """Return settings in which boxes, and weights that are no name, can be found from any folder."""
     changes: dict[str, Any] = {}
     for field in fields(settings):
         value = getattr(settings, field.name)
         if is_dataclass(value):
-            changes[field.name] = _with_absolute_weights(value)
+            changes[field.name] = _with_absolute_files(value)
         elif field.name == "weights" and value and Path(value).is_file():
             changes[field.name] = str(Path(value).absolute())
+        elif field.name == "file" and value:
+            paths = tuple(str(Path(each).absolute()) for each in settings.files)
+            changes[field.name] = paths[0] if isinstance(value, str) else paths
     return replace(settings, **changes)
 
 
@@ -281,7 +284,7 @@ class Config(Section):
         extract = absolute(self.extract, "weights_folder")
         extract["plugins"] = tuple(path.absolute() for path in self.extract.plugins)
         groups = ("boxes", *(name for name, kind in STREAMS.items() if kind.settings))
-        extract |= {name: _with_absolute_weights(getattr(self.extract, name)) for name in groups}
+        extract |= {name: _with_absolute_files(getattr(self.extract, name)) for name in groups}
         return self.model_copy(
             update={
                 "data": self.data.model_copy(update=data),

@@ -70,6 +70,21 @@ def _place(row: Array, usual: Usual) -> str:
     return f"moves {towards} where that is unusual" if towards else "stands where nothing usually stands"
 
 
+def _track(row: Array, usual: Usual) -> str:
+    speed, growth = (row - usual.mean) / usual.scale
+    if abs(speed) >= abs(growth):
+        return _velocity(row[:1], Usual(usual.mean[:1], usual.scale[:1]))
+    return f"{'grows' if row[1] > 0 else 'shrinks'} by {abs(np.expm1(row[1])):.0%} a second, which is unusual"
+
+
+def _shape(row: Array, usual: Usual) -> str:
+    side = int(np.argmax(np.abs((row - usual.mean) / usual.scale)))
+    words = (("narrower", "wider"), ("lower", "taller"))[side]
+    measured, mean = float(np.exp(row[side])), float(np.exp(usual.mean[side]))
+    compared = f"{measured:.1f} heights of an object, on average it is {mean:.1f}"
+    return f"{words[int(measured > mean)]} than is usual here: {compared}"
+
+
 def _towards(vector: Array) -> str:
     """Return where a motion in heights of an object a second goes, "" where it hardly does."""
     if np.hypot(*vector) < _STANDS:
@@ -83,6 +98,8 @@ PHRASES: Mapping[str, str | Phrase] = {
     "direction": _direction,
     "place": _place,
     "stillness": "appeared, and stays where it is without moving",
+    "track": _track,
+    "shape": _shape,
     "hog": "has an unusual shape",
     "pose": "has an unusual posture",
     "appearance": "looks like nothing that is usual here",

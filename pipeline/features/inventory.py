@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mulde.data.boxes import NO_BOXES
 from mulde.data.cache.store import Entry, FeatureCache, StreamKey
 from mulde.data.errors import InputError
 from mulde.data.video import DecodeReport, Video
 from mulde.extractors.scene import SceneModel
 from mulde.pipeline.config.sections import ExtractConfig
+from mulde.pipeline.features.given_boxes import GivenBoxes
 from mulde.pipeline.features.recipe import ANY_SCENE, BOXES, Recipe, build_recipe
 from mulde.pipeline.features.scenes import Scenes
 from mulde.pipeline.runs.folder import RunFolder
@@ -98,10 +100,14 @@ def usable(job: Job, videos: Sequence[CachedVideo], split: str) -> tuple[CachedV
 class Recipes:
     """The recipe of each scene, built when it is first asked for; weights are those that are there then."""
 
-    def __init__(self, config: ExtractConfig, scenes: Scenes | None) -> None:
-        """Take scenes, or None where they have not been learnt: then no video's keys are known."""
+    def __init__(self, config: ExtractConfig, scenes: Scenes | None, given: GivenBoxes | None = None) -> None:
+        """Take scenes, or None where they have not been learnt: then no video's keys are known.
+
+        Args:
+            given: boxes that others made, where no finder of ours is to look.
+        """
         self.scenes = scenes
-        self._config = config
+        self._config, self._given = config, given
         self._known: dict[int, Recipe] = {}
 
     @property
@@ -116,7 +122,8 @@ class Recipes:
             InputError: the video is of no known scene.
         """
         assert self.scenes is not None
-        return self._of(self.scenes.of(video)).keys(video.split_folder)
+        boxes = NO_BOXES if self._given is None else self._given.of(video)
+        return self._of(self.scenes.of(video)).keys(video.split_folder, boxes)
 
     def _of(self, scene: SceneModel) -> Recipe:
         if id(scene) not in self._known:  # as long as these scenes live

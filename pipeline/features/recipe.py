@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
@@ -10,12 +11,14 @@ from typing import TypeVar
 
 import numpy as np
 
+from mulde.data.boxes import NO_BOXES, VideoBoxes
 from mulde.data.cache.entries import BOXES_STREAM
-from mulde.data.cache.store import StreamKey, digest_of
+from mulde.data.cache.store import BOXES_PLACE, StreamKey, digest_of
 from mulde.data.decode.readers import CODE_VERSION as DECODING_VERSION
 from mulde.data.errors import InputError, PackageMissingError
 from mulde.extractors.base import BoxFinder, Extractor, FrameExtractor, Operator
 from mulde.extractors.boxes.detected import BoxDetector, DetectedBoxes, MotionOrWholeFrame
+from mulde.extractors.boxes.given import FileBoxes
 from mulde.extractors.boxes.motion import MotionFinder, MotionGradient, MotionWindows
 from mulde.extractors.boxes.torchvision import TorchvisionDetector
 from mulde.extractors.boxes.yolo import YoloDetector
@@ -58,19 +61,31 @@ class Recipe:
     """What decodes the videos, and in which version: features of one are not taken for those of another."""
     rate: float | None = None
     """About how many frames a second are looked at; all if None."""
+    boxes_from: tuple[str, ...] = ()
+    """The files with the boxes, where others made them."""
 
-    def keys(self, folder: Path) -> dict[str, StreamKey]:
+    def keys(self, folder: Path, boxes: VideoBoxes = NO_BOXES) -> dict[str, StreamKey]:
         """Return the cache key of each stream, boxes first, for the videos below a split folder.
 
         The folder is part of the key, so that training/01 and testing/01 do not meet in one file.
 
+        Args:
+            boxes: those of the one video that is meant, where others made them.
+
         Raises:
             InputError: weights are not there, whose content would be part of a key.
         """
-        return self.keys_at(str(folder.resolve()))
+        keys = self.keys_at(str(folder.resolve()))
+        if not isinstance(self.finder, FileBoxes):
+            return keys
+        place = {BOXES_PLACE: [str(Path(file).resolve()) for file in self.boxes_from]}
+        return {
+            name: StreamKey(name, {**key.settings, **place}, beside=boxes.digest)
+            for name, key in keys.items()
+        }
 
     def keys_at(self, home: str) -> dict[str, StreamKey]:
-        """Return the keys for videos at a place that is named in any way."""
+        """Return the keys for videos at a place that is named in any way, and no boxes in particular."""
         streams: dict[str, StreamKey] = {}
         inputs: dict[str, str] = {}
         code = {plugin.kind.name: plugin.code_digest for plugin in self.plugins}
@@ -156,10 +171,12 @@ def build_recipe(
     device: str = "auto",
     works_ahead: bool = False,
     frames_per_second: float = 25.0,
+    boxes: VideoBoxes = NO_BOXES,
 ) -> Recipe:
     """Build the finder and the extractors that a configuration asks for.
 
     Args:
+        boxes: of the video, where others made them; keys do not depend on them.
         frames_per_second: of the video; keys do not depend on it.
         works_ahead: whether there is a core to spare for a thread that helps.
 
@@ -186,9 +203,12 @@ def build_recipe(
             "make two runs"
         )
     chosen = tuple(extractors[name] for name in config.streams)
-    finder = None if of_frames else _finder(config.boxes, site)
+    if "windows" in (config.boxes.finder, config.boxes.join):
+        _refuse_lattice(chosen)
+    finder = None if of_frames else _finder(config.boxes, site, boxes)
     decoder = f"{'decord' if config.decoder == 'decord' else 'pyav'} {DECODING_VERSION}"
-    return Recipe(finder, chosen, tuple(plugins.values()), decoder, None if of_frames else rate)
+    rate = None if of_frames else rate
+    return Recipe(finder, chosen, tuple(plugins.values()), decoder, rate, config.boxes.files)
 
 
 def require_all(config: ExtractConfig, *, offline: bool) -> list[Weights]:
@@ -242,9 +262,12 @@ def caution(config: ExtractConfig) -> str:
     return f"features of networks with random weights ({', '.join(random)}): numbers mean nothing"
 
 
-def lacks_weights(config: ExtractConfig) -> bool:
-    """Whether weights are not there, whose content is part of the keys."""
-    return not config.are_imported and any(weights.path is None for weights in weights_of(config))
+def lacks_sources(config: ExtractConfig) -> bool:
+    """Whether weights, or boxes that others made, are not there, whose content decides what is up to date."""
+    if config.are_imported:
+        return False
+    files = config.boxes.files if config.boxes.finder == "file" else ()
+    return not all(map(os.path.exists, files)) or any(w.path is None for w in weights_of(config))
 
 
 def stream_digests(config: ExtractConfig) -> dict[str, str]:
@@ -275,7 +298,18 @@ def _extractors(
     return {name: known[name]() for name in config.streams}
 
 
-def _finder(boxes: BoxSettings, site: Site) -> BoxFinder:
+def _refuse_lattice(extractors: Sequence[Extractor | FrameExtractor]) -> None:
+    """Raise InputError if an extractor is about boxes that fit objects."""
+    names = [e.name for e in extractors if isinstance(e, Extractor) and e.needs_fitting_boxes]
+    if names:
+        raise InputError(
+            f"extract.streams has {', '.join(names)}, about boxes that fit objects, and windows lie on a "
+            "lattice: take extract.boxes.finder=file, yolo, torchvision or gradient, and "
+            "extract.boxes.join=none or gradient"
+        )
+
+
+def _finder(boxes: BoxSettings, site: Site, given: VideoBoxes) -> BoxFinder:
     machine = site.machine
     motion: dict[str, Callable[[], MotionFinder]] = {
         "windows": lambda: MotionWindows(
@@ -293,14 +327,17 @@ def _finder(boxes: BoxSettings, site: Site) -> BoxFinder:
         "torchvision": lambda: TorchvisionDetector.from_settings(boxes.torchvision, machine),
     }
     joins_motion = boxes.join != "none"
+    # without motion boxes, windows still say in how much of a box something moves
+    beside = motion[boxes.join if joins_motion else "windows"]()
+    if boxes.finder == "file":
+        return FileBoxes(beside, joins_motion, boxes.whole_frame_if_empty, given)
     return DetectedBoxes(
-        detectors[boxes.finder](),
-        # without motion boxes, windows still say in how much of a box something moves
-        motion[boxes.join if joins_motion else "windows"](),
+        beside,
         joins_motion,
+        boxes.whole_frame_if_empty,
+        detectors[boxes.finder](),
         boxes.min_area_px,
         boxes.max_covered,
-        boxes.whole_frame_if_empty,
     )
 
 

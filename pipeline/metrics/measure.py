@@ -14,7 +14,7 @@ from mulde.pipeline.metrics.events import EventTable, event_curve
 from mulde.pipeline.metrics.frames import FrameStatistics, by_scene, roc_curve, video_auc
 from mulde.pipeline.metrics.protocols import UNSMOOTHED, Treatment
 from mulde.pipeline.metrics.records import TEXTS, Counts, Metric, Metrics, SceneMetrics, VideoMetrics
-from mulde.pipeline.metrics.regions import RegionVideo, has_tracks, rbdc, tbdc
+from mulde.pipeline.metrics.regions import RegionVideo, box_auc, has_tracks, rbdc, tbdc
 from mulde.pipeline.metrics.settings import EvaluateConfig
 from mulde.pipeline.metrics.video_scores import VideoScores
 
@@ -27,10 +27,10 @@ __all__ = [
     "video_auc",
 ]
 
-CODE_VERSION = 3
+CODE_VERSION = 4
 """Raise it when the same scores and labels give other metrics, or other fields, than before."""
 
-_REGION_KEYS = ("rbdc", "tbdc")
+_REGION_KEYS = ("rbdc", "tbdc", "box_auc")
 _REGION_TREATMENT = "scores of boxes, not smoothed, whatever the protocol does to frames"
 
 
@@ -100,14 +100,20 @@ def _numbers(
     why_undefined: Callable[[str], str],
     treatment: str,
     resampling: _Resampling,
+    more: Mapping[str, str] | None = None,
 ) -> list[Metric]:
+    """Measure, with intervals.
+
+    Args:
+        more: what else is to be said of single metrics.
+    """
     values = statistics(np.ones(n_videos, dtype=np.int64))
     intervals = {}
     if resampling.n_resamples and not all(map(math.isnan, values.values())):
         intervals = bootstrap(n_videos, statistics, n_resamples=resampling.n_resamples, seed=resampling.seed)
     numbers = []
     for key in (key for key in TEXTS if key in values):
-        protocol = f"{TEXTS[key].definition}; {treatment}."
+        protocol = f"{TEXTS[key].definition}; {treatment}{(more or {}).get(key, '')}."
         if math.isnan(values[key]):
             numbers.append(Metric(key, None, protocol, why_undefined(key)))
         else:
@@ -122,8 +128,10 @@ def _region_numbers(
     ordered = sorted(regions, key=lambda video: video.name)
     criteria: dict[str, Statistic] = dict.fromkeys(_REGION_KEYS, lambda weights: math.nan)
     reason = no_regions_reason
-    if any(len(video.regions) for video in ordered):
-        criteria["rbdc"], reason = rbdc(ordered), "the region labels hold no tracks"
+    has_regions = any(len(video.regions) for video in ordered)
+    if has_regions:
+        criteria["rbdc"], criteria["box_auc"] = rbdc(ordered), box_auc(ordered)
+        reason = "the region labels hold no tracks"
         if has_tracks(ordered):
             criteria["tbdc"] = tbdc(ordered)
 
@@ -131,7 +139,17 @@ def _region_numbers(
         return {key: criterion(weights) for key, criterion in criteria.items()}
 
     treatment = f"{_REGION_TREATMENT}, on the {len(ordered)} of {n_videos} videos whose regions are known"
-    return _numbers(measure, len(ordered), lambda key: reason, treatment, resampling)
+    n_passed_over = sum(video.n_passed_over for video in ordered)
+    if n_passed_over:
+        n_frames = sum(video.n_frames for video in ordered)
+        treatment += f", in the {n_frames} of {n_frames + n_passed_over} frames that were looked at"
+    linked = ", whose tracks are linked by overlap, since the labels hold none"
+    more = {"tbdc": linked} if any(video.are_tracks_linked for video in ordered) else {}
+
+    def why_undefined(key: str) -> str:
+        return "no box lies on a region, or all do" if has_regions and key == "box_auc" else reason
+
+    return _numbers(measure, len(ordered), why_undefined, treatment, resampling, more)
 
 
 def _evaluate_unsmoothed(

@@ -56,6 +56,11 @@ TEXTS = {
         "Part of the labelled tracks found (a tenth of their regions) against false-positive boxes per "
         "frame, area from 0 to 1 (Ramachandra & Jones, WACV 2020)",
     ),
+    "box_auc": MetricText(
+        "AUC of boxes",
+        "Boxes on a labelled region (IoU ≥ 0.1) against boxes that touch none, all in one ROC curve; what "
+        "touches one and is not on it is left out",
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""RBDC and TBDC: whether scored boxes lie where the anomalies are.
+"""RBDC, TBDC and the AUC of boxes: whether scored boxes lie where the anomalies are.
 
 Region-based and track-based detection criterion (Ramachandra & Jones, Street Scene, WACV 2020). The choices:
 
@@ -10,12 +10,19 @@ Region-based and track-based detection criterion (Ramachandra & Jones, Street Sc
 - The rate of false positives is their number over that of all frames, normal ones included.
 - The curve rises in straight lines where scores are tied. The area under it is taken from 0 to 1 false
   positive a frame, so it needs no norm; a method that makes fewer keeps its last detection rate up to there.
+
+The program that Georgescu et al. (Background-Agnostic Framework, TPAMI 2021) publish, and others use, makes
+these choices too, but for three: its boxes include x2 and y2 (write these one less), tied scores come in the
+order of their files, and the curve ends level at the last point below 1, where ours is cut at 1 itself.
+
+The AUC of boxes judges scores without frames, maxima and smoothing: boxes that find a region against boxes
+that touch none. Those that touch one too little are left out: there is something of the anomaly in them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +48,10 @@ class RegionVideo:
     """(N,), higher = more anomalous."""
     regions: Regions
     """Empty for a video that is normal throughout."""
+    are_tracks_linked: bool = False
+    """Whether it was found out here which regions are of one track, since the labels do not say."""
+    n_passed_over: int = 0
+    """Further frames of the video, in which nobody looked for boxes; no number above counts them."""
 
     def __post_init__(self) -> None:
         n = len(self.frame)
@@ -58,6 +69,28 @@ class RegionVideo:
         if np.isnan(self.scores).any():
             raise ValueError(f"{self.name}: the score of box {int(np.isnan(self.scores).argmax())} is NaN")
 
+    def looked_at(self, frames: NDArray[np.int64]) -> RegionVideo:
+        """Return the same without the regions of frames in which nobody looked for boxes.
+
+        Args:
+            frames: (T,), in order, in which somebody did.
+        """
+        is_seen = np.isin(self.regions.frame, frames)
+        if not np.isin(self.frame, frames).all():
+            raise ValueError(f"{self.name}: boxes are in frames that were not looked at")
+        regions = Regions(
+            np.searchsorted(frames, self.regions.frame[is_seen]),
+            self.regions.box_xyxy[is_seen],
+            self.regions.track[is_seen],
+        )
+        return replace(
+            self,
+            n_frames=len(frames),
+            frame=np.searchsorted(frames, self.frame),
+            regions=regions,
+            n_passed_over=self.n_frames - len(frames),
+        )
+
 
 def rbdc(videos: Sequence[RegionVideo]) -> Statistic:
     """Return the region-based criterion as a function of the videos' weights; in [0, 1], higher = better."""
@@ -67,6 +100,21 @@ def rbdc(videos: Sequence[RegionVideo]) -> Statistic:
 def tbdc(videos: Sequence[RegionVideo]) -> Statistic:
     """Return the track-based criterion as a function of the videos' weights; regions of no track stay out."""
     return _criterion(videos, [v.regions.track != NO_TRACK for v in videos], by_track=True)
+
+
+def box_auc(videos: Sequence[RegionVideo]) -> Statistic:
+    """Return the AUC of all boxes in one ROC curve as a function of the videos' weights; in [0, 1].
+
+    Higher = better, 0.5 = chance; NaN where there are boxes of one kind alone.
+    """
+    sides = [split(video) for video in videos]
+    ranking = Ranking.of([found for found, _ in sides], [others for _, others in sides])
+
+    def measure(weights: Draws) -> float:
+        curve = ranking.curve(weights)
+        return curve.auc if curve.n_positives and curve.n_negatives else float("nan")
+
+    return measure
 
 
 def has_tracks(videos: Sequence[RegionVideo]) -> bool:
@@ -104,28 +152,48 @@ def match(video: RegionVideo) -> tuple[NDArray[np.float64], NDArray[np.float64]]
         The highest threshold that finds each region, (R,), −inf where no box overlaps it enough; and the
         scores of the boxes that overlap no region enough.
     """
-    regions = video.regions
-    first = np.searchsorted(regions.frame, video.frame, side="left")
-    n_pairs = np.searchsorted(regions.frame, video.frame, side="right") - first  # (N,) regions in its frame
-    box = np.repeat(np.arange(video.frame.size), n_pairs)
-    # Counted on from each box's first region: n_pairs [2, 0, 3], first [4, 6, 6]  ->  4 5 | | 6 7 8
-    region = np.arange(box.size) - np.repeat(np.cumsum(n_pairs) - n_pairs - first, n_pairs)
-    overlaps = _overlap_enough(video.box_xyxy[box], regions.box_xyxy[region])
-    reached = np.full(len(regions), -np.inf)
+    box, region, overlaps, _ = _pairs(video)
+    reached = np.full(len(video.regions), -np.inf)
     np.maximum.at(reached, region[overlaps], video.scores[box[overlaps]])
     is_wrong = np.ones(video.frame.size, dtype=bool)
     is_wrong[box[overlaps]] = False
     return reached, video.scores[is_wrong]
 
 
-def _overlap_enough(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return whether IoU ≥ 0.1, exactly for boxes of whole pixels, (M, 4) and (M, 4)  ->  (M,)."""
+def split(video: RegionVideo) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the scores of the boxes that overlap a region enough, and of those that touch none."""
+    box, _, overlaps, touches = _pairs(video)
+    finds, is_near = np.zeros((2, video.frame.size), dtype=bool)
+    finds[box[overlaps]] = is_near[box[touches]] = True
+    return video.scores[finds], video.scores[~is_near]
+
+
+def _pairs(
+    video: RegionVideo,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return each box with each region of its frame by their numbers, and whether they overlap enough, and at
+    all; (M,) each.
+    """
+    regions = video.regions
+    first = np.searchsorted(regions.frame, video.frame, side="left")
+    n_pairs = np.searchsorted(regions.frame, video.frame, side="right") - first  # (N,) regions in its frame
+    box = np.repeat(np.arange(video.frame.size), n_pairs)
+    # Counted on from each box's first region: n_pairs [2, 0, 3], first [4, 6, 6]  ->  4 5 | | 6 7 8
+    region = np.arange(box.size) - np.repeat(np.cumsum(n_pairs) - n_pairs - first, n_pairs)
+    return box, region, *_overlap(video.box_xyxy[box], regions.box_xyxy[region])
+
+
+def _overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return whether IoU ≥ 0.1, exactly for boxes of whole pixels, and whether it is > 0.
+
+    Of (M, 4) and (M, 4)  ->  (M,) each.
+    """
     a64, b64 = a.astype(np.float64), b.astype(np.float64)
     low, high = np.maximum(a64[:, :2], b64[:, :2]), np.minimum(a64[:, 2:], b64[:, 2:])
     shared = np.prod(np.maximum(high - low, 0), axis=1)
     union = np.prod(a64[:, 2:] - a64[:, :2], axis=1) + np.prod(b64[:, 2:] - b64[:, :2], axis=1) - shared
-    overlap: NDArray[np.bool_] = (shared > 0) & (10 * shared >= union)
-    return overlap
+    touches = shared > 0
+    return touches & (10 * shared >= union), touches
 
 
 def _track_scores(reached: NDArray[np.float64], track: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -19,7 +19,7 @@ from mulde.detector.rows import RowSource
 from mulde.extractors.base import FeatureOperator, FrameExtractor
 from mulde.pipeline.features.imported import ImportedStream, imported_streams
 from mulde.pipeline.features.inventory import CachedVideo
-from mulde.pipeline.features.recipe import build_recipe
+from mulde.pipeline.features.recipe import BOXES, build_recipe
 from mulde.pipeline.features.scenes import Scenes
 from mulde.pipeline.models.model import StreamModel
 from mulde.pipeline.runs.job import Job
@@ -92,6 +92,11 @@ def open_rows(
             way_out = (
                 f"none of {n_objects} objects could be measured, are they of other classes? Leave it out"
             )
+        if (
+            any(cached.keys[BOXES].beside for cached in videos if BOXES in cached.keys)
+            and n_objects < MIN_ROWS
+        ):
+            way_out = "extract.boxes.file has hardly a box of them"
         if isinstance(extractor, FrameExtractor):
             way_out = f"lower extract.{name}.every_frames"
         if isinstance(extractor, ImportedStream):

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from mulde.data.atomic import WriteError
+from mulde.data.boxes import NO_BOXES, VideoBoxes
 from mulde.data.cache.entries import RowsInOrder
 from mulde.data.cache.store import FeatureCache, RowWriter
 from mulde.data.decode.readers import open_frames
@@ -34,6 +35,7 @@ from mulde.pipeline.config.words import of_extraction, respell
 from mulde.pipeline.executors.base import Outcome, Tick, WorkerDiedError, WorkerStalledError
 from mulde.pipeline.executors.kinds import open_executor
 from mulde.pipeline.features.devices import extraction_device, extraction_workers
+from mulde.pipeline.features.given_boxes import GivenBoxes, notes_on, tell_notes
 from mulde.pipeline.features.inventory import (
     STAGE,
     CachedVideo,
@@ -78,6 +80,8 @@ class ExtractTask:
     works_ahead: bool = False
     """Whether threads decode and prepare ahead while another runs networks; of use if a core, or a GPU, would
     be idle."""
+    boxes: VideoBoxes = NO_BOXES
+    """Those that others made."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,8 @@ class Extract(Stage[Inventory]):
         n_failed = len(inventory.missing) - len(todo)
         notes = ["the scene's background is learnt first"] if inventory.scenes is None else []
         notes += [f"{n_failed} failed before: tried again"] if n_failed else []
+        given = situation.given
+        notes += [] if given is None else given.notes
         notes = ["nothing to do: the features were imported"] if job.is_imported else notes
         complete = [cached for cached in (*inventory.normal, *inventory.test) if cached.is_complete]
         stale = [cached for cached in todo if cached.is_stale]
@@ -121,6 +127,8 @@ class Extract(Stage[Inventory]):
         if job.is_imported:
             _log.info("extract: nothing to do, the features were imported")
             return situation.inventory
+        given = situation.given
+        tell_notes(given)
         weights = require_all(job.config.extract, offline=job.config.offline)
         groups = group_by_scene(job.dataset.normal, job.dataset.test, merge=job.config.data.merge_cameras)
         if find_scenes(job.cache, groups, job.config.extract.scene) is None:
@@ -135,7 +143,7 @@ class Extract(Stage[Inventory]):
             stall_seconds=job.config.extract.stall_seconds,
             progress=job.progress,
         )
-        situation.recipes = Recipes(job.config.extract, scenes)
+        situation.recipes = Recipes(job.config.extract, scenes, given)
         situation.inventory = inventory = look_up_all(job, situation.recipes)
         if inventory.missing:
             job.cache.require_writable()
@@ -154,7 +162,9 @@ class Extract(Stage[Inventory]):
             _log.info("extract: up to date, all %d videos are in the cache", n_videos)
             job.run.record_failures(STAGE, [])
             return inventory
-        extract_missing(inventory.missing, scenes, job.config, job.frames_per_second, job.run, job.progress)
+        extract_missing(
+            inventory.missing, scenes, job.config, job.frames_per_second, job.run, job.progress, given
+        )
         situation.inventory = look_up_all(job, situation.recipes)
         return situation.inventory
 
@@ -196,8 +206,12 @@ def extract_missing(
     frames_per_second: float,
     run: RunFolder,
     progress: Progress = silent,
+    given: GivenBoxes | None = None,
 ) -> list[Failure]:
     """Extract what is missing of at least one video in worker processes; record and return what failed.
+
+    Args:
+        given: boxes that others made, where no finder of ours is to look.
 
     Raises:
         InputError: a video is of no known scene, or the device is not there.
@@ -211,6 +225,7 @@ def extract_missing(
             config.cache,
             frames_per_second,
             device=device,
+            boxes=NO_BOXES if given is None else given.of(cached.video),
         )
         for cached in videos
     ]
@@ -289,7 +304,7 @@ def extract_video(task: ExtractTask, tick: Tick) -> ExtractResult:
         if not is_ours:
             return ExtractResult("claimed")
         recipe = build_recipe(task.config, task.scene)
-        keys = recipe.keys(task.video.split_folder)
+        keys = recipe.keys(task.video.split_folder, task.boxes)
         cached = look_up(cache, task.video, keys, task.frames_per_second)
         if cached.is_complete:
             return ExtractResult("cached", cached.report)
@@ -324,6 +339,7 @@ def _extract_missing(
             device=task.device,
             works_ahead=task.works_ahead,
             frames_per_second=reader.info.fps,
+            boxes=task.boxes,
         )
         writers = {
             name: stack.enter_context(
@@ -350,7 +366,8 @@ def _extract_missing(
                 seconds.append(frame.seconds)
                 tick(len(seconds), reader.info.n_frames_claimed)
         one_pass.finish()
-        notes = [respell(note, of_extraction()) for note in one_pass.notes]
+        notes = [*one_pass.notes, *notes_on(task.boxes, frame_size, len(seconds))]
+        notes = [respell(note, of_extraction()) for note in notes]
         report = _with_notes(reader.report, [size_note, *notes], cached)
         if identify(task.video, with_digest=False) != replace(before, digest=""):
             raise VideoError(f"{task.video.path} changed while it was read: run extract again")

@@ -18,6 +18,7 @@ from mulde.data.video import Video
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.config.words import in_users_words
 from mulde.pipeline.features.devices import check_device
+from mulde.pipeline.features.given_boxes import open_given, tell_notes
 from mulde.pipeline.features.inventory import STAGE, CachedVideo, Recipes, look_up
 from mulde.pipeline.features.recipe import require_all
 from mulde.pipeline.models.model import model_digest, read_manifest, read_scenes
@@ -92,7 +93,9 @@ def score_footage(
     out.require_writable()
     record_weights(out, require_all(config.extract, offline=config.offline))
 
-    recipes = Recipes(config.extract, scenes)
+    given = open_given(config.extract, videos)
+    tell_notes(given)
+    recipes = Recipes(config.extract, scenes, given)
 
     def look() -> list[CachedVideo]:
         return [look_up(cache, video, recipes.keys(video), frames_per_second) for video in videos]
@@ -101,7 +104,7 @@ def score_footage(
     missing = [cached for cached in look() if not cached.is_complete]
     if missing:
         cache.require_writable()
-        failures = extract_missing(missing, scenes, config, frames_per_second, out, progress)
+        failures = extract_missing(missing, scenes, config, frames_per_second, out, progress, given)
     else:
         out.record_failures(STAGE, failures)
     complete = [cached for cached in look() if cached.is_complete]
@@ -123,6 +126,6 @@ def score_footage(
         missing = [cached for cached in look() if not cached.is_complete]
         if not missing:
             raise damaged[0]
-        extract_missing(missing, scenes, config, frames_per_second, out, progress)
+        extract_missing(missing, scenes, config, frames_per_second, out, progress, given)
         scored = score([cached for cached in look() if cached.is_complete])
     return scored

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Generic, TypeVar
 
+from mulde.pipeline.features.given_boxes import GivenBoxes, open_given
 from mulde.pipeline.features.imported import imported_inventory
 from mulde.pipeline.features.inventory import Inventory, Recipes, look_up_all
 from mulde.pipeline.features.recipe import stream_digests
@@ -34,7 +35,14 @@ class Situation:
         """What would make the features, scene by scene; extraction replaces them when scenes are learnt."""
         config, dataset = self.job.config, self.job.dataset
         groups = group_by_scene(dataset.normal, dataset.test, merge=config.data.merge_cameras)
-        return Recipes(config.extract, find_scenes(self.job.cache, groups, config.extract.scene))
+        scenes = find_scenes(self.job.cache, groups, config.extract.scene)
+        return Recipes(config.extract, scenes, self.given)
+
+    @cached_property
+    def given(self) -> GivenBoxes | None:
+        """Boxes that others made, where a file of them is named."""
+        dataset = self.job.dataset
+        return open_given(self.job.config.extract, (*dataset.normal, *dataset.test))
 
     @cached_property
     def inventory(self) -> Inventory:

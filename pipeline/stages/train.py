@@ -125,7 +125,8 @@ def fingerprint(situation: Situation) -> str:
 def source_of(cached: CachedVideo) -> list[str]:
     """Return what the rows of a video are made from: its name, the keys of its streams, its content."""
     keys = [f"{name}:{key.kind}" for name, key in sorted(cached.keys.items())]
-    return [cached.video.name, *keys, next(iter(cached.entries.values())).identity.digest]
+    entry = next(iter(cached.entries.values()))
+    return [cached.video.name, *keys, entry.identity.digest, *filter(None, [entry.beside])]
 
 
 def split_by_scene(job: Job, videos: Sequence[CachedVideo]) -> dict[str, list[CachedVideo]]:
@@ -158,7 +159,12 @@ def _train_or_reuse(
     source = digest_of(
         {
             "features": [
-                [cached.video.name, cached.keys[name].kind, cached.entries[name].identity.digest]
+                [
+                    cached.video.name,
+                    cached.keys[name].kind,
+                    cached.entries[name].identity.digest,
+                    *filter(None, [cached.entries[name].beside]),
+                ]
                 for cached in videos
             ],
             "hints": [

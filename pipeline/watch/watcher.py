@@ -81,6 +81,8 @@ class Watcher:
         """
         if config.extract.are_imported:
             raise InputError(f"the model in {run.model} was made from imported features: it sees no videos")
+        if config.extract.boxes.finder == "file":
+            raise InputError(f"the model in {run.model} sees boxes of a file, and live footage has none")
         check_device(config.device)
         require_all(config.extract, offline=config.offline)
         score = config.score.model_copy(update={"causal": True})

@@ -22,6 +22,7 @@ from mulde.extractors.settings import AppearanceSettings, HogSettings, PlaceSett
 from mulde.extractors.streams.appearance import Appearance
 from mulde.extractors.streams.flow import DenseFlow
 from mulde.extractors.streams.hog import Hog
+from mulde.extractors.streams.shape import Shape
 from mulde.extractors.streams.stillness import Stillness
 from mulde.extractors.streams.velocity import Direction, Place, Velocity
 
@@ -35,6 +36,7 @@ EXTRACTORS: list[Extractor] = [
     Direction(FLOW, 0.1, 1, SCENE),
     Place(FLOW, 0.1, 1, SCENE, PlaceSettings()),
     Hog(HogSettings()),
+    Shape(SCENE),
     Appearance(tiny_encoder(AppearanceSettings(batch_size=2))),
     Appearance(
         make_encoder(

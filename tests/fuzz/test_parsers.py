@@ -315,6 +315,15 @@ DESCRIPTION = {
     "imported_as": "a/b", "content": "ab", "n_features": 3, "is_of_objects": True, "n_whitened": None,
     "has_one_unit": False, "from": "/x", "imported_at": "2024", "folder": "/x",
 }  # fmt: skip
+COCO = {
+    "videos": [{"id": 1, "name": "a"}],
+    "images": [{"id": 2, "video_id": 1, "frame_id": 3}, {"id": "x", "file_name": "b/007.jpg"}],
+    "annotations": [
+        {"image_id": 2, "bbox": [0, 0, 1, 1], "category_id": 4, "track_id": 5},
+        {"image_id": "x", "bbox": [0, 0, 1, 1], "score": 0.5},
+    ],
+    "categories": [{"id": 4, "name": "person"}],
+}
 TEXTS: dict[str, tuple[str, str]] = {
     "labels-intervals": ("a.csv", "video,start,end,event\na,3,9,fight\nb,,\na,12,20,\n"),
     "labels-seconds": ("a.csv", 'sep=;\nvideo;start_s;end_s\na;0:00:01,5;2\n"b";0,1;3\n'),
@@ -324,6 +333,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "labels-tabs": ("a.tsv", "file\tbegin\tend\na.mp4\t3\t9.0\n"),
     "labels-text": ("a.txt", "0 1 1 0\n0,1\n"),
+    "boxes-csv": (
+        "a.csv",
+        'video,frame,x1,y1,x2,y2,score,class,track\na,3,1,2,3.5,4,0.5,person,7\n"b",0,0,0,9,9,,,\n',
+    ),
+    "boxes-mot": ("a.txt", "1,-1,10,20,3.5,40,0.9,-1,-1,-1\n\n2,-1,11,20,3,40,1,-1,-1,-1\n"),
     "clip_lengths-text": ("a.txt", "180 330\n450"),
     "scores-csv": ("a.csv", "frame,time,score\n0,0.0,1.5\n1,0.1,2\n2,0.2,-1e3\n"),
     "scores-column": ("a.csv", "1.5\n2\n3\n"),
@@ -338,6 +352,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "override": ("a.txt", "detector.widths=[8, 8]"),
 }
 JSON: dict[str, tuple[str, Any]] = {
+    "boxes-coco": ("a.json", COCO),
     "manifest": ("manifest.json", MANIFEST),
     "description": ("stream.json", DESCRIPTION),
     "state-stages": ("a.json", {"train": {"": "ab"}, "score": {"a": "cd"}}),

@@ -12,6 +12,7 @@ from mulde.data.cache.rows import CachedRows
 from mulde.data.decode.image_folders import load_image
 from mulde.data.decode.image_stacks import decode_stack, open_stack
 from mulde.data.decode.report import Tally
+from mulde.data.exchange.boxes import read_boxes
 from mulde.data.exchange.clip_lengths import read_clip_lengths, resolve_lengths
 from mulde.data.exchange.imports import list_imported
 from mulde.data.exchange.sources import ForeignSource, read_foreign
@@ -53,6 +54,12 @@ def features(path: Path) -> None:
 def clip_lengths(path: Path) -> None:
     """Read lengths, and tell them from sums."""
     resolve_lengths(read_clip_lengths(path), None, str(path))
+
+
+def boxes(path: Path) -> None:
+    """Read boxes of others, and what says whether they have changed."""
+    for found in read_boxes(path).values():
+        assert found.digest
 
 
 def masks(path: Path) -> None:
@@ -162,8 +169,8 @@ def image(path: Path) -> None:
 READERS: dict[str, Callable[[Path], object]] = {
     function.__name__: function
     for function in (
-        labels, features, clip_lengths, masks, scores, entry, description, run_scores, state, metrics, config,
-        override, model_config, manifest, scenes, detector, image,
+        labels, features, boxes, clip_lengths, masks, scores, entry, description, run_scores, state,
+        metrics, config, override, model_config, manifest, scenes, detector, image,
     )
 } | {
     "matrix": read_label_matrix,

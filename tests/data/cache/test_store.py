@@ -434,3 +434,30 @@ def test_hostile_entries_are_damaged(cache: FeatureCache, video: Video, spoil: C
             rows = RowsInOrder(path, block_rows=4)
             for index in range(10):
                 rows.in_frame(index)
+
+
+def test_what_was_read_beside_a_video_is_compared(cache: FeatureCache, video: Video) -> None:
+    """Boxes that others made: one digest per video, in one folder, and found from another place as well."""
+    place = {"folder": "/videos", "boxes_from": ["/a.csv"]}
+    first, other = (StreamKey("boxes", {"rate": 10, **place}, beside) for beside in ("ab", "cd"))
+    assert first.key == other.key
+    path = write(cache, video, make_rows(3), key=first)
+    found = cache.find(first, video)
+    assert found is not None
+    assert found.beside == "ab"
+    assert cache.find(other, video) is None
+    moved, both = (
+        StreamKey("boxes", {"rate": 10, **place, "boxes_from": ["/b.csv"]}, beside) for beside in ("ab", "cd")
+    )
+    assert moved.kind == first.kind
+    assert moved.key != first.key
+    assert cache.find(both, video) is None
+    elsewhere = cache.find(moved, video)
+    assert elsewhere is not None
+    assert elsewhere.path == path
+    cache.settle(moved, video, elsewhere)
+    settled = cache.find(moved, video)
+    assert settled is not None
+    assert settled.path == cache.entry_path(moved, video.name)
+    assert write(cache, video, make_rows(3), key=both) == settled.path  # takes its place
+    assert cache.find(first, video) is not None

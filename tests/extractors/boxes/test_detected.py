@@ -75,7 +75,7 @@ def finder(
     max_covered: float = 0.65,
 ) -> DetectedBoxes:
     return DetectedBoxes(
-        Always(boxes), MotionGradient(GradientSettings()), joins, min_area, max_covered, whole
+        MotionGradient(GradientSettings()), joins, whole, Always(boxes), min_area, max_covered
     )
 
 
@@ -151,7 +151,7 @@ def test_joined_windows_lie_where_no_detection_is() -> None:
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[40:90, 20:40] = mask[40:90, 100:120] = True
     joined = DetectedBoxes(
-        Always(((20, 40, 40, 90),)), MotionWindows(SCENE, WindowSettings()), True, 100, 0.65, False
+        MotionWindows(SCENE, WindowSettings()), True, False, Always(((20, 40, 40, 90),)), 100, 0.65
     )
     pixels = Mask(mask.astype(np.uint8), (WIDTH, HEIGHT))
     found = joined.find([(np.zeros((HEIGHT, WIDTH, 3), np.uint8), pixels)], 0)
@@ -165,7 +165,7 @@ def test_motion_just_around_a_detection_is_part_of_it() -> None:
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[38:92, 18:42] = True  # two pixels more on each side than the detection
     joined = DetectedBoxes(
-        Always(((20, 40, 40, 90),)), MotionWindows(SCENE, WindowSettings()), True, 100, 0.65, False
+        MotionWindows(SCENE, WindowSettings()), True, False, Always(((20, 40, 40, 90),)), 100, 0.65
     )
     pixels = Mask(mask.astype(np.uint8), (WIDTH, HEIGHT))
     found = joined.find([(np.zeros((HEIGHT, WIDTH, 3), np.uint8), pixels)], 0)

@@ -26,6 +26,11 @@ def usual(*mean: float, scale: float = 0.5) -> Usual:
     ("place", [3.0, 4.0, 0.0, 0.01], usual(0, 0, 0, 0), "stands where nothing usually stands"),
     ("place", [3.0, 4.0, 0.0, -1.0], usual(0, 0, 0, 0), "moves up where that is unusual"),
     ("stillness", [0.9], usual(0.0), "appeared, and stays where it is"),
+    ("track", [1.9, 0.1], usual(0.5, 0.0), "faster than is usual here: 1.9 heights of an object a second"),
+    ("track", [0.6, np.log(2)], usual(0.5, 0.0), "grows by 100% a second"),
+    ("track", [0.6, np.log(0.5)], usual(0.5, 0.0), "shrinks by 50% a second"),
+    ("shape", [np.log(3), 0.1], usual(np.log(0.5), 0.0), "wider than is usual here: 3.0 heights"),
+    ("shape", [np.log(0.5), -1.0], usual(np.log(0.5), 0.0), "lower than is usual here: 0.4 heights"),
     ("my_stream", [0.9], usual(0.0), "my_stream is unusual"),
 ])  # fmt: skip
 def test_table(stream: str, row: list[float], learnt: Usual, words: str) -> None:

@@ -156,7 +156,8 @@ def test_whole_frames_have_no_boxes(tmp_path: Path) -> None:
 
 def test_motion_boxes_are_joined_with_a_detector_only() -> None:
     with pytest.raises(
-        InputError, match="join=gradient adds motion boxes to a detector's, but finder is windows"
+        InputError,
+        match="join=gradient adds motion boxes to those of a detector or a file, but finder is windows",
     ):
         extract_config("extract.boxes.join=gradient")
 

@@ -21,7 +21,7 @@ from mulde.pipeline.metrics.regions import RegionVideo
 from mulde.pipeline.metrics.settings import EvaluateConfig
 
 KEYS = ("micro_auc", "macro_auc", "macro_auc_padded", "average_precision", "eer")
-ALL_KEYS = (*KEYS[:3], "scene_auc", *KEYS[3:], "rbdc", "tbdc")
+ALL_KEYS = (*KEYS[:3], "scene_auc", *KEYS[3:], "rbdc", "tbdc", "box_auc")
 POINT_ONLY = EvaluateConfig(n_resamples=0)
 
 
@@ -327,6 +327,19 @@ def test_rbdc_and_tbdc_say_why_they_are_missing() -> None:
     assert evaluate(a, regions=[region_video(track=5)])["tbdc"].value == 1
     assert "scores of boxes, not smoothed" in metrics["rbdc"].protocol
     assert "on the 1 of 1 videos whose regions are known" in metrics["rbdc"].protocol
+    assert metrics["box_auc"].reason == "no box lies on a region, or all do"
+
+
+def test_protocols_say_what_the_labels_and_the_frames_lack() -> None:
+    a = [video("a", [1, 9, 2], [0, 1, 0])]
+    given = evaluate(a, regions=[region_video(track=5)])
+    assert "linked" not in given["tbdc"].protocol
+    assert "looked at" not in given["rbdc"].protocol
+    linked = dataclasses.replace(region_video(track=5), are_tracks_linked=True, n_passed_over=6)
+    numbers = evaluate(a, regions=[linked])
+    assert "whose tracks are linked by overlap, since the labels hold none" in numbers["tbdc"].protocol
+    assert "linked" not in numbers["rbdc"].protocol
+    assert "in the 3 of 9 frames that were looked at" in numbers["rbdc"].protocol
 
 
 # --- The file ---

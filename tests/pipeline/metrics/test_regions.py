@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mulde.data.labels.regions import NO_TRACK, Regions
-from mulde.pipeline.metrics.regions import RegionVideo, has_tracks, match, rbdc, tbdc
+from mulde.pipeline.metrics.regions import RegionVideo, box_auc, has_tracks, match, rbdc, tbdc
 
 Box = tuple[int, int, int, int]
 
@@ -170,6 +170,52 @@ def test_match_gives_the_best_score_of_each_region() -> None:
     reached, wrong = match(video)
     assert reached.tolist() == [4, -np.inf]
     assert wrong.tolist() == [9]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "regions", "expected"),
+    [
+        ([], [], math.nan),
+        ([(0, ON, 2)], [(0, ON, 0)], math.nan),
+        ([(0, ON, 2)], [], math.nan),
+        ([(0, ON, 2), (0, OFF, 1)], [(0, ON, 0)], 1.0),
+        ([(0, ON, 1), (1, ON, 2), (1, ON, 1), (1, ON, 0)], [(0, ON, 0)], 0.5),
+        # what touches a region and is not on it does not count
+        ([(0, ON, 2), (0, (9, 9, 30, 30), 9), (0, OFF, 1)], [(0, ON, 0)], 1.0),
+        # nor does it where it is on another one
+        ([(0, (0, 0, 9, 9), 2), (0, (70, 70, 80, 80), 1)], [(0, ON, 0), (0, (8, 8, 60, 60), 1)], 1.0),
+    ],
+)
+def test_auc_of_boxes(boxes, regions, expected: float) -> None:
+    videos = [make_video("a", 4, boxes, regions)]
+    np.testing.assert_allclose(box_auc(videos)(once(videos)), expected)
+
+
+def test_auc_of_boxes_is_scikit_learns() -> None:
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 9, 60)
+    boxes = [(k % 4, ON if k % 3 else OFF, float(score)) for k, score in enumerate(scores)]
+    videos = [make_video(name, 4, boxes[k::2], [(f, ON, 0) for f in range(4)]) for k, name in enumerate("ab")]
+    found = [video.box_xyxy[:, 0] == 0 for video in videos]
+    expected = roc_auc_score(np.concatenate(found), np.concatenate([video.scores for video in videos]))
+    np.testing.assert_allclose(box_auc(videos)(once(videos)), expected)
+
+
+def test_frames_that_nobody_looked_at_do_not_count() -> None:
+    regions = [(frame, ON, 0) for frame in range(12)]
+    seen = [(frame, box, 2.0) for frame in range(0, 12, 3) for box in (ON, OFF)]
+    video = make_video("a", 12, seen, regions)
+    every = np.array([0, 3, 6, 9])
+    among = video.looked_at(every)
+    assert (among.n_frames, among.n_passed_over, len(among.regions)) == (4, 8, 4)
+    for criterion in (rbdc, box_auc):
+        alone = make_video("a", 4, [(f // 3, *rest) for f, *rest in seen], [(f, ON, 0) for f in range(4)])
+        assert criterion([among])(once([among])) == criterion([alone])(once([alone]))
+    assert video.looked_at(np.arange(12)).n_passed_over == 0
+    with pytest.raises(ValueError, match="not looked at"):
+        video.looked_at(np.array([0, 3]))
 
 
 @pytest.mark.parametrize(
