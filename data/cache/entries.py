@@ -19,6 +19,7 @@ from mulde.data.foreign.hdf5 import plain_dataset, read_array
 from mulde.data.foreign.text import parse_json
 from mulde.data.identity import SourceIdentity
 from mulde.data.sealed import ChangedError, check, read_json
+from mulde.data.spelling import printable
 from mulde.data.video import DecodeReport
 
 SCHEMA_VERSION = 1
@@ -269,9 +270,10 @@ def holds_rows(path: Path) -> bool:
 def verify_apart(path: Path) -> str | None:
     """Do as `verify_entry`, in a process that is ended where a file makes it hang or crash."""
     try:
-        return read_apart(verify_entry, path)
+        problem = read_apart(verify_entry, path)
     except InputError as error:
         return str(error)
+    return None if problem is None else printable(str(problem))
 
 
 def verify_entry(path: Path) -> str | None:
