@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows, is_without_measurement, join_rows
 from mulde.data.foreign.apart import read_apart
-from mulde.data.foreign.hdf5 import plain_dataset, read_array
+from mulde.data.foreign.hdf5 import own_dataset, read_array
 from mulde.data.foreign.text import parse_json
 from mulde.data.identity import SourceIdentity
 from mulde.data.sealed import ChangedError, check, read_json
+from mulde.data.spelling import printable
 from mulde.data.video import DecodeReport
 
 SCHEMA_VERSION = 1
@@ -33,6 +34,7 @@ COLUMNS = {
     "extra": "extra",
 }
 """The datasets of a file, and the fields of `FeatureRows` that they hold."""
+_SECONDS = "frame_seconds"
 BOXES_STREAM = "boxes"
 """The stream of the boxes themselves: a measure of a box can be NaN alone, where nothing has measured it."""
 IMPORTED = "imported"
@@ -73,9 +75,13 @@ def read_entry(path: Path) -> Entry:
         CacheFileError: the file is damaged, incomplete or of another schema.
     """
     with open_hdf5(path) as file:
-        n_rows, n_features = plain_dataset(file, "features").shape
+        n_rows, n_features = own_dataset(file, "features").shape
         report = parse_json(file.attrs["decode_report"])
         report["warnings"] = tuple(report["warnings"])
+        if _SECONDS in file and own_dataset(file, _SECONDS).shape != (report["n_frames"],):
+            raise CacheFileError(
+                f"{path} is damaged (it is of {report['n_frames']} frames): run extract again"
+            )
         return Entry(
             path=path,
             video=str(file.attrs["video"]),
@@ -133,11 +139,9 @@ class RowsInOrder:
         start, stop = self._n_read, self._n_read + self._block_rows
         with open_hdf5(self._path) as file:
             columns = {
-                field: plain_dataset(file, name)[start:stop]
-                for name, field in COLUMNS.items()
-                if name in file
+                field: own_dataset(file, name)[start:stop] for name, field in COLUMNS.items() if name in file
             }
-            n_rows = len(file["frame"])
+            n_rows = len(own_dataset(file, "frame"))
             rows = FeatureRows(**columns)
         self._n_read += len(rows)
         return rows, n_rows
@@ -151,14 +155,14 @@ def read_frame_seconds(path: Path) -> NDArray[np.float64]:
     """
     check_whole(path)
     with open_hdf5(path) as file:
-        seconds: NDArray[np.float64] = _read(file, "frame_seconds").astype(np.float64)
+        seconds: NDArray[np.float64] = _read(file, _SECONDS).astype(np.float64)
         if seconds.ndim != 1:
             raise ValueError(f"frame_seconds has shape {seconds.shape}")
         return seconds
 
 
 def _read(file: h5py.File, name: str) -> NDArray[Any]:
-    return read_array(plain_dataset(file, name))
+    return read_array(own_dataset(file, name))
 
 
 @contextmanager
@@ -272,9 +276,10 @@ def holds_rows(path: Path) -> bool:
 def verify_apart(path: Path) -> str | None:
     """Do as `verify_entry`, in a process that is ended where a file makes it hang or crash."""
     try:
-        return read_apart(verify_entry, path)
+        problem = read_apart(verify_entry, path)
     except InputError as error:
         return str(error)
+    return None if problem is None else printable(str(problem))
 
 
 def verify_entry(path: Path) -> str | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mulde.data.cache.entries import CacheFileError, check_whole, open_hdf5
 from mulde.data.features import is_without_measurement
-from mulde.data.foreign.hdf5 import plain_dataset, read_array
+from mulde.data.foreign.hdf5 import own_dataset, read_array
 
 _ROWS_A_READ = 65_536
 _MOST_OPEN_FILES = 64
@@ -39,9 +39,10 @@ class CachedRows:
         for path in paths:
             check_whole(path)
             with open_hdf5(path) as file:
-                n_rows, n_features = plain_dataset(file, "features").shape
+                features = own_dataset(file, "features")
+                n_rows, n_features = features.shape
                 widths.add(n_features)
-                measured = _find_measured(file["features"])
+                measured = _find_measured(features)
             self._measured.append(measured)
             counts.append(n_rows if measured is None else len(measured))
         if len(widths) > 1:
@@ -72,7 +73,7 @@ class CachedRows:
         parts = [np.zeros(0, np.int64)]
         for path, measured in zip(self._paths, self._measured, strict=True):
             with open_hdf5(path) as file:
-                frame = read_array(plain_dataset(file, "frame"))
+                frame = read_array(own_dataset(file, "frame"))
             parts.append(frame if measured is None else frame[measured])
         return np.concatenate(parts)
 
@@ -99,7 +100,7 @@ class CachedRows:
             return
         measured = self._measured[index]
         try:
-            features = plain_dataset(self._file(index), "features")
+            features = own_dataset(self._file(index), "features")
             if measured is None:
                 features.read_direct(out, np.s_[first:last])
             else:  # one read of what lies between is quicker than many of single rows

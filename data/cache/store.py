@@ -47,7 +47,7 @@ from mulde.data.cache.entries import (
 )
 from mulde.data.errors import VideoError
 from mulde.data.features import FeatureRows
-from mulde.data.foreign.hdf5 import plain_dataset, read_array
+from mulde.data.foreign.hdf5 import own_dataset, read_array
 from mulde.data.foreign.text import parse_json
 from mulde.data.hdf5 import new_hdf5, open_to_write
 from mulde.data.identity import SourceIdentity, identify, is_unchanged
@@ -279,7 +279,7 @@ class FeatureCache:
         if path is None:
             return None
         with open_hdf5(path) as file:
-            return {column: read_array(plain_dataset(file, column)) for column in file}
+            return {column: read_array(own_dataset(file, column)) for column in file}
 
     def settle_arrays(self, key: StreamKey, name: str, *, made_from: Sequence[Video]) -> None:
         """Copy a product that `read_arrays` finds at another place to where that of these videos is."""
@@ -309,7 +309,7 @@ class FeatureCache:
                 with open_hdf5(path) as file:
                     sources = parse_json(file.attrs.get(_MADE_FROM, "{}"))
                     for column in file:
-                        read_array(plain_dataset(file, column))
+                        read_array(own_dataset(file, column))
             except CacheFileError as error:
                 _log.warning("%s; it will be made again", error)
                 continue

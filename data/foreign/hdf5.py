@@ -17,6 +17,7 @@ from mulde.data.foreign.arrays import reading
 from mulde.data.foreign.limits import check_unpacked
 
 _MOST_NESTED = 50
+_IN_ONE_PIECE = (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT)
 
 
 @contextmanager
@@ -66,6 +67,24 @@ def plain_dataset(group: h5py.Group, name: str) -> h5py.Dataset:
     if item.nbytes > item.id.get_storage_size():
         check_unpacked(f"{group.file.filename}, {item.name}", item.nbytes, item.id.get_storage_size())
     return item
+
+
+def own_dataset(group: h5py.Group, name: str) -> h5py.Dataset:
+    """Return a dataset of a file that mulde has written: plain, and in one piece as it is in memory.
+
+    What is packed or in chunks can be far larger than its file, and has HDF5 load filters, which are code.
+
+    Raises:
+        InputError: it is not plain, or is kept in another way.
+        KeyError: there is none of that name.
+    """
+    dataset = plain_dataset(group, name)
+    where, kept = f"{group.file.filename}, {dataset.name}", dataset.id.get_create_plist()
+    if kept.get_layout() not in _IN_ONE_PIECE or kept.get_nfilters():
+        raise InputError(f"{where} is packed or in chunks, as mulde writes none")
+    if dataset.nbytes > dataset.id.get_storage_size():
+        raise InputError(f"{where} claims {dataset.nbytes} bytes, and holds {dataset.id.get_storage_size()}")
+    return dataset
 
 
 def _plain(group: h5py.Group, name: str) -> h5py.HLObject:

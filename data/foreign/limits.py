@@ -27,12 +27,21 @@ def check_unpacked(where: str, n_bytes: int, stored_bytes: int) -> None:
     Raises:
         InputError: it is more than that.
     """
-    if n_bytes > max(limit_bytes(), _MOST_TIMES_LARGER * stored_bytes):
+    if n_bytes > most_unpacked(stored_bytes):
         raise InputError(
             f"{where} would take {n_bytes / 1e9:.3g} GB of memory, and holds {stored_bytes} bytes: it is cut "
             f"short, or made to take up memory. If neither, set {UNPACK_VARIABLE}={math.ceil(n_bytes / 1e9)} "
             "in the environment"
         )
+
+
+def most_unpacked(stored_bytes: int) -> int:
+    """Return what may be taken into memory of a file that holds so much; see `check_unpacked`.
+
+    Raises:
+        InputError: the environment variable is no number.
+    """
+    return max(limit_bytes(), _MOST_TIMES_LARGER * stored_bytes)
 
 
 def limit_bytes() -> int:

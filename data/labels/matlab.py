@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
+from mulde.data.foreign.answers import KINDS_OF_NUMBERS
 from mulde.data.foreign.apart import read_apart
 from mulde.data.foreign.arrays import reading
 
@@ -18,10 +19,15 @@ _MOST_NESTED = 3
 def read_variables(path: Path) -> dict[str, NDArray[np.generic]]:
     """Read all variables: a matrix as (rows, columns), a cell array as object array of its cells.
 
+    What is neither, such as text and structures, is a lone NaN, which no label is.
+
     Raises:
         InputError: the file is missing, or no .mat file; the text says so.
     """
-    return read_apart(_read, path)  # SciPy crashes on some files, HDF5 never ends on others
+    found = read_apart(_read, path)  # SciPy crashes on some files, HDF5 never ends on others
+    if not isinstance(found, dict):  # of a process that a file has taken over
+        raise InputError(f"{path} holds no variables")
+    return found
 
 
 def read_cells(path: Path, name: str) -> list[NDArray[np.generic]]:
@@ -48,7 +54,21 @@ def _read(path: Path) -> dict[str, NDArray[np.generic]]:
         if start.startswith(b"MATLAB 7.3 MAT-f") or start.startswith(b"\x89HDF"):
             return _read_hdf5(path)
         found = loadmat(path)
-        return {name: value for name, value in found.items() if not name.startswith("__")}
+        return {name: _plain(value, 0) for name, value in found.items() if not name.startswith("__")}
+
+
+def _plain(value: Any, depth: int) -> NDArray[np.generic]:
+    """Return what of a variable can come from another process: numbers, and cells of these."""
+    if depth > _MOST_NESTED or not isinstance(value, np.ndarray):
+        return np.array(np.nan)
+    if value.dtype == object:
+        cells = np.empty(value.shape, dtype=object)
+        for index in np.ndindex(value.shape):
+            cells[index] = _plain(value[index], depth + 1)
+        return cells
+    if value.dtype.kind == "b":
+        return value.astype(np.uint8)
+    return value if value.dtype.kind in KINDS_OF_NUMBERS else np.array(np.nan)
 
 
 def _read_hdf5(path: Path) -> dict[str, NDArray[np.generic]]:
@@ -74,7 +94,7 @@ def _read_dataset(file: Any, dataset: Any, depth: int) -> NDArray[np.generic]:
         return np.zeros((0, 0))
     content: NDArray[np.generic] = read_array(dataset).T
     if content.dtype != object:
-        return np.asarray(content)
+        return _plain(content, depth)
     cells = np.empty(content.shape, dtype=object)
     for index in np.ndindex(content.shape):
         cells[index] = _read_dataset(file, file[content[index]], depth + 1)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any, Generic
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
@@ -78,7 +81,8 @@ class LocalPool:
         """Queue a task; at most `capacity` in the life of the pool."""
         slot = self._n_submitted
         self._n_submitted += 1
-        future = self._pool.schedule(_run, args=[function, task, slot])
+        with _deaf_children():
+            future = self._pool.schedule(_run, args=[function, task, slot])
         self._running.append(_Running(task, future, slot))
 
     def outcomes(self, on_poll: Callable[[], None] = lambda: None) -> Iterator[Outcome[Any, Any]]:
@@ -106,6 +110,23 @@ class LocalPool:
                 entry.lost = WorkerDiedError("the worker process ended in the middle (exit code 0)")
             if entry.lost is not None:
                 entry.future.cancel()  # pebble ends the process that runs it
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Have threads and processes that are started here hear no Ctrl-C, from their first instruction on.
+
+    It is the owner's to end them: a worker that is still loading Python would print a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # it would unblock what is blocked here
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Running(Generic[T, R]):

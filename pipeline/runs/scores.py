@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mulde.data.atomic import encode, replacing, write_bytes
 from mulde.data.errors import InputError
-from mulde.data.foreign.hdf5 import open_plain, read_array
+from mulde.data.foreign.hdf5 import open_plain, own_dataset, read_array
 from mulde.data.foreign.text import parse_json
 from mulde.data.hdf5 import new_hdf5, open_to_write
 from mulde.data.sealed import ChangedError, check, digest
@@ -198,7 +198,7 @@ def read_scores(run: RunFolder, name: str) -> ScoredVideo:
     try:
         columns = np.loadtxt(path, delimiter=",", skiprows=1, usecols=(1, 2), dtype=np.float64, ndmin=2)
         with open_plain(run.objects(name)) as file:
-            unsmoothed = read_array(file[_UNSMOOTHED]).astype(np.float64)
+            unsmoothed = _read(file, _UNSMOOTHED).astype(np.float64)
             fps, warnings = float(file.attrs["fps"]), tuple(map(str, parse_json(file.attrs["warnings"])))
             note = str(file.attrs.get("interpolation", ""))
         if unsmoothed.ndim != 1 or not fps > 0:
@@ -223,8 +223,8 @@ def read_objects(run: RunFolder, name: str) -> ScoredObjects | None:
         with open_plain(path) as file:
             if _BOX not in file:
                 return None
-            scores = {stream: read_array(values) for stream, values in file[_OBJECT_SCORE].items()}
-            return ScoredObjects(read_array(file[_FRAME]), read_array(file[_BOX]), scores, scores.pop(_TOTAL))
+            scores = _read_all(file[_OBJECT_SCORE])
+            return ScoredObjects(_read(file, _FRAME), _read(file, _BOX), scores, scores.pop(_TOTAL))
     except (OSError, ValueError) as error:
         raise _damaged(path, error) from None
 
@@ -239,14 +239,14 @@ def read_rows_behind(run: RunFolder, name: str) -> RowsBehind:
     try:
         with open_plain(path) as file:
             if _OBJECT_SCORE in file:
-                scores = {stream: read_array(values) for stream, values in file[_OBJECT_SCORE].items()}
-                total, frame = scores.pop(_TOTAL), read_array(file[_FRAME])
-                boxes = read_array(file[_BOX]) if _BOX in file else None
+                scores = _read_all(file[_OBJECT_SCORE])
+                total, frame = scores.pop(_TOTAL), _read(file, _FRAME)
+                boxes = _read(file, _BOX) if _BOX in file else None
                 return RowsBehind(dict.fromkeys(scores, frame), scores, total, boxes)
             rows = file.get(_ROW, {})
             return RowsBehind(
-                {stream: read_array(part[_FRAME]) for stream, part in rows.items()},
-                {stream: read_array(part[_SCORE]) for stream, part in rows.items()},
+                {stream: _read(part, _FRAME) for stream, part in rows.items()},
+                {stream: _read(part, _SCORE) for stream, part in rows.items()},
                 None,
                 None,
             )
@@ -260,19 +260,19 @@ def read_datasets(run: RunFolder, name: str) -> dict[str, NDArray[Any]]:
     Raises:
         InputError: it is missing or damaged.
     """
-    found: dict[str, NDArray[Any]] = {}
+    names: list[str] = []
 
     def keep(dataset: str, item: h5py.Dataset | h5py.Group) -> None:
         if isinstance(item, h5py.Dataset) and dataset not in (_SMOOTHED, _UNSMOOTHED):
-            found[dataset] = read_array(item)
+            names.append(dataset)
 
     try:
         check(run.objects(name))
         with open_plain(run.objects(name)) as file:
             file.visititems(keep)
+            return {dataset: _read(file, dataset) for dataset in names}
     except (OSError, ValueError) as error:
         raise _damaged(run.objects(name), error) from None
-    return found
 
 
 def read_stream_scores(run: RunFolder, name: str, n_frames: int) -> dict[str, NDArray[np.float64]]:
@@ -320,7 +320,7 @@ def read_looked_at(run: RunFolder, name: str) -> NDArray[np.int64] | None:
     """
     try:
         with open_plain(run.objects(name)) as file:
-            return read_array(file[_LOOKED_AT]) if _LOOKED_AT in file else None
+            return _read(file, _LOOKED_AT) if _LOOKED_AT in file else None
     except (OSError, ValueError) as error:
         raise _damaged(run.objects(name), error) from None
 
@@ -353,6 +353,14 @@ def to_csv(video: ScoredVideo, is_alarm: NDArray[np.bool_] | None = None) -> str
         # repr of a float is the shortest text that reads back as the same number
         writer.writerow([index, f"{second:.6f}", repr(float(value)), alarm])
     return text.getvalue()
+
+
+def _read(group: h5py.Group, name: str) -> NDArray[Any]:
+    return read_array(own_dataset(group, name))
+
+
+def _read_all(group: h5py.Group) -> dict[str, NDArray[Any]]:
+    return {name: _read(group, name) for name in group}
 
 
 def _damaged(path: object, error: Exception) -> InputError:

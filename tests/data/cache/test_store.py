@@ -31,6 +31,7 @@ from mulde.data.cache.store import (
 )
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows, join_rows
+from mulde.data.hdf5 import open_to_write
 from mulde.data.identity import identify
 from mulde.data.video import DecodeReport, Video
 
@@ -419,21 +420,56 @@ def _claimed(file: h5py.File) -> None:
     file.create_dataset("features", (2**40, 3), "f4", chunks=(1024, 3))
 
 
+def _packed(file: h5py.File) -> None:
+    features = file["features"][()]
+    del file["features"]
+    file.create_dataset("features", data=features, chunks=features.shape, compression="gzip")
+
+
+def _external_boxes(file: h5py.File) -> None:
+    shape = file["box"].shape
+    del file["box"]
+    file.create_dataset("box", shape, "f4", external=[("/etc/hostname", 0, 16 * shape[0])])
+
+
+def _virtual(file: h5py.File) -> None:
+    shape = file["features"].shape
+    layout = h5py.VirtualLayout(shape, "f4")
+    layout[:] = h5py.VirtualSource("other.h5", "features", shape)
+    del file["features"]
+    file.create_virtual_dataset("features", layout)
+
+
+def _unwritten(file: h5py.File) -> None:
+    del file["features"]
+    file.create_dataset("features", (20, 3), "f4")
+
+
+def _never_ending(file: h5py.File) -> None:
+    report = json.loads(file.attrs["decode_report"])
+    file.attrs["decode_report"] = json.dumps({**report, "n_frames": 2**40})
+
+
 def _nested(file: h5py.File) -> None:
     file.attrs["decode_report"] = "[" * 50_000
 
 
-@pytest.mark.parametrize("spoil", [_out_of_order, _elsewhere, _linked, _claimed, _nested])
+_OF_ROWS = [_out_of_order, _elsewhere, _linked, _claimed, _packed, _external_boxes, _virtual, _unwritten]
+
+
+@pytest.mark.parametrize("spoil", [*_OF_ROWS, _nested, _never_ending])
 def test_hostile_entries_are_damaged(cache: FeatureCache, video: Video, spoil: Callable[..., None]) -> None:
     path = write(cache, video, make_rows(20))
-    with h5py.File(path, "r+") as file:
+    with open_to_write(path, "r+") as file:  # with the right checksum, as who makes it would
         spoil(file)
-    assert str(path) in str(verify_entry(path))
-    if spoil is not _nested:
+    assert path.name in str(verify_entry(path)) and "was changed" not in str(verify_entry(path))
+    if spoil in _OF_ROWS:
         with pytest.raises(CacheFileError, match=r"a\.h5"):
             rows = RowsInOrder(path, block_rows=4)
             for index in range(10):
                 rows.in_frame(index)
+    else:
+        assert cache.find(KEY, video) is None
 
 
 def test_what_was_read_beside_a_video_is_compared(cache: FeatureCache, video: Video) -> None:

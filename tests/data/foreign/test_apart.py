@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import apart_tasks
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from mulde.data.cache.entries import verify_apart
 from mulde.data.errors import InputError
@@ -54,6 +56,92 @@ def test_crash_and_hang_end_in_one_sentence_and_the_next_file_is_read(
     monkeypatch.setattr(apart, "_LEAST_SECONDS", 1.0)
     with pytest.raises(InputError, match=r"a\.h5 cannot be read in 1 s"):
         read_apart(apart_tasks.hang, file)
+    monkeypatch.undo()
+    assert read_apart(apart_tasks.size, file) == 5
+
+
+def test_numbers_and_cells_come_back_as_they_are(file: Path) -> None:
+    sent, found = apart_tasks.cells(file), read_apart(apart_tasks.cells, file)
+    assert list(found) == list(sent)
+    np.testing.assert_array_equal(found["numbers"], sent["numbers"], strict=True)
+    assert found["held"].shape == (2,) and found["held"][0].shape == (1, 2)
+    assert found["held"][0][0, 0].shape == (0, 3) and found["held"][0][0, 1] == 2.5
+    assert found["held"][1].tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert found["none"].shape == (0, 1) and found["none"].dtype == object
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [(apart_tasks.unknown, "TypeError: .*Path is no plain data"), (apart_tasks.fail, "ZeroDivisionError: ")],
+)
+def test_what_is_no_answer_is_a_refusal(file: Path, task: Callable[[Path], int], message: str) -> None:
+    with pytest.raises(InputError, match=rf"a\.h5 cannot be read \({message}"):
+        read_apart(task, file)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: b"", "cannot be read in 1 s"),
+        (lambda path: b"\1\2", "cannot be read in 1 s"),
+        (apart_tasks.hostile_pickle, "answer nonsense"),
+        (lambda path: apart_tasks.with_length(apart_tasks.hostile_pickle(path)), "answer nonsense"),
+        (lambda path: b"\xff" * 1000, "where .* are the most"),
+        (lambda path: apart_tasks.with_length(b"", 2**62), "where .* are the most"),
+        (lambda path: apart_tasks.with_length(b"", 2**20), "cannot be read in 1 s"),
+        (lambda path: apart_tasks.with_length(b"\xff" * 200), "answer nonsense"),
+        (lambda path: apart_tasks.with_length(save({})), "answer nonsense"),
+        (lambda path: _answer("[" * 100_000), "answer nonsense"),
+        (lambda path: _answer('{"result": [1]}'), "answer nonsense"),
+        (lambda path: _answer('{"arrays": {"a": {"array": "0"}}}'), "answer nonsense"),
+        (lambda path: _answer('{"arrays": {"a": {"cells": [], "shape": [1, 1]}}}'), "answer nonsense"),
+        (lambda path: _answer('{"arrays": {"a": ' + '{"shape": [1], "cells": [' * 20), "answer nonsense"),
+    ],
+)
+def test_a_process_that_is_taken_over_has_nothing_run_here(
+    file: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], bytes], message: str
+) -> None:
+    read_apart(apart_tasks.size, file)  # the process is there
+    monkeypatch.setattr(apart, "_LEAST_SECONDS", 1.0)
+    made = file.with_name("made")
+    file.write_bytes(make(made))
+    with pytest.raises(InputError, match=message):
+        read_apart(apart_tasks.take_over, file)
+    assert not made.exists()
+    monkeypatch.undo()
+    assert read_apart(apart_tasks.size, file) == file.stat().st_size
+
+
+def _answer(tree: str) -> bytes:
+    return apart_tasks.with_length(save({}, metadata={"tree": tree}))
+
+
+def test_the_answer_of_a_process_that_is_taken_over_is_of_the_right_kind(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart._Reader, "ask", lambda *arguments: "text\x1b[2J")
+    assert verify_apart(file) == "text%1B[2J"
+    with pytest.raises(InputError, match="holds no variables"):
+        read_variables(file)
+
+
+def test_a_process_that_cannot_be_started(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart._Reader, "_running", None)
+    monkeypatch.setattr(sys, "executable", "/bin/true" if Path("/bin/true").exists() else sys.executable)
+    if sys.executable != "/bin/true":
+        pytest.skip("there is no program that ends at once")
+    with pytest.raises(InputError, match="cannot be started"):
+        read_apart(apart_tasks.size, file)
+    monkeypatch.undo()
+    assert read_apart(apart_tasks.size, file) == 5
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_what_the_process_has_started_holds_nobody_up(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_apart(apart_tasks.size, file)
+    monkeypatch.setattr(apart, "_LEAST_SECONDS", 1.0)
+    with pytest.raises(InputError, match="cannot be read in 1 s"):
+        read_apart(apart_tasks.leave_a_child, file)
     monkeypatch.undo()
     assert read_apart(apart_tasks.size, file) == 5
 

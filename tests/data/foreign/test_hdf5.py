@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mulde.data.errors import InputError
-from mulde.data.foreign.hdf5 import open_plain, plain_dataset, read_array
+from mulde.data.foreign.hdf5 import open_plain, own_dataset, plain_dataset, read_array
 from mulde.data.foreign.rehearse import rehearse
 
 Fill = Callable[[h5py.File], object]
@@ -64,6 +64,32 @@ def test_other_files_are_refused(tmp_path: Path, fill: Fill, message: str) -> No
         rehearse(path)
     with h5py.File(path, "r") as file, pytest.raises(InputError):
         plain_dataset(file, "x")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, None),
+        ({"shape": (0, 3), "dtype": "f4", "data": None}, None),
+        ({"chunks": (8,)}, "packed or in chunks"),
+        ({"chunks": (8,), "compression": "gzip"}, "packed or in chunks"),
+        ({"chunks": (8,), "shuffle": True, "fletcher32": True}, "packed or in chunks"),
+        ({"maxshape": (None,)}, "packed or in chunks"),
+        ({"shape": (2**20,), "data": None}, "claims 8388608 bytes, and holds 0"),
+    ],
+)
+def test_own_datasets_are_in_one_piece(
+    tmp_path: Path, options: dict[str, object], message: str | None
+) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", **{"data": np.arange(8.0), "dtype": "f8", **options})
+    with h5py.File(tmp_path / "a.h5", "r") as file:
+        assert plain_dataset(file, "x").name == "/x"
+        if message is None:
+            assert own_dataset(file, "x").name == "/x"
+            return
+        with pytest.raises(InputError, match=message):
+            own_dataset(file, "x")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -30,6 +31,33 @@ def test_results_and_errors_come_back_with_their_tasks() -> None:
         assert pool.n_frames_done == 0 + 1 + 2 + 3
     assert {task: outcomes[task].result for task in range(4)} == {0: 0, 1: 1, 2: 4, 3: 9}
     assert isinstance(outcomes[9].error, ValueError)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="this system blocks no signals")
+def test_workers_that_are_just_starting_print_no_traceback_on_ctrl_c() -> None:
+    code = """
+import multiprocessing, os, signal, sys, threading, time
+import pool_tasks
+from mulde.pipeline.executors.local import LocalPool
+
+def interrupt():
+    while True:
+        for child in multiprocessing.active_children():
+            if child.pid:
+                os.kill(child.pid, signal.SIGINT)
+        time.sleep(0.01)
+
+if __name__ == "__main__":
+    threading.Thread(target=interrupt, daemon=True).start()
+    with LocalPool(1, 30, 1) as pool:
+        pool.submit(pool_tasks.square, 3)
+        print([outcome.result for outcome in pool.outcomes()])
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60
+    )
+    assert (done.stdout.strip(), done.stderr) == ("[9]", "")
 
 
 def test_tasks_may_be_submitted_while_others_run() -> None:

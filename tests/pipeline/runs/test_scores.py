@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -9,11 +10,13 @@ import numpy as np
 import pytest
 
 from mulde.data.errors import InputError
+from mulde.data.hdf5 import open_to_write
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.scores import (
     ScoredObjects,
     ScoredVideo,
     object_datasets,
+    read_datasets,
     read_objects,
     read_rows_behind,
     read_scores,
@@ -115,6 +118,34 @@ def test_what_a_run_says_of_itself_may_be_anything(tmp_path: Path, text: str) ->
         (tmp_path / name).write_text(text)
     assert RunFolder(tmp_path).failures() == []
     assert RunFolder(tmp_path).fingerprints("train") == {}
+
+
+def _packed(file: h5py.File, name: str) -> None:
+    values = file[name][()]
+    del file[name]
+    file.create_dataset(name, data=values, chunks=values.shape, compression="gzip")
+
+
+def _external(file: h5py.File, name: str) -> None:
+    n_bytes = file[name].nbytes
+    shape, dtype = file[name].shape, file[name].dtype
+    del file[name]
+    file.create_dataset(name, shape, dtype, external=[("/etc/hostname", 0, n_bytes)])
+
+
+@pytest.mark.parametrize("spoil", [_packed, _external])
+@pytest.mark.parametrize("name", ["frame_score_unsmoothed", "box", "object_score/velocity"])
+def test_hostile_scores_are_refused(tmp_path: Path, name: str, spoil: Callable[..., None]) -> None:
+    run = RunFolder(tmp_path)
+    frame, box, scores = np.arange(3), np.ones((3, 4), np.float32), np.arange(3.0)
+    write_scores(run, video(), object_datasets(frame, box, {"velocity": scores}, scores))
+    read_scores(run, "cam1/a")
+    with open_to_write(run.objects("cam1/a"), "r+") as file:  # with the right checksum
+        spoil(file, name)
+    reads = [read_objects, read_rows_behind, read_datasets]
+    for read in [read_scores] if name == "frame_score_unsmoothed" else reads:
+        with pytest.raises(InputError, match=r"packed or in chunks|in other files"):
+            read(run, "cam1/a")
 
 
 @pytest.mark.parametrize("part", ["a file of numbers", "a stream that is too short"])
