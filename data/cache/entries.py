@@ -39,11 +39,14 @@ IMPORTED = "imported"
 """Stands in the place of a decoder in the report of features that were made elsewhere."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What a cached file says about itself, without its rows."""
 
-    path: Path
+    home: str
+    """The folder of its key."""
+    name: str
+    """The file's name below, without suffix."""
     video: str
     n_rows: int
     n_features: int
@@ -51,8 +54,16 @@ class Entry:
     report: DecodeReport
     source: str | None = None
     """Where the video, or the file that was imported, was; None in files that do not say."""
-    is_imported: bool = False
-    """Whether the features were made elsewhere: the cache can then not make them again."""
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether the features were made elsewhere: the cache can then not make them again."""
+        return self.report.backend == IMPORTED
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return Path(self.home, f"{self.name}.h5")
 
     @property
     def size_bytes(self) -> int:
@@ -75,14 +86,14 @@ def read_entry(path: Path) -> Entry:
         report = parse_json(file.attrs["decode_report"])
         report["warnings"] = tuple(report["warnings"])
         return Entry(
-            path=path,
+            home=str(path.parent),
+            name=path.stem,
             video=str(file.attrs["video"]),
             n_rows=n_rows,
             n_features=n_features,
             identity=SourceIdentity.from_dict(parse_json(file.attrs["source"])),
             report=DecodeReport(**report),
             source=str(file.attrs["source_path"]) if "source_path" in file.attrs else None,
-            is_imported=report["backend"] == IMPORTED,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mulde.data.cache.store import Entry, FeatureCache, StreamKey
 from mulde.data.errors import InputError
@@ -18,7 +19,7 @@ STAGE = "extract"
 _UNKNOWN = StreamKey(BOXES, {})  # before its scene is learnt, a video's keys are not known
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CachedVideo:
     """A video and what the cache has of it."""
 
@@ -37,8 +38,7 @@ class CachedVideo:
 
     def is_elsewhere(self, cache: FeatureCache) -> bool:
         """Whether something was found at another place, where the video was before it moved."""
-        name = self.video.name
-        return any(entry.path != cache.entry_path(self.keys[s], name) for s, entry in self.entries.items())
+        return not all(cache.is_settled(self.keys[name], entry) for name, entry in self.entries.items())
 
     @property
     def report(self) -> DecodeReport:
@@ -111,6 +111,7 @@ class Recipes:
     def __init__(self, config: ExtractConfig, scenes: Scenes) -> None:
         self._config, self._scenes = config, scenes
         self._known: dict[int, Recipe] = {}
+        self._keys: dict[tuple[int, Path], dict[str, StreamKey]] = {}
 
     def keys(self, video: Video) -> dict[str, StreamKey]:
         """Return the cache keys of a video's streams.
@@ -121,15 +122,17 @@ class Recipes:
         scene = self._scenes.of(video)
         if id(scene) not in self._known:  # as long as these scenes live
             self._known[id(scene)] = build_recipe(self._config, scene)
-        return self._known[id(scene)].keys(video.split_folder)
+        place = id(scene), video.split_folder
+        if place not in self._keys:
+            self._keys[place] = self._known[id(scene)].keys(video.split_folder)
+        return self._keys[place]
 
 
 def look_up(
     cache: FeatureCache, video: Video, keys: dict[str, StreamKey], frames_per_second: float
 ) -> CachedVideo:
     """Return what the cache has of a video."""
-    found = {name: cache.find(key, video, frames_per_second) for name, key in keys.items()}
-    entries = {name: entry for name, entry in found.items() if entry}
+    entries = cache.find_all(keys, video, frames_per_second)
     is_stale = any(
         name not in entries and cache.entry_path(key, video.name).exists() for name, key in keys.items()
     )
