@@ -5,13 +5,14 @@
 First a data set of very many videos: their files, every stream of theirs in the cache, a trained model, the
 scores of all test videos and some events are made up, by copying what the pipeline itself has written of one
 video. Then `plan`, `cache list`, `report` and an `extract` that finds all there are run on it, each in a
-process of its own, twice: what the first leaves behind may help the second. Then one video with very many
+process of its own. Then one video with very many
 frames, from its cached features on: `run`, and a report once more.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import subprocess
@@ -98,6 +99,7 @@ def make(folder: Path, n_videos: int, n_normal: int, n_frames: int) -> Made:
         scenes._write(job.cache, name, videos, job.config.extract.scene, scene.to_arrays(), usable=videos)
     for of_split in (job.dataset.normal, job.dataset.test):
         _make_entries(job.cache, made.config(), scene, of_split, n_frames)
+    job.cache.index.save()  # as `extract` does
     return made
 
 
@@ -119,9 +121,14 @@ def _make_entries(
             writer.append(FeatureRows(features, frame, box, extra=extra))
             writer.commit(identity, report, np.arange(n_frames) / FPS)
         path = cache.entry_path(key, first.name)
-        content = path.read_bytes()
+        content, entry = path.read_bytes(), cache.find(key, first)
+        assert entry is not None and entry.source is not None
         for video in videos[1:]:
-            _write_renamed(content, first.name, video.name, path.with_name(f"{video.name}.h5"))
+            copy = path.with_name(f"{video.name}.h5")
+            _write_renamed(content, first.name, video.name, copy)
+            source = entry.source.replace(first.name, video.name)
+            said = dataclasses.replace(entry, name=video.name, video=video.name, source=source)
+            cache.index.learn(key.stream, key.key, video.name, copy.stat(), said)
 
 
 def _write_renamed(content: bytes, old: str, new: str, path: Path) -> None:
@@ -239,12 +246,12 @@ def main() -> None:
             make_run(many)
             print(f"made up in {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
         if arguments.videos:
-            for when in ("first", "then"):
-                show(f"{arguments.videos} videos, plan, {when}", "plan", *many.options)
-                show(f"{arguments.videos} videos, cache list, {when}", "cache", "list", "--cache",
-                     str(many.folder / "cache"))  # fmt: skip
-                show(f"{arguments.videos} videos, extract, {when}", "extract", *many.options)
-                show(f"{arguments.videos} videos, report, {when}", "report", *many.options)
+            cache = ["--cache", str(many.folder / "cache")]
+            (many.folder / "run" / "report" / "index.html").unlink(missing_ok=True)
+            show(f"{arguments.videos} videos, plan", "plan", *many.options)
+            show(f"{arguments.videos} videos, cache list", "cache", "list", *cache)
+            show(f"{arguments.videos} videos, extract, all cached", "extract", *many.options)
+            show(f"{arguments.videos} videos, report", "report", *many.options)
         long = Made(folder / "long")
         if arguments.frames:
             if not long.folder.exists():
