@@ -90,6 +90,20 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, encode(text))
 
 
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line to a file, and see it on disk; a kill may leave a part of it, which the next one ends.
+
+    Raises:
+        WriteError: the disk is full, the folder is gone or may not be written.
+    """
+    with writing(path.parent), path.open("ab+") as file:
+        if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
+            line = b"\n" + line
+        file.write(line + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def encode(text: str) -> bytes:
     """Return text in UTF-8.
 

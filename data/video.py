@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mulde.data.pictures import grey_of_rgb, resize
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Video:
     """A video file, or a folder that holds one image per frame."""
 
@@ -110,7 +110,7 @@ class Frame:
         return self._greys[size]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DecodeReport:
     """What decoding one video found, kept beside its features."""
 

@@ -41,11 +41,14 @@ IMPORTED = "imported"
 """Stands in the place of a decoder in the report of features that were made elsewhere."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What a cached file says about itself, without its rows."""
 
-    path: Path
+    home: str
+    """The folder of its key."""
+    name: str
+    """The file's name below, without suffix."""
     video: str
     n_rows: int
     n_features: int
@@ -55,8 +58,16 @@ class Entry:
     """Where the video, or the file that was imported, was; None in files that do not say."""
     beside: str = ""
     """A hash of what was read beside the video, such as boxes that others made; "" for nothing."""
-    is_imported: bool = False
-    """Whether the features were made elsewhere: the cache can then not make them again."""
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether the features were made elsewhere: the cache can then not make them again."""
+        return self.report.backend == IMPORTED
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return Path(self.home, f"{self.name}.h5")
 
     @property
     def size_bytes(self) -> int:
@@ -83,7 +94,8 @@ def read_entry(path: Path) -> Entry:
                 f"{path} is damaged (it is of {report['n_frames']} frames): run extract again"
             )
         return Entry(
-            path=path,
+            home=str(path.parent),
+            name=path.stem,
             video=str(file.attrs["video"]),
             n_rows=n_rows,
             n_features=n_features,
@@ -91,7 +103,6 @@ def read_entry(path: Path) -> Entry:
             report=DecodeReport(**report),
             source=str(file.attrs["source_path"]) if "source_path" in file.attrs else None,
             beside=str(file.attrs.get("beside", "")),
-            is_imported=report["backend"] == IMPORTED,
         )
 
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -45,6 +46,7 @@ from mulde.data.cache.entries import (
     read_rows,
     verify_entry,
 )
+from mulde.data.cache.index import EntryIndex
 from mulde.data.errors import VideoError
 from mulde.data.features import FeatureRows
 from mulde.data.foreign.hdf5 import own_dataset, read_array
@@ -100,13 +102,13 @@ class StreamKey:
     """A hash of what decides the rows of this one video beside its content, such as boxes that others made:
     no part of the key, but kept in the file and compared."""
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """A short hash of all settings but the places of videos and boxes."""
         settings = {n: value for n, value in self.settings.items() if n not in (PLACE, BOXES_PLACE)}
         return digest_of({"schema": SCHEMA_VERSION, **settings})[:_KEY_CHARACTERS]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The name of the folder: the kind and, where the videos have a place, a hash of it.
 
@@ -121,12 +123,29 @@ class StreamKey:
         return f"{self.kind}-{digest_of(place)[:_PLACE_CHARACTERS]}"
 
 
+class _Now:
+    """What a video is like, looked at once, when that is first asked for."""
+
+    def __init__(self, video: Video) -> None:
+        self.video = video
+
+    @cached_property
+    def identity(self) -> SourceIdentity:
+        return identify(self.video, with_digest=False)
+
+    @cached_property
+    def is_frame_folder(self) -> bool:
+        return self.video.is_frame_folder
+
+
 class FeatureCache:
     """Features on disk, shared by runs and by processes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.index = EntryIndex(folder)
         self._digests: dict[tuple[Path, SourceIdentity], str] = {}
+        self._homes: dict[tuple[str, str], tuple[int, list[str]]] = {}
 
     def require_writable(self) -> None:
         """Raise InputError, naming the folder, if nothing can be written to it."""
@@ -145,22 +164,34 @@ class FeatureCache:
         Args:
             frames_per_second: of folders of images, whose files do not say it; None for any.
         """
-        own = self.entry_path(key, video.name)
-        for path in (own, *self._elsewhere(key, video.name)):
-            entry = self._read_entry(path)
-            if entry is None or entry.beside != key.beside:
-                continue
-            if video.is_frame_folder and frames_per_second not in (None, entry.report.fps):
-                continue
-            if self._is_of(video, entry.identity, is_elsewhere=path != own):
-                return entry
-        return None
+        return self.find_all({key.stream: key}, video, frames_per_second).get(key.stream)
+
+    def find_all(
+        self, keys: Mapping[str, StreamKey], video: Video, frames_per_second: float | None = None
+    ) -> dict[str, Entry]:
+        """Return what `find` finds of several streams of a video, which is looked at once."""
+        found, now = {}, _Now(video)
+        for name, key in keys.items():
+            for home, is_elsewhere in self._places(key, video.name):
+                entry = self._read_entry(key.stream, home, video.name)
+                if entry is None or entry.beside != key.beside:
+                    continue
+                if frames_per_second not in (None, entry.report.fps) and now.is_frame_folder:
+                    continue
+                if self._is_of(now, entry.identity, is_elsewhere=is_elsewhere):
+                    found[name] = entry
+                    break
+        return found
+
+    def is_settled(self, key: StreamKey, entry: Entry) -> bool:
+        """Whether an entry that `find` has found is where the video's own is; see `settle`."""
+        return entry.home == self._home(key)
 
     def settle(self, key: StreamKey, video: Video, entry: Entry) -> None:
         """Copy an entry that `find` has found at another place to where the video's own is."""
-        path = self.entry_path(key, video.name)
-        if entry.path == path:
+        if self.is_settled(key, entry):
             return
+        path = self.entry_path(key, video.name)
         self.describe(key)
         make_folder(path.parent)
         identity = replace(identify(video, with_digest=False), digest=entry.identity.digest)
@@ -317,45 +348,75 @@ class FeatureCache:
                 return path
         return None
 
+    def _home(self, key: StreamKey) -> str:
+        return f"{self.folder}{os.sep}{key.stream}{os.sep}{key.key}"
+
+    def _places(self, key: StreamKey, name: str) -> Iterator[tuple[str, bool]]:
+        """Yield folders that may hold the entry of a video, and whether that would be one from elsewhere."""
+        own = self._home(key)
+        yield own, False
+        for home in self._homes_of_kind(key):
+            if home != own:
+                yield home, True
+
+    def _homes_of_kind(self, key: StreamKey) -> list[str]:
+        """Return the folders of a kind, listed again where some have come or gone."""
+        above = f"{self.folder}{os.sep}{key.stream}"
+        try:
+            changed = os.stat(above).st_mtime_ns  # noqa: PTH116  # of a hundred thousand videos, it counts
+        except OSError:
+            return []
+        known = self._homes.get((key.stream, key.kind))
+        if known is None or known[0] != changed:
+            known = changed, sorted(map(str, Path(above).glob(f"{key.kind}-*")))
+            self._homes[key.stream, key.kind] = known
+        return known[1]
+
     def _elsewhere(self, key: StreamKey, name: str) -> list[Path]:
         """Return the files of the same name and kind for videos at other places."""
-        own = self.entry_path(key, name)
-        homes = sorted((self.folder / key.stream).glob(f"{key.kind}-*"))
-        return [path for path in (home / f"{name}.h5" for home in homes) if path != own and path.exists()]
+        paths = [Path(home, f"{name}.h5") for home, elsewhere in self._places(key, name) if elsewhere]
+        return [path for path in paths if path.exists()]
 
-    def _read_entry(self, path: Path) -> Entry | None:
-        if not path.exists():
-            return None
+    def _read_entry(self, stream: str, home: str, name: str) -> Entry | None:
+        path, key = f"{home}{os.sep}{name}.h5", home.rpartition(os.sep)[2]
         try:
-            return read_entry(path)
+            stat = os.stat(path)  # noqa: PTH116  # of a hundred thousand videos, it counts
+        except OSError:
+            return None
+        known = self.index.find(stream, key, home, name, stat)
+        if known is not None:
+            return known
+        try:
+            entry = replace(read_entry(Path(path)), home=home, name=name)
         except CacheFileError as error:
             _log.warning("%s; it will be made again", error)
             return None
+        self.index.learn(stream, key, name, stat, entry)
+        return entry
 
     def _is_one_of(self, video: Video, sources: Mapping[str, Any], *, is_elsewhere: bool) -> bool:
         if video.name in sources:
-            return self._is_of(
-                video, SourceIdentity.from_dict(sources[video.name]), is_elsewhere=is_elsewhere
-            )
+            known = SourceIdentity.from_dict(sources[video.name])
+            return self._is_of(_Now(video), known, is_elsewhere=is_elsewhere)
         try:
             identify(video, with_digest=False)
         except VideoError:  # no part of it, then or now
             return True
         return False
 
-    def _is_of(self, video: Video, known: SourceIdentity, *, is_elsewhere: bool) -> bool:
+    def _is_of(self, now: _Now, known: SourceIdentity, *, is_elsewhere: bool) -> bool:
         """Whether a video is the one that `known` describes; at another place only its content tells."""
         try:
             if not is_elsewhere:
-                return is_unchanged(video, known)
-            now = identify(video, with_digest=False)
-            if (known.size_bytes, known.n_files) != (now.size_bytes, now.n_files):
+                return is_unchanged(now.video, known, now.identity)
+            if (known.size_bytes, known.n_files) != (now.identity.size_bytes, now.identity.n_files):
                 return False
             if not known.digest:  # left out then: its content decided nothing
                 return True
-            if (video.path, now) not in self._digests:
-                self._digests[video.path, now] = identify(video, with_digest=True).digest
-            return self._digests[video.path, now] == known.digest
+            place = now.video.path, now.identity
+            if place not in self._digests:
+                self._digests[place] = identify(now.video, with_digest=True).digest
+            return self._digests[place] == known.digest
         except VideoError:  # the video is not there any more; whoever needs it will say so
             return False
 

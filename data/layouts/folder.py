@@ -62,11 +62,20 @@ def _name(normal: Sequence[Path], test: Sequence[Path]) -> str:
 
 
 def _note_overlap(normal: tuple[Video, ...], test: tuple[Video, ...]) -> list[str]:
-    test_paths = {video.path.resolve() for video in test}
-    both = [video.name for video in normal if video.path.resolve() in test_paths]
+    tested = {_file(video.path) for video in test}
+    both = [video.name for video in normal if _file(video.path) in tested]
     if not both:
         return []
     return [f"{len(both)} of {len(normal)} normal videos are test videos too: {name_some(both)}"]
+
+
+def _file(path: Path) -> tuple[int, int] | Path:
+    """Return what tells a file or folder from all others, whatever links lead to it."""
+    try:
+        stat = path.stat()
+    except OSError:  # extraction reports it
+        return path
+    return stat.st_dev, stat.st_ino
 
 
 def _note_unlabelled(unlabelled: tuple[Video, ...], n_videos: int, labels: Labels) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mulde.data.boxes import NO_BOXES
 from mulde.data.cache.store import Entry, FeatureCache, StreamKey
@@ -21,7 +22,7 @@ STAGE = "extract"
 _UNKNOWN = StreamKey(BOXES, {})  # before its scene is learnt, a video's keys are not known
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CachedVideo:
     """A video and what the cache has of it."""
 
@@ -40,8 +41,7 @@ class CachedVideo:
 
     def is_elsewhere(self, cache: FeatureCache) -> bool:
         """Whether something was found at another place, where the video was before it moved."""
-        name = self.video.name
-        return any(entry.path != cache.entry_path(self.keys[s], name) for s, entry in self.entries.items())
+        return not all(cache.is_settled(self.keys[name], entry) for name, entry in self.entries.items())
 
     @property
     def report(self) -> DecodeReport:
@@ -109,6 +109,7 @@ class Recipes:
         self.scenes = scenes
         self._config, self._given = config, given
         self._known: dict[int, Recipe] = {}
+        self._keys: dict[tuple[int, Path, str], dict[str, StreamKey]] = {}
 
     @property
     def any(self) -> Recipe:
@@ -123,7 +124,11 @@ class Recipes:
         """
         assert self.scenes is not None
         boxes = NO_BOXES if self._given is None else self._given.of(video)
-        return self._of(self.scenes.of(video)).keys(video.split_folder, boxes)
+        scene = self.scenes.of(video)
+        place = id(scene), video.split_folder, boxes.digest
+        if place not in self._keys:
+            self._keys[place] = self._of(scene).keys(video.split_folder, boxes)
+        return self._keys[place]
 
     def _of(self, scene: SceneModel) -> Recipe:
         if id(scene) not in self._known:  # as long as these scenes live
@@ -135,8 +140,7 @@ def look_up(
     cache: FeatureCache, video: Video, keys: dict[str, StreamKey], frames_per_second: float
 ) -> CachedVideo:
     """Return what the cache has of a video."""
-    found = {name: cache.find(key, video, frames_per_second) for name, key in keys.items()}
-    entries = {name: entry for name, entry in found.items() if entry}
+    entries = cache.find_all(keys, video, frames_per_second)
     is_stale = any(
         name not in entries and cache.entry_path(key, video.name).exists() for name, key in keys.items()
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 
 import numpy as np
 
@@ -29,6 +30,21 @@ _MOST_FRAMES_ASIDE = 3
 """Objects are looked for in about ten frames a second: the nearest is so near, or there was none."""
 MOST_EVENTS = 500
 """Events that a page names; weaker ones are in events.csv only."""
+MOST_VIDEOS = 500
+"""Videos that a page draws, at least those of its events; more would take a browser long, and its reader."""
+
+
+def choose_videos(names: Sequence[str], events: Sequence[Event]) -> list[str]:
+    """Return the videos that a page draws, in order: all, or those of the strongest events, then the first.
+
+    Args:
+        events: the strongest first.
+    """
+    if len(names) <= MOST_VIDEOS:
+        return [*names]
+    first = dict.fromkeys([event.video for event in events[:MOST_EVENTS]] + [*names])
+    chosen = {*islice(first, MOST_VIDEOS)}
+    return [name for name in names if name in chosen]
 
 
 @dataclass
@@ -81,6 +97,15 @@ class Gatherer:
             start_clock,
             (*scored.warnings, scored.note) if scored.note else scored.warnings,
         )
+
+    def measure(self, name: str) -> None:
+        """Take a video into `rates` that is not drawn.
+
+        Raises:
+            InputError: its scores are missing or damaged.
+        """
+        if self.labels is not None and self.labels.has(name):
+            self._stretches(read_scores(self.run, name))
 
     def shown_events(self) -> list[ReportEvent]:
         """Return the events with the pictures that were taken, once all videos have been read."""

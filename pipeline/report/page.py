@@ -153,11 +153,13 @@ def _lead(run: ReportRun) -> str:
     """Return what came out, in a sentence or two."""
     if not run.videos:
         return "Nothing was scored."
-    n_all = len(run.videos)
-    footage = numbers.duration(sum(video.seconds for video in run.videos))
+    n_all = len(run.videos) + run.n_more_videos
+    footage = f"{numbers.duration(sum(video.seconds for video in run.videos))} of footage"
+    if run.n_more_videos:
+        footage = f"of which {numbers.count(len(run.videos))} are shown"
     if not run.events:
         is_quiet = _listed(run) is not None
-        return f"{'Nothing stood out' if is_quiet else 'Scores'} in {_videos(n_all)}, {footage} of footage."
+        return f"{'Nothing stood out' if is_quiet else 'Scores'} in {_videos(n_all)}, {footage}."
     n_events = len(run.events) + run.n_more_events
     n_alarms = sum(_is_alarm(run, each.event) for each in run.events) + run.n_more_alarms
     n_videos = len({each.event.video for each in run.events})
@@ -170,7 +172,7 @@ def _lead(run: ReportRun) -> str:
     reason = f", {first.reason.partition('; ')[0]}" if first.reason else ""  # all of it is told below
     return (
         f"{numbers.count(n_events)} event{_s(n_events)}{_of_them_alarms(n_alarms, n_events)} in {where}, "
-        f"{footage} of footage. "
+        f"{footage}. "
         f"{strongest}{first.when} in {first.video}{reason}."
     )
 

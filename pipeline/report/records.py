@@ -121,6 +121,8 @@ class ReportRun:
     versions: Mapping[str, str] = field(default_factory=dict)
     """Version of each package that takes part."""
     videos: Sequence[ReportVideo] = ()
+    n_more_videos: int = 0
+    """Of very many, those that are in scores/ only: without one of the strongest events."""
     events: Sequence[ReportEvent] = ()
     """The strongest first."""
     n_more_events: int = 0

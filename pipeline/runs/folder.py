@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
-from mulde.data.atomic import TEMPORARY, encode, require_writable, write_bytes, writing
+from mulde.data.atomic import TEMPORARY, append_line, encode, require_writable, write_bytes, writing
 from mulde.data.errors import InputError
 from mulde.data.foreign.text import parse_json
 from mulde.data.sealed import ChangedError, digest, read_json, write_json
@@ -108,6 +110,11 @@ class RunFolder:
         """What the outputs were made from."""
         return self.folder / "state.json"
 
+    @property
+    def journal(self) -> Path:
+        """What is to be added to the state of a run of many videos, a line each; see `remember`."""
+        return self.folder / "state.jsonl"
+
     def csv(self, video: str) -> Path:
         """Frame scores of a video."""
         return self.scores / f"{video}.csv"
@@ -166,7 +173,7 @@ class RunFolder:
         below = (self.model, self.scores, self.report, self.folder / "checkpoints", *drawn)
         return [*self.folder.glob(TEMPORARY), *(path for part in below for path in part.rglob(TEMPORARY))]
 
-    def fingerprints(self, stage: str) -> dict[str, str]:
+    def fingerprints(self, stage: str) -> Mapping[str, str]:
         """Return what the outputs of a stage were made from, by video, "" for the run; see `remember`."""
         return self._read_state().get(stage, {})
 
@@ -176,18 +183,17 @@ class RunFolder:
 
     def remember(self, stage: str, fingerprints: Mapping[str, str]) -> None:
         """Keep what the outputs of a stage are made from, by video ("" for the run as a whole)."""
-        state = self._read_state()
-        state.setdefault(stage, {}).update(fingerprints)
-        self._write_state(state)
+        self._change({stage: fingerprints})
 
     def keep_text(self, name: str, text: str) -> None:
         """Write a text file that has no place for a checksum, such as a list in JSON; state.json has it."""
-        content, state = encode(text), self._read_state()
-        if state.setdefault(_FILES, {}).pop(name, None) is not None:
-            self._write_state(state)  # a kill leaves a file without a checksum, not one with that of another
+        content = encode(text)
+        if self.knows(name):
+            self._change(
+                {_FILES: {name: None}}
+            )  # a kill leaves a file without a checksum, not with another's
         write_bytes(self.folder / name, content)
-        state[_FILES][name] = digest(content)
-        self._write_state(state)
+        self._change({_FILES: {name: digest(content)}})
 
     def kept_text(self, name: str) -> str:
         """Read what `keep_text` wrote, or a file that has no checksum.
@@ -246,13 +252,90 @@ class RunFolder:
         else:
             (self.folder / _FAILURES).unlink(missing_ok=True)
 
-    def _read_state(self) -> dict[str, dict[str, str]]:
-        try:
-            return _STATE.validate_python(read_json(self.state))
-        except (OSError, ValueError, ValidationError):  # then nothing is known, and all is made again
-            return {}
+    def _read_state(self) -> _State:
+        return _read(self.state, _version(self.state), self.journal, _version(self.journal))
 
-    def _write_state(self, state: Mapping[str, Mapping[str, str]]) -> None:
+    def _change(self, changes: _Changes) -> None:
+        """Change the state: as a whole while it is small, else by a line more in the journal.
+
+        So a run of many videos does not write all of them again for each.
+        """
+        known, added = _version(self.state), _version(self.journal)
+        is_large = known is not None and known.size > max(_SMALL_BYTES, 0 if added is None else added.size)
+        if is_large and _read_whole(self.state, known):  # one that is damaged is written anew
+            append_line(self.journal, _sealed_line(changes))
+            return
+        state = {stage: dict(of) for stage, of in self._read_state().items()}
+        _apply(state, changes)
         write_json(
             self.state, {stage: dict(sorted(of.items())) for stage, of in sorted(state.items())}, indent=1
         )
+        self.journal.unlink(missing_ok=True)  # a kill before this leaves changes that change nothing
+
+
+_State = Mapping[str, Mapping[str, str]]
+_Changes = Mapping[str, Mapping[str, str | None]]
+"""By stage and unit; None for what is no longer known."""
+_CHANGES = TypeAdapter(dict[str, dict[str, str | None]])
+_SMALL_BYTES = 65_536
+"""A state file that is smaller is written as a whole."""
+
+
+class _Version(NamedTuple):
+    """What tells a file from what it was before."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+def _version(path: Path) -> _Version | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return _Version(stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _read_whole(path: Path, _: _Version | None) -> _State:
+    try:
+        return _STATE.validate_python(read_json(path))
+    except (OSError, ValueError, ValidationError):  # then nothing is known, and all is made again
+        return {}
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, version: _Version | None, journal: Path, added: _Version | None) -> _State:
+    whole = _read_whole(path, version)
+    if added is None or not whole:
+        return whole
+    state = {stage: dict(of) for stage, of in whole.items()}
+    with suppress(OSError):
+        for line in journal.read_bytes().splitlines():
+            # what is half written, or was changed since, is as good as not done
+            with suppress(ValueError, ValidationError):
+                _apply(state, _unsealed_line(line))
+    return state
+
+
+def _apply(state: dict[str, dict[str, str]], changes: _Changes) -> None:
+    for stage, of in changes.items():
+        units = state.setdefault(stage, {})
+        for unit, fingerprint in of.items():
+            if fingerprint is None:
+                units.pop(unit, None)
+            else:
+                units[unit] = fingerprint
+
+
+def _sealed_line(changes: _Changes) -> bytes:
+    content = encode(json.dumps(changes, ensure_ascii=False))
+    return f"{digest(content)} ".encode() + content
+
+
+def _unsealed_line(line: bytes) -> _Changes:
+    known, _, content = line.partition(b" ")
+    if known.decode("ascii", "replace") != digest(content):
+        raise ValueError("it was changed after it was written")
+    return _CHANGES.validate_python(parse_json(content))

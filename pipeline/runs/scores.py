@@ -29,6 +29,8 @@ _SMOOTHED, _UNSMOOTHED = "frame_score", "frame_score_unsmoothed"
 _CSV_CHECKSUM = "csv_checksum"  # a CSV file has no place for its own
 _FRAME, _BOX, _OBJECT_SCORE, _TOTAL = "frame", "box", "object_score", "total"
 _LOOKED_AT, _ROW, _SCORE = "looked_at", "row", "score"
+_WRITTEN = "score_files"
+"""In the state of a run: sizes and times of both files, by video."""
 
 
 @dataclass(frozen=True)
@@ -144,12 +146,30 @@ def write_scores(run: RunFolder, video: ScoredVideo, datasets: Mapping[str, NDAr
         file[_SMOOTHED], file[_UNSMOOTHED] = video.scores, video.unsmoothed
         for dataset, values in datasets.items():
             file[dataset] = values
+    note_written(run, video.name)
+
+
+def note_written(run: RunFolder, *names: str) -> None:
+    """Keep what both score files of videos are like now that they are whole."""
+    run.remember(_WRITTEN, {name: _sizes_and_times(run, name) for name in names})
+
+
+def _sizes_and_times(run: RunFolder, name: str) -> str:
+    stats = [path.stat() for path in (run.csv(name), run.objects(name))]
+    return " ".join(f"{stat.st_size} {stat.st_mtime_ns}" for stat in stats)
 
 
 def are_whole(run: RunFolder, name: str) -> bool:
-    """Whether both score files of a video are there and are what was written."""
+    """Whether both score files of a video are there and are what was written.
+
+    They are read only where their sizes or times have changed since: all that read scores look again.
+    """
     try:
+        if run.fingerprint(_WRITTEN, name) == _sizes_and_times(run, name):
+            return True
         _check(run, name)
+    except OSError:
+        return False
     except InputError:
         return False
     return True
@@ -339,6 +359,7 @@ def write_alarms(run: RunFolder, video: ScoredVideo, is_alarm: NDArray[np.bool_]
         with open_to_write(temporary, "r+") as file:
             file.attrs[_CSV_CHECKSUM] = digest(table)
         write_bytes(path, table)
+    note_written(run, video.name)
 
 
 def to_csv(video: ScoredVideo, is_alarm: NDArray[np.bool_] | None = None) -> str:

@@ -158,6 +158,7 @@ class Extract(Stage[Inventory]):
                 job.cache.describe(key)
         record_weights(job.run, weights)
         if not inventory.missing:
+            job.cache.index.save()
             n_videos = len(inventory.normal) + len(inventory.test)
             _log.info("extract: up to date, all %d videos are in the cache", n_videos)
             job.run.record_failures(STAGE, [])
@@ -166,6 +167,7 @@ class Extract(Stage[Inventory]):
             inventory.missing, scenes, job.config, job.frames_per_second, job.run, job.progress, given
         )
         situation.inventory = look_up_all(job, situation.recipes)
+        job.cache.index.save()
         return situation.inventory
 
 

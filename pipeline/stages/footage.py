@@ -108,6 +108,7 @@ def score_footage(
     else:
         out.record_failures(STAGE, failures)
     complete = [cached for cached in look() if cached.is_complete]
+    cache.index.save()
     if not complete:
         raise InputError(f"no video can be scored: {failures[0].reason}")
 

@@ -28,7 +28,7 @@ from mulde.pipeline.pictures.scene import draw_scene, scene_facts
 from mulde.pipeline.pictures.stills import to_jpeg
 from mulde.pipeline.progress import Progress, Tracked, silent
 from mulde.pipeline.report.curves import n_points
-from mulde.pipeline.report.gather import MOST_EVENTS, Gatherer
+from mulde.pipeline.report.gather import MOST_EVENTS, Gatherer, choose_videos
 from mulde.pipeline.report.page import write_report
 from mulde.pipeline.report.records import ReportFailure, ReportRun, ReportScene
 from mulde.pipeline.runs.folder import RunFolder
@@ -40,7 +40,7 @@ from mulde.pipeline.stages.evaluate import fingerprint as metrics_fingerprint
 from mulde.pipeline.stages.find_events import recording_began
 from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
 
-CODE_VERSION = 5
+CODE_VERSION = 6
 """Raise it when the same run gives another page than before."""
 _SCENE_WIDTH_PX = 640
 _log = logging.getLogger(__name__)
@@ -192,23 +192,26 @@ def _write(subject: _Subject, progress: Progress) -> None:
     names = {*subject.names}
     events = [event for event in _events(run) if event.video in names]
     threshold, is_labelled = _threshold(run), subject.labels is not None
+    shown = choose_videos(subject.names, events)
     gatherer = Gatherer(
         run,
         events,
-        n_points(len(names)),
+        n_points(len(shown)),
         config.report.n_pictures,
         subject.frames_per_second,
         find_protocol(config.evaluate.protocol) if is_labelled else None,
         subject.labels,
     )
     videos = []
-    with Tracked(progress, "report", len(names), "videos") as tracked:
-        for done, name in enumerate(subject.names):
+    for name in names.difference(shown):  # in any order
+        gatherer.measure(name)
+    with Tracked(progress, "report", len(shown), "videos") as tracked:
+        for done, name in enumerate(shown):
             tracked.update(done, name)
             source = subject.sources.get(name)
             began = None if source is None else recording_began(source, config.score.recorded_at)
             videos.append(gatherer.read(name, source, began))
-        tracked.update(len(names))
+        tracked.update(len(shown))
     page = write_report(
         ReportRun(
             name=subject.title or run.folder.resolve().name,
@@ -217,6 +220,7 @@ def _write(subject: _Subject, progress: Progress) -> None:
             date=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
             versions=_versions(),
             videos=videos,
+            n_more_videos=len(names) - len(shown),
             events=gatherer.shown_events(),
             n_more_events=max(0, len(events) - MOST_EVENTS),
             n_more_alarms=sum(threshold.is_alarm(e.score) for e in events[MOST_EVENTS:] if threshold),
@@ -225,7 +229,7 @@ def _write(subject: _Subject, progress: Progress) -> None:
             metrics=subject.metrics,
             no_metrics_reason=subject.no_metrics_reason,
             rates=gatherer.rates(),
-            scenes=_scenes(subject),
+            scenes=_scenes(subject, shown),
             failures=[ReportFailure(each.video, each.stage, each.reason) for each in run.failures()],
             configuration=config.to_yaml(),
             stage_seconds=_stage_seconds(run),
@@ -254,7 +258,7 @@ def _threshold(run: RunFolder) -> Threshold | None:
     return read_threshold(run) if run.threshold.exists() else None
 
 
-def _scenes(subject: _Subject) -> list[ReportScene]:
+def _scenes(subject: _Subject, shown: Sequence[str]) -> list[ReportScene]:
     """Return what was learnt of each camera; nothing where that is not there any more, or was not learnt."""
     try:
         models = read_scenes(subject.model).models
@@ -269,7 +273,7 @@ def _scenes(subject: _Subject) -> list[ReportScene]:
         )
         for name, scene in models.items()
     ]
-    counts = [read_objects_per_frame(subject.run, name) for name in subject.names]
+    counts = [read_objects_per_frame(subject.run, name) for name in shown]
     known = [number for number in counts if number is not None]
     if known and len(scenes) == 1:
         fact = f"In a frame of these videos, {sum(known) / len(known):.1f} objects are looked at on average."

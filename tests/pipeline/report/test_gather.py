@@ -13,7 +13,7 @@ from mulde.data.labels.labels import Labels
 from mulde.data.video import Video
 from mulde.pipeline.events.record import Event
 from mulde.pipeline.metrics.protocols import PROTOCOLS
-from mulde.pipeline.report.gather import Gatherer
+from mulde.pipeline.report.gather import MOST_EVENTS, MOST_VIDEOS, Gatherer, choose_videos
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.scores import ScoredVideo, object_datasets, write_scores
 
@@ -139,3 +139,36 @@ def test_a_video_that_is_gone_has_a_note_in_place_of_pictures(run: RunFolder, tm
     (shown,) = gathering.shown_events()
     assert shown.stills is None
     assert "gone.mp4 any more" in shown.picture_note
+
+
+MANY = [f"v{index}" for index in range(MOST_VIDEOS + 300)]
+
+
+@pytest.mark.parametrize(
+    ("names", "events", "expected"),
+    [
+        ([], [], []),
+        (MANY[:MOST_VIDEOS], [MANY[3]], MANY[:MOST_VIDEOS]),
+        (MANY, [], MANY[:MOST_VIDEOS]),
+        (MANY, [MANY[-1], MANY[-1], MANY[7]], [*MANY[: MOST_VIDEOS - 1], MANY[-1]]),
+        (MANY, MANY[300:], MANY[300:]),
+        (MANY, [*MANY[:0:-1]], MANY[300:]),  # the weakest events are not named, nor are their videos
+    ],
+)
+def test_which_videos_are_drawn(names: list[str], events: list[str], expected: list[str]) -> None:
+    assert choose_videos(names, [event(name) for name in events]) == expected
+
+
+def test_all_videos_of_events_are_drawn() -> None:
+    assert MOST_VIDEOS >= MOST_EVENTS
+
+
+def test_what_is_not_drawn_is_measured(run: RunFolder) -> None:
+    labels = Labels({"door/a": ((5, 8), (18, 20))})
+    drawn, measured = gatherer(run, labels=labels), gatherer(run, labels=labels)
+    for name in ("door/a", "empty"):  # of one there are no labels
+        drawn.read(name, None)
+        measured.measure(name)
+    expected, rates = drawn.rates(), measured.rates()
+    assert expected is not None and rates is not None
+    np.testing.assert_array_equal(rates.true_positive, expected.true_positive)

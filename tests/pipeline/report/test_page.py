@@ -190,6 +190,13 @@ def test_without_events_the_highest_moments_are_shown() -> None:
     assert len(page.data["events"]) == 1
 
 
+def test_of_very_many_videos_it_is_said_that_some_are_shown() -> None:
+    page = read(make_run([make_video("a")], n_more_videos=99_999))
+    assert "Nothing stood out in 100\u202f000 videos, of which 1 are shown." in page.text
+    assert "scores/ has 99\u202f999 more" in page.text
+    assert "scores/" not in read(make_run([make_video("a")])).text
+
+
 def test_without_a_threshold_nothing_is_called_quiet() -> None:
     page = read(make_run([make_video()], threshold=None))
     assert "Nothing stood out" not in page.words

@@ -95,3 +95,45 @@ def test_what_a_killed_process_left_goes(tmp_path: Path) -> None:
     with run.held():
         assert [path.exists() for path in left] == [False, False]
     assert all(path.exists() for path in kept)  # another run in it may be at work
+
+
+def test_a_large_state_is_not_written_again_for_each_video(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.remember("score", {f"{index:05d}": "0" * 64 for index in range(2000)})
+    before = run.state.read_bytes()
+    for index in range(20):
+        run.remember("score", {f"{index:05d}": "1"})
+    run.keep_text("events.json", "[]")
+    run.keep_text("events.json", "[1]")
+    assert run.state.read_bytes() == before
+    assert run.journal.stat().st_size < len(before) / 10
+    assert set(run.fingerprints("score").values()) == {"0" * 64, "1"}
+    assert run.fingerprint("score", "00019") == "1"
+    assert run.kept_text("events.json") == "[1]"
+    for _ in range(2):
+        run.remember("score", {f"{index:05d}": "2" * 64 for index in range(2000)})
+    run.remember("score", {"00000": "3"})  # by now it is less to write all
+    assert not run.journal.exists()
+    assert run.state.read_bytes() != before
+    assert (run.fingerprint("score", "00000"), run.fingerprint("score", "00001")) == ("3", "2" * 64)
+    assert run.kept_text("events.json") == "[1]"
+
+
+def test_a_line_that_is_cut_short_or_was_changed_is_not_believed(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.remember("score", {f"{index:05d}": "0" * 64 for index in range(2000)})
+    for name in ("a", "b", "c"):
+        run.remember("score", {name: "1"})
+    lines = run.journal.read_bytes().splitlines()
+    run.journal.write_bytes(lines[0] + b"\n" + lines[1].replace(b'"1"', b'"9"') + b"\n" + lines[2][:-5])
+    assert [run.fingerprint("score", name) for name in ("a", "b", "c")] == ["1", None, None]
+    run.remember("score", {"d": "1"})  # the line that was cut off does not swallow it
+    assert [run.fingerprint("score", name) for name in ("a", "c", "d")] == ["1", None, "1"]
+
+
+def test_a_large_state_that_is_damaged_is_written_anew(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.remember("score", {f"{index:05d}": "0" * 64 for index in range(2000)})
+    run.state.write_bytes(run.state.read_bytes()[:-10])
+    run.remember("score", {"a": "1"})
+    assert run.fingerprints("score") == {"a": "1"}

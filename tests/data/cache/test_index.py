@@ -1,0 +1,155 @@
+"""The index of a cache says what the files say, and is believed only while they are the same."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mulde.data.cache import index
+from mulde.data.cache.entries import Entry, read_entry
+from mulde.data.cache.store import FeatureCache, StreamKey
+from mulde.data.features import FeatureRows
+from mulde.data.identity import identify
+from mulde.data.video import DecodeReport, Video
+
+KEYS = {stream: StreamKey(stream, {"bins": 8, "folder": "/videos"}) for stream in ("boxes", "velocity")}
+REPORT = DecodeReport("pyav", 10, 12, 25.0, 64, 48, warnings=("2 frames are missing",))
+
+
+def fill(cache: FeatureCache, videos: list[Video], n_rows: int = 2) -> None:
+    for video in videos:
+        for key in KEYS.values():
+            with cache.writer(key, video, 3, has_boxes=False) as writer:
+                frame = np.arange(n_rows, dtype=np.int64)
+                writer.append(FeatureRows(np.ones((n_rows, 3), np.float32), frame))
+                writer.commit(identify(video, with_digest=True), REPORT, np.arange(10) / 25)
+
+
+def look(folder: Path, videos: list[Video]) -> tuple[list[dict[str, Entry]], FeatureCache]:
+    """Look up all videos as a command does that has just begun."""
+    cache = FeatureCache(folder)
+    return [cache.find_all(KEYS, video) for video in videos], cache
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return a list that gets every file that is opened for what it says."""
+    paths: list[Path] = []
+
+    def read(path: Path) -> Entry:
+        paths.append(path)
+        return read_entry(path)
+
+    monkeypatch.setattr("mulde.data.cache.store.read_entry", read)
+    return paths
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> list[Video]:
+    found = []
+    for name in ("a", "cam 1/b.c", "cam 1/ü"):
+        path = tmp_path / "videos" / f"{name}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+        found.append(Video(name, path, tmp_path / "videos"))
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path, videos: list[Video], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a cache of three videos that has been looked through and is indexed."""
+    monkeypatch.setattr(index, "LEAST_NEW", 2)
+    fill(FeatureCache(tmp_path / "cache"), videos)
+    look(tmp_path / "cache", videos)[1].index.save()
+    return tmp_path / "cache"
+
+
+def test_an_empty_cache_has_no_index(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path / "cache")
+    cache.index.save()
+    assert not cache.folder.exists()
+
+
+def test_few_files_are_not_worth_an_index(tmp_path: Path, videos: list[Video]) -> None:
+    fill(FeatureCache(tmp_path / "cache"), videos)
+    look(tmp_path / "cache", videos)[1].index.save()
+    assert not (tmp_path / "cache" / index.INDEX).exists()
+
+
+def test_files_that_are_known_are_not_opened(folder: Path, videos: list[Video], opened: list[Path]) -> None:
+    found, _ = look(folder, videos)
+    assert opened == []
+    for entries in found:
+        assert entries.keys() == KEYS.keys()
+        for entry in entries.values():
+            # the name of the file is all that a file does not say itself, below a key
+            said = read_entry(entry.path)
+            assert (entry.identity, entry.report, entry.source) == (said.identity, said.report, said.source)
+            assert (entry.video, entry.n_rows, entry.n_features) == (said.video, 2, 3)
+
+
+def test_what_was_written_again_is_opened(folder: Path, videos: list[Video], opened: list[Path]) -> None:
+    fill(FeatureCache(folder), videos[1:2], n_rows=5)
+    found, cache = look(folder, videos)
+    assert [entry.n_rows for entry in found[1].values()] == [5, 5]
+    assert len(opened) == 2
+    cache.index.save()
+    opened.clear()
+    assert [[entry.n_rows for entry in entries.values()] for entries in look(folder, videos)[0]] == [
+        [2, 2], [5, 5], [2, 2],
+    ]  # fmt: skip
+    assert opened == []
+
+
+def test_a_file_that_is_gone_is_not_there(folder: Path, videos: list[Video]) -> None:
+    FeatureCache(folder).entry_path(KEYS["boxes"], "a").unlink()
+    assert [entries.keys() for entries in look(folder, videos)[0]] == [{"velocity"}, {*KEYS}, {*KEYS}]
+
+
+def test_a_video_that_has_changed_is_not_taken_for_that_of_before(folder: Path, videos: list[Video]) -> None:
+    videos[0].path.write_bytes(b"another")
+    assert look(folder, videos)[0][0] == {}
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def _replace(path: Path) -> None:
+    path.write_bytes(b"no database")
+
+
+def _lie(path: Path) -> None:
+    with sqlite3.connect(path) as table:
+        table.execute("UPDATE entries SET counts = '[7, 3, \"a\"]'")
+
+
+def _change_columns(path: Path) -> None:
+    with sqlite3.connect(path) as table:
+        table.execute("ALTER TABLE entries DROP COLUMN report")
+
+
+@pytest.mark.parametrize("damage", [_cut, _replace, _lie, _change_columns, Path.unlink])
+def test_a_damaged_index_is_not_believed(
+    folder: Path, videos: list[Video], opened: list[Path], damage: Callable[[Path], None]
+) -> None:
+    for path in (folder / index.INDEX).iterdir():
+        damage(path)
+    found, _ = look(folder, videos)
+    assert [[entry.n_rows for entry in entries.values()] for entries in found] == [[2, 2]] * 3
+    assert len(opened) == 6
+
+
+def test_an_index_that_cannot_be_written_stays_as_it_is(folder: Path, videos: list[Video]) -> None:
+    before = {path: path.read_bytes() for path in (folder / index.INDEX).iterdir()}
+    fill(FeatureCache(folder), videos, n_rows=5)
+    _, cache = look(folder, videos)
+    for path in before:
+        path.rename(path.with_suffix(".before"))
+        path.mkdir()  # nothing can take its place
+    cache.index.save()
+    assert all(list(Path(path).iterdir()) == [] for path in before)
