@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from sphinx.util.inspect import TypeAliasForwardRef
+
 from mulde.data.version import mulde_version
 
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
@@ -35,7 +37,8 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_preserve_defaults = True
-autodoc_type_aliases = {name: name for name in ("ArrayLike", "NDArray", "StrPath", "Progress", "Axes", "BoxXyxy")}
+autodoc_type_aliases = {name: name for name in ("ArrayLike", "Axes", "BoxXyxy", "NDArray", "Progress", "StrPath")}
+TypeAliasForwardRef.__repr__ = lambda self: self.name  # what is printed where one stands inside another type
 napoleon_numpy_docstring = False
 add_module_names = False
 python_use_unqualified_type_names = True
