@@ -27,6 +27,7 @@ extensions = [
     "settings_reference",
 ]
 exclude_patterns = ["_build", "extensions", "static"]
+smartquotes = False  # it would make a dash of the two in --option
 default_role = "code"  # docstrings and help texts have `code`, as Markdown does
 
 myst_enable_extensions = ["dollarmath", "deflist", "fieldlist"]

@@ -37,7 +37,8 @@ def _of(setting: Setting) -> Iterator[str]:
     yield f":type: {json.dumps(setting.allowed)}"
     default = in_yaml(setting.default)
     yield f":default: {json.dumps(f'`{default}`')}\n"
-    yield f"{setting.meaning}\n```\n"
+    meaning = setting.meaning.replace("<", r"\<")
+    yield f"{meaning}\n```\n"
 
 
 def _group_of(setting: Setting) -> str:
