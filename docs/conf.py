@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
 project = "mulde"
 author = "the authors of mulde"
-copyright = "the authors of mulde, Apache-2.0"  # noqa: A001
+copyright = "the authors of mulde, Apache-2.0"
 release = version = mulde_version()
 
 extensions = [
@@ -38,7 +38,9 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_preserve_defaults = True
-autodoc_type_aliases = {name: name for name in ("ArrayLike", "Axes", "BoxXyxy", "NDArray", "Progress", "StrPath")}
+autodoc_type_aliases = {
+    name: name for name in ("ArrayLike", "Axes", "BoxXyxy", "NDArray", "Progress", "StrPath")
+}
 TypeAliasForwardRef.__repr__ = lambda self: self.name  # what is printed where one stands inside another type
 napoleon_numpy_docstring = False
 add_module_names = False

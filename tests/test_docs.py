@@ -87,7 +87,7 @@ HOW_TOS = {
     "docs/features.md": 4, "docs/extractors.md": 2, "docs/networks.md": 1, "docs/settings.md": 1,
     "docs/tutorial.md": 8,
 }  # fmt: skip
-"""Pages that are tried one after the other, and how many blocks each has: after the first most is in the cache."""
+"""Pages in the order in which they are tried, and how many blocks each has; most is soon in the cache."""
 
 
 @pytest.mark.slow
@@ -123,7 +123,11 @@ def named_commands(text: str) -> Iterator[list[str]]:
     """Yield the words of every command of mulde in backticks or blocks, as far as they look like some."""
     quoted = re.findall(r"`(mulde [^`\n]+)`", text)
     for _, block in blocks_of(text, "bash", "sh"):
-        quoted += [line[line.index("mulde ") :] for line in block.replace("\\\n", " ").splitlines() if "mulde " in line]
+        quoted += [
+            line[line.index("mulde ") :]
+            for line in block.replace("\\\n", " ").splitlines()
+            if "mulde " in line
+        ]
     for line in quoted:
         yield [word for word in line.split("#")[0].split()[1:] if word not in ("…", "...")]
 
@@ -145,8 +149,8 @@ def unknown_in(words: list[str]) -> list[str]:
 
 def test_unknown_commands_and_options_are_told() -> None:
     assert unknown_in([]) == []
-    assert unknown_in("run --normal a --tests b c.mp4".split()) == ["--tests"]
-    assert unknown_in("cache lst --cache a".split()) == ["lst"]
+    assert unknown_in(["run", "--normal", "a", "--tests", "b", "c.mp4"]) == ["--tests"]
+    assert unknown_in(["cache", "lst", "--cache", "a"]) == ["lst"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

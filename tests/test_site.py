@@ -1,4 +1,4 @@
-"""The site of the documentation: it builds without a warning, has every setting and command, and loads nothing."""
+"""The site of the documentation: it builds without a warning, has every setting and command, loads nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,16 @@ pytestmark = [
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the site once, with every warning an error, and return its folder."""
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "-q", DOCS, folder / "html"]
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "--fail-on-warning",
+        "--keep-going",
+        "-q",
+        DOCS,
+        folder / "html",
+    ]
     result = subprocess.run(
         [*map(str, command), "-d", str(folder / "doctrees")], capture_output=True, text=True, check=False
     )
@@ -62,7 +71,8 @@ def is_elsewhere(url: str) -> bool:
 
 def test_what_is_loaded_is_seen() -> None:
     assert Loaded("").urls == []
-    page = '<a href="https://a/"><img src="https://b/x.png"><link rel="stylesheet" href="//c/s.css"><p style="background: url(d.png)">'
+    page = '<a href="https://a/"><img src="https://b/x.png"><link rel="stylesheet" href="//c/s.css">'
+    page += '<link rel="next" href="e.html"><p style="background: url(d.png)">'
     assert Loaded(page).urls == ["https://b/x.png", "//c/s.css", "d.png"]
     assert [is_elsewhere(url) for url in ("https://a/", "//a/b", "a//b", "/a", "data:image/png;x//y")] == [
         True, True, False, False, False,
