@@ -1,4 +1,4 @@
-"""The site of the documentation: it builds without a warning, has every setting and command, loads nothing."""
+"""The site of the documentation: it builds without a warning, is complete, and loads nothing."""
 
 from __future__ import annotations
 
