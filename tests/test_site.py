@@ -123,7 +123,7 @@ BROWSER = next((found for name in BROWSERS if (found := shutil.which(name))), No
 
 
 @pytest.mark.skipif(BROWSER is None, reason=f"none of {', '.join(BROWSERS)} is installed")
-def test_pages_fit_a_phone_and_ask_for_nothing(site: Path) -> None:
+def test_pages_fit_a_phone_can_be_searched_and_ask_for_nothing(site: Path) -> None:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     said, asked = [], []
     with playwright.sync_playwright() as api:
@@ -137,6 +137,8 @@ def test_pages_fit_a_phone_and_ask_for_nothing(site: Path) -> None:
             page.goto(file.as_uri())
             if page.evaluate("document.documentElement.scrollWidth") > 390:
                 wide.append(file.name)
+        page.goto(f"{(site / 'search.html').as_uri()}?q=threshold")
+        page.get_by_role("link", name="Events, alarms and the threshold").last.wait_for()
         browser.close()
     assert (said, wide) == ([], [])
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
