@@ -1,11 +1,11 @@
-# Two commands on a fresh machine with Python and make: `make demo` and `make test`.
+# Two commands on a fresh machine with Python and make: `make demo` and `make test`; `make docs` builds the site.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find face data detector extractors pipeline -name '*.py' -o -path '*report*' -type f) pyproject.toml README.md
 
-.PHONY: demo test check pythons fuzz clean
+.PHONY: demo test check docs pythons fuzz clean
 
 demo: $(VENV)/installed
 	$(BIN)/mulde demo
@@ -17,6 +17,10 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy -p mulde
+
+docs: $(VENV)/installed-dev
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env docs docs/_build/html
+	@echo "site    docs/_build/html/index.html"
 
 # Hours of it find more: MULDE_FUZZ_EXAMPLES=20000
 fuzz: $(VENV)/installed-dev
@@ -40,4 +44,4 @@ $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
 
 clean:
-	rm -rf $(VENV) .nox build mulde.egg-info
+	rm -rf $(VENV) .nox build docs/_build mulde.egg-info

@@ -66,7 +66,7 @@ def describe(hint: Any, *, none: str = "None") -> str:
     """Say what an annotation allows, such as "a number in [0, 1)" or "None or a whole number ≥ 1"."""
     kind, bounds = _split(hint)
     if _is_union(kind):
-        members = sorted(get_args(kind), key=lambda member: member is not type(None))
+        members = sorted(get_args(kind), key=_rank)
         return " or ".join(describe(member, none=none) for member in members)
     if kind is type(None):
         return none
@@ -75,11 +75,16 @@ def describe(hint: Any, *, none: str = "None") -> str:
         return f"one of {', '.join(known)}" if len(known) > 1 else known[0]
     if get_origin(kind) in _LISTS:
         least = next((b.min_length for b in bounds if isinstance(b, annotated_types.MinLen)), 0)
-        return (
-            f"a list of {f'at least {least}, ' if least else ''}each {describe(get_args(kind)[0], none=none)}"
-        )
+        start = f"a list of at least {least}" if least else "a list"
+        return f"{start}, each {describe(get_args(kind)[0], none=none)}"
     word = _WORDS.get(get_origin(kind) or kind, "given otherwise")
     return " ".join([word, *_interval(bounds)])
+
+
+def _rank(hint: Any) -> int:
+    """Say None first and lists last: "None or a path or a list, each a path"."""
+    kind = _split(hint)[0]
+    return 0 if kind is type(None) else 2 if get_origin(kind) in _LISTS else 1
 
 
 def _split(hint: Any) -> tuple[Any, tuple[Any, ...]]:

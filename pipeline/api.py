@@ -311,7 +311,7 @@ def evaluate(
 
     Args:
         scores: (T,) by name of the video, higher = more anomalous.
-        labels: (T,) by name, 1 = abnormal; or a file or folder of labels, see the README.
+        labels: (T,) by name, 1 = abnormal; or a file or folder of labels, see docs/labels.md.
         protocol: what is done to the scores first, see `mulde evaluate --protocol`.
         frames_per_second: of all videos, for rates of false alarms; None if unknown.
         seed: of the bootstrap behind the intervals.

@@ -34,7 +34,7 @@ def config(names: tuple[str, ...], as_json: bool) -> int:
         if above != group and above:
             click.echo(f"\n# {above}: {meaning_of_group(above)}")
         group = above
-        click.echo(f"{setting.name}={_as_yaml(setting.default)}    # {setting.allowed}")
+        click.echo(f"{setting.name}={in_yaml(setting.default)}    # {setting.allowed}")
         click.echo(textwrap.indent(textwrap.fill(setting.meaning, width - 4), "    "))
     return EXIT_DONE
 
@@ -52,7 +52,8 @@ def _choose(names: tuple[str, ...]) -> list[Setting]:
     return [s for s in chosen if any(s.name == name or s.name.startswith(f"{name}.") for name in names)]
 
 
-def _as_yaml(value: object) -> str:
+def in_yaml(value: object) -> str:
+    """Return a value as it is given in YAML or as key=value."""
     plain = list(value) if isinstance(value, tuple) else value
     plain = plain if isinstance(plain, list | dict | bool | int | float | None) else str(plain)
     return yaml.safe_dump(plain, default_flow_style=True, width=1000).removesuffix("\n").removesuffix("\n...")

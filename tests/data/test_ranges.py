@@ -54,10 +54,11 @@ def test_values(hint: Any, allowed: list[Any], refused: list[Any]) -> None:
         (Annotated[float, Gt(0)], "a number > 0"),
         (Annotated[float, Le(1)], "a number ≤ 1"),
         (STEPS, "None or a whole number ≥ 1"),
-        (WIDTHS, "a list of at least 1, each a whole number ≥ 1 or auto"),
+        (WIDTHS, "auto or a list of at least 1, each a whole number ≥ 1"),
         (SIZE, "a whole number ≥ 64 divisible by 32"),
         (Literal["a", "b"], "one of a, b"),
-        (tuple[str, ...], "a list of each text"),
+        (tuple[str, ...], "a list, each text"),
+        (tuple[Path, ...] | Path | None, "None or a path or a list, each a path"),
         (Path | None, "None or a path"),
     ],
 )

@@ -63,7 +63,7 @@ def test_resolved_configuration_reads_back(tmp_path: Path) -> None:
         ),
         (
             "extract.boxes.windows.scales=[a]",
-            r"= \['a'\] is .*: it must be a list of each a number > 0$",
+            r"= \['a'\] is .*: it must be a list, each a number > 0$",
         ),
         ("detector.beta=[", r"the value of detector\.beta is no YAML"),
         ("extract.streams=[sound]", r"extract\.streams = 'sound' is not allowed.*velocity"),
