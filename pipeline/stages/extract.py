@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -24,7 +24,8 @@ from mulde.data.decode.readers import open_frames
 from mulde.data.errors import InputError, VideoError
 from mulde.data.identity import identify
 from mulde.data.spelling import printable
-from mulde.data.video import DecodeReport, Video
+from mulde.data.video import DecodeReport, Frame, Video
+from mulde.extractors.condition import Held
 from mulde.extractors.networks.machine import NoRoomError, signs_of_life
 from mulde.extractors.networks.weights import Weights
 from mulde.extractors.one_pass import OnePass, PreparedFrame
@@ -358,17 +359,18 @@ def _extract_missing(
         }
         one_pass = _one_pass(recipe, writers, cache, cached)
         stack.enter_context(signs_of_life(lambda: tick(len(seconds), reader.info.n_frames_claimed)))
-        prepared: Iterator[PreparedFrame] = map(one_pass.prepare, reader)
+        held = Held()
+        prepared = _prepared(one_pass, reader, held)
         first = list(islice(prepared, 2))  # of the very first there is no flow
-        prepared = chain(first, prepared)
+        ahead = chain(first, prepared)
         room = _frames_ahead(first) if task.works_ahead else 0
-        with prefetched(prepared, room) if room else nullcontext(prepared) as frames:
+        with prefetched(ahead, room) if room else nullcontext(ahead) as frames:
             for frame in frames:
                 one_pass.push(frame)
                 seconds.append(frame.seconds)
                 tick(len(seconds), reader.info.n_frames_claimed)
         one_pass.finish()
-        notes = [*one_pass.notes, *notes_on(task.boxes, frame_size, len(seconds))]
+        notes = [*one_pass.notes, *held.notes(), *notes_on(task.boxes, frame_size, len(seconds))]
         notes = [respell(note, of_extraction()) for note in notes]
         report = _with_notes(reader.report, [size_note, *notes], cached)
         if identify(task.video, with_digest=False) != replace(before, digest=""):
@@ -392,6 +394,14 @@ def _one_pass(
         return OnePass(extractors, finder=recipe.finder, emit_boxes=writers[BOXES].append, rate=recipe.rate)
     known = RowsInOrder(cached.entries[BOXES].path)
     return OnePass(extractors, known_objects=known, rate=recipe.rate)
+
+
+def _prepared(one_pass: OnePass, frames: Iterable[Frame], held: Held) -> Iterator[PreparedFrame]:
+    for frame in frames:
+        prepared = one_pass.prepare(frame)
+        if prepared.by_preparation is not None:
+            held.push(frame)
+        yield prepared
 
 
 def _with_notes(report: DecodeReport, notes: Sequence[str], cached: CachedVideo) -> DecodeReport:

@@ -21,10 +21,10 @@ from uuid import uuid4
 
 from mulde.data.atomic import make_folder, write_bytes, write_text, writing
 from mulde.data.errors import InputError
+from mulde.extractors.condition import Condition
 from mulde.pipeline.events.files import as_row
 from mulde.pipeline.events.record import Threshold
 from mulde.pipeline.pictures.stills import to_jpeg
-from mulde.pipeline.watch.condition import Condition
 from mulde.pipeline.watch.happenings import Beginning, Happening
 from mulde.pipeline.watch.scorer import ScoredFrame
 from mulde.pipeline.watch.sources import Lost

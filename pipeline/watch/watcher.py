@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 
 from mulde.data.errors import InputError, VideoError
 from mulde.data.video import Frame, Picture, Video
+from mulde.extractors.condition import Condition, Conditions
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.features.devices import check_device, extraction_device
 from mulde.pipeline.features.recipe import build_recipe, require_all
 from mulde.pipeline.models.model import RunModel, load_model
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.stages.find_events import learn_threshold, recording_began
-from mulde.pipeline.watch.condition import Condition, Conditions
 from mulde.pipeline.watch.happenings import Beginning, Happening, LiveEvents
 from mulde.pipeline.watch.scorer import LiveScorer, ScoredFrame
 from mulde.pipeline.watch.sources import Lost, Piece, Source

@@ -31,6 +31,7 @@ from mulde.pipeline.stages.extract import (
     _works_ahead,
     extract_video,
 )
+from tests.conftest import WriteVideo
 
 
 @pytest.fixture
@@ -172,3 +173,15 @@ def test_a_full_gpu_is_told_with_the_way_out(task: ExtractTask) -> None:
     failure = _failure(Outcome(task, None, NoRoomError("YOLO does not fit"), 0.0))
     assert "YOLO does not fit: give fewer --workers, " in failure.reason
     assert failure.reason.endswith("or run with --device cpu")
+
+
+def test_a_picture_that_stands_still_is_told(
+    task: ExtractTask, tmp_path: Path, write_video: WriteVideo
+) -> None:
+    moving = [np.roll(np.tile(np.arange(160, dtype=np.uint8), (120, 1)), 7 * k, axis=1) for k in range(20)]
+    greys = [*moving, *[moving[-1]] * 120]
+    path = write_video(tmp_path / "held.mp4", [np.stack([grey] * 3, axis=2) for grey in greys], qp=0)
+    video = replace(task.video, path=path, name="held", split_folder=tmp_path)
+    result = extract_video(replace(task, video=video), lambda n_frames, n_expected=None: None)
+    assert result.report is not None
+    assert "the picture stands still for 12 s, first at 2.0 s" in result.report.warnings

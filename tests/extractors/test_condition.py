@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mulde.data.video import Frame
-from mulde.pipeline.watch.condition import Condition, Conditions
+from mulde.extractors.condition import Condition, Conditions, Held
 
 RANDOM = np.random.default_rng(0)
 
@@ -51,3 +51,28 @@ def test_table(parts: list[Part], told: list[tuple[str, float]]) -> None:
             found += [] if condition is None else [condition]
             index += 1
     assert [(each.state, round(each.seconds, 6)) for each in found] == told
+
+
+@pytest.mark.parametrize(
+    ("parts", "notes"),
+    [
+        ([], []),
+        ([(noisy, 30)], []),
+        ([(noisy, 5), (still, 20), (noisy, 5)], ["the picture stands still for 20 s, first at 5.2 s"]),
+        ([(noisy, 5), (still, 20)], ["the picture stands still for 20 s, first at 5.2 s"]),
+        ([(black, 4)], ["the picture shows nothing for 4 s, first at 0.0 s"]),
+        (
+            [(noisy, 5), (black, 4), (noisy, 5), (black, 3), (noisy, 2)],
+            ["the picture shows nothing for 7 s, 2 times, first at 5.0 s"],
+        ),
+    ],
+)
+def test_what_is_said_of_a_video(
+    parts: list[tuple[Callable[[int], NDArray[np.uint8]], float]], notes: list[str]
+) -> None:
+    held, index = Held(), 0
+    for make, seconds in parts:
+        for k in range(round(5 * seconds)):
+            held.push(Frame.of_rgb(index, index / 5, make(k)))
+            index += 1
+    assert held.notes() == notes

@@ -44,6 +44,11 @@ class Conditions:
         self._since = 0.0
         self._last = np.empty(0, np.uint8)
 
+    @property
+    def told(self) -> State:
+        """The condition that was told last; good at first."""
+        return self._told
+
     def push(self, frame: Frame) -> Condition | None:
         """Take the next frame; return a condition that has lasted long enough to be told, once."""
         state = self._look(frame)
@@ -62,3 +67,38 @@ class Conditions:
         if is_same:
             return "frozen"
         return "moved" if self._changed_share() > CHANGED_SHARE else "good"
+
+
+class Held:
+    """Sums up over a video for how long there was nothing to see."""
+
+    def __init__(self) -> None:
+        self._conditions = Conditions(lambda: 0.0)  # a camera that was moved is told of by who finds objects
+        self._stretches: dict[State, list[tuple[float, float]]] = {}
+        self._since = self._last = 0.0
+
+    def push(self, frame: Frame) -> None:
+        """Take the next frame that is looked at."""
+        self._last = frame.seconds
+        before = self._conditions.told
+        condition = self._conditions.push(frame)
+        if condition is not None:
+            self._end(before, condition.seconds)
+            self._since = condition.seconds
+
+    def notes(self) -> list[str]:
+        """Return sentences for the user, after the last frame."""
+        self._end(self._conditions.told, self._last)
+        self._since = self._last
+        notes = []
+        for state, stretches in self._stretches.items():
+            n_seconds = sum(stop - start for start, stop in stretches)
+            whole = "stands still" if state == "frozen" else "shows nothing"
+            often = f", {len(stretches)} times" if len(stretches) > 1 else ""
+            first = stretches[0][0]
+            notes.append(f"the picture {whole} for {n_seconds:.0f} s{often}, first at {first:.1f} s")
+        return notes
+
+    def _end(self, state: State, seconds: float) -> None:
+        if state != "good" and seconds > self._since:
+            self._stretches.setdefault(state, []).append((self._since, seconds))
