@@ -93,8 +93,9 @@ def _highest_by_frame(values: NDArray[np.float64], frame: NDArray[np.integer]) -
 def log_tail(scores: ArrayLike) -> NDArray[np.float64]:
     """Let calibrated scores grow only logarithmically beyond ±1, in the same order.
 
-    One extreme score then cannot outshine a video once it is smoothed over time. It belongs after the sum
-    over streams: before it, two slightly unusual scores would outvote a very unusual one.
+    Before the sum over streams, no stream alone can outshine what several agree on: how far beyond its
+    training range a score lies says less than that it does. Nor can an extreme one outshine a video once it
+    is smoothed over time.
     """
     values = np.asarray(scores, dtype=np.float64)
     # 0.5 -> 0.5, 1 -> 1, 1e5 -> 12.5; slope and value are continuous at ±1

@@ -173,7 +173,7 @@ class ScoreConfig(Section):
     causal: bool = False
     """Smooth over the past only, as live footage demands."""
     log_tail: bool = True
-    """Let fused scores grow only logarithmically beyond the training range, before they are smoothed."""
+    """Let scores grow only logarithmically beyond the training range, before streams are added up."""
     false_alarms_per_day: Annotated[float, Gt(0)] = 1.0
     """Budget from which the threshold follows: false alarms in 24 hours of normal footage, on average."""
     event_least_seconds: Annotated[float, Ge(0)] = 0.3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ class FusedScores:
     looked_at: NDArray[np.int64]
     """(K,), the frames that were looked at, in order; the scores of the others are interpolated."""
     fused: NDArray[np.float64]
-    """(K,), the sum of the streams there, before the tail is treated."""
+    """(K,), the sum of the streams there."""
     datasets: dict[str, NDArray[Any]]
     """What the rows are about and their scores, by name in the file."""
     note: str = ""
@@ -79,14 +79,16 @@ def fuse_streams(
     return _fuse_objects(scores, rows, n_frames, settings, looked_at)
 
 
-def to_frames(
-    fused: NDArray[np.float64], looked_at: NDArray[np.int64], n_frames: int, settings: ScoreConfig
-) -> NDArray[np.float64]:
+def add_up(streams: Iterable[NDArray[np.float64]], settings: ScoreConfig) -> NDArray[np.float64]:
+    """Return the sum of calibrated scores (n,) over streams, each with its tail treated as settings say."""
+    return fuse([log_tail(scores) if settings.log_tail else scores for scores in streams])
+
+
+def to_frames(fused: NDArray[np.float64], looked_at: NDArray[np.int64], n_frames: int) -> NDArray[np.float64]:
     """Return scores of all frames (n_frames,), not yet smoothed, from those of the frames looked at (K,)."""
-    total = log_tail(fused) if settings.log_tail else fused
     if len(looked_at) == n_frames:
-        return total
-    return interpolate_frames(total, looked_at, np.arange(n_frames), nothing=0.0)
+        return fused
+    return interpolate_frames(fused, looked_at, np.arange(n_frames), nothing=0.0)
 
 
 def smooth_frames(
@@ -113,10 +115,10 @@ def _fuse_objects(
     the frames that were looked at.
     """
     objects = next(iter(rows.values()))
-    totals = fuse(list(scores.values()))
+    totals = add_up(scores.values(), settings)
     datasets = object_datasets(objects.frame, objects.box_xyxy, scores, totals)
     fused = max_over_objects(totals, objects.frame, n_frames, nothing=0.0)[looked_at]
-    unsmoothed = to_frames(fused, looked_at, n_frames, settings)
+    unsmoothed = to_frames(fused, looked_at, n_frames)
     if len(looked_at) == n_frames:
         return FusedScores(unsmoothed, looked_at, fused, datasets)
     datasets["looked_at"] = looked_at
@@ -136,11 +138,13 @@ def _fuse_frames(
         stream: values[~is_without_measurement(rows[stream].features)] for stream, values in scores.items()
     }
     looked_at = np.unique(np.concatenate([part.frame for part in measured.values()]))
-    streams = [
-        interpolate_frames(values, measured[stream].frame, looked_at, nothing=0.0)
-        for stream, values in scores.items()
-    ]
-    fused = fuse(streams)
+    streams = {stream: log_tail(values) if settings.log_tail else values for stream, values in scores.items()}
+    fused = fuse(
+        [
+            interpolate_frames(values, measured[stream].frame, looked_at, nothing=0.0)
+            for stream, values in streams.items()
+        ]
+    )
     datasets: dict[str, NDArray[Any]] = {}
     for stream, part in measured.items():
         spans = {
@@ -153,7 +157,7 @@ def _fuse_frames(
         if len(part) < n_frames
     ]
     note = f"rows of {', '.join(sparse)}; scores in between are interpolated linearly" if sparse else ""
-    unsmoothed = to_frames(fused, looked_at, n_frames, settings)
+    unsmoothed = to_frames(fused, looked_at, n_frames)
     return FusedScores(unsmoothed, looked_at, fused, datasets, note)
 
 

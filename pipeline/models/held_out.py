@@ -59,7 +59,7 @@ class HeldOutPiece:
 
     def smoothed(self, settings: ScoreConfig) -> NDArray[np.float64]:
         """Return scores of all frames (T,), made as those of test videos are."""
-        unsmoothed = to_frames(self.fused.astype(np.float64), self.looked_at, len(self.seconds), settings)
+        unsmoothed = to_frames(self.fused.astype(np.float64), self.looked_at, len(self.seconds))
         return smooth_frames(unsmoothed, self.seconds, self.fps, settings)
 
 

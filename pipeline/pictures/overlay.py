@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from mulde.detector import log_tail
 from mulde.pipeline.events.record import Event, time_in_video
 from mulde.pipeline.metrics.events import runs
 from mulde.pipeline.runs.scores import ScoredObjects
@@ -55,8 +54,6 @@ class Annotations:
     """None for whole frames."""
     looked_at: NDArray[np.int64] | None = None
     """The frames in which objects were looked for, in order; None for all."""
-    has_log_tail: bool = True
-    """Whether frame scores grow only logarithmically beyond the training range, as objects' totals do not."""
 
 
 class Overlay:
@@ -95,7 +92,7 @@ class Overlay:
             index = int(looked_at[before])
         inside = slice(*np.searchsorted(objects.frame, [index, index + 1]))
         boxes, totals = objects.box_xyxy[inside], objects.total[inside]
-        shares = (log_tail(totals) if self._annotations.has_log_tail else totals) / self._full
+        shares = totals / self._full
         sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
         kept = cv2.dnn.NMSBoxes(sides.tolist(), shares.tolist(), _SHOWN_FROM, _MOST_OVERLAP)
         return [(boxes[k], float(shares[k])) for k in list(kept)[:_MOST_BOXES]]

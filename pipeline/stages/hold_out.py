@@ -108,7 +108,8 @@ class HoldOut(RunStage[None]):
 
 def fingerprint(situation: Situation) -> str:
     """Return a hash of all that the scores are made from."""
-    return digest_of([CODE_VERSION, train.fingerprint(situation), situation.job.config.train.folds])
+    config = situation.job.config
+    return digest_of([CODE_VERSION, train.fingerprint(situation), config.train.folds, config.score.log_tail])
 
 
 def read_held_out(run: RunFolder) -> list[HeldOutPiece] | None:

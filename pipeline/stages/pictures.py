@@ -57,7 +57,6 @@ class ScoredRun:
     """By name; those that have scores."""
     frames_per_second: float
     """Of folders of images, which do not say."""
-    has_log_tail: bool
     labels: Labels | None = None
 
     def find(self, wanted: str) -> Video:
@@ -93,7 +92,6 @@ class ScoredRun:
             labels,
             read_objects(self.run, name),
             read_looked_at(self.run, name),
-            self.has_log_tail,
         )
 
     def events(self) -> Sequence[Event]:
@@ -110,24 +108,20 @@ def open_scored(folder: Path) -> ScoredRun:
     run = RunFolder(folder)
     footage = read_footage(run)
     if footage is not None:
-        config = (
-            load_config(footage.model_run.model_config) if footage.model_run.model_config.exists() else None
-        )
         videos = tuple(footage.videos.values())
         rate, labels = footage.frames_per_second, None
-        has_log_tail = config is None or config.score.log_tail
     elif run.config.exists():
         job = open_job(load_config(run.config))
         if job.is_imported:
             raise InputError(f"{folder} was made from imported features: there are no videos to show")
         videos, rate = job.dataset.test, job.frames_per_second
-        labels, has_log_tail = job.dataset.labels, job.config.score.log_tail
+        labels = job.dataset.labels
     else:
         raise InputError(f"{folder} is no run: name the folder that an earlier command gave as --out")
     scored = {video.name: video for video in videos if run.csv(video.name).exists()}
     if not scored:
         raise InputError(f"there are no scores in {run.scores}: run `mulde score` first")
-    return ScoredRun(run, scored, rate, has_log_tail, labels)
+    return ScoredRun(run, scored, rate, labels)
 
 
 def render_videos(

@@ -26,7 +26,7 @@ from mulde.pipeline.stages import train
 from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
 
 STAGE = "score"
-CODE_VERSION = 4
+CODE_VERSION = 5
 """Raise it when the same features and model give other scores than before."""
 _log = logging.getLogger(__name__)
 _ROWS_SHOWN = 8192

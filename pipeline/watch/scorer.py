@@ -24,6 +24,7 @@ from mulde.detector import fuse, interpolate_frames, log_tail, max_over_objects,
 from mulde.extractors.one_pass import OnePass
 from mulde.pipeline.config.sections import ScoreConfig
 from mulde.pipeline.features.recipe import Recipe
+from mulde.pipeline.models.fuse import add_up
 from mulde.pipeline.models.model import StreamModel
 
 _TIMES_KEPT = 1001
@@ -74,7 +75,7 @@ class LiveScorer:
             finder=recipe.finder,
             rate=recipe.rate,
         )
-        self._fusion = _Frames(models) if recipe.finder is None else _Objects(models)
+        self._fusion = (_Objects if recipe.finder else _Frames)(models, settings)
         self._times: deque[float] = deque(maxlen=_TIMES_KEPT)
         self._waiting: deque[tuple[int, float]] = deque()  # frames without a score, and their times
         self._anchor: tuple[int, float] | None = None  # the last frame with rows, and its score
@@ -129,8 +130,7 @@ class LiveScorer:
                 parts.clear()
         frames, fused = self._fusion.advance(self._pass.n_described, is_finished=is_finished)
         self.looks.extend(self._fusion.looks(frames))
-        total = log_tail(fused) if self._settings.log_tail else fused
-        for frame, value in zip(frames.tolist(), total.tolist(), strict=True):
+        for frame, value in zip(frames.tolist(), fused.tolist(), strict=True):
             yield from self._up_to(frame, value)
 
     def _up_to(self, frame: int, value: float) -> Iterator[ScoredFrame]:
@@ -153,7 +153,8 @@ class LiveScorer:
 class _Fusion(ABC):
     """Rows of all streams with their scores, until those of a frame are complete."""
 
-    def __init__(self, streams: Mapping[str, StreamModel]) -> None:
+    def __init__(self, streams: Mapping[str, StreamModel], settings: ScoreConfig) -> None:
+        self._settings = settings
         self.looked_at: list[int] = []
         self._rows: dict[str, FeatureRows | None] = dict.fromkeys(streams)
         self._scores = {stream: np.empty(0) for stream in streams}
@@ -184,8 +185,8 @@ class _Fusion(ABC):
 class _Objects(_Fusion):
     """Rows of objects: a frame has the score of its highest."""
 
-    def __init__(self, streams: Mapping[str, StreamModel]) -> None:
-        super().__init__(streams)
+    def __init__(self, streams: Mapping[str, StreamModel], settings: ScoreConfig) -> None:
+        super().__init__(streams, settings)
         self._n_done = 0
         self._done_rows: dict[str, FeatureRows] = {}
         self._done_scores: dict[str, NDArray[np.float64]] = {}
@@ -209,14 +210,14 @@ class _Objects(_Fusion):
         if not self._done_rows:
             return frames, np.zeros(len(frames))
         position = np.searchsorted(frames, next(iter(self._done_rows.values())).frame)
-        totals = fuse(list(self._done_scores.values()))
+        totals = add_up(self._done_scores.values(), self._settings)
         return frames, max_over_objects(totals, position, len(frames), nothing=0.0)
 
     def looks(self, frames: NDArray[np.int64]) -> Iterator[Look]:
         """Give the highest object of each frame that has any."""
         if not self._done_rows:
             return
-        totals = fuse(list(self._done_scores.values()))
+        totals = add_up(self._done_scores.values(), self._settings)
         objects = next(iter(self._done_rows.values()))
         for frame in frames.tolist():
             start, stop = np.searchsorted(objects.frame, (frame, frame + 1)).tolist()
@@ -235,8 +236,8 @@ class _Objects(_Fusion):
 class _Frames(_Fusion):
     """Rows of whole frames or clips: streams are interpolated where others have rows."""
 
-    def __init__(self, streams: Mapping[str, StreamModel]) -> None:
-        super().__init__(streams)
+    def __init__(self, streams: Mapping[str, StreamModel], settings: ScoreConfig) -> None:
+        super().__init__(streams, settings)
         self._frontier = -1
 
     def add(self, stream: str, rows: FeatureRows, scores: NDArray[np.float64]) -> None:
@@ -258,8 +259,9 @@ class _Frames(_Fusion):
         known = np.unique(np.concatenate([*frames.values()]))
         at = known[(known > self._frontier) & (known <= frontier)]
         self._frontier = frontier
+        tail = log_tail if self._settings.log_tail else np.asarray
         fused = [
-            interpolate_frames(self._scores[stream], frames.get(stream, at[:0]), at, nothing=0.0)
+            interpolate_frames(tail(self._scores[stream]), frames.get(stream, at[:0]), at, nothing=0.0)
             for stream in self._rows
         ]
         return at, fuse(fused) if len(at) else np.empty(0)

@@ -49,7 +49,7 @@ def test_a_frame_without_objects() -> None:
 
 def test_small_frames_are_enlarged_with_their_boxes() -> None:
     objects = make_objects([(5, (10.0, 10.0, 50.0, 30.0), 3.0)])
-    drawn = Overlay(make_annotations(objects=objects, has_log_tail=False)).draw(5, GREY[:60, :160])
+    drawn = Overlay(make_annotations(objects=objects)).draw(5, GREY[:60, :160])
     assert drawn.shape[1] == 640  # four times
     red = drawn[:240].astype(int)[..., 0] - drawn[:240].astype(int)[..., 2]
     ys, xs = np.nonzero(red > 100)
@@ -70,11 +70,11 @@ def test_only_what_is_unusual_is_drawn_and_of_neighbours_the_highest() -> None:
 
 
 def test_totals_are_compared_with_the_threshold_on_the_scale_of_frames() -> None:
-    objects = make_objects([(5, (0.0, 0.0, 40.0, 40.0), np.e)])  # 1 + log(e) = 2
-    shares = [
-        Overlay(make_annotations(objects=objects, has_log_tail=tail)).boxes(5)[0][1] for tail in (True, False)
-    ]
-    assert shares == [pytest.approx(2.0), pytest.approx(np.e)]
+    objects = make_objects([(5, (0.0, 0.0, 40.0, 40.0), 2.5)])
+    annotations = make_annotations(objects=objects)
+    (_, share), *_ = Overlay(annotations).boxes(5)
+    assert annotations.threshold is not None
+    assert share == pytest.approx(2.5 / annotations.threshold)
 
 
 @pytest.mark.parametrize(("index", "x1"), [(0, None), (4, 10.0), (7, 10.0), (8, 90.0), (39, 90.0)])

@@ -58,6 +58,19 @@ def test_objects_of_frames_that_were_looked_at_give_the_others_their_scores() ->
     assert "3 of 6 frames" in found.note
 
 
+def test_each_stream_is_bent_before_they_are_added_up() -> None:
+    """One stream that is far out says less than two that are a little."""
+    objects = FeatureRows(np.zeros((2, 1), np.float32), np.array([0, 1]), np.zeros((2, 4), np.float32))
+    streams = {"velocity": np.array([6.0, 2.5]), "place": np.array([0.1, 2.5])}
+    found = fuse_streams(
+        streams, dict.fromkeys(streams, objects), 2, ScoreConfig(), looked_at=np.array([0, 1])
+    )
+    expected = [1 + np.log(6) + 0.1, 2 + 2 * np.log(2.5)]
+    np.testing.assert_allclose(found.unsmoothed, expected)
+    np.testing.assert_allclose(found.datasets["object_score/total"], expected)
+    np.testing.assert_array_equal(found.datasets["object_score/velocity"], streams["velocity"])
+
+
 @pytest.mark.parametrize(
     ("streams", "wanted"),
     [
