@@ -72,20 +72,20 @@ FROZEN = {
 }
 FROZEN_FILES = {
     "motion": {
-        "train": "65a693a2670f", "score": "15861c53b230", "evaluate": "0f7e10267c5e",
-        "report": "319021c99ca3", "cache": "62e1dc635800", "scores": "fe4ae4293569",
+        "train": "65a693a2670f", "score": "f7efbf8c56ac", "evaluate": "6a655cdcf8b0",
+        "report": "bdb336ef2d59", "cache": "62e1dc635800", "scores": "fe4ae4293569",
     },
     "object with local weights": {
-        "train": "3dad6eff4564", "score": "4c33b81d9acd", "evaluate": "a0918e660590",
-        "report": "78fd864a9986", "cache": "d2dc9772935b", "scores": "fe4ae4293569",
+        "train": "3dad6eff4564", "score": "9067b1468830", "evaluate": "7b3422110b4b",
+        "report": "930b7ea77c19", "cache": "d2dc9772935b", "scores": "fe4ae4293569",
     },
     "frame with random weights": {
-        "train": "366cc00d683f", "score": "38e7132cecd0", "evaluate": "2b663ce9b074",
-        "report": "627c7757dddc", "cache": "76c5f3c65443", "scores": "6b4e123a11ee",
+        "train": "366cc00d683f", "score": "0832525e0b5f", "evaluate": "a2b857f26cd2",
+        "report": "8f4f32d2d62a", "cache": "76c5f3c65443", "scores": "6b4e123a11ee",
     },
     "imported": {
-        "train": "e39cc8e44c9f", "score": "51a76284f384", "evaluate": "7900b1ca928b",
-        "report": "a0e3dd25f2b2", "cache": "bc5155f38a3b", "scores": "33b6b5bbdd0f",
+        "train": "e39cc8e44c9f", "score": "f346e4169ab3", "evaluate": "f43814a9ace1",
+        "report": "ed9ecc2427ea", "cache": "bc5155f38a3b", "scores": "33b6b5bbdd0f",
     },
 }  # fmt: skip
 """Hashes: a fingerprint per stage, all files of the cache, all score files."""
