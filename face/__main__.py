@@ -11,8 +11,8 @@ _EXIT_INTERRUPTED = 130
 class Interrupted(KeyboardInterrupt):
     """A request to end.
 
-    Python kills itself by SIGINT at its end if a KeyboardInterrupt of its own passed through `exec` of text, by
-    which named tuples and dataclasses are made, even where it was caught later; not so with one of ours.
+    Python kills itself by SIGINT at its end if a KeyboardInterrupt of its own passed through `exec` of text,
+    even where it was caught later: so are named tuples and dataclasses made. Not so with one of ours.
     """
 
 

@@ -9,10 +9,11 @@ from mulde.data.boxes import NO_BOXES
 from mulde.data.cache.store import Entry, FeatureCache, StreamKey
 from mulde.data.errors import InputError
 from mulde.data.video import DecodeReport, Video
+from mulde.extractors.scene import SceneModel
 from mulde.pipeline.config.sections import ExtractConfig
 from mulde.pipeline.features.given_boxes import GivenBoxes, open_given
-from mulde.pipeline.features.recipe import BOXES, Recipe, build_recipe
-from mulde.pipeline.features.scenes import Scenes, find_scenes, group_by_scene
+from mulde.pipeline.features.recipe import ANY_SCENE, BOXES, Recipe, build_recipe
+from mulde.pipeline.features.scenes import Scenes
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
 
@@ -63,17 +64,6 @@ class Inventory:
         return tuple(cached for cached in (*self.normal, *self.test) if not cached.is_complete)
 
 
-def take_inventory(job: Job) -> Inventory:
-    """Look up what the cache has; nothing is decoded and nothing written.
-
-    Raises:
-        InputError: a video's files cannot be read.
-    """
-    groups = group_by_scene(job.dataset.normal, job.dataset.test, merge=job.config.data.merge_cameras)
-    scenes = find_scenes(job.cache, groups, job.config.extract.scene)
-    return look_up_all(job, scenes)
-
-
 def without_failed(run: RunFolder, videos: Sequence[CachedVideo]) -> list[CachedVideo]:
     """Leave out what failed when it was last extracted, and what no stage can use until it is mended."""
     failed = {failure.path for failure in run.failures() if failure.stage == STAGE}
@@ -108,23 +98,36 @@ def usable(job: Job, videos: Sequence[CachedVideo], split: str) -> tuple[CachedV
 
 
 class Recipes:
-    """The recipe of each scene, built when it is first asked for."""
+    """The recipe of each scene, built when it is first asked for; weights are those that are there then."""
 
-    def __init__(self, config: ExtractConfig, scenes: Scenes, given: GivenBoxes | None = None) -> None:
-        self._config, self._scenes, self._given = config, scenes, given
+    def __init__(self, config: ExtractConfig, scenes: Scenes | None) -> None:
+        """Take scenes, or None where they have not been learnt: then no video's keys are known."""
+        self.scenes = scenes
+        self._config = config
         self._known: dict[int, Recipe] = {}
 
-    def keys(self, video: Video) -> dict[str, StreamKey]:
-        """Return the cache keys of a video's streams.
+    @property
+    def any(self) -> Recipe:
+        """The recipe of any scene, for what does not depend on which."""
+        return self._of(ANY_SCENE if self.scenes is None else next(iter(self.scenes.models.values())))
+
+    def keys(self, video: Video, given: GivenBoxes | None = None) -> dict[str, StreamKey]:
+        """Return the cache keys of a video's streams; scenes have to be known.
+
+        Args:
+            given: boxes that others made, where these are taken.
 
         Raises:
             InputError: the video is of no known scene.
         """
-        scene = self._scenes.of(video)
+        assert self.scenes is not None
+        boxes = NO_BOXES if given is None else given.of(video)
+        return self._of(self.scenes.of(video)).keys(video.split_folder, boxes)
+
+    def _of(self, scene: SceneModel) -> Recipe:
         if id(scene) not in self._known:  # as long as these scenes live
             self._known[id(scene)] = build_recipe(self._config, scene)
-        boxes = NO_BOXES if self._given is None else self._given.of(video)
-        return self._known[id(scene)].keys(video.split_folder, boxes)
+        return self._known[id(scene)]
 
 
 def look_up(
@@ -139,18 +142,20 @@ def look_up(
     return CachedVideo(video, keys, entries, is_stale)
 
 
-def look_up_all(job: Job, scenes: Scenes | None) -> Inventory:
-    """Look up all videos of a job, whose scenes are None where they have not been learnt."""
-    recipes = None
-    if scenes is not None:
-        given = open_given(job.config.extract, (*job.dataset.normal, *job.dataset.test))
-        recipes = Recipes(job.config.extract, scenes, given)
+def look_up_all(job: Job, recipes: Recipes) -> Inventory:
+    """Look up what the cache has of all videos of a job; nothing is decoded and nothing written.
+
+    Raises:
+        InputError: a video's files, or boxes that others made, cannot be read, or it is of no known scene.
+    """
+    videos = (*job.dataset.normal, *job.dataset.test)
+    given = None if recipes.scenes is None else open_given(job.config.extract, videos)
 
     def all_of(videos: Sequence[Video]) -> tuple[CachedVideo, ...]:
-        if recipes is None:
+        if recipes.scenes is None:
             return tuple(CachedVideo(video, {BOXES: _UNKNOWN}, {}, is_stale=False) for video in videos)
         return tuple(
-            look_up(job.cache, video, recipes.keys(video), job.frames_per_second) for video in videos
+            look_up(job.cache, video, recipes.keys(video, given), job.frames_per_second) for video in videos
         )
 
-    return Inventory(scenes, all_of(job.dataset.normal), all_of(job.dataset.test))
+    return Inventory(recipes.scenes, all_of(job.dataset.normal), all_of(job.dataset.test))

@@ -44,6 +44,8 @@ from mulde.pipeline.features.scenes import SCENES
 T = TypeVar("T")
 BOXES = BOXES_STREAM
 """Name of the stream that holds the boxes themselves."""
+ANY_SCENE = SceneModel((64, 64), np.zeros((1, 64, 64), np.uint8), 16.0, 0.0, (16.0, 16.0), 0.5)
+"""For what does not depend on the scene: packages, weights, whether networks run, what decides features."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,22 @@ class Recipe:
     @property
     def may_run_networks(self) -> bool:
         """Whether an operator knows on what to run a network; of plugins it is not known."""
-        operators = (self.finder, *self.extractors)
-        return bool(self.plugins) or any(any(_parts(operator, Machine)) for operator in operators)
+        return bool(self.plugins) or any(any(_parts(one, Machine)) for one in self._operators())
+
+    @property
+    def weights(self) -> list[Weights]:
+        """All weights that operators ask for, in order."""
+        found = (weights for one in self._operators() for weights in _parts(one, Weights))
+        return list(dict.fromkeys(found))
+
+    @property
+    def stream_digests(self) -> dict[str, str]:
+        """By stream a hash of all that decides its features, whatever scene, folder or decoder it is.
+
+        A detector keeps that of its stream: features from other settings, weights or code are then refused.
+        """
+        keys = replace(self, decoder="").keys_at("")
+        return {e.name: digest_of({"kind": keys[e.name].kind})[:12] for e in self.extractors}
 
     def check(self) -> None:
         """Raise InputError if a package or a file that an operator needs is not there."""
@@ -206,36 +222,33 @@ def require_all(config: ExtractConfig, *, offline: bool) -> list[Weights]:
         if not weights.is_published:
             weights.require()  # before anything is fetched: a mistyped path is noticed now
     if any(weights.path is None for weights in wanted):
-        build_recipe(config, _ANY_SCENE).check_packages()
+        build_recipe(config, ANY_SCENE).check_packages()
     fetch([w.name for w in wanted if record_of(w.name)], config.weights_folder, offline=offline)
-    # which scene it is does not matter: only packages and files are looked at
-    build_recipe(config, _ANY_SCENE).check()
+    build_recipe(config, ANY_SCENE).check()
     return weights_of(config)
 
 
-def weights_to_fetch(config: ExtractConfig, *, offline: bool) -> list[str]:
-    """Return the names, with licence and size, of weights that a run would fetch first.
+def weights_to_fetch(wanted: Sequence[Weights], folder: Path, *, offline: bool) -> list[str]:
+    """Return the names, with licence and size, of the wanted weights that a run would fetch first.
 
     Raises:
         InputError: weights are missing that cannot be fetched, or nothing may be; the text has the way out.
     """
-    missing = [weights for weights in weights_of(config) if weights.path is None]
+    missing = [weights for weights in wanted if weights.path is None]
     if is_offline(offline) or not all(weights.is_published for weights in missing):
-        fetch([weights.name for weights in missing], config.weights_folder, offline=True)
+        fetch([weights.name for weights in missing], folder, offline=True)
     records = [record for weights in missing if (record := record_of(weights.name))]
     return [f"{record.name} ({record.terms})" for record in records]
 
 
 def runs_networks(config: ExtractConfig) -> bool:
     """Whether extraction with a configuration may run networks."""
-    return build_recipe(config, _ANY_SCENE).may_run_networks
+    return build_recipe(config, ANY_SCENE).may_run_networks
 
 
 def weights_of(config: ExtractConfig) -> list[Weights]:
     """Return all weights that a configuration asks for, in order."""
-    recipe = build_recipe(config, _ANY_SCENE)
-    operators = (recipe.finder, *recipe.extractors)
-    return list(dict.fromkeys(weights for operator in operators for weights in _parts(operator, Weights)))
+    return build_recipe(config, ANY_SCENE).weights
 
 
 def caution(config: ExtractConfig) -> str:
@@ -258,18 +271,10 @@ def lacks_sources(config: ExtractConfig) -> bool:
 
 
 def stream_digests(config: ExtractConfig) -> dict[str, str]:
-    """Return by stream a hash of all that decides its features, whatever scene, folder or decoder it is.
-
-    A detector keeps that of its stream: features from other settings, weights or code are then refused.
-    """
+    """Return what decides the features of each stream, imported or not; see `Recipe.stream_digests`."""
     if config.are_imported:  # nothing is known of where they come from, and no weights are needed
         return {name: digest_of({"stream": name, "is_imported": True})[:12] for name in config.streams}
-    recipe = replace(build_recipe(config, _ANY_SCENE), decoder="")
-    keys = recipe.keys_at("")
-    return {e.name: digest_of({"kind": keys[e.name].kind})[:12] for e in recipe.extractors}
-
-
-_ANY_SCENE = SceneModel((64, 64), np.zeros((1, 64, 64), np.uint8), 16.0, 0.0, (16.0, 16.0), 0.5)
+    return build_recipe(config, ANY_SCENE).stream_digests
 
 
 def _extractors(

@@ -40,6 +40,7 @@ from mulde.pipeline.features.inventory import (
     STAGE,
     CachedVideo,
     Inventory,
+    Recipes,
     look_up,
     look_up_all,
     without_failed,
@@ -142,13 +143,14 @@ class Extract(Stage[Inventory]):
             stall_seconds=job.config.extract.stall_seconds,
             progress=job.progress,
         )
-        situation.inventory = inventory = look_up_all(job, scenes)
+        situation.recipes = Recipes(job.config.extract, scenes)
+        situation.inventory = inventory = look_up_all(job, situation.recipes)
         if inventory.missing:
             job.cache.require_writable()
         # with all there, a cache that cannot be written serves as well
         with nullcontext() if inventory.missing else suppress(WriteError):
             if _settle(job.cache, (*inventory.normal, *inventory.test)):
-                situation.inventory = inventory = look_up_all(job, scenes)
+                situation.inventory = inventory = look_up_all(job, situation.recipes)
             keys = {
                 (k.stream, k.key): k for c in (*inventory.normal, *inventory.test) for k in c.keys.values()
             }
@@ -163,7 +165,7 @@ class Extract(Stage[Inventory]):
         extract_missing(
             inventory.missing, scenes, job.config, job.frames_per_second, job.run, job.progress, given
         )
-        situation.inventory = look_up_all(job, scenes)
+        situation.inventory = look_up_all(job, situation.recipes)
         return situation.inventory
 
 

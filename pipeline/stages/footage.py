@@ -95,10 +95,10 @@ def score_footage(
 
     given = open_given(config.extract, videos)
     tell_notes(given)
-    recipes = Recipes(config.extract, scenes, given)
+    recipes = Recipes(config.extract, scenes)
 
     def look() -> list[CachedVideo]:
-        return [look_up(cache, video, recipes.keys(video), frames_per_second) for video in videos]
+        return [look_up(cache, video, recipes.keys(video, given), frames_per_second) for video in videos]
 
     failures: list[Failure] = []
     missing = [cached for cached in look() if not cached.is_complete]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mulde.pipeline.config.words import in_users_words
-from mulde.pipeline.features.inventory import look_up_all
+from mulde.pipeline.features.inventory import Recipes, look_up_all
 from mulde.pipeline.features.recipe import weights_to_fetch
 from mulde.pipeline.runs.job import Job
 from mulde.pipeline.stages.order import stages
@@ -23,9 +23,12 @@ def make_plan(job: Job) -> list[Work]:
     """
     situation = Situation(job)
     config = job.config
-    to_fetch = [] if job.is_imported else weights_to_fetch(config.extract, offline=config.offline)
+    to_fetch = []
+    if not job.is_imported:
+        wanted = situation.recipes.any.weights
+        to_fetch = weights_to_fetch(wanted, config.extract.weights_folder, offline=config.offline)
     if to_fetch:
-        situation.inventory = look_up_all(job, None)
+        situation.inventory = look_up_all(job, Recipes(config.extract, None))
     plan = []
     for stage in stages():
         work = stage.look(situation)

@@ -11,7 +11,7 @@ from typing import TypeVar
 from mulde.data.errors import InputError
 from mulde.pipeline.config.words import in_users_words
 from mulde.pipeline.features.devices import check_device
-from mulde.pipeline.features.inventory import look_up_all
+from mulde.pipeline.features.inventory import Recipes, look_up_all
 from mulde.pipeline.features.recipe import caution, lacks_sources
 from mulde.pipeline.metrics.records import Metrics
 from mulde.pipeline.runs.job import Job
@@ -60,7 +60,7 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
     situation = Situation(job)
     if not {"extract", "train", "score"} & set(stages) and lacks_sources(job.config.extract):
         _log.info("weights or boxes are not there any more: whether the scores are up to date is not known")
-        situation.inventory = look_up_all(job, None)
+        situation.inventory = look_up_all(job, Recipes(job.config.extract, None))
     if "extract" in stages:
         Extract().run(situation)
     if "score" in stages:  # now, before a long training

@@ -9,8 +9,9 @@ from functools import cached_property
 from typing import ClassVar, Generic, TypeVar
 
 from mulde.pipeline.features.imported import imported_inventory
-from mulde.pipeline.features.inventory import Inventory, take_inventory
+from mulde.pipeline.features.inventory import Inventory, Recipes, look_up_all
 from mulde.pipeline.features.recipe import stream_digests
+from mulde.pipeline.features.scenes import find_scenes, group_by_scene
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
 
@@ -29,14 +30,22 @@ class Situation:
     """Names of stages; only in a plan, for whoever runs stages runs them in order."""
 
     @cached_property
-    def inventory(self) -> Inventory:
-        """What the cache has, or what was imported; extraction replaces it with what it has made."""
-        return imported_inventory(self.job) if self.job.is_imported else take_inventory(self.job)
+    def recipes(self) -> Recipes:
+        """What would make the features, scene by scene; extraction replaces them when scenes are learnt."""
+        config, dataset = self.job.config, self.job.dataset
+        groups = group_by_scene(dataset.normal, dataset.test, merge=config.data.merge_cameras)
+        return Recipes(config.extract, find_scenes(self.job.cache, groups, config.extract.scene))
 
     @cached_property
+    def inventory(self) -> Inventory:
+        """What the cache has, or what was imported; extraction replaces it with what it has made."""
+        return imported_inventory(self.job) if self.job.is_imported else look_up_all(self.job, self.recipes)
+
+    @property
     def stream_digests(self) -> dict[str, str]:
-        """What decides the features of each stream; see `mulde.pipeline.features.recipe.stream_digests`."""
-        return stream_digests(self.job.config.extract)
+        """What decides the features of each stream, imported or not; see `Recipe.stream_digests`."""
+        extract = self.job.config.extract
+        return stream_digests(extract) if self.job.is_imported else self.recipes.any.stream_digests
 
 
 @dataclass(frozen=True)

@@ -207,7 +207,7 @@ def test_keys_tell_files_apart_and_not_what_detectors_take(tmp_path: Path) -> No
     keys, digests = [], []
     for name, line in (("a.csv", "03,0,1,1,2,2"), ("b.csv", "03,0,1,1,2,3")):
         settings = config(written(tmp_path, line, name=name))
-        keys.append(Recipes(settings, scenes, open_given(settings, VIDEOS)).keys(VIDEOS[3]))
+        keys.append(Recipes(settings, scenes).keys(VIDEOS[3], open_given(settings, VIDEOS)))
         digests.append(stream_digests(settings))
     assert digests[0] == digests[1]
     for stream, key in keys[0].items():
