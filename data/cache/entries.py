@@ -176,6 +176,12 @@ def _read(file: h5py.File, name: str) -> NDArray[Any]:
     return read_array(own_dataset(file, name))
 
 
+_OF_DAMAGE = (
+    OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError, OverflowError,
+)  # fmt: skip
+"""What h5py and the values that are read raise; the last of an infinite number."""
+
+
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[h5py.File]:
     """Open a cached file for reading; whatever is wrong inside becomes a CacheFileError that names it."""
@@ -189,7 +195,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
             yield file
     except CacheFileError:
         raise
-    except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
+    except _OF_DAMAGE as error:
         if not path.exists():
             raise CacheFileError(f"{path} is not there any more: run extract again") from None
         raise CacheFileError(_damaged(path, error)) from None

@@ -15,6 +15,7 @@ from mulde.data.decode.report import Tally, VideoInfo
 from mulde.data.errors import InputError, VideoError
 from mulde.data.files import IMAGE_SUFFIXES, list_images
 from mulde.data.foreign.limits import check_picture
+from mulde.data.foreign.pictures import open_picture
 from mulde.data.video import Frame
 
 _N_NAMED = 5
@@ -115,10 +116,8 @@ def load_image(path: Path) -> NDArray[np.uint8]:
 def _load(path: Path) -> tuple[NDArray[np.uint8], bool]:
     """Read an image, and say whether the file has more pages."""
     # Pillow, as OpenCV writes what it finds wrong to stderr and passes some damaged images on
-    from PIL import Image
-
     try:
-        with Image.open(path) as opened:
+        with open_picture(path) as opened:
             check_picture(str(path), *opened.size)
             return to_rgb(opened, str(path)), has_pages(opened)
     except VideoError:

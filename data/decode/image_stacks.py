@@ -15,6 +15,7 @@ from mulde.data.decode.report import Tally, VideoInfo
 from mulde.data.errors import InputError, VideoError
 from mulde.data.files import STACK_SUFFIXES
 from mulde.data.foreign.limits import check_picture
+from mulde.data.foreign.pictures import open_picture
 from mulde.data.video import Frame
 
 if TYPE_CHECKING:
@@ -41,12 +42,10 @@ def may_be_stack(path: Path) -> bool:
 
 def is_stack(path: Path) -> bool:
     """Whether an image file has several pages; not where not even its first can be read."""
-    from PIL import Image
-
     if not may_be_stack(path):
         return False
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             return has_pages(image)
     except Exception:
         return False
@@ -143,9 +142,7 @@ def decode_stack(stack: Stack, indices: Collection[int], tally: Tally) -> Genera
 
 
 def _pages(path: Path) -> Iterator[Image.Image]:
-    from PIL import Image
-
-    with Image.open(path) as image:
+    with open_picture(path) as image:
         for index in count():
             try:
                 image.seek(index)

@@ -59,13 +59,21 @@ def check_picture(where: str, width: int, height: int) -> None:
     Raises:
         InputError: it has more than 100 megapixels, or than the environment variable MULDE_MEGAPIXELS says.
     """
-    megapixels = width * height / 1e6
-    most = _number(PICTURE_VARIABLE, _MEGAPIXELS)
+    megapixels, most = width * height / 1e6, most_pixels() / 1e6
     if megapixels > most:
         raise InputError(
             f"{where} claims {width}x{height} pixels, {megapixels:.0f} megapixels, but at most {most:g} are "
             f"read: make it smaller, or set {PICTURE_VARIABLE}={math.ceil(megapixels)} in the environment"
         )
+
+
+def most_pixels() -> int:
+    """Return how many pixels a picture may have.
+
+    Raises:
+        InputError: the environment variable is no number.
+    """
+    return int(_number(PICTURE_VARIABLE, _MEGAPIXELS) * 1e6)
 
 
 def _number(variable: str, default: float) -> float:

@@ -247,7 +247,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         version = int(manifest["format_version"])
     except FileNotFoundError:
         raise InputError(f"there is no trained model in {folder}: run `mulde train` first") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:  # of an infinite version
         raise InputError(f"{path} is damaged ({error}): train again") from None
     if version != FORMAT_VERSION:
         way_out = "upgrade" if version > FORMAT_VERSION else "train again"

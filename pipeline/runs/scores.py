@@ -192,6 +192,17 @@ def has_checksum(path: Path) -> bool:
     return known is not None
 
 
+def check_objects(path: Path) -> str | None:
+    """Read the HDF5 file of a video in full; return what is wrong with it, or None."""
+    try:
+        check(path)
+        with open_plain(path) as file:
+            _read(file, _UNSMOOTHED)
+    except (OSError, ValueError, LookupError) as error:
+        return str(_damaged(path, error))
+    return None
+
+
 def _check(run: RunFolder, name: str) -> None:
     """Read both score files of a video in full.
 
@@ -201,8 +212,9 @@ def _check(run: RunFolder, name: str) -> None:
     path = run.objects(name)
     try:
         check(path)
-        with h5py.File(path, "r"):
-            has_checksum(run.csv(name))
+        with h5py.File(path, "r") as file:
+            own_dataset(file, _UNSMOOTHED)  # else it is whole, but of something else
+        has_checksum(run.csv(name))
     except (OSError, ValueError, KeyError) as error:
         raise _damaged(run.csv(name), error) from None
 

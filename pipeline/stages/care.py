@@ -7,11 +7,12 @@ from pathlib import Path
 
 from mulde.data.cache.care import Damage, Removal
 from mulde.data.errors import InputError
+from mulde.data.foreign.apart import read_apart
 from mulde.data.sealed import ChangedError, check
 from mulde.pipeline.models.held_out import check_held_out
 from mulde.pipeline.models.model import MANIFEST, read_manifest, read_scenes
 from mulde.pipeline.runs.folder import RunFolder
-from mulde.pipeline.runs.scores import has_checksum
+from mulde.pipeline.runs.scores import check_objects, has_checksum
 
 _KINDS = frozenset({".json", ".yaml", ".html", ".h5", ".safetensors", ".csv"})
 
@@ -59,6 +60,10 @@ def _is_sealed(run: RunFolder, path: Path) -> bool:
         return True
     if path.suffix == ".csv":
         return has_checksum(path)
+    if path.suffix == ".h5":  # apart: one of a stranger's run can be made to hang or crash HDF5
+        problem = read_apart(check_objects, path)
+        if problem is not None:
+            raise InputError(str(problem))
     return check(path)
 
 

@@ -154,7 +154,7 @@ def _digest(run: RunFolder, config: Config, scores: object) -> str:
 
 def _text_of(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8", "backslashreplace")  # damaged or not: it is compared
     except OSError:
         return None
 

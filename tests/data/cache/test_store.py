@@ -450,6 +450,10 @@ def _never_ending(file: h5py.File) -> None:
     file.attrs["decode_report"] = json.dumps({**report, "n_frames": 2**40})
 
 
+def _infinite(file: h5py.File) -> None:
+    file.attrs["schema_version"] = np.inf
+
+
 def _nested(file: h5py.File) -> None:
     file.attrs["decode_report"] = "[" * 50_000
 
@@ -457,7 +461,7 @@ def _nested(file: h5py.File) -> None:
 _OF_ROWS = [_out_of_order, _elsewhere, _linked, _claimed, _packed, _external_boxes, _virtual, _unwritten]
 
 
-@pytest.mark.parametrize("spoil", [*_OF_ROWS, _nested, _never_ending])
+@pytest.mark.parametrize("spoil", [*_OF_ROWS, _nested, _never_ending, _infinite])
 def test_hostile_entries_are_damaged(cache: FeatureCache, video: Video, spoil: Callable[..., None]) -> None:
     path = write(cache, video, make_rows(20))
     with open_to_write(path, "r+") as file:  # with the right checksum, as who makes it would

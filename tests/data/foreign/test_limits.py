@@ -58,3 +58,16 @@ def test_pictures_are_refused_before_they_are_read(tmp_path: Path, monkeypatch: 
         load_image(tmp_path / "a.png")
     with pytest.raises(VideoError, match=r"a\.tif, page 0 claims 100x100 pixels"):
         open_stack(tmp_path / "a.tif", 10)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("megapixels", [1, 8, 20])
+def test_only_our_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, megapixels: int) -> None:
+    """Pillow has one of 89 megapixels: it warns of more, and says of twice as many that there is no image."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2**20)
+    Image.new("1", (1000 * megapixels, 1000)).save(tmp_path / "a.png")
+    monkeypatch.setenv("MULDE_MEGAPIXELS", str(megapixels))
+    assert load_image(tmp_path / "a.png").shape == (1000, 1000 * megapixels, 3)
+    monkeypatch.setenv("MULDE_MEGAPIXELS", "0.5")
+    with pytest.raises(VideoError, match=r"megapixels, but at most 0\.5 are read: .* set MULDE_MEG"):
+        load_image(tmp_path / "a.png")

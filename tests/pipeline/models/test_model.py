@@ -147,6 +147,7 @@ def scores_in(run: str) -> dict[str, bytes]:
         ({"scenes": ["../../outside"]}, "leads out of the model's folder"),
         ({"provenance": None}, "provenance"),
         ({"format_version": "new"}, "damaged"),
+        ({"format_version": float("inf")}, "damaged"),
     ],
 )
 def test_manifests_of_another_shape(tmp_path: Path, changes: dict[str, object], message: str) -> None:

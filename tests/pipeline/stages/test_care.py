@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -17,7 +18,7 @@ from mulde.pipeline.features.scenes import Scenes
 from mulde.pipeline.models.held_out import save_held_out
 from mulde.pipeline.models.model import RunModel, StreamModel, save_stream, stream_folder
 from mulde.pipeline.runs.folder import Failure, RunFolder
-from mulde.pipeline.runs.scores import ScoredVideo, write_scores
+from mulde.pipeline.runs.scores import ScoredVideo, are_whole, write_scores
 from mulde.pipeline.stages.care import find_run_damage
 
 SCENE = SceneModel((64, 48), np.full((1, 48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
@@ -72,6 +73,14 @@ def test_a_flipped_bit_is_found(run: RunFolder, name: str, deleted: str) -> None
     found = [str(item.path.relative_to(run.folder)) for item in damage.items]
     assert found == ([deleted] if deleted else [])
     assert len(damage.left) == (not deleted)
+
+
+def test_a_whole_file_of_something_else_is_found(run: RunFolder) -> None:
+    path = run.objects("cam/a")
+    with h5py.File(path, "w") as file:
+        file["features"] = np.zeros(3)
+    assert [item.path for item in find_run_damage(run).items] == [path]
+    assert not are_whole(run, "cam/a")
 
 
 def test_files_of_before_are_counted(run: RunFolder) -> None:
