@@ -22,7 +22,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_click",
     "sphinx_copybutton",
-    "field_docstrings",
+    "docstrings",
     "heading_levels",
     "mathml",
     "settings_reference",
