@@ -168,3 +168,33 @@ def test_commands_and_settings_that_a_page_names_are_there(page: Path) -> None:
     others = (".csv", ".json", ".yaml", ".html", ".md", ".py", ".npy", ".mat", ".tsv")
     own = ("extract.plugin_settings.", "detector.onnx")
     assert [n for n in named if n not in known and not n.endswith(others) and not n.startswith(own)] == []
+
+
+def headings_of(text: str) -> set[str]:
+    """Return the anchors of the headings of a page, as GitHub and MyST make them."""
+    headings = re.findall(
+        r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), flags=re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
+def test_links_of_the_pages_at_the_top_lead_somewhere(name: str) -> None:
+    """Those between pages of docs/ are checked where the site is built."""
+    links = re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", (ROOT / name).read_text(encoding="utf-8"))
+    assert links or name in ("SECURITY.md", "CHANGELOG.md")
+    assert [path for path, _ in links if not (ROOT / path).exists()] == []
+    anchors = [(path, anchor) for path, anchor in links if anchor]
+    assert [(p, a) for p, a in anchors if a not in headings_of((ROOT / p).read_text(encoding="utf-8"))] == []
+
+
+def test_pages_that_code_and_configurations_name_are_there() -> None:
+    folders = ("face", "data", "detector", "extractors", "pipeline", "configs", "benchmarks")
+    files = [
+        file for folder in folders for file in (ROOT / folder).rglob("*") if file.suffix in (".py", ".yaml")
+    ]
+    named = {
+        page for file in files for page in re.findall(r"docs/\w+\.\w+", file.read_text(encoding="utf-8"))
+    }
+    assert "docs/extractors.md" in named
+    assert [page for page in sorted(named) if not (ROOT / page).exists()] == []
