@@ -22,7 +22,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_click",
     "sphinx_copybutton",
-    "field_docstrings",
+    "docstrings",
     "heading_levels",
     "mathml",
     "settings_reference",
@@ -55,4 +55,3 @@ html_show_sphinx = False
 html_copy_source = False
 html_show_search_summary = False  # browsers do not let a page that is a file read others
 html_theme_options = {"top_of_page_buttons": []}
-copybutton_exclude = ".linenos, .gp, .go"

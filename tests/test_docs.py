@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
+from mulde.data.cache.entries import read_rows
 from mulde.data.rendered.render import render_scene
 from mulde.pipeline.cli.main import cli, main
 from mulde.pipeline.config.reference import groups, reference
@@ -103,6 +104,9 @@ def test_commands_of_the_tutorial_and_the_how_tos_run(
     assert [name for name in made if not (reader / "runs/gate" / name).exists()] == []
     assert (reader / "camera7.png").stat().st_size > 1000
     assert "hold_out: up to date" in capsys.readouterr().err
+    colours = read_rows(next(Path(".cache/mulde/colour").rglob("*.h5"))).features  # of docs/extractors.md
+    assert len(colours) > 0 and colours.shape[1] == 3
+    assert (colours >= 0).all() and (colours <= 1).all()
 
 
 def test_examples_of_the_python_page_run(reader: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +114,8 @@ def test_examples_of_the_python_page_run(reader: Path, capsys: pytest.CaptureFix
     assert len(blocks) == 4
     names: dict[str, object] = {}
     for _, block in blocks:
-        exec(compile(block, "python.md", "exec"), names)
+        quick = block.replace('"max_steps": 300', '"max_steps": 30')
+        exec(compile(quick, "python.md", "exec"), names)
     assert Path("camera7.png").stat().st_size > 1000
     assert Path("out/scores/camera7.csv").exists()
     printed = capsys.readouterr()
@@ -163,3 +168,33 @@ def test_commands_and_settings_that_a_page_names_are_there(page: Path) -> None:
     others = (".csv", ".json", ".yaml", ".html", ".md", ".py", ".npy", ".mat", ".tsv")
     own = ("extract.plugin_settings.", "detector.onnx")
     assert [n for n in named if n not in known and not n.endswith(others) and not n.startswith(own)] == []
+
+
+def headings_of(text: str) -> set[str]:
+    """Return the anchors of the headings of a page, as GitHub and MyST make them."""
+    headings = re.findall(
+        r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), flags=re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
+def test_links_of_the_pages_at_the_top_lead_somewhere(name: str) -> None:
+    """Those between pages of docs/ are checked where the site is built."""
+    links = re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", (ROOT / name).read_text(encoding="utf-8"))
+    assert links or name in ("SECURITY.md", "CHANGELOG.md")
+    assert [path for path, _ in links if not (ROOT / path).exists()] == []
+    anchors = [(path, anchor) for path, anchor in links if anchor]
+    assert [(p, a) for p, a in anchors if a not in headings_of((ROOT / p).read_text(encoding="utf-8"))] == []
+
+
+def test_pages_that_code_and_configurations_name_are_there() -> None:
+    folders = ("face", "data", "detector", "extractors", "pipeline", "configs", "benchmarks")
+    files = [
+        file for folder in folders for file in (ROOT / folder).rglob("*") if file.suffix in (".py", ".yaml")
+    ]
+    named = {
+        page for file in files for page in re.findall(r"docs/\w+\.\w+", file.read_text(encoding="utf-8"))
+    }
+    assert "docs/extractors.md" in named
+    assert [page for page in sorted(named) if not (ROOT / page).exists()] == []

@@ -31,20 +31,10 @@ pytestmark = [
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the site once, with every warning an error, and return its folder."""
     folder = tmp_path_factory.mktemp("site")
-    command = [
-        sys.executable,
-        "-m",
-        "sphinx",
-        "--fail-on-warning",
-        "--keep-going",
-        "-q",
-        DOCS,
-        folder / "html",
-    ]
-    result = subprocess.run(
-        [*map(str, command), "-d", str(folder / "doctrees")], capture_output=True, text=True, check=False
-    )
-    assert (result.returncode, result.stderr) == (0, "")
+    options = ["--fail-on-warning", "--keep-going", "-q", "-d", str(folder / "doctrees")]
+    command = [sys.executable, "-m", "sphinx", *options, str(DOCS), str(folder / "html")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
     return folder / "html"
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from mulde.data.cache.store import read_rows
 from mulde.data.errors import InputError
 from mulde.data.video import Video
 from mulde.extractors.networks.weights import WeightsMissingError
@@ -30,7 +28,6 @@ from mulde.pipeline.features.recipe import (
 )
 from mulde.pipeline.features.scenes import Scenes
 
-RunCli = Callable[..., Any]
 SCENE = SceneModel((64, 48), np.full((1, 48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
 PLUGIN = """
 from collections.abc import Sequence
@@ -256,22 +253,6 @@ def test_mistakes_in_plugins_are_named(plugin: Path, code: str, overrides: list[
 def test_missing_plugin_is_named() -> None:
     with pytest.raises(InputError, match=r"plugin nothere\.py cannot be read"):
         build_recipe(extract_config("extract.plugins=[nothere.py]"), SCENE)
-
-
-def test_documented_plugin_runs(cli: RunCli, scene: Path) -> None:
-    """The example of docs/extractors.md, word for word."""
-    page = (Path(__file__).parents[3] / "docs" / "extractors.md").read_text(encoding="utf-8")
-    code = page.partition("```python\n")[2].partition("```")[0]
-    Path("my_extractor.py").write_text(code)
-    result = cli(
-        "extract", "--dataset", scene, "--workers", 2, "extract.plugins=[my_extractor.py]",
-        "extract.streams=[velocity,colour]", "extract.plugin_settings.colour.gamma=2.2",
-    )  # fmt: skip
-    assert result.code == 0, result.err
-    rows = read_rows(next(Path(".cache/mulde/colour").rglob("*.h5")))
-    assert rows.n_features == 3
-    assert len(rows) > 0
-    assert (rows.features >= 0).all() and (rows.features <= 1).all()
 
 
 @pytest.mark.parametrize(
