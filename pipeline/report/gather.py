@@ -35,7 +35,7 @@ MOST_VIDEOS = 500
 
 
 def choose_videos(names: Sequence[str], events: Sequence[Event]) -> list[str]:
-    """Return the videos that a page draws, in order: all, or those of the strongest events and then the first.
+    """Return the videos that a page draws, in order: all, or those of the strongest events, then the first.
 
     Args:
         events: the strongest first.
