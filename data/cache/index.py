@@ -33,7 +33,8 @@ INDEX = ".index"
 LEAST_NEW = 1000
 """So many files must have been read for the indexes to be written: fewer are read as quickly again."""
 _COLUMNS = (
-    "name TEXT PRIMARY KEY, state TEXT, counts TEXT, identity TEXT, report TEXT, source TEXT, seal TEXT"
+    "name TEXT PRIMARY KEY, state TEXT, video TEXT, n_rows INT, n_features INT, identity TEXT, report TEXT, "
+    "source TEXT, beside TEXT, seal TEXT"
 )
 _N_REMEMBERED = 64  # streams of one video say the same, and are asked for one after the other
 
@@ -71,20 +72,25 @@ class EntryIndex:
     def learn(self, stream: str, key: str, name: str, stat: os.stat_result, entry: Entry) -> None:
         """Take down what a file says, for `save`."""
         if self._news is None:
-            self._news = sqlite3.connect("")  # on disk where it gets large, and gone with this process
+            self._news = sqlite3.connect(
+                "", check_same_thread=False
+            )  # on disk where it gets large, and gone with this process
             self._news.execute(f"CREATE TABLE news (key TEXT, {_COLUMNS.replace(' PRIMARY KEY', '')})")
         row = (
             name,
             _state(stat),
-            json.dumps([entry.n_rows, entry.n_features, entry.video, entry.beside]),
+            entry.video,
+            entry.n_rows,
+            entry.n_features,
             json.dumps(entry.identity.to_dict()),
             json.dumps(asdict(entry.report)),
             entry.source,
+            entry.beside,
         )
-        # a path that is no Unicode, or another thread: its file is read each time
-        with suppress(UnicodeEncodeError, sqlite3.Error):
+        # a path that is no Unicode: its file is read each time
+        with suppress(UnicodeEncodeError):
             values = (f"{stream}-{key}", *row, _seal(row))
-            self._news.execute("INSERT INTO news VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+            self._news.execute("INSERT INTO news VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     def save(self) -> None:
         """Add what was learnt to the indexes, if it is much; they stay as they are where that cannot be."""
@@ -117,10 +123,13 @@ class EntryIndex:
                 table.execute("PRAGMA journal_mode = OFF")  # the file takes its place only when it is whole
                 table.execute(f"CREATE TABLE IF NOT EXISTS entries ({_COLUMNS}) WITHOUT ROWID")
                 rows = self._news.execute(
-                    "SELECT name, state, counts, identity, report, source, seal FROM news WHERE key = ?",
+                    "SELECT name, state, video, n_rows, n_features, identity, report, source, beside, seal "
+                    "FROM news WHERE key = ?",
                     (key,),
                 )
-                table.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+                table.executemany(
+                    "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
+                )
                 table.commit()
 
     def _table(self, key: str) -> sqlite3.Connection | None:
@@ -134,7 +143,9 @@ class EntryIndex:
             return None
         try:
             # immutable: it is never written in place, so no lock is needed, which some file systems lack
-            table = sqlite3.connect(f"file:{quote(str(path.absolute()))}?immutable=1", uri=True)
+            table = sqlite3.connect(
+                f"file:{quote(str(path.absolute()))}?immutable=1", uri=True, check_same_thread=False
+            )
             table.execute("SELECT name FROM entries LIMIT 1")
         except sqlite3.Error as error:
             _log.debug("%s: %s", path, error)
@@ -153,10 +164,19 @@ def _seal(row: tuple[object, ...]) -> str:
     return xxhash.xxh3_64_hexdigest("\0".join(map(str, row)).encode())
 
 
-def _entry(home: str, name: str, state: str, counts: str, identity: str, report: str, source: str) -> Entry:
-    n_rows, n_features, video, beside = parse_json(counts)
-    said = _said(identity, report, source)
-    return Entry(home, name, str(video), int(n_rows), int(n_features), *said, beside=str(beside))
+def _entry(
+    home: str,
+    name: str,
+    state: str,
+    video: str,
+    n_rows: int,
+    n_features: int,
+    identity: str,
+    report: str,
+    source: str | None,
+    beside: str,
+) -> Entry:
+    return Entry(home, name, video, int(n_rows), int(n_features), *_said(identity, report, source), beside)
 
 
 @lru_cache(maxsize=_N_REMEMBERED)

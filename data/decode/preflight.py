@@ -175,7 +175,7 @@ def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame |
 def describe(container: InputContainer, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
     rate = _header_rate(container, stream)
     fps = float(rate) if rate else DEFAULT_FPS
-    seconds = _claimed_seconds(container, stream)
+    seconds = claimed_seconds(container, stream)
     orientation = Orientation.of(frame)
     width, height = (frame.height, frame.width) if orientation.transposes else (frame.width, frame.height)
     return VideoInfo(
@@ -198,7 +198,7 @@ def _header_rate(container: InputContainer, stream: VideoStream) -> Fraction | N
     return stream.average_rate or stream.guessed_rate
 
 
-def _claimed_seconds(container: InputContainer, stream: VideoStream) -> float | None:
+def claimed_seconds(container: InputContainer, stream: VideoStream) -> float | None:
     """Return the duration of the video stream in seconds, None where the container does not say."""
     import av
 

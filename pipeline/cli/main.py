@@ -37,6 +37,7 @@ from mulde.pipeline.cli.options import (
     json_option,
 )
 from mulde.pipeline.cli.pictures import clips, render, scene
+from mulde.pipeline.cli.status import status
 from mulde.pipeline.cli.watch import watch
 from mulde.pipeline.cli.weights import weights
 
@@ -94,10 +95,22 @@ def run(as_json: bool, **options: Any) -> int:
 
 
 @cli.command()
+@click.option(
+    "--shard", metavar="I/N", help="Only one of N parts, equally long; the others are for other machines."
+)
+@click.option("--retry-failed", is_flag=True, help="With --shard: try again what failed before, in any part.")
 @json_option
 @common_options
-def extract(as_json: bool, **options: Any) -> int:
-    """Extract what is missing in the feature cache, one decode pass per video."""
+def extract(shard: str | None, retry_failed: bool, as_json: bool, **options: Any) -> int:
+    """Extract what is missing in the feature cache, one decode pass per video.
+
+    With --shard, N machines share the work over a folder that all can see; `mulde status RUN` shows how far
+    they are. See docs/scale.md.
+    """
+    if shard is not None:
+        return _extract_shard(shard, options, retry_failed=retry_failed, as_json=as_json)
+    if retry_failed:
+        raise InputError("--retry-failed is for --shard: without it, what failed is tried again anyway")
     return _with_job(options, ["extract"], as_json=as_json)
 
 
@@ -206,6 +219,7 @@ cli.add_command(config)
 cli.add_command(datasets)
 cli.add_command(render)
 cli.add_command(scene)
+cli.add_command(status)
 cli.add_command(watch)
 cli.add_command(weights)
 
@@ -254,6 +268,26 @@ def _with_job(options: dict[str, Any], stages: Sequence[str], *, as_json: bool =
     else:
         _print_result(result, stages)
     return conclude(job.run)
+
+
+def _extract_shard(text: str, options: dict[str, Any], *, retry_failed: bool, as_json: bool) -> int:
+    """Extract one part of the videos in a folder of its own below the run; return the exit code."""
+    from mulde.pipeline.open_job import open_job, tell_notes
+    from mulde.pipeline.runs.shards import Shard
+    from mulde.pipeline.stages.run import extract_shard
+
+    shard = Shard.parse(text)
+    job = open_job(configure(options), Bars(), needs_test=False)
+    part = shard.folder(job.run)
+    job.run.require_inside(part.folder)
+    part.require_writable()
+    with part.held(), log_to_file(part.log):
+        _log.debug("mulde %s", " ".join(sys.argv[1:]))
+        tell_notes(job)
+        extract_shard(job, shard, retry_failed=retry_failed)
+    if as_json:
+        print_json({"run": job.run.folder, "shard": part.folder, "failures": failures_in_json(part)})
+    return conclude(part)
 
 
 def _print_result(result: RunResult, stages: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -291,7 +292,7 @@ class _Version(NamedTuple):
 
 def _version(path: Path) -> _Version | None:
     try:
-        stat = path.stat()
+        stat = os.stat(path)  # noqa: PTH116  # it is asked for each video
     except OSError:
         return None
     return _Version(stat.st_ino, stat.st_size, stat.st_mtime_ns)

@@ -8,7 +8,7 @@ import os
 import time
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from mulde.data.atomic import WriteError
 from mulde.data.boxes import NO_BOXES, VideoBoxes
 from mulde.data.cache.entries import RowsInOrder
 from mulde.data.cache.store import FeatureCache, RowWriter
+from mulde.data.decode.lengths import claimed_length
 from mulde.data.decode.readers import open_frames
 from mulde.data.errors import InputError, VideoError
 from mulde.data.identity import identify
@@ -57,6 +58,8 @@ from mulde.pipeline.features.scenes import (
 )
 from mulde.pipeline.progress import Progress, Tracked, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
+from mulde.pipeline.runs.job import Job
+from mulde.pipeline.runs.shards import Heart, Shard, failed_before, split_by_length
 from mulde.pipeline.stages.stage import Situation, Stage, Work
 
 _log = logging.getLogger(__name__)
@@ -102,6 +105,15 @@ class Extract(Stage[Inventory]):
 
     name = STAGE
 
+    def __init__(self, shard: Shard | None = None, *, retry_failed: bool = True) -> None:
+        """Set up extraction.
+
+        Args:
+            shard: a part of the videos, if not all; the job's run is its folder then.
+            retry_failed: whether to try again what failed in any part before.
+        """
+        self._shard, self._retry_failed = shard, retry_failed
+
     def look(self, situation: Situation) -> Work:
         """Ask the cache; videos that failed before are tried again, and may fail again: they are noted."""
         job, inventory = situation.job, situation.inventory
@@ -130,21 +142,14 @@ class Extract(Stage[Inventory]):
             return situation.inventory
         given = situation.given
         tell_notes(given)
+        heart = Heart(job.run, self._shard or Shard(1, 1))
+        heart.beat(now=True)
         weights = require_all(job.config.extract, offline=job.config.offline)
-        groups = group_by_scene(job.dataset.normal, job.dataset.test, merge=job.config.data.merge_cameras)
-        if find_scenes(job.cache, groups, job.config.extract.scene) is None:
-            job.cache.require_writable()
-        scenes = learn_scenes(
-            job.cache,
-            groups,
-            job.config.extract.scene,
-            job.frames_per_second,
-            executor=job.config.executor,
-            workers=extraction_workers(job.config, "cpu"),
-            stall_seconds=job.config.extract.stall_seconds,
-            progress=job.progress,
-        )
+        scenes = _scenes(job, heart)
         situation.recipes = Recipes(job.config.extract, scenes, given)
+        if self._shard is not None:
+            job, hours = _part_of(job, self._shard)
+            heart.beat(hours=hours)
         situation.inventory = inventory = look_up_all(job, situation.recipes)
         if inventory.missing:
             job.cache.require_writable()
@@ -158,18 +163,98 @@ class Extract(Stage[Inventory]):
             for key in keys.values():
                 job.cache.describe(key)
         record_weights(job.run, weights)
-        if not inventory.missing:
+        n_videos = len(inventory.normal) + len(inventory.test)
+        todo, kept = self._without_failed(job, inventory.missing)
+        heart.beat(
+            n_videos=n_videos,
+            n_cached=n_videos - len(inventory.missing),
+            n_done=len(kept),
+            n_failed=len(kept),
+        )
+        if not todo:
             job.cache.index.save()
-            n_videos = len(inventory.normal) + len(inventory.test)
-            _log.info("extract: up to date, all %d videos are in the cache", n_videos)
-            job.run.record_failures(STAGE, [])
+            _log.info("extract: up to date, all %d videos are in the cache", n_videos - len(kept))
+            job.run.record_failures(STAGE, kept)
+            heart.beat(now=True, state="ended", share=1.0)
             return inventory
         extract_missing(
-            inventory.missing, scenes, job.config, job.frames_per_second, job.run, job.progress, given
+            todo,
+            scenes,
+            job.config,
+            job.frames_per_second,
+            job.run,
+            job.progress,
+            given,
+            heart=heart,
+            kept=kept,
         )
         situation.inventory = look_up_all(job, situation.recipes)
         job.cache.index.save()
+        heart.beat(now=True, state="ended", share=1.0)
         return situation.inventory
+
+    def _without_failed(
+        self, job: Job, missing: Sequence[CachedVideo]
+    ) -> tuple[list[CachedVideo], list[Failure]]:
+        """Return what is to be extracted, and what failed in a part before and is left out."""
+        if self._retry_failed:
+            return list(missing), []
+        failed = failed_before(RunFolder(job.run.folder.parent.parent), STAGE)
+        kept = [cached for cached in missing if str(cached.video.path.absolute()) in failed]
+        if kept:
+            _log.warning(
+                "extract: %d videos failed before and are left out: --retry-failed tries them again",
+                len(kept),
+            )
+        todo = [cached for cached in missing if cached not in kept]
+        return todo, [failed[str(cached.video.path.absolute())] for cached in kept]
+
+
+def _scenes(job: Job, heart: Heart) -> Scenes:
+    """Return the scenes of all videos; one process learns those that are not there, while others wait."""
+    groups = group_by_scene(job.dataset.normal, job.dataset.test, merge=job.config.data.merge_cameras)
+    claim: AbstractContextManager[object] = nullcontext()
+    if find_scenes(job.cache, groups, job.config.extract.scene) is None:
+        job.cache.require_writable()
+        place = str(job.dataset.normal[0].split_folder.resolve())
+        say = _Once("the scene: another process learns it, which is waited for")
+
+        def on_wait() -> None:
+            say()
+            heart.beat()
+
+        claim = job.cache.claim_name(place, f"scenes of {job.dataset.name}", wait=True, on_wait=on_wait)
+    with claim:
+        return learn_scenes(
+            job.cache,
+            groups,
+            job.config.extract.scene,
+            job.frames_per_second,
+            executor=job.config.executor,
+            workers=extraction_workers(job.config, "cpu"),
+            stall_seconds=job.config.extract.stall_seconds,
+            progress=job.progress,
+        )
+
+
+def _part_of(job: Job, shard: Shard) -> tuple[Job, float]:
+    """Return a job of the videos of one part, and how many hours they are long."""
+    videos = [*job.dataset.normal, *job.dataset.test]
+    seconds = [claimed_length(video, job.frames_per_second) for video in videos]
+    parts = split_by_length(videos, seconds, shard.n_shards)
+    length = dict(zip(videos, seconds, strict=True))
+    hours = [sum(length[video] for video in part) / 3600 for part in parts]
+    own = set(parts[shard.number - 1])
+    _log.info(
+        "extract: part %d of %d, %d of %d videos, %.2f h; all parts are %.2f to %.2f h long",
+        shard.number, shard.n_shards, len(own), len(videos), hours[shard.number - 1], min(hours), max(hours),
+    )  # fmt: skip
+    dataset = replace(
+        job.dataset,
+        normal=tuple(video for video in job.dataset.normal if video in own),
+        test=tuple(video for video in job.dataset.test if video in own),
+    )
+    return replace(job, dataset=dataset), hours[shard.number - 1]
 
 
 def _settle(cache: FeatureCache, videos: Sequence[CachedVideo]) -> bool:
@@ -210,11 +295,16 @@ def extract_missing(
     run: RunFolder,
     progress: Progress = silent,
     given: GivenBoxes | None = None,
+    *,
+    heart: Heart | None = None,
+    kept: Sequence[Failure] = (),
 ) -> list[Failure]:
     """Extract what is missing of at least one video in worker processes; record and return what failed.
 
     Args:
         given: boxes that others made, where no finder of ours is to look.
+        heart: is told how far it is.
+        kept: failures of before that stay recorded.
 
     Raises:
         InputError: a video is of no known scene, or the device is not there.
@@ -232,11 +322,18 @@ def extract_missing(
         )
         for cached in videos
     ]
-    return _run_tasks(tasks, config.executor, extraction_workers(config, device), run, progress)
+    heart = heart or Heart(run, Shard(1, 1))
+    return _run_tasks(tasks, config.executor, extraction_workers(config, device), run, progress, heart, kept)
 
 
 def _run_tasks(
-    tasks: Sequence[ExtractTask], executor: str, workers: int, run: RunFolder, progress: Progress
+    tasks: Sequence[ExtractTask],
+    executor: str,
+    workers: int,
+    run: RunFolder,
+    progress: Progress,
+    heart: Heart,
+    kept: Sequence[Failure],
 ) -> list[Failure]:
     """Extract videos in worker processes; record in the run what failed, and return it.
 
@@ -254,7 +351,16 @@ def _run_tasks(
     ):
 
         def show_rate() -> None:
-            rate = pool.n_frames_done / max(1e-9, time.monotonic() - started)
+            seconds = time.monotonic() - started
+            rate = pool.n_frames_done / max(1e-9, seconds)
+            heart.beat(
+                state="running",
+                n_done=len(kept) + n_done,
+                n_failed=len(kept) + len(failures),
+                seconds=seconds,
+                n_frames=pool.n_frames_done,
+                share=pool.share_done,
+            )
             rate_text = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
             tracked.update(n_done, f"{rate_text} frames/s", share=pool.share_done)
 
@@ -277,7 +383,10 @@ def _run_tasks(
         len(tasks) - len(failures), n_frames, seconds, n_frames / seconds, len(failures),
     )  # fmt: skip
     run.remember_seconds(STAGE, seconds)
-    run.record_failures(STAGE, failures)
+    run.record_failures(STAGE, [*kept, *failures])
+    heart.beat(
+        n_done=len(kept) + n_done, n_failed=len(kept) + len(failures), seconds=seconds, n_frames=n_frames
+    )
     return failures
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from mulde.pipeline.features.recipe import caution, lacks_sources
 from mulde.pipeline.metrics.records import Metrics
 from mulde.pipeline.runs.job import Job
 from mulde.pipeline.runs.origin import write_signed
+from mulde.pipeline.runs.shards import Shard
 from mulde.pipeline.stages.evaluate import Evaluate
 from mulde.pipeline.stages.extract import Extract
 from mulde.pipeline.stages.find_events import FindEvents, Found
@@ -82,6 +83,22 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
         page = Report().run(situation)
     scores = job.run.scores if {"score", "evaluate"} & set(stages) else None
     return RunResult(len(job.dataset.test), scores, found, metrics, page, caution(job.config.extract))
+
+
+@in_users_words()
+def extract_shard(job: Job, shard: Shard, *, retry_failed: bool = False) -> None:
+    """Extract one part of the videos; what is said of it is kept in its folder below the run.
+
+    Raises:
+        InputError: the cache cannot be written, or no normal video can be read.
+    """
+    check_device(job.config.device)
+    if job.is_imported:
+        raise InputError(
+            "--shard shares out videos, but these features were imported: there is nothing to do"
+        )
+    write_signed(job.run.config, job.config)  # the same from each
+    Extract(shard, retry_failed=retry_failed).run(Situation(replace(job, run=shard.folder(job.run))))
 
 
 def _on_whole_features(do: Callable[[], R], situation: Situation, stages: Sequence[str]) -> R:

@@ -108,10 +108,11 @@ class RunStage(Stage[R]):
         made_from = run.fingerprints(self.name)
         there = {unit for unit in wanted if self.is_there(run, unit)}
         current = {u for u in there if wanted[u] is not None and made_from.get(u) == wanted[u]}
+        stale = there - current
         return Work(
             self.name,
             tuple(unit for unit in wanted if unit not in current),
             tuple(unit for unit in wanted if unit in current),
-            tuple(unit for unit in wanted if unit in there - current),
+            tuple(unit for unit in wanted if unit in stale),
             note,
         )
