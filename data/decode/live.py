@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 OPEN_SECONDS, READ_SECONDS = 15.0, 20.0
 """How long a sender may take to answer, and to send the next bytes."""
-_POLL_SECONDS = 0.2
+_POLL_SECONDS, _PIPE_POLL_SECONDS = 0.2, 0.02
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,38 @@ def _frames(
         yield Frame(index, clock.seconds(frame), picture)
         index += 1
         frame = next(others, None)
+
+
+class NamedPipe(io.RawIOBase):
+    """A named pipe: reading waits for whoever writes, but never so that an interrupt would not be heard."""
+
+    def __init__(self, path: Path, is_ended: Callable[[], bool]) -> None:
+        """Open a pipe, to which nobody has to write yet; `is_ended` says that nobody wants to read on."""
+        self._is_ended = is_ended
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self.name = str(path)
+        self._has_begun = False
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Return bytes, at most `size`; b"" when the writer, who has written, has gone."""
+        while not self._is_ended():
+            with suppress(BlockingIOError):  # somebody is there, and has nothing to say yet
+                chunk = os.read(self._descriptor, size if size > 0 else io.DEFAULT_BUFFER_SIZE)
+                if chunk or self._has_begun:
+                    self._has_begun = True
+                    return chunk
+            time.sleep(_PIPE_POLL_SECONDS)
+        return b""
+
+    def close(self) -> None:
+        """Let go of the pipe."""
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()
 
 
 class GrowingFile(io.RawIOBase):

@@ -9,12 +9,12 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from mulde.data.decode.live import GrowingFile, LiveFrames, open_live
+from mulde.data.decode.live import GrowingFile, LiveFrames, NamedPipe, open_live
 from mulde.data.decode.readers import open_frames
 from mulde.data.errors import InputError, VideoError
 from mulde.data.files import VIDEO_SUFFIXES, is_video_file, natural_key
@@ -98,7 +98,7 @@ def open_source(text: str, *, follow_seconds: float | None = None) -> Source:
             "as rtsp://camera/stream"
         )
     if stat.S_ISFIFO(path.stat().st_mode):
-        return _Network(str(path.absolute()))
+        return _Pipe(path.absolute())
     if follow_seconds is None:
         return _Files(find_videos(path) if path.is_dir() else (_video(path),), path.name)
     return _Growing(path, follow_seconds)
@@ -107,12 +107,16 @@ def open_source(text: str, *, follow_seconds: float | None = None) -> Source:
 class _Network(Source):
     """An address, a camera or a pipe: opened again for as long as somebody watches."""
 
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._stop = threading.Event()  # the reading of a piece
+
     def pieces(self) -> Generator[Piece | Lost, None, None]:
         """Yield a piece for each time that the source answers."""
         wait_seconds, has_answered = _FIRST_WAIT_SECONDS, False
         while True:
             try:
-                with open_live(self.name) as live, self._ahead(live) as frames:
+                with self._opened() as live, self._ahead(live) as frames:
                     wait_seconds, has_answered = _FIRST_WAIT_SECONDS, True
                     video = Video("live", Path(self.name), Path())
                     yield Piece(video, LiveFrames(live.info, frames), datetime.now().astimezone())
@@ -126,13 +130,17 @@ class _Network(Source):
             time.sleep(wait_seconds)
             wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
 
+    def _opened(self) -> AbstractContextManager[LiveFrames]:
+        return open_live(self.name)
+
     @contextmanager
     def _ahead(self, live: LiveFrames) -> Iterator[Iterator[Frame]]:
         """Read frames in a thread as they come; those for which there is no room are dropped and counted."""
         size_bytes = live.info.width * live.info.height * _BYTES_A_PIXEL
         room = max(2, min(_MOST_ROOM, int(_ROOM_BYTES / size_bytes)))
         waiting: queue.Queue[Frame | BaseException | None] = queue.Queue(room)
-        stop = threading.Event()
+        stop = self._stop
+        stop.clear()
 
         def read() -> None:
             last: BaseException | None = None
@@ -160,6 +168,20 @@ class _Network(Source):
         finally:
             stop.set()
             thread.join()
+
+
+class _Pipe(_Network):
+    """A named pipe, for writers who come and go."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self._path = path
+
+    @contextmanager
+    def _opened(self) -> Iterator[LiveFrames]:
+        self._stop.clear()
+        with closing(NamedPipe(self._path, self._stop.is_set)) as pipe, open_live(pipe) as live:
+            yield live
 
 
 def _until_the_end(waiting: queue.Queue[Frame | BaseException | None]) -> Generator[Frame, None, None]:

@@ -157,3 +157,28 @@ def test_what_is_no_video_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(VideoError, match=r"text\.mp4"):
         next(open_source(str(tmp_path / "text.mp4")).pieces())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe_whose_writer_says_nothing_can_be_left(clip: Path, tmp_path: Path) -> None:
+    pipe, content = tmp_path / "pipe", clip.read_bytes()
+    os.mkfifo(pipe)
+    is_left = threading.Event()
+
+    def write() -> None:
+        with pipe.open("wb") as file:
+            file.write(content)
+            file.flush()
+            is_left.wait(60)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    source = open_source(str(pipe))
+    with closing(source.pieces()) as all_pieces:
+        piece = next(all_pieces)
+        assert isinstance(piece, Piece)
+        assert next(piece.live.frames).index == 0
+        started = time.monotonic()
+    assert time.monotonic() - started < 10
+    is_left.set()
+    writer.join()
