@@ -35,7 +35,7 @@ from mulde.pipeline.config.words import of_extraction, respell
 from mulde.pipeline.executors.base import Outcome, Tick, WorkerDiedError, WorkerStalledError
 from mulde.pipeline.executors.kinds import open_executor
 from mulde.pipeline.features.devices import extraction_device, extraction_workers
-from mulde.pipeline.features.given_boxes import GivenBoxes, notes_on, open_given, tell_notes
+from mulde.pipeline.features.given_boxes import GivenBoxes, check_normal, notes_on, open_given, tell_notes
 from mulde.pipeline.features.inventory import (
     STAGE,
     CachedVideo,
@@ -128,6 +128,7 @@ class Extract(Stage[Inventory]):
             _log.info("extract: nothing to do, the features were imported")
             return situation.inventory
         given = open_given(job.config.extract, (*job.dataset.normal, *job.dataset.test))
+        check_normal(given, job.config.extract.boxes, job.dataset.normal)
         tell_notes(given)
         weights = require_all(job.config.extract, offline=job.config.offline)
         groups = group_by_scene(job.dataset.normal, job.dataset.test, merge=job.config.data.merge_cameras)
