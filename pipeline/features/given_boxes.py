@@ -86,8 +86,8 @@ def check_normal(given: GivenBoxes | None, boxes: BoxSettings, normal: Sequence[
         return
     if not any(len(given.of(video)) for video in normal):
         raise InputError(
-            f"{', '.join(boxes.files)} has no box in any of the {len(normal)} normal videos, to learn from: give "
-            "theirs too, in the same file or in a list of `boxes.file`"
+            f"{', '.join(boxes.files)} has no box in any of the {len(normal)} normal videos, to learn from: "
+            "give theirs too, in the same file or in a list of `boxes.file`"
         )
 
 
