@@ -80,6 +80,17 @@ def open_given(config: ExtractConfig, videos: Sequence[Video]) -> GivenBoxes | N
     return GivenBoxes(found, tuple(respell(note, of_extraction()) for note in notes))
 
 
+def check_normal(given: GivenBoxes | None, boxes: BoxSettings, normal: Sequence[Video]) -> None:
+    """Raise InputError if there is nothing to learn from: no box in a normal video, and no finder beside."""
+    if given is None or boxes.join != "none" or boxes.whole_frame_if_empty:
+        return
+    if not any(len(given.of(video)) for video in normal):
+        raise InputError(
+            f"{', '.join(boxes.files)} has no box in any of the {len(normal)} normal videos, to learn from: "
+            "give theirs too, in the same file or in a list of `boxes.file`"
+        )
+
+
 def tell_notes(given: GivenBoxes | None) -> None:
     """Log what the user is to know of boxes that others made, if there are some."""
     for note in given.notes if given else ():
@@ -156,7 +167,7 @@ def _notes(
     if missing:
         yield (
             f"{where}: {len(missing)} of {len(missing) + len(found)} videos have no boxes there, the first "
-            f"is {missing[0]}: nothing is taken to be in them"
+            f"is {missing[0]}: these are taken to be empty"
         )
     if unknown:
         yield f"{where}: {len(unknown)} videos there are not among the data, the first is {unknown[0]}"

@@ -37,7 +37,7 @@ from mulde.pipeline.config.words import of_extraction, respell
 from mulde.pipeline.executors.base import Outcome, Tick, WorkerDiedError, WorkerStalledError
 from mulde.pipeline.executors.kinds import open_executor
 from mulde.pipeline.features.devices import extraction_device, extraction_workers
-from mulde.pipeline.features.given_boxes import GivenBoxes, notes_on, tell_notes
+from mulde.pipeline.features.given_boxes import GivenBoxes, check_normal, notes_on, tell_notes
 from mulde.pipeline.features.inventory import (
     STAGE,
     CachedVideo,
@@ -141,6 +141,7 @@ class Extract(Stage[Inventory]):
             _log.info("extract: nothing to do, the features were imported")
             return situation.inventory
         given = situation.given
+        check_normal(given, job.config.extract.boxes, job.dataset.normal)
         tell_notes(given)
         heart = Heart(job.run, self._shard or Shard(1, 1))
         heart.beat(now=True)

@@ -14,7 +14,7 @@ from mulde.data.video import Video
 from mulde.extractors.scene import SceneModel
 from mulde.pipeline.config.load import load_config
 from mulde.pipeline.config.sections import ExtractConfig
-from mulde.pipeline.features.given_boxes import GivenBoxes, notes_on, open_given
+from mulde.pipeline.features.given_boxes import GivenBoxes, check_normal, notes_on, open_given
 from mulde.pipeline.features.inventory import Recipes
 from mulde.pipeline.features.recipe import lacks_sources, stream_digests
 from mulde.pipeline.features.scenes import Scenes
@@ -167,6 +167,19 @@ def test_what_lies_outside_of_the_video_is_counted(
     for note, text in zip(found, notes, strict=True):
         assert text in note
         assert ("from 1" in note) == ("from 1" in text)
+
+
+def test_normal_videos_without_a_box_end_the_run(tmp_path: Path) -> None:
+    path, normal = written(tmp_path, "testing/01,0,1,1,2,2"), VIDEOS[:2]
+    for settings in ({}, {"join": "gradient"}, {"whole_frame_if_empty": True}):
+        given, boxes = opened(path, **settings), config(path, **settings).boxes
+        if settings:
+            check_normal(given, boxes, normal)
+        else:
+            with pytest.raises(InputError, match="no box in any of the 2 normal videos"):
+                check_normal(given, boxes, normal)
+    check_normal(opened(path), config(path).boxes, VIDEOS[2:])
+    check_normal(None, load_config().extract.boxes, normal)
 
 
 def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
