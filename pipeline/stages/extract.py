@@ -22,7 +22,7 @@ from mulde.data.cache.store import FeatureCache, RowWriter
 from mulde.data.decode.readers import open_frames
 from mulde.data.errors import InputError, VideoError
 from mulde.data.identity import identify
-from mulde.data.spelling import printable
+from mulde.data.spelling import counted, printable
 from mulde.data.video import DecodeReport, Video
 from mulde.extractors.networks.machine import NoRoomError, signs_of_life
 from mulde.extractors.networks.weights import Weights
@@ -53,7 +53,7 @@ from mulde.pipeline.features.scenes import (
 )
 from mulde.pipeline.progress import Progress, Tracked, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
-from mulde.pipeline.stages.stage import Situation, Stage, Work
+from mulde.pipeline.stages.stage import Situation, Stage, Work, name_stale
 
 _log = logging.getLogger(__name__)
 
@@ -106,6 +106,7 @@ class Extract(Stage[Inventory]):
         notes = ["nothing to do: the features were imported"] if job.is_imported else notes
         complete = [cached for cached in (*inventory.normal, *inventory.test) if cached.is_complete]
         stale = [cached for cached in todo if cached.is_stale]
+        notes += [name_stale([cached.video.name for cached in stale])] if stale else []
         return Work(self.name, _paths(todo), _paths(complete), _paths(stale), "; ".join(notes))
 
     def run(self, situation: Situation) -> Inventory:
@@ -149,9 +150,12 @@ class Extract(Stage[Inventory]):
         record_weights(job.run, weights)
         if not inventory.missing:
             n_videos = len(inventory.normal) + len(inventory.test)
-            _log.info("extract: up to date, all %d videos are in the cache", n_videos)
+            _log.info("extract: up to date, %s in the cache", counted(n_videos, "video"))
             job.run.record_failures(STAGE, [])
             return inventory
+        stale = [cached.video.name for cached in inventory.missing if cached.is_stale]
+        if stale:
+            _log.info("extract: %s", name_stale(stale))
         extract_missing(inventory.missing, scenes, job.config, job.frames_per_second, job.run, job.progress)
         situation.inventory = look_up_all(job, scenes)
         return situation.inventory
@@ -167,7 +171,7 @@ def _settle(cache: FeatureCache, videos: Sequence[CachedVideo]) -> bool:
             for name, entry in cached.entries.items():
                 cache.settle(cached.keys[name], cached.video, entry)
     if moved:
-        _log.info("extract: features of %d videos that have moved were found again", len(moved))
+        _log.info("extract: found the features of %s that moved", counted(len(moved), "video"))
     return bool(moved)
 
 
