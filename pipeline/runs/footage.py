@@ -43,7 +43,7 @@ def require_own_names(run: RunFolder, videos: Sequence[Video]) -> None:
         if before is None and not run.config.exists():
             continue
         if before is None or before.path.resolve() != video.path.resolve():
-            other = before.path if before is not None else f"the run {run.folder} itself"
+            other = before.path if before is not None else "a test video of this run"
             raise InputError(
                 f"{run.csv(video.name)} has the scores of {other}, and {video.path} has the same name: "
                 "choose another folder with --out DIR, or name the folder above both, so that their names "

@@ -53,7 +53,7 @@ from mulde.pipeline.features.scenes import (
 )
 from mulde.pipeline.progress import Progress, Tracked, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
-from mulde.pipeline.stages.stage import Situation, Stage, Work, name_stale
+from mulde.pipeline.stages.stage import Situation, Stage, Work, name_again
 
 _log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class Extract(Stage[Inventory]):
         notes = ["nothing to do: the features were imported"] if job.is_imported else notes
         complete = [cached for cached in (*inventory.normal, *inventory.test) if cached.is_complete]
         stale = [cached for cached in todo if cached.is_stale]
-        notes += [name_stale([cached.video.name for cached in stale])] if stale else []
+        notes += [name_again([cached.video.name for cached in stale])] if stale else []
         return Work(self.name, _paths(todo), _paths(complete), _paths(stale), "; ".join(notes))
 
     def run(self, situation: Situation) -> Inventory:
@@ -155,7 +155,7 @@ class Extract(Stage[Inventory]):
             return inventory
         stale = [cached.video.name for cached in inventory.missing if cached.is_stale]
         if stale:
-            _log.info("extract: %s", name_stale(stale))
+            _log.info("extract: %s", name_again(stale))
         extract_missing(inventory.missing, scenes, job.config, job.frames_per_second, job.run, job.progress)
         situation.inventory = look_up_all(job, scenes)
         return situation.inventory
@@ -257,8 +257,9 @@ def _run_tasks(
                 _tell(outcome, n_done, len(tasks))
     seconds = time.monotonic() - started
     _log.info(
-        "extract: %d videos, %d frames in %.1f s (%.0f frames/s), %d failed",
-        len(tasks) - len(failures), n_frames, seconds, n_frames / seconds, len(failures),
+        "extract: %s, %s in %.1f s (%.0f frames/s), %d failed",
+        counted(len(tasks) - len(failures), "video"), counted(n_frames, "frame"), seconds,
+        n_frames / seconds, len(failures),
     )  # fmt: skip
     run.remember_seconds(STAGE, seconds)
     run.record_failures(STAGE, failures)

@@ -24,7 +24,7 @@ from mulde.pipeline.progress import Progress, Tracked, silent
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.scores import ScoredVideo, are_whole, write_scores
 from mulde.pipeline.stages import train
-from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation, name_stale
+from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
 
 STAGE = "score"
 CODE_VERSION = 4
@@ -92,8 +92,8 @@ class Score(RunStage[None]):
         if not todo:
             _log.info("score: up to date, %s", counted(len(videos), "video"))
             return
-        if work.stale:
-            _log.info("score: %s", name_stale(work.stale))
+        if work.note:
+            _log.info("score: %s", work.note)
         started = time.monotonic()
         model = load_model(model_folder or run.model, config.extract, config.device)
         notes = []

@@ -95,19 +95,21 @@ class RunStage(Stage[R]):
         there = {unit for unit in wanted if self.is_there(run, unit)}
         current = {u for u in there if wanted[u] is not None and made_from.get(u) == wanted[u]}
         stale = tuple(unit for unit in wanted if unit in there - current)
+        again = [unit for unit in wanted if unit in stale or unit in made_from.keys() - there]
         return Work(
             self.name,
             tuple(unit for unit in wanted if unit not in current),
             tuple(unit for unit in wanted if unit in current),
             stale,
-            note or name_stale(stale),
+            note or name_again(again),
         )
 
 
-def name_stale(units: Sequence[str]) -> str:
-    """Name the videos that are done again, for the user; "" for none."""
+def name_again(units: Sequence[str]) -> str:
+    """Name the videos that were done before, and are done again, for the user; "" for none."""
     names = [unit for unit in units if unit != WHOLE]
     if not names:
         return ""
     n_videos = counted(len(names), "video")
-    return f"{n_videos} made from something else, changed or damaged since: {name_some(names, _MOST_NAMED)}"
+    told = f"{n_videos} again, made from something else, changed or damaged since"
+    return f"{told}: {name_some(names, _MOST_NAMED)}"

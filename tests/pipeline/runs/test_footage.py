@@ -55,7 +55,7 @@ def test_what_is_damaged_is_said(content: str, tmp_path: Path) -> None:
             r"a\.csv has the scores of .*b/a\.mp4, and .*a\.mp4 has the same name",
         ),
         (None, True, False, None),  # of a version that kept no list
-        (None, True, True, r"a\.csv has the scores of the run .* itself"),
+        (None, True, True, r"a\.csv has the scores of a test video of this run"),
     ],
 )
 def test_scores_of_another_video_are_not_replaced(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mulde.pipeline.runs.folder import RunFolder
-from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation, Work, name_stale
+from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation, Work, name_again
 
 
 class Notes(RunStage[None]):
@@ -52,7 +52,8 @@ def test_table(
     run.remember("notes", made)
     for unit in there:
         (tmp_path / f"{unit}.txt").touch()
-    note = f"1 video made from something else, changed or damaged since: {stale}" if stale else ""
+    again = "".join(unit for unit in wanted if unit in stale or (unit in made and unit not in there))
+    note = f"1 video again, made from something else, changed or damaged since: {again}" if again else ""
     assert Notes().compare(run, wanted) == Work("notes", tuple(todo), tuple(current), tuple(stale), note)
 
 
@@ -66,7 +67,7 @@ def test_table(
     ],
 )
 def test_what_is_done_again_is_named(units: tuple[str, ...], named: str) -> None:
-    assert re.match(named or "$", name_stale(units))
+    assert re.match(named or "$", name_again(units))
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"notes": {"": 3}}', '{"notes": "x"}'])
