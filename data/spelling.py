@@ -30,6 +30,11 @@ def spell(name: str) -> str:
     return printable(unicodedata.normalize("NFC", name))
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with what is counted: "1 video", "0 videos"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _percent(character: str) -> str:
     try:
         content = character.encode("utf-8", "surrogateescape")

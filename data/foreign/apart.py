@@ -77,6 +77,8 @@ def read_apart(function: Callable[[Path], R], path: Path) -> R:
                 f"ended the process that read it (exit code {reader.end()}): it is damaged, or made to do so"
             )
             raise InputError(f"{path} {told}") from None
+        except MemoryError:
+            raise InputError(f"{path} takes more memory than there is") from None
         except AnswerError as error:
             told = f"made the process that read it answer nonsense ({error}): it is not to be trusted"
             raise InputError(f"{path} {told[:_MOST_CHARACTERS]}") from None
@@ -117,13 +119,13 @@ class _Reader:
         # one of the process that we were forked from answers that
         if reader is not None and reader._owner == os.getpid() and reader._process.poll() is None:
             return reader
-        cls._running = reader = cls()
-        try:  # on a busy machine this takes a while
+        try:
+            cls._running = reader = cls()  # on a busy machine the first answer takes a while
             reader.ask((_started, Path(), 0.0), _START_SECONDS, _HEADER_BYTES)
-        except (_TooLateError, AnswerError, RefusedError, EOFError, OSError):
+        except (_TooLateError, AnswerError, RefusedError, EOFError, OSError) as error:
             raise InputError(
-                f"the process that reads files of strangers cannot be started (exit code {reader.end()}): "
-                f"try {sys.executable} -c 'import {__name__}', and look whether there is memory left"
+                f"the process that reads files of strangers cannot be started ({error}): try "
+                f"{sys.executable} -c 'import {__name__}', and look whether there is memory left"
             ) from None
         return reader
 

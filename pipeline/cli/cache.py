@@ -15,6 +15,7 @@ from rich.table import Table
 from mulde.data.errors import InputError
 from mulde.data.files import name_without_suffix
 from mulde.data.foreign.text import read_text
+from mulde.data.spelling import counted
 from mulde.pipeline.cli.console import print_json, stderr, stdout
 from mulde.pipeline.cli.options import json_option
 from mulde.pipeline.config.words import respell, respelled
@@ -95,7 +96,9 @@ def verify(runs: Sequence[Path], folder: Path) -> int:
             stderr.print(f"mulde: {problem}", markup=False)
         unsealed = f", {damage.n_unsealed} without a checksum" if damage.n_unsealed else ""
         where = f"{place}: " if runs else ""
-        stdout.print(f"{where}{damage.n_checked} files, {len(problems)} damaged{unsealed}", markup=False)
+        stdout.print(
+            f"{where}{counted(damage.n_checked, 'file')}, {len(problems)} damaged{unsealed}", markup=False
+        )
         is_damaged |= bool(problems)
     return EXIT_USAGE if is_damaged else EXIT_DONE
 
@@ -111,33 +114,35 @@ def repair(runs: Sequence[Path], folder: Path, dry_run: bool) -> int:
     What another process works on is left alone, and so is what cannot be made again, such as imported
     features (exit 2).
     """
-    from mulde.pipeline.runs.folder import RunFolder
-
     is_left = False
-    for place, damage in _examine(runs, folder):
+    for place, damage in _examine(runs, folder, is_held=not dry_run):
         for problem in damage.left:
             stderr.print(f"mulde: left: {respell(problem, {'replace': '--replace'})}", markup=False)
-        # the lock of a run also deletes what was left over
-        with RunFolder(place).held() if runs and not dry_run else nullcontext():
-            removed = _remove(place, damage.items, dry_run=dry_run)
+        removed = _remove(place, damage.items, dry_run=dry_run)
         where = f"{place}: " if runs else ""
-        told = f"{damage.n_checked} files checked, {removed}; {len(damage.left)} left alone"
+        told = f"{counted(damage.n_checked, 'file')} checked, {removed}; {len(damage.left)} left alone"
         stdout.print(f"{where}{told}", markup=False)
         is_left |= bool(damage.left)
     return EXIT_USAGE if is_left else EXIT_DONE
 
 
-def _examine(runs: Sequence[Path], folder: Path) -> Iterator[tuple[Path, Damage]]:
-    """Yield what is wrong with each run, or with the cache where none is named."""
+def _examine(runs: Sequence[Path], folder: Path, *, is_held: bool = False) -> Iterator[tuple[Path, Damage]]:
+    """Yield what is wrong with each run, or with the cache where none is named.
+
+    Args:
+        is_held: whether a run is held against other processes meanwhile, until the next is asked for.
+    """
     from mulde.data.cache.care import find_damage
     from mulde.pipeline.runs.folder import RunFolder
-    from mulde.pipeline.stages.care import find_run_damage
+    from mulde.pipeline.stages.care import find_run_damage, require_run
 
     if not runs:
         _require_folder(folder)
         yield folder, find_damage(folder)
-    for run in runs:
-        yield run, find_run_damage(RunFolder(run))
+    for run in map(RunFolder, runs):
+        require_run(run)
+        with run.held(tidy=False) if is_held else nullcontext():
+            yield run.folder, find_run_damage(run)
 
 
 @cache.command()
@@ -178,8 +183,8 @@ def prune(
 
 def _agrees(n_files: int) -> bool:
     if not sys.stdin.isatty():
-        raise InputError(f"nothing was deleted: {n_files} files would go, give --yes to delete them")
-    return click.confirm(f"Delete these {n_files} files?", default=False, err=True)
+        raise InputError(f"nothing was deleted: {counted(n_files, 'file')} would go, give --yes to delete")
+    return click.confirm(f"Delete {counted(n_files, 'file')}?", default=False, err=True)
 
 
 @cache.command()
@@ -194,7 +199,7 @@ def export(out: Path, stream: str, key: str | None, folder: Path) -> int:
     _require_folder(folder)
     with respelled(key="--key"):
         n_videos = export_stream(find_stream(folder, stream, key), out)
-    stdout.print(f"{n_videos} videos, {_megabytes(out.stat().st_size)}: {out}", markup=False)
+    stdout.print(f"{counted(n_videos, 'video')}, {_megabytes(out.stat().st_size)}: {out}", markup=False)
     return EXIT_DONE
 
 
@@ -265,8 +270,9 @@ def import_(
         return EXIT_DONE
     assumed = " (assumed, see --fps)" if content.is_fps_assumed else ""
     stdout.print(
-        f"{stream} of {split}: {content.n_videos} videos, {content.n_frames} frames, {content.n_rows} rows "
-        f"of {content.n_features} features, {content.fps:g} frames/s{assumed}: {found.folder}",
+        f"{stream} of {split}: {counted(content.n_videos, 'video')}, {counted(content.n_frames, 'frame')}, "
+        f"{counted(content.n_rows, 'row')} of {counted(content.n_features, 'feature')}, {content.fps:g} "
+        f"frames/s{assumed}: {found.folder}",
         markup=False,
     )
     return EXIT_DONE
@@ -296,11 +302,11 @@ def _remove(folder: Path, items: Sequence[Removal], *, dry_run: bool, tell: bool
             stdout.print(f"{item.path.relative_to(folder)}: {item.reason}", markup=False)
     size = sum(item.size_bytes for item in items)
     if dry_run:
-        return f"{len(items)} files ({_megabytes(size)}) would be deleted"
+        return f"{counted(len(items), 'file')} ({_megabytes(size)}) would be deleted"
     removed = remove(folder, items)
     for item in removed.busy:
         stderr.print(f"mulde: left: another process works on {item.path}", markup=False)
-    return f"{removed.n_files} files ({_megabytes(removed.n_bytes)}) deleted"
+    return f"{counted(removed.n_files, 'file')} ({_megabytes(removed.n_bytes)}) deleted"
 
 
 def _megabytes(n_bytes: int) -> str:

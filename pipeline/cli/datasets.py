@@ -10,6 +10,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from mulde.data.spelling import counted
 from mulde.pipeline.cli.console import Bars, print_json, set_up_logging, stdout
 from mulde.pipeline.cli.options import json_option
 from mulde.pipeline.config.words import respelled
@@ -75,7 +76,7 @@ def _show(facts: DatasetFacts) -> None:
     stdout.print(_count_table(facts))
     if dataset.scenes:
         scenes = ", ".join(dataset.scenes[:10]) + (" …" if len(dataset.scenes) > 10 else "")
-        stdout.print(f"{len(dataset.scenes)} scenes: {scenes}", markup=False)
+        stdout.print(f"{counted(len(dataset.scenes), 'scene')}: {scenes}", markup=False)
     if facts.labels.events:
         events = ", ".join(f"{name} {count}" for name, count in facts.labels.events.items())
         stdout.print(

@@ -8,6 +8,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from mulde.data.spelling import counted
 from mulde.pipeline.cli.console import stdout
 from mulde.pipeline.events.files import as_row
 from mulde.pipeline.stages.find_events import Found
@@ -30,7 +31,8 @@ def print_events(found: Found) -> None:
                 "yes" if threshold.is_alarm(event.score) else "",
                 escape(event.reason),
             )
-        stdout.print(f"{len(events)} events, {n_alarms} of them alarms; the strongest first:")
+        alarms = "an alarm" if n_alarms == 1 else "alarms"
+        stdout.print(f"{counted(len(events), 'event')}, {n_alarms} of them {alarms}; the strongest first:")
         stdout.print(table)
     else:
         stdout.print("no events")

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mulde.data.errors import InputError
-from mulde.data.spelling import printable
+from mulde.data.spelling import counted, printable
 from mulde.data.threads import wait_briefly
 from mulde.pipeline.cli.cache import cache
 from mulde.pipeline.cli.compare import ablate, compare
@@ -255,6 +255,11 @@ def _with_job(options: dict[str, Any], stages: Sequence[str], *, as_json: bool =
         tell_notes(job)
         result = run_stages(job, stages)
     if as_json:
+        if result.page is not None and "evaluate" not in stages:  # `report` alone
+            from mulde.pipeline.stages.report import known_results
+
+            found, metrics = known_results(job)
+            result = dataclasses.replace(result, scores=job.run.scores, found=found, metrics=metrics)
         print_json(
             {
                 "run": job.run.folder,
@@ -297,7 +302,7 @@ def _print_result(result: RunResult, stages: Sequence[str]) -> None:
     if result.metrics is not None:
         print_metrics(result.metrics)
     elif {"score", "evaluate"} <= set(stages):
-        stdout.print(f"{result.n_test} test videos, no labels: nothing was evaluated")
+        stdout.print(f"{counted(result.n_test, 'test video')}, no labels: nothing was evaluated")
         if result.caution:
             stdout.print(f"caution: {result.caution}", markup=False)
     if result.scores is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
+from mulde.data.spelling import counted
 from mulde.pipeline.cli.console import stdout
 from mulde.pipeline.events.thresholds import rate_in_words
 from mulde.pipeline.metrics.alarms import AlarmCount
@@ -21,7 +22,8 @@ def print_metrics(metrics: Metrics) -> None:
     if metrics.caution:
         stdout.print(f"caution: {metrics.caution}", markup=False)
     stdout.print(
-        f"{counts.videos} test videos, {counts.frames} frames, {counts.abnormal_frames} of them abnormal"
+        f"{counted(counts.videos, 'test video')}, {counted(counts.frames, 'frame')}, "
+        f"{counts.abnormal_frames} of them abnormal"
     )
     named = f"protocol {treatment.protocol}: " if treatment.protocol else ""
     stdout.print(f"{named}{treatment.text}", markup=False)

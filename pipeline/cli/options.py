@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,7 @@ import click
 
 from mulde.data.errors import InputError
 from mulde.data.files import VIDEO_SUFFIXES
+from mulde.data.spelling import counted
 from mulde.pipeline.cli.console import set_up_logging, stderr
 from mulde.pipeline.config.load import PRESETS, load_config
 from mulde.pipeline.config.sections import Config
@@ -148,6 +150,11 @@ def _false_alarms_per_day(options: dict[str, Any]) -> float | None:
     per_day, per_hour = options.get("false_alarms_per_day"), options.get("false_alarms_per_hour")
     if per_day is not None and per_hour is not None:
         raise InputError("give --false-alarms-per-day or --false-alarms-per-hour, not both")
+    for value, option in ((per_day, "--false-alarms-per-day"), (per_hour, "--false-alarms-per-hour")):
+        if value is not None and not 0 < value < math.inf:
+            raise InputError(
+                f"{option} is {value:g}, but must be a number above 0, such as 0.5 for one in two"
+            )
     return per_day if per_hour is None else 24 * per_hour
 
 
@@ -182,7 +189,8 @@ def conclude(run: RunFolder) -> int:
     if not failures:
         return EXIT_DONE
     stderr.print(
-        f"mulde: {len(failures)} videos failed, the others are done; see {run.folder / 'failures.json'}:",
+        f"mulde: {counted(len(failures), 'video')} failed, the others are done; see "
+        f"{run.folder / 'failures.json'}:",
         markup=False,
     )
     for failure in failures:

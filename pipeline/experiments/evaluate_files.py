@@ -14,6 +14,7 @@ from mulde.data.errors import InputError
 from mulde.data.labels.files import read_labels
 from mulde.data.labels.labels import Labels
 from mulde.data.layouts.catalogue import open_dataset
+from mulde.data.spelling import counted
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.metrics.measure import Metrics, VideoScores, evaluate_frames
 from mulde.pipeline.metrics.protocols import find_protocol
@@ -95,8 +96,8 @@ def _labelled(files: Sequence[ScoreFile], labels: Labels, path: Path) -> list[Sc
     unlabelled = [file.name for file in files if not labels.has(file.name)]
     if unlabelled:
         _log.warning(
-            "evaluate: %d videos with scores have no labels and are left out, the first is %s",
-            len(unlabelled),
+            "evaluate: %s with scores but without labels left out, the first is %s",
+            counted(len(unlabelled), "video"),
             unlabelled[0],
         )
     return [file for file in files if labels.has(file.name)]

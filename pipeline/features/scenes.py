@@ -20,6 +20,7 @@ from mulde.data.decode.readers import CODE_VERSION as DECODING_VERSION
 from mulde.data.decode.readers import sample_frames
 from mulde.data.errors import InputError, VideoError
 from mulde.data.identity import identify
+from mulde.data.spelling import counted
 from mulde.data.video import Frame, Video
 from mulde.extractors.scene import CODE_VERSION, SceneModel, learn_scene
 from mulde.extractors.settings import SceneSettings
@@ -231,8 +232,9 @@ def _learn(
         greys = _of_the_commonest_size([np.load(file, mmap_mode="c") for file in files])
         model = learn_scene(greys, settings)
         _log.info(
-            "scene %s: background of %d frames from %d videos, objects %.0f to %.0f px tall",
-            name or _WHOLE, len(greys), len(chosen) - len(errors), *model.height_range_in_frame,
+            "scene %s: background of %s from %s, objects %.0f to %.0f px tall",
+            name or _WHOLE, counted(len(greys), "frame"), counted(len(chosen) - len(errors), "video"),
+            *model.height_range_in_frame,
         )  # fmt: skip
     arrays = model.to_arrays()
     for some in [usable, videos] if len(usable) < len(videos) else [videos]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mulde.data.spelling import counted
 from mulde.pipeline.metrics.bootstrap import FEW_VIDEOS, LEVEL, Draws, Statistic, bootstrap
 from mulde.pipeline.metrics.events import EventTable, event_curve
 from mulde.pipeline.metrics.frames import FrameStatistics, by_scene, roc_curve, video_auc
@@ -186,7 +187,8 @@ def _events(videos: Sequence[VideoScores], settings: EvaluateConfig) -> tuple[Ev
     if without_fps:
         return (
             None,
-            f"the frame rate of {len(without_fps)} videos is not known, the first is {without_fps[0]}",
+            f"the frame rate of {counted(len(without_fps), 'video')} is not known, the first is "
+            f"{without_fps[0]}",
         )
     if not any(video.n_abnormal for video in videos):
         return None, "no test frame is labelled abnormal"

@@ -143,8 +143,11 @@ class RunFolder:
             )
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self, *, tidy: bool = True) -> Iterator[None]:
         """Hold the folder against other processes; what a killed one has left half written is deleted.
+
+        Args:
+            tidy: whether that is deleted.
 
         Raises:
             InputError: another process works in it.
@@ -162,7 +165,7 @@ class RunFolder:
         except NotImplementedError:  # some file systems of clusters
             _log.warning("%s cannot be locked: let no two commands work in it at once", self.folder)
         try:
-            for path in self.left_over():
+            for path in self.left_over() if tidy else ():
                 path.unlink(missing_ok=True)
             yield
         finally:

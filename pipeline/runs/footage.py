@@ -26,6 +26,31 @@ class Footage:
     """Of folders of images, which do not say."""
 
 
+def require_own_names(run: RunFolder, videos: Sequence[Video]) -> None:
+    """Check that videos take the place of no scores but their own.
+
+    Raises:
+        InputError: there are scores of another video of the same name.
+    """
+    try:
+        known = read_footage(run)
+    except InputError:  # nothing is known then; `record_footage` says so
+        return
+    for video in videos:
+        if not run.csv(video.name).exists():
+            continue
+        before = None if known is None else known.videos.get(video.name)
+        if before is None and not run.config.exists():
+            continue
+        if before is None or before.path.resolve() != video.path.resolve():
+            other = before.path if before is not None else "a test video of this run"
+            raise InputError(
+                f"{run.csv(video.name)} has the scores of {other}, and {video.path} has the same name: "
+                "choose another folder with --out DIR, or name the folder above both, so that their names "
+                "have theirs in front; if the video has only moved, delete that file"
+            )
+
+
 def record_footage(
     run: RunFolder, model_run: RunFolder, videos: Sequence[Video], frames_per_second: float
 ) -> None:

@@ -23,8 +23,7 @@ def find_run_damage(run: RunFolder) -> Damage:
     Raises:
         InputError: the folder is none of a run.
     """
-    if not (run.config.exists() or run.state.exists() or run.scores.exists()):
-        raise InputError(f"{run.folder} is no run: name the folder that an earlier command gave as --out")
+    require_run(run)
     items, left, n_checked, n_unsealed = list(_left_over(run)), [], 0, 0
     for path in sorted(run.folder.rglob("*")):
         if path.name.startswith(".") or path.suffix not in _KINDS or not path.is_file():
@@ -38,6 +37,12 @@ def find_run_damage(run: RunFolder) -> Damage:
             else:
                 items.append(Removal(path, str(error), path.stat().st_size, None))
     return Damage(tuple(items), tuple(left), n_checked, n_unsealed)
+
+
+def require_run(run: RunFolder) -> None:
+    """Raise InputError where a folder is none of a run."""
+    if not (run.config.exists() or run.state.exists() or run.scores.exists()):
+        raise InputError(f"{run.folder} is no run: name the folder that an earlier command gave as --out")
 
 
 def _is_sealed(run: RunFolder, path: Path) -> bool:

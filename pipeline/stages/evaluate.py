@@ -13,6 +13,7 @@ from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError
 from mulde.data.labels.labels import Labels
 from mulde.data.sealed import read_bytes, write_json
+from mulde.data.spelling import counted
 from mulde.pipeline.config.sections import ScoreConfig
 from mulde.pipeline.events.alarms import alarm_frames
 from mulde.pipeline.events.files import STAGE as EVENTS
@@ -78,7 +79,7 @@ class Evaluate(RunStage[Metrics | None]):
         metrics = _measure(job, scored, labels)
         write_metrics(job.run.metrics, metrics)
         job.run.remember(self.name, {WHOLE: fingerprint(job, names)})
-        _log.info("evaluate: %d videos, %s", len(scored), job.run.metrics)
+        _log.info("evaluate: %s, %s", counted(len(scored), "video"), job.run.metrics)
         return metrics
 
 

@@ -24,7 +24,7 @@ from mulde.data.decode.lengths import claimed_length
 from mulde.data.decode.readers import open_frames
 from mulde.data.errors import InputError, VideoError
 from mulde.data.identity import identify
-from mulde.data.spelling import printable
+from mulde.data.spelling import counted, printable
 from mulde.data.video import DecodeReport, Frame, Video
 from mulde.extractors.condition import Held
 from mulde.extractors.networks.machine import NoRoomError, signs_of_life
@@ -60,7 +60,7 @@ from mulde.pipeline.progress import Progress, Tracked, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
 from mulde.pipeline.runs.job import Job
 from mulde.pipeline.runs.shards import Heart, Shard, failed_before, split_by_length
-from mulde.pipeline.stages.stage import Situation, Stage, Work
+from mulde.pipeline.stages.stage import Situation, Stage, Work, name_again
 
 _log = logging.getLogger(__name__)
 
@@ -126,6 +126,7 @@ class Extract(Stage[Inventory]):
         notes = ["nothing to do: the features were imported"] if job.is_imported else notes
         complete = [cached for cached in (*inventory.normal, *inventory.test) if cached.is_complete]
         stale = [cached for cached in todo if cached.is_stale]
+        notes += [name_again([cached.video.name for cached in stale])] if stale else []
         return Work(self.name, _paths(todo), _paths(complete), _paths(stale), "; ".join(notes))
 
     def run(self, situation: Situation) -> Inventory:
@@ -174,10 +175,13 @@ class Extract(Stage[Inventory]):
         )
         if not todo:
             job.cache.index.save()
-            _log.info("extract: up to date, all %d videos are in the cache", n_videos - len(kept))
+            _log.info("extract: up to date, %s in the cache", counted(n_videos - len(kept), "video"))
             job.run.record_failures(STAGE, kept)
             heart.beat(now=True, state="ended", share=1.0)
             return inventory
+        stale = [cached.video.name for cached in todo if cached.is_stale]
+        if stale:
+            _log.info("extract: %s", name_again(stale))
         extract_missing(
             todo,
             scenes,
@@ -268,7 +272,7 @@ def _settle(cache: FeatureCache, videos: Sequence[CachedVideo]) -> bool:
             for name, entry in cached.entries.items():
                 cache.settle(cached.keys[name], cached.video, entry)
     if moved:
-        _log.info("extract: features of %d videos that have moved were found again", len(moved))
+        _log.info("extract: found the features of %s that moved", counted(len(moved), "video"))
     return bool(moved)
 
 
@@ -380,8 +384,9 @@ def _run_tasks(
                 _tell(outcome, n_done, len(tasks))
     seconds = time.monotonic() - started
     _log.info(
-        "extract: %d videos, %d frames in %.1f s (%.0f frames/s), %d failed",
-        len(tasks) - len(failures), n_frames, seconds, n_frames / seconds, len(failures),
+        "extract: %s, %s in %.1f s (%.0f frames/s), %d failed",
+        counted(len(tasks) - len(failures), "video"), counted(n_frames, "frame"), seconds,
+        n_frames / seconds, len(failures),
     )  # fmt: skip
     run.remember_seconds(STAGE, seconds)
     run.record_failures(STAGE, [*kept, *failures])

@@ -15,6 +15,7 @@ from mulde.data.decode.tags import read_tags
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows, is_without_measurement
 from mulde.data.recorded import clock_in_name, clock_in_tags
+from mulde.data.spelling import counted
 from mulde.data.video import Video
 from mulde.pipeline.config.sections import Config, ScoreConfig
 from mulde.pipeline.events.alarms import alarm_frames
@@ -109,7 +110,7 @@ class FindEvents(RunStage[Found]):
         write_events(run, sort_events([*events, *others]))
         run.remember(STAGE, {WHOLE: wanted})
         n_alarms = sum(threshold.is_alarm(event.score) for event in events)
-        _log.info("events: %d, of them %d alarms, %s", len(events), n_alarms, run.events)
+        _log.info("events: %d, of them %s, %s", len(events), counted(n_alarms, "alarm"), run.events)
         return Found(tuple(events), threshold)
 
 

@@ -24,7 +24,7 @@ from mulde.pipeline.features.recipe import require_all
 from mulde.pipeline.models.model import model_digest, read_manifest, read_scenes
 from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
-from mulde.pipeline.runs.footage import record_footage
+from mulde.pipeline.runs.footage import record_footage, require_own_names
 from mulde.pipeline.stages.extract import extract_missing, record_weights
 from mulde.pipeline.stages.find_events import FindEvents, Found
 from mulde.pipeline.stages.mend import discarding_damage
@@ -91,6 +91,7 @@ def score_footage(
         )
     cache = FeatureCache(config.cache)
     out.require_writable()
+    require_own_names(out, videos)
     record_weights(out, require_all(config.extract, offline=config.offline))
 
     given = open_given(config.extract, videos)
@@ -116,9 +117,9 @@ def score_footage(
     trained_as = model_run.fingerprint(TRAIN_STAGE) or model_digest(model_run.model) or ""
 
     def score(some: Sequence[CachedVideo]) -> ScoredFootage:
-        Score().score(out, some, config, trained_as, model_folder=model_run.model, progress=progress)
         videos = tuple(cached.video for cached in some)
-        record_footage(out, model_run, videos, frames_per_second)
+        record_footage(out, model_run, videos, frames_per_second)  # before there are scores of them
+        Score().score(out, some, config, trained_as, model_folder=model_run.model, progress=progress)
         return ScoredFootage(videos, FindEvents().find_missing(out, model_run, some, config))
 
     with discarding_damage(config.cache, complete) as damaged:

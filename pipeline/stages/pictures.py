@@ -166,18 +166,19 @@ def cut_clips(
 ) -> Drawn:
     """Cut a clip of each event, as it is and annotated, below RUN/clips or `out`.
 
-    An event whose video cannot be read any more is left out.
+    An event whose video cannot be read any more is left out. Nothing is written where there is no event.
 
     Args:
         n_most: of the strongest events; None for all.
 
     Raises:
-        InputError: there is no event, PyAV cannot write H.264, or a scored video would be overwritten.
+        InputError: PyAV cannot write H.264, or a scored video would be overwritten.
     """
     require_encoder()
     events = [event for event in scored.events() if event.video in scored.videos]
     if not events:
-        raise InputError(f"there are no events in {scored.run.folder}: nothing reached the threshold")
+        _log.info("there are no events in %s: nothing reached the threshold", scored.run.folder)
+        return Drawn([], [])
     folder = _writable(scored.run, "clips", out)
     drawn, failures = [], []
     known: dict[str, Annotations] = {}

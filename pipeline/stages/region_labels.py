@@ -11,6 +11,7 @@ from mulde.data.decode.readers import FRAMES_PER_SECOND
 from mulde.data.errors import InputError
 from mulde.data.labels.labels import Labels
 from mulde.data.labels.regions import NO_TRACK, Regions
+from mulde.data.spelling import counted
 from mulde.extractors.boxes.linking import Linker
 from mulde.pipeline.metrics.regions import RegionVideo
 from mulde.pipeline.metrics.video_scores import VideoScores
@@ -41,8 +42,8 @@ def read_region_videos(
     unknown = [name for name, regions in known.items() if regions is None]
     if unknown:
         _log.warning(
-            "evaluate: %d videos have no region labels and are left out of RBDC and TBDC, the first is %s",
-            len(unknown),
+            "evaluate: %s without region labels left out of RBDC and TBDC, the first is %s",
+            counted(len(unknown), "video"),
             unknown[0],
         )
     found = []

@@ -33,11 +33,12 @@ from mulde.pipeline.report.page import write_report
 from mulde.pipeline.report.records import ReportFailure, ReportRun, ReportScene
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.footage import read_footage
+from mulde.pipeline.runs.job import Job
 from mulde.pipeline.runs.scores import read_objects_per_frame
 from mulde.pipeline.stages import score
 from mulde.pipeline.stages.evaluate import Evaluate, names_of_scored, read_metrics, require_scores
 from mulde.pipeline.stages.evaluate import fingerprint as metrics_fingerprint
-from mulde.pipeline.stages.find_events import recording_began
+from mulde.pipeline.stages.find_events import Found, recording_began
 from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
 
 CODE_VERSION = 6
@@ -131,6 +132,14 @@ def report_footage(out: RunFolder, config: Config, names: Sequence[str], progres
     _write(subject, progress)
     out.remember(Report.name, {WHOLE: wanted})
     return _page(out)
+
+
+def known_results(job: Job) -> tuple[Found | None, Metrics | None]:
+    """Return the events and metrics that the page of a run shows; None for what is not there, or is old."""
+    run = job.run
+    are_there = run.events_json.exists() and run.threshold.exists()
+    found = Found(read_events(run), read_threshold(run)) if are_there else None
+    return found, read_metrics(run.metrics) if _is_evaluated(Situation(job)) else None
 
 
 def fingerprint(situation: Situation) -> str:

@@ -14,6 +14,7 @@ from mulde.data.cache.store import digest_of, read_frame_seconds, read_rows
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows
 from mulde.data.labels.labels import Labels
+from mulde.data.spelling import counted
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.events.files import STAGE as EVENTS
 from mulde.pipeline.features.inventory import CachedVideo, usable, without_failed
@@ -85,11 +86,14 @@ class Score(RunStage[None]):
             InputError: the model is missing, damaged, or made from other streams.
         """
         wanted = {cached.video.name: fingerprint(cached, config, model_fingerprint) for cached in videos}
-        names = {*self.compare(run, wanted).todo}
+        work = self.compare(run, wanted)
+        names = {*work.todo}
         todo = [cached for cached in videos if cached.video.name in names]
         if not todo:
-            _log.info("score: up to date, %d videos", len(videos))
+            _log.info("score: up to date, %s", counted(len(videos), "video"))
             return
+        if work.note:
+            _log.info("score: %s", work.note)
         started = time.monotonic()
         model = load_model(model_folder or run.model, config.extract, config.device)
         notes = []
@@ -106,10 +110,11 @@ class Score(RunStage[None]):
                 run.remember(STAGE, {name: wanted[name]})
                 tracked.update(done + 1)
         if notes:
-            _log.info("score: %d videos have interpolated scores; the first: %s", len(notes), notes[0])
+            n_videos = counted(len(notes), "video")
+            _log.info("score: interpolated scores in %s; the first: %s", n_videos, notes[0])
         seconds = time.monotonic() - started
         run.remember_seconds(STAGE, seconds)
-        _log.info("score: %d videos in %.1f s, %s", len(todo), seconds, run.scores)
+        _log.info("score: %s in %.1f s, %s", counted(len(todo), "video"), seconds, run.scores)
 
 
 def check_labels(labels: Labels | None, videos: Sequence[CachedVideo]) -> None:

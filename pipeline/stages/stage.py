@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Generic, TypeVar
 
+from mulde.data.layouts.common import name_some
+from mulde.data.spelling import counted
 from mulde.pipeline.features.given_boxes import GivenBoxes, open_given
 from mulde.pipeline.features.imported import imported_inventory
 from mulde.pipeline.features.inventory import Inventory, Recipes, look_up_all
@@ -18,6 +20,7 @@ from mulde.pipeline.runs.job import Job
 
 R = TypeVar("R")
 
+_MOST_NAMED = 3
 WHOLE = ""
 """The unit of a stage that works on the run as a whole."""
 
@@ -108,11 +111,24 @@ class RunStage(Stage[R]):
         made_from = run.fingerprints(self.name)
         there = {unit for unit in wanted if self.is_there(run, unit)}
         current = {u for u in there if wanted[u] is not None and made_from.get(u) == wanted[u]}
-        stale = there - current
+        not_current = there - current
+        stale = tuple(unit for unit in wanted if unit in not_current)
+        gone = made_from.keys() - there
+        again = [unit for unit in wanted if unit in not_current or unit in gone]
         return Work(
             self.name,
             tuple(unit for unit in wanted if unit not in current),
             tuple(unit for unit in wanted if unit in current),
-            tuple(unit for unit in wanted if unit in stale),
-            note,
+            stale,
+            note or name_again(again),
         )
+
+
+def name_again(units: Sequence[str]) -> str:
+    """Name the videos that were done before, and are done again, for the user; "" for none."""
+    names = [unit for unit in units if unit != WHOLE]
+    if not names:
+        return ""
+    n_videos = counted(len(names), "video")
+    told = f"{n_videos} again, made from something else, changed or damaged since"
+    return f"{told}: {name_some(names, _MOST_NAMED)}"

@@ -8,7 +8,7 @@ import pytest
 
 from mulde.data.errors import InputError
 from mulde.data.files import name_without_suffix
-from mulde.data.spelling import printable, spell
+from mulde.data.spelling import counted, printable, spell
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,8 @@ def test_an_accent_is_part_of_its_letter() -> None:
 def test_an_error_names_any_file() -> None:
     name = os.fsdecode(b"x\xff")
     assert str(InputError(f"{name} \x1b[2J is not there")) == "x%FF %1B[2J is not there"
+
+
+@pytest.mark.parametrize(("number", "expected"), [(0, "0 videos"), (1, "1 video"), (2, "2 videos")])
+def test_numbers_of_things(number: int, expected: str) -> None:
+    assert counted(number, "video") == expected

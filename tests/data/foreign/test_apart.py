@@ -181,3 +181,22 @@ def test_files_that_crash_or_hang_libraries(
     except InputError as error:
         told = str(error)
     assert name in str(told)
+
+
+def test_an_answer_that_finds_no_memory_here(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(stream: object, most_bytes: int) -> None:
+        raise MemoryError
+
+    read_apart(apart_tasks.size, file)
+    monkeypatch.setattr(apart, "read_answer", fail)
+    with pytest.raises(InputError, match=r"a\.h5 takes more memory than there is"):
+        read_apart(apart_tasks.size, file)
+    monkeypatch.undo()
+    assert read_apart(apart_tasks.size, file) == 5
+
+
+def test_a_process_for_which_there_is_no_room(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart._Reader, "_running", None)
+    monkeypatch.setattr(sys, "executable", str(file.parent / "nothing"))
+    with pytest.raises(InputError, match=r"cannot be started .*No such file"):
+        read_apart(apart_tasks.size, file)

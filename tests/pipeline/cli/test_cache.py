@@ -11,6 +11,8 @@ import h5py
 import numpy as np
 import pytest
 
+from mulde.pipeline.runs.folder import RunFolder
+
 RunCli = Callable[..., Any]
 
 
@@ -23,7 +25,7 @@ def cache(cli: RunCli, tmp_path: Path) -> Path:
         "cache", "import", tmp_path / "[a].npy", "--stream", "pose", "--as", "x/y", "--cache", folder
     )
     assert result.code == 0, result.err
-    assert "1 videos, 4 frames, 4 rows of 3 features, 25 frames/s (assumed, see --fps)" in result.out
+    assert "1 video, 4 frames, 4 rows of 3 features, 25 frames/s (assumed, see --fps)" in result.out
     return folder
 
 
@@ -37,7 +39,7 @@ def test_no_cache(cli: RunCli, command: str) -> None:
 def test_list_and_verify(cli: RunCli, cache: Path) -> None:
     assert "[a].npy" in cli("cache", "list", "--cache", cache).out
     result = cli("cache", "verify", "--cache", cache)
-    assert (result.code, result.out) == (0, "1 files, 0 damaged\n")
+    assert (result.code, result.out) == (0, "1 file, 0 damaged\n")
 
 
 def test_importing_twice_says_so(cli: RunCli, cache: Path, tmp_path: Path) -> None:
@@ -50,7 +52,7 @@ def test_export_and_import(cli: RunCli, cache: Path, tmp_path: Path) -> None:
     out = tmp_path / "pose.h5"
     result = cli("cache", "export", "--stream", "pose", out, "--cache", cache)
     assert result.code == 0
-    assert "1 videos" in result.out
+    assert result.out.startswith("1 video, ")
     assert cli("cache", "import", out, "--stream", "pose", "--as", "again", "--cache", cache).code == 0
     result = cli("cache", "export", "--stream", "pose", out, "--cache", cache)
     assert result.code == 2
@@ -63,7 +65,7 @@ def test_repair_leaves_imported_features(cli: RunCli, cache: Path) -> None:
     result = cli("cache", "repair", "--cache", cache)
     assert result.code == 2
     assert "imported as x/y: import that again with --replace" in result.err
-    assert "1 files checked, 0 files (0.0 MB) deleted; 1 left alone" in result.out
+    assert "1 file checked, 0 files (0.0 MB) deleted; 1 left alone" in result.out
 
 
 def test_repair_deletes_damaged_files(cli: RunCli, cache: Path) -> None:
@@ -79,6 +81,22 @@ def test_repair_deletes_damaged_files(cli: RunCli, cache: Path) -> None:
     assert not home.exists()
 
 
+def test_repair_of_a_run_that_another_process_works_in(cli: RunCli, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    assert (cli("cache", "repair", run.folder).code, run.folder.exists()) == (2, False)
+    run.scores.mkdir(parents=True)
+    damaged, left_over = run.folder / "metrics.json", run.scores / ".a.csv.0123.tmp"
+    damaged.write_text('{"checksum": "0123456789abcdef0123456789abcdef"}')
+    left_over.write_text("half")
+    with run.held(tidy=False):
+        result = cli("cache", "repair", run.folder)
+        assert (result.code, "another mulde works in" in result.err, result.out) == (2, True, "")
+        assert "2 files (" in cli("cache", "repair", "--dry-run", run.folder).out
+    result = cli("cache", "repair", run.folder)
+    assert (result.code, "2 files (" in result.out) == (0, True)
+    assert not damaged.exists() and not left_over.exists()
+
+
 def test_prune_lists_and_asks(cli: RunCli, cache: Path) -> None:
     result = cli("cache", "prune", "--cache", cache)
     assert (result.code, result.out) == (0, "0 files (0.0 MB) would be deleted\n")
@@ -89,11 +107,11 @@ def test_prune_lists_and_asks(cli: RunCli, cache: Path) -> None:
     assert "[a].h5: made 20" in result.out
     result = cli("cache", "prune", *chosen)
     assert result.code == 2
-    assert "nothing was deleted: 1 files would go, give --yes" in result.err
+    assert "nothing was deleted: 1 file would go, give --yes" in result.err
     assert path.exists()
     result = cli("cache", "prune", "--yes", *chosen)
     assert result.code == 0
-    assert "1 files" in result.out
+    assert "1 file (" in result.out
     assert not path.exists()
 
 

@@ -716,7 +716,7 @@ def test_folders_with_odd_names(cli, scene: Path) -> None:
     assert "\x1b" not in result.out + result.err
     assert "scores  r%FF/scores" in result.out
     assert cli("run", run).code == 0  # config.yaml has the paths of data and cache
-    assert "up to date, all 5 videos" in cli("extract", run).err
+    assert "up to date, 5 videos in the cache" in cli("extract", run).err
 
 
 def test_labels_from_a_spreadsheet(cli, scene: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import av
@@ -83,6 +84,16 @@ def test_new_footage_is_shown_too(cli, scene: Path) -> None:
     clip.unlink()
     gone = cli("render", "run/new")
     assert (gone.code, "any more" in gone.err) == (2, True)
+
+
+def test_no_event_gives_no_clip(cli, scene: Path) -> None:
+    quiet = ("--false-alarms-per-day", 1, "score.event_least_seconds=900")
+    result = cli("run", "--dataset", scene, "--out", "run", "--json", *quiet, *FAST)
+    assert (result.code, json.loads(result.out)["events"]) == (0, [])
+    assert json.loads(cli("report", "run", "--json").out) == json.loads(result.out)
+    result = cli("clips", "run")
+    assert (result.code, result.out, "there are no events in run" in result.err) == (0, "", True), result.err
+    assert not Path("run/clips").exists()
 
 
 def test_what_is_no_run_says_so(cli, tmp_path: Path) -> None:

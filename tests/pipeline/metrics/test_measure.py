@@ -276,7 +276,7 @@ def test_events_need_a_frame_rate_and_an_event() -> None:
     a = video("a", [1, 9, 2], [0, 1, 0])
     metrics = evaluate([a])
     assert metrics.events is None
-    assert "frame rate of 1 videos is not known, the first is a" in metrics.no_events_reason
+    assert "frame rate of 1 video is not known, the first is a" in metrics.no_events_reason
     known = dataclasses.replace(a, fps=1.0)
     table = evaluate([known]).events
     assert table is not None

@@ -9,7 +9,7 @@ import pytest
 from mulde.data.errors import InputError
 from mulde.data.video import Video
 from mulde.pipeline.runs.folder import RunFolder
-from mulde.pipeline.runs.footage import read_footage, record_footage
+from mulde.pipeline.runs.footage import read_footage, record_footage, require_own_names
 
 
 def test_a_run_of_a_data_set_has_none(tmp_path: Path) -> None:
@@ -38,3 +38,40 @@ def test_what_is_damaged_is_said(content: str, tmp_path: Path) -> None:
     run.footage.write_text(content)
     with pytest.raises(InputError, match=r"damaged .* run `mulde score --model` again"):
         read_footage(run)
+
+
+@pytest.mark.parametrize(
+    ("known", "has_scores", "is_of_data_set", "message"),
+    [
+        (None, False, True, None),
+        ("a.mp4", False, False, None),
+        ("a.mp4", True, False, None),
+        ("link.mp4", True, False, None),
+        ("b/a.mp4", False, False, None),
+        (
+            "b/a.mp4",
+            True,
+            False,
+            r"a\.csv has the scores of .*b/a\.mp4, and .*a\.mp4 has the same name",
+        ),
+        (None, True, False, None),  # of a version that kept no list
+        (None, True, True, r"a\.csv has the scores of a test video of this run"),
+    ],
+)
+def test_scores_of_another_video_are_not_replaced(
+    tmp_path: Path, known: str | None, has_scores: bool, is_of_data_set: bool, message: str | None
+) -> None:
+    run, video = RunFolder(tmp_path / "run"), Video("a", tmp_path / "a.mp4", tmp_path)
+    (tmp_path / "link.mp4").symlink_to(video.path)
+    run.scores.mkdir(parents=True)
+    if known is not None:
+        record_footage(run, run, [Video("a", tmp_path / known, tmp_path)], 10.0)
+    if has_scores:
+        run.csv("a").touch()
+    if is_of_data_set:
+        run.config.touch()
+    if message is None:
+        require_own_names(run, [video])
+        return
+    with pytest.raises(InputError, match=message):
+        require_own_names(run, [Video("other", tmp_path / "c.mp4", tmp_path), video])

@@ -44,7 +44,7 @@ def test_scores_of_others_are_measured_without_model_cache_or_video(cli, scores:
     assert "100.00 %" in result.out
     assert "scores as given" in result.out
     assert "yard" in result.out  # the scenes
-    assert "the frame rate of 1 videos is not known, the first is yard/v2" in result.out
+    assert "the frame rate of 1 video is not known, the first is yard/v2" in result.out
     assert list(Path().iterdir()) == []
 
 
@@ -100,7 +100,7 @@ def test_scores_without_labels_are_named(cli, scores: Path) -> None:
     np.save(scores / "extra.npy", np.zeros(3))
     result = cli("evaluate", "--scores", scores, "--labels", scores.parent / "labels.csv", FEW)
     assert result.code == 0
-    assert "1 videos with scores have no labels and are left out, the first is extra" in result.err
+    assert "1 video with scores but without labels left out, the first is extra" in result.err
 
 
 # --- A run ---
@@ -218,7 +218,7 @@ def test_videos_with_known_regions_are_brought_together_with_their_boxes(
         ("a", 1, [2.0]),
         ("quiet", 0, [2.0]),
     ]
-    assert "1 videos have no region labels" in caplog.text
+    assert "1 video without region labels" in caplog.text
 
 
 def test_why_there_are_no_region_metrics(run: RunFolder) -> None:

@@ -175,7 +175,9 @@ def test_normal_footage_of_which_nothing_can_be_left_out_gives_no_threshold(
 
 @pytest.mark.parametrize("arguments, message", [
     (["--false-alarms-per-day", 1, "--false-alarms-per-hour", 1], "not both"),
-    (["--false-alarms-per-day", 0], "score.false_alarms_per_day = 0.0 is not allowed"),
+    (["--false-alarms-per-day", 0], "--false-alarms-per-day is 0, but must be a number above 0"),
+    (["--false-alarms-per-hour", -1], "--false-alarms-per-hour is -1, but must be a number above 0"),
+    (["--false-alarms-per-hour", "nan"], "--false-alarms-per-hour is nan, but"),
     (["--recorded-at", "gate"], "names no part of a date"),
 ])  # fmt: skip
 def test_mistakes(cli, scene: Path, arguments: list[object], message: str) -> None:

@@ -39,7 +39,7 @@ def test_nothing_is_extracted_or_trained_again(
     assert sorted(Path(".cache/mulde").rglob("*.h5")) == before, "a plan writes nothing"
     again = cli("run", "--dataset", place, *FAST, "--out", "run")
     assert again.code == 0, again.err
-    assert "features of 5 videos that have moved were found again" in again.err
+    assert "found the features of 5 videos that moved" in again.err
     assert "train: up to date" in again.err
     assert {path.name: path.read_bytes() for path in Path("run/scores").glob("*.csv")} == scores
     third = cli("run", "--dataset", place, *FAST, "--out", "run")

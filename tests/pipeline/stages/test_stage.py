@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from mulde.pipeline.runs.folder import RunFolder
-from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation, Work
+from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation, Work, name_again
 
 
 class Notes(RunStage[None]):
@@ -51,7 +52,22 @@ def test_table(
     run.remember("notes", made)
     for unit in there:
         (tmp_path / f"{unit}.txt").touch()
-    assert Notes().compare(run, wanted) == Work("notes", tuple(todo), tuple(current), tuple(stale))
+    again = "".join(unit for unit in wanted if unit in stale or (unit in made and unit not in there))
+    note = f"1 video again, made from something else, changed or damaged since: {again}" if again else ""
+    assert Notes().compare(run, wanted) == Work("notes", tuple(todo), tuple(current), tuple(stale), note)
+
+
+@pytest.mark.parametrize(
+    ("units", "named"),
+    [
+        ((), ""),
+        ((WHOLE,), ""),
+        (("a", "b"), "2 videos .*: a, b$"),
+        ((*"abcd",), "4 .*: a, b, c …$"),
+    ],
+)
+def test_what_is_done_again_is_named(units: tuple[str, ...], named: str) -> None:
+    assert re.match(named or "$", name_again(units))
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"notes": {"": 3}}', '{"notes": "x"}'])
