@@ -21,6 +21,7 @@ from mulde.extractors.kinds import STREAMS
 from mulde.extractors.networks.weights import WEIGHTS_FOLDER
 from mulde.extractors.settings import BoxSettings, FlowSettings, SceneSettings
 from mulde.pipeline.executors.kinds import ExecutorName
+from mulde.pipeline.executors.settings import RaySettings
 from mulde.pipeline.metrics.settings import EvaluateConfig
 from mulde.pipeline.section import Section
 
@@ -249,9 +250,11 @@ class Config(Section):
     device: str = "auto"
     """auto (a GPU where there is one), cpu, cuda or cuda:N."""
     executor: ExecutorName = "local"
-    """What extracts the videos: local is worker processes of this machine."""
+    """What extracts the videos: local is worker processes of this machine, ray a Ray cluster."""
+    ray: RaySettings = RaySettings()
     workers: Annotated[int, Ge(1)] | None = None
-    """Videos that are extracted at the same time; if not given one a core, but at most 4 on a GPU."""
+    """Videos that are extracted at the same time; if not given one a core, but at most 4 on a GPU, and as
+    many as there is room for on a Ray cluster."""
     seed: int = 0
     """Seed of all that is random."""
     offline: bool = False

@@ -9,8 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
 from mulde.pipeline.executors.base import Executor
+from mulde.pipeline.executors.settings import RaySettings
 
-EXECUTORS = {"local": "local.LocalPool"}
+EXECUTORS = {"local": "local.LocalPool", "ray": "ray_cluster.RayPool"}
 """Module and class below `mulde.pipeline.executors`, by name."""
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ else:
     ExecutorName = Literal[tuple(EXECUTORS)]  # what the configuration allows
 
 
-def open_executor(name: str, workers: int, stall_seconds: float, capacity: int) -> Executor:
+def open_executor(
+    name: str, workers: int, stall_seconds: float, capacity: int, ray: RaySettings | None = None
+) -> Executor:
     """Start an executor.
 
     Args:
@@ -27,9 +30,11 @@ def open_executor(name: str, workers: int, stall_seconds: float, capacity: int) 
         workers: tasks at a time.
         stall_seconds: without a sign of life for so long, a task is given up.
         capacity: the most tasks in its life.
+        ray: what `ray` needs to know beside that.
     """
     module, _, kind = EXECUTORS[name].partition(".")
+    more = (ray or RaySettings(),) if name == "ray" else ()
     executor: Executor = getattr(import_module(f"mulde.pipeline.executors.{module}"), kind)(
-        workers, stall_seconds, capacity
+        workers, stall_seconds, capacity, *more
     )
     return executor

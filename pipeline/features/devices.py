@@ -11,6 +11,9 @@ from mulde.pipeline.features.recipe import runs_networks
 _WORKERS_OF_A_GPU = 4
 """Worker processes of which each has the networks in the GPU's memory, unless the user says how many."""
 
+_MOST_IN_A_CLUSTER = 10_000
+"""Tasks that are given to a cluster at a time, which starts as many as it has room for."""
+
 
 def check_device(device: str) -> None:
     """Raise InputError for a GPU that is not there, before hours of extraction."""
@@ -21,16 +24,22 @@ def check_device(device: str) -> None:
 def extraction_device(config: Config) -> str:
     """Return "cpu", "cuda" or "cuda:N" where extraction runs networks; "cpu" where it runs none.
 
+    On a cluster each machine finds out for itself what "auto" is.
+
     Raises:
         InputError: there is no such GPU.
     """
-    return _resolve(config.device) if runs_networks(config.extract) else "cpu"
+    if not runs_networks(config.extract):
+        return "cpu"
+    return config.device if config.executor == "ray" else _resolve(config.device)
 
 
 def extraction_workers(config: Config, device: str) -> int:
     """Return how many videos to extract at the same time: as configured, or one a core, but few on a GPU."""
     if config.workers is not None:
         return config.workers
+    if config.executor == "ray":
+        return _MOST_IN_A_CLUSTER
     n_cores = os.cpu_count() or 1
     return min(n_cores, _WORKERS_OF_A_GPU) if device.startswith("cuda") else n_cores
 

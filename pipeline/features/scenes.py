@@ -26,6 +26,7 @@ from mulde.extractors.scene import CODE_VERSION, SceneModel, learn_scene
 from mulde.extractors.settings import SceneSettings
 from mulde.pipeline.executors.base import Executor, Tick
 from mulde.pipeline.executors.kinds import open_executor
+from mulde.pipeline.executors.settings import RaySettings
 from mulde.pipeline.progress import Progress, Tracked, silent
 
 SCENES = "scene"
@@ -148,6 +149,7 @@ def learn_scenes(
     workers: int,
     stall_seconds: float,
     progress: Progress = silent,
+    ray: RaySettings | None = None,
 ) -> Scenes:
     """Learn the scenes that are not in the cache, and keep them there.
 
@@ -164,9 +166,7 @@ def learn_scenes(
         return found
     models = {}
     n_videos = sum(map(len, groups.values()))
-    with open_executor(
-        executor, min(workers, n_videos), stall_seconds, capacity=_MOST_ROUNDS * n_videos
-    ) as pool:
+    with open_executor(executor, min(workers, n_videos), stall_seconds, _MOST_ROUNDS * n_videos, ray) as pool:
         for name, videos in groups.items():
             arrays = _read(cache, name, videos, settings)
             if arrays is None:

@@ -236,6 +236,7 @@ def _scenes(job: Job, heart: Heart) -> Scenes:
             job.config.extract.scene,
             job.frames_per_second,
             executor=job.config.executor,
+            ray=job.config.ray,
             workers=extraction_workers(job.config, "cpu"),
             stall_seconds=job.config.extract.stall_seconds,
             progress=job.progress,
@@ -328,12 +329,12 @@ def extract_missing(
         for cached in videos
     ]
     heart = heart or Heart(run, Shard(1, 1))
-    return _run_tasks(tasks, config.executor, extraction_workers(config, device), run, progress, heart, kept)
+    return _run_tasks(tasks, config, extraction_workers(config, device), run, progress, heart, kept)
 
 
 def _run_tasks(
     tasks: Sequence[ExtractTask],
-    executor: str,
+    config: Config,
     workers: int,
     run: RunFolder,
     progress: Progress,
@@ -351,7 +352,7 @@ def _run_tasks(
     workers = min(workers, len(tasks))
     n_done = n_frames = 0
     with (
-        open_executor(executor, workers, stall_seconds, capacity=4 * len(tasks)) as pool,
+        open_executor(config.executor, workers, stall_seconds, 4 * len(tasks), config.ray) as pool,
         Tracked(progress, "extract", len(tasks), "videos") as tracked,
     ):
 

@@ -78,7 +78,7 @@ def test_resolved_configuration_reads_back(tmp_path: Path) -> None:
         ("extract.hog.cell_px=7", r"64x32 px does not divide into cells of 7 px"),
         ("preset=nope", r"unknown preset 'nope': known are motion"),
         ("device=gpu", r"device = 'gpu' is not allowed: it must be auto, cpu, cuda or cuda:N$"),
-        ("executor=cloud", r"executor = 'cloud' is not allowed: it must be local$"),
+        ("executor=cloud", r"executor = 'cloud' is not allowed: it must be one of local, ray"),
         ("seed.a=1", r"seed"),
         ("hello", r"'hello' is neither key=value nor"),
     ],

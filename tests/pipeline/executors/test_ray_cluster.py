@@ -1,0 +1,92 @@
+"""A Ray cluster of two nodes on this machine: it does what worker processes do, also when a node is lost."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pool_tasks
+import pytest
+
+from mulde.data.errors import PackageMissingError
+from mulde.data.rendered.render import render_scene
+from mulde.pipeline.executors.base import WorkerDiedError, WorkerStalledError
+from mulde.pipeline.executors.kinds import open_executor
+from mulde.pipeline.executors.ray_cluster import RayPool
+from mulde.pipeline.executors.settings import RaySettings
+
+_MADE = re.compile(rb'"created": "[^"]*"|checksum: [0-9a-f]{32}|"mtime_ns": \d+')
+
+
+def features(cache: Path) -> dict[str, bytes]:
+    """Return all files of a cache but for when they were made, and the checksum that follows from it."""
+    return {str(path.relative_to(cache)): _MADE.sub(b"", path.read_bytes()) for path in cache.rglob("*.h5")}
+
+
+def test_without_ray_the_command_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(PackageMissingError, match=r"pip install 'mulde\[ray\]'"):
+        open_executor("ray", 1, 30, 1)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Start a cluster of two nodes of a core each, and connect to it."""
+    ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'mulde[ray]'")
+    from ray.cluster_utils import Cluster
+
+    before = os.environ.get("PYTHONPATH", "")
+    # what its processes find; in a real cluster, all that is installed
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    started = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False},
+    )
+    started.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+    ray.init(address=started.address, log_to_driver=False)
+    yield started
+    ray.shutdown()
+    started.shutdown()
+    os.environ["PYTHONPATH"] = before
+
+
+@pytest.mark.slow
+def test_tasks_end_as_they_do_in_worker_processes(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mulde.pipeline.executors.ray_cluster._START_SECONDS", 3.0)
+    with RayPool(8, 3.0, 8, RaySettings(cpus=0.25)) as pool:
+        assert list(pool.outcomes()) == []
+        for function in (pool_tasks.square, pool_tasks.fail, pool_tasks.die, pool_tasks.stall):
+            pool.submit(function, 3)
+        ended = {type(outcome.error): outcome for outcome in pool.outcomes()}
+    assert ended.keys() == {type(None), ValueError, WorkerDiedError, WorkerStalledError}, ended
+    assert ended[type(None)].result == 9
+    assert str(ended[ValueError].error) == "task 3"
+
+
+@pytest.mark.slow
+def test_a_lost_node_changes_nothing(cluster: Any, cli, tmp_path: Path) -> None:
+    scene = tmp_path / "scene"
+    render_scene(scene, size=(160, 120), n_normal=6, n_test=4, seconds=20.0, fps=10, seed=1)
+    options = ["--dataset", scene, "extract.streams=[place]", "--device", "cpu", "--quiet"]
+    assert cli("extract", *options, "--out", "one", "--cache", "one-cache", "--workers", "2").code == 0
+    lost = threading.Event()
+
+    def lose_a_node() -> None:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not list(Path("cache").glob("place/*/*.h5")):
+            time.sleep(0.05)
+        cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+        lost.set()
+
+    thread = threading.Thread(target=lose_a_node)
+    thread.start()
+    done = cli("extract", *options, "--out", "run", "--cache", "cache", "--executor", "ray")
+    thread.join()
+    assert (done.code, lost.is_set()) == (0, True), done.err
+    assert features(Path("cache")) == features(Path("one-cache"))
