@@ -75,7 +75,7 @@ class ScoredObjects:
     streams: Mapping[str, NDArray[np.float64]]
     """(N,) each, calibrated, by name."""
     total: NDArray[np.float64]
-    """(N,), their sum."""
+    """(N,), their sum, each bent beyond 1 unless `log_tail` is off."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class RowsBehind:
     scores: Mapping[str, NDArray[np.float64]]
     """(N,) by stream, calibrated."""
     total: NDArray[np.float64] | None
-    """(N,), their sum where rows are of objects, row i of each stream the same one; None of whole frames."""
+    """(N,), the total where rows are of objects, row i of each stream the same one; None of whole frames."""
     box_xyxy: NDArray[np.float32] | None
     """(N, 4) in pixels, of objects; None where there are none."""
 

@@ -124,7 +124,7 @@ def test_what_is_made_again_has_its_alarms_and_other_footage_keeps_its_events(
     table.write_text(table.read_text().replace("0.1", "0.2"))  # a score is another
     (run / "events.csv").write_text(text.replace(",", ";"))
     result = cli("score", run, *MANY)
-    assert "score: 1 videos" in result.err
+    assert "score: 1 video in" in result.err
     assert (alarms(run), (run / "events.csv").read_text()) == (expected, text)
 
     # an end in the middle: nothing is taken for what it is not

@@ -100,7 +100,7 @@ def test_a_run_from_boxes_alone(cli: RunCli, scene: Path, tmp_path: Path) -> Non
     plan = todo(cli, "--out", "run", *given)
     assert [plan[stage] for stage in ("extract", "train", "score")] == [(1, 1), (0, 0), (1, 1)]
     result = cli("extract", "--out", "run", *given)
-    assert "extract: 1 videos" in result.err
+    assert "extract: 1 video," in result.err
     plan = todo(cli, "--out", "run", *given)
     assert [plan[stage] for stage in ("extract", "train", "score")] == [(0, 0), (0, 0), (1, 1)]
 
