@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -160,6 +161,7 @@ def detector(path: Path) -> None:
 
 def image(path: Path) -> None:
     """Read an image, and all its pages."""
+    os.environ["MULDE_MEGAPIXELS"] = "4"  # the largest that are allowed take seconds a page
     _tried(load_image, path)
     stack = open_stack(path, 10)
     for frame in decode_stack(stack, range(len(stack.seconds)), Tally("pillow")):
