@@ -71,11 +71,6 @@ class EntryIndex:
 
     def learn(self, stream: str, key: str, name: str, stat: os.stat_result, entry: Entry) -> None:
         """Take down what a file says, for `save`."""
-        if self._news is None:
-            self._news = sqlite3.connect(
-                "", check_same_thread=False
-            )  # on disk where it gets large, and gone with this process
-            self._news.execute(f"CREATE TABLE news (key TEXT, {_COLUMNS.replace(' PRIMARY KEY', '')})")
         row = (
             name,
             _state(stat),
@@ -87,8 +82,11 @@ class EntryIndex:
             entry.source,
             entry.beside,
         )
-        # a path that is no Unicode: its file is read each time
-        with suppress(UnicodeEncodeError):
+        # a path that is no Unicode, or no room for what is learnt: the file is read each time
+        with suppress(UnicodeEncodeError, sqlite3.Error):
+            if self._news is None:
+                self._news = sqlite3.connect("", check_same_thread=False)  # on disk where it gets large
+                self._news.execute(f"CREATE TABLE news (key TEXT, {_COLUMNS.replace(' PRIMARY KEY', '')})")
             values = (f"{stream}-{key}", *row, _seal(row))
             self._news.execute("INSERT INTO news VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 

@@ -368,7 +368,10 @@ class FeatureCache:
             return []
         known = self._homes.get((key.stream, key.kind))
         if known is None or known[0] != changed:
-            known = changed, sorted(map(str, Path(above).glob(f"{key.kind}-*")))
+            known = (
+                changed,
+                [f"{above}{os.sep}{home.name}" for home in sorted(Path(above).glob(f"{key.kind}-*"))],
+            )
             self._homes[key.stream, key.kind] = known
         return known[1]
 

@@ -205,14 +205,19 @@ class Extract(Stage[Inventory]):
         if self._retry_failed:
             return list(missing), []
         failed = failed_before(RunFolder(job.run.folder.parent.parent), STAGE)
-        kept = [cached for cached in missing if str(cached.video.path.absolute()) in failed]
+        todo, kept = list[CachedVideo](), list[Failure]()
+        for cached in missing:
+            failure = failed.get(str(cached.video.path.absolute()))
+            if failure is None:
+                todo.append(cached)
+            else:
+                kept.append(failure)
         if kept:
             _log.warning(
                 "extract: %d videos failed before and are left out: --retry-failed tries them again",
                 len(kept),
             )
-        todo = [cached for cached in missing if cached not in kept]
-        return todo, [failed[str(cached.video.path.absolute())] for cached in kept]
+        return todo, kept
 
 
 def _scenes(job: Job, heart: Heart) -> Scenes:
