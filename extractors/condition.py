@@ -36,11 +36,14 @@ class Conditions:
     small copy, for ten seconds is frozen.
     """
 
-    def __init__(self, changed_share: Callable[[], float]) -> None:
-        """Take what says which share of the last frame that was looked at is not the learnt background."""
+    def __init__(self, changed_share: Callable[[], float], told: State = "good") -> None:
+        """Take what says which share of the last frame that was looked at is not the learnt background.
+
+        Args:
+            told: the condition that was told of what came before.
+        """
         self._changed_share = changed_share
-        self._told: State = "good"
-        self._now: State = "good"
+        self._told = self._now = told
         self._since = 0.0
         self._last = np.empty(0, np.uint8)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
 
-OPEN_SECONDS, READ_SECONDS = 15.0, 20.0
+OPEN_SECONDS, READ_SECONDS = 15.0, 10.0
 """How long a sender may take to answer, and to send the next bytes."""
 _POLL_SECONDS, _PIPE_POLL_SECONDS = 0.2, 0.02
 
@@ -36,6 +36,8 @@ class LiveFrames:
     info: VideoInfo
     frames: Iterator[Frame]
     """Indices and times from 0 on; it ends where the sender does, and with VideoError where it is lost."""
+    is_finite: bool = False
+    """Whether it is known how long it lasts."""
 
 
 @contextmanager
@@ -71,7 +73,8 @@ def open_live(source: str | io.RawIOBase) -> Iterator[LiveFrames]:
             stream.codec_context.codec.name,
             first.format.name,
         )
-        yield LiveFrames(info, _frames(first, decoded, Clock(probe, stream, Tally("pyav")), info, name))
+        frames = _frames(first, decoded, Clock(probe, stream, Tally("pyav")), info, name)
+        yield LiveFrames(info, frames, is_finite=container.duration is not None)
 
 
 def _without_password(address: str) -> str:

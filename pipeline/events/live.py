@@ -116,8 +116,10 @@ class LiveStretches:
         """Tell of a stretch, once, when it is clear that it counts."""
         whole = self._kept
         if self._run is not None and self._run.score >= self._threshold:
-            goes_on = whole is not None and self._joins(whole, self._run)
-            whole = _joined(whole, self._run) if whole is not None and goes_on else self._run
+            # its last frame may turn out to be shown for no time at all
+            run = replace(self._run, stop_seconds=self._last_seconds)
+            goes_on = whole is not None and self._joins(whole, run)
+            whole = _joined(whole, run) if whole is not None and goes_on else run
         if whole is None or whole.is_said or not self._is_long_enough(whole):
             return
         said.append(Began(whole.start, whole.start_seconds, whole.peak, whole.score))

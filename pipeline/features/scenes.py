@@ -26,7 +26,6 @@ from mulde.extractors.scene import CODE_VERSION, SceneModel, learn_scene
 from mulde.extractors.settings import SceneSettings
 from mulde.pipeline.executors.base import Executor, Tick
 from mulde.pipeline.executors.kinds import open_executor
-from mulde.pipeline.executors.settings import RaySettings
 from mulde.pipeline.progress import Progress, Tracked, silent
 
 SCENES = "scene"
@@ -145,16 +144,14 @@ def learn_scenes(
     settings: SceneSettings,
     frames_per_second: float,
     *,
-    executor: str,
     workers: int,
     stall_seconds: float,
     progress: Progress = silent,
-    ray: RaySettings | None = None,
 ) -> Scenes:
     """Learn the scenes that are not in the cache, and keep them there.
 
-    Videos are decoded in worker processes: one that cannot be read, or whose decoder hangs for
-    `stall_seconds`, is left out of its scene.
+    Videos are decoded in worker processes of this machine: one that cannot be read, or whose decoder hangs
+    for `stall_seconds`, is left out of its scene.
 
     Raises:
         InputError: no normal video of a scene can be read.
@@ -166,7 +163,7 @@ def learn_scenes(
         return found
     models = {}
     n_videos = sum(map(len, groups.values()))
-    with open_executor(executor, min(workers, n_videos), stall_seconds, _MOST_ROUNDS * n_videos, ray) as pool:
+    with open_executor("local", min(workers, n_videos), stall_seconds, _MOST_ROUNDS * n_videos) as pool:
         for name, videos in groups.items():
             arrays = _read(cache, name, videos, settings)
             if arrays is None:

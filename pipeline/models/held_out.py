@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 _HEADER, _FORMAT, _FPS, _MODEL, _DIGEST = "held_out", "format_version", "fps", "model", "digest"
+_BENT = "are_bent"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class HeldOutPiece:
     """(K,), the frames that were looked at, in order."""
     fused: NDArray[np.float32]
     """(K,), the sum of the streams there."""
+    is_bent: bool = True
+    """Whether each stream was bent before, see `log_tail`."""
 
     def __post_init__(self) -> None:
         if self.looked_at.shape != self.fused.shape:
@@ -124,7 +127,9 @@ def _fuse(
         looked_at = looked_at[(looked_at >= piece.start) & (looked_at < piece.stop)] - piece.start
     fused = fuse_streams(scores, rows, piece.stop - piece.start, settings, looked_at=looked_at)
     times = seconds[piece.start : piece.stop]
-    return HeldOutPiece(times, cached.report.fps, fused.looked_at, fused.fused.astype(np.float32))
+    return HeldOutPiece(
+        times, cached.report.fps, fused.looked_at, fused.fused.astype(np.float32), settings.log_tail
+    )
 
 
 def _rows_of(cached: CachedVideo, stream: str, piece: Piece) -> FeatureRows:
@@ -146,6 +151,7 @@ def save_held_out(path: Path, pieces: Sequence[HeldOutPiece], model: str) -> Non
         _FORMAT: str(FORMAT_VERSION),
         _MODEL: model,
         _FPS: json.dumps([piece.fps for piece in pieces]),
+        _BENT: json.dumps([piece.is_bent for piece in pieces]),
     }
     header[_DIGEST] = _digest_of(header, arrays)
     with replacing(path) as temporary:
@@ -167,14 +173,17 @@ def load_held_out(path: Path, model: str) -> list[HeldOutPiece] | None:
             return None
         file, header = opened
         arrays = _read_arrays(path, file, header)
+        rates = json.loads(header[_FPS])
+        are_bent = json.loads(header[_BENT]) if _BENT in header else [False] * len(rates)
         return [
             HeldOutPiece(
                 arrays[f"{index}/seconds"],
                 float(fps),
                 arrays[f"{index}/looked_at"],
                 arrays[f"{index}/fused"],
+                is_bent,
             )
-            for index, fps in enumerate(json.loads(header[_FPS]))
+            for index, (fps, is_bent) in enumerate(zip(rates, are_bent, strict=True))
         ]
 
 

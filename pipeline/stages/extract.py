@@ -240,8 +240,6 @@ def _scenes(job: Job, heart: Heart) -> Scenes:
             groups,
             job.config.extract.scene,
             job.frames_per_second,
-            executor=job.config.executor,
-            ray=job.config.ray,
             workers=extraction_workers(job.config, "cpu"),
             stall_seconds=job.config.extract.stall_seconds,
             progress=job.progress,

@@ -165,13 +165,18 @@ def learn_threshold(model_run: RunFolder, settings: ScoreConfig) -> tuple[Thresh
             settings.event_least_seconds, settings.event_merge_gap_seconds, settings.event_release, usual
         ),
     )
-    if pieces:
+    if pieces and all(piece.is_bent == settings.log_tail for piece in pieces):
         return normal.threshold(settings.false_alarms_per_day), normal.rule
     reason = "there is too little normal footage to leave some of it out of learning"
     if pieces is None:
         reason = (
             "no normal footage was left out of learning for this model; run `mulde train` with train.folds=2 "
             "to have it done"
+        )
+    if pieces:
+        reason = (
+            "scores of normal footage were added up in another way than these, by score.log_tail; run "
+            "`mulde train` with it"
         )
     return no_threshold(settings.false_alarms_per_day, reason), normal.rule
 

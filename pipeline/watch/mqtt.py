@@ -17,7 +17,7 @@ _PORT, _TLS_PORT = 1883, 8883
 _CONNECT_SECONDS, _LAST_SECONDS = 10.0, 5.0
 _DISCOVERY = "homeassistant/binary_sensor"
 _MOST_WAITING = 10_000
-"""Records that wait while the broker is away; the oldest go first."""
+"""Records that wait while the broker is away; there is no room for further ones."""
 FOR_SUBSCRIBERS = ("began", "event", "picture", "lost", "opened")
 
 
@@ -48,6 +48,7 @@ class Mqtt:
             raise InputError(f"{self._topic} is no topic that can be published to: it holds +, # or a zero")
         client = require_package("paho.mqtt.client", "mqtt")
         enums = require_package("paho.mqtt.enums", "mqtt")
+        self._full, self._has_lost = enums.MQTTErrorCode.MQTT_ERR_QUEUE_SIZE, False
         self._client = client.Client(enums.CallbackAPIVersion.VERSION2)
         self._client.max_queued_messages_set(_MOST_WAITING)
         self._client.will_set(f"{self._topic}/available", "offline", qos=1, retain=True)
@@ -73,6 +74,7 @@ class Mqtt:
         except (OSError, ValueError) as error:
             raise InputError(f"the broker {self._host}:{self._port} does not answer ({error})") from None
         self._client.loop_start()
+        self._publish("state", "OFF", retain=True)  # nobody has told of the end of what a killed one saw
         try:
             yield self
         finally:
@@ -94,7 +96,11 @@ class Mqtt:
             self._publish("state", "ON" if record["type"] == "began" else "OFF", retain=True)
 
     def _publish(self, name: str, text: str, *, retain: bool = False) -> Any:
-        return self._client.publish(f"{self._topic}/{name}", text, qos=1, retain=retain)
+        published = self._client.publish(f"{self._topic}/{name}", text, qos=1, retain=retain)
+        if published.rc == self._full and not self._has_lost:
+            _log.warning("%s is away for so long that records are lost", self._host)
+        self._has_lost = published.rc == self._full
+        return published
 
     def _greet(self, client: Any, data: object, flags: object, reason: Any, properties: object) -> None:
         if reason.is_failure:

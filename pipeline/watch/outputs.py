@@ -8,6 +8,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,7 +17,7 @@ from http.client import HTTPException
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from mulde.data.atomic import make_folder, write_bytes, write_text, writing
@@ -116,12 +117,16 @@ class Webhook:
         Raises:
             InputError: it is no address of the web.
         """
-        if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).netloc:
-            raise InputError(
-                f"{address} is no address that can be posted to: it begins with http:// or https://"
-            )
+        parts = urlsplit(address)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InputError("that is no address that can be posted to: http://HOST/… or https://HOST/…")
         make_folder(outbox)
-        self._address, self._outbox = address, outbox
+        self._host, self._outbox = parts.hostname, outbox  # without a password or a key in the path
+        self._address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        self._headers = {"Content-Type": "application/json", "User-Agent": "mulde"}
+        if parts.username is not None:
+            who = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            self._headers["Authorization"] = f"Basic {b64encode(who.encode()).decode()}"
         self._is_new, self._stop = threading.Event(), threading.Event()
         self._n = max((int(path.stem) for path in self._waiting()), default=0)
         self._is_failing = False
@@ -162,10 +167,6 @@ class Webhook:
         write_text(self._outbox / f"{self._n:012d}.json", text)
         self._is_new.set()
 
-    @property
-    def _host(self) -> str:
-        return urlsplit(self._address).hostname or ""  # without a password or a key in the path
-
     def _waiting(self) -> list[Path]:
         return sorted(path for path in self._outbox.glob("*.json") if path.stem.isdecimal())
 
@@ -195,7 +196,7 @@ class Webhook:
 
     def _post(self, content: bytes) -> None:
         request = urllib.request.Request(  # noqa: S310  # it is http or https, see above
-            self._address, content, {"Content-Type": "application/json", "User-Agent": "mulde"}
+            self._address, content, self._headers
         )
         with urllib.request.urlopen(request, timeout=_ANSWER_SECONDS):  # noqa: S310
             pass  # an answer of 400 or more is raised

@@ -80,6 +80,8 @@ class LiveScorer:
         self._waiting: deque[tuple[int, float]] = deque()  # frames without a score, and their times
         self._anchor: tuple[int, float] | None = None  # the last frame with rows, and its score
         self._past: deque[float] = deque(maxlen=_MOST_SMOOTHED)
+        self.has_looked = False
+        """Whether the last frame is one that is looked at."""
         self.looks: deque[Look] = deque()
         """What frames that were scored since looked like; whoever uses them takes them out."""
 
@@ -103,7 +105,8 @@ class LiveScorer:
         self._times.append(frame.seconds)
         self._waiting.append((frame.index, frame.seconds))
         prepared = self._pass.prepare(frame)
-        if prepared.by_preparation is None:
+        self.has_looked = prepared.by_preparation is not None
+        if not self.has_looked:
             return []
         self._fusion.looked_at.append(frame.index)
         self._pass.push(prepared)

@@ -9,15 +9,15 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from mulde.data.decode.live import GrowingFile, LiveFrames, NamedPipe, open_live
 from mulde.data.decode.readers import open_frames
 from mulde.data.errors import InputError, VideoError
-from mulde.data.files import VIDEO_SUFFIXES, is_video_file, natural_key
+from mulde.data.files import is_video_file, natural_key
 from mulde.data.layouts.find_videos import find_videos
 from mulde.data.video import Frame, Video
 
@@ -64,6 +64,8 @@ class Source(ABC):
 
     def __init__(self, name: str) -> None:
         self.name, self.health = name, Health()
+        self.refusal = ""
+        """Why what the source shows now is of no use; whoever watches says so, and it is opened again."""
 
     @abstractmethod
     def pieces(self) -> Generator[Piece | Lost, None, None]:
@@ -85,12 +87,13 @@ def open_source(text: str, *, follow_seconds: float | None = None) -> Source:
         InputError: there is no such thing.
     """
     if "://" in text:
-        return _Network(text)
+        # what these send does not wait for anybody
+        return _Network(text, may_drop=text.startswith(("rtsp", "rtmp", "rtp", "udp", "srt")))
     if text.isdecimal():
         device = f"/dev/video{text}"
         if not Path(device).exists():
             raise InputError(f"there is no camera {text}: {device} is not there")
-        return _Network(device)
+        return _Network(device, may_drop=True)
     path = Path(text)
     if not path.exists():
         raise InputError(
@@ -107,26 +110,33 @@ def open_source(text: str, *, follow_seconds: float | None = None) -> Source:
 class _Network(Source):
     """An address, a camera or a pipe: opened again for as long as somebody watches."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, may_drop: bool) -> None:
+        """Take an address, and whether frames without room are dropped; else the sender waits."""
         super().__init__(name)
+        self._may_drop = may_drop
         self._stop = threading.Event()  # the reading of a piece
+        self._reason = ""  # why that ended
 
     def pieces(self) -> Generator[Piece | Lost, None, None]:
         """Yield a piece for each time that the source answers."""
         wait_seconds, has_answered = _FIRST_WAIT_SECONDS, False
         while True:
+            self._reason = self.refusal = ""
             try:
                 with self._opened() as live, self._ahead(live) as frames:
-                    wait_seconds, has_answered = _FIRST_WAIT_SECONDS, True
+                    has_answered, is_finite = True, live.is_finite
                     video = Video("live", Path(self.name), Path())
-                    yield Piece(video, LiveFrames(live.info, frames), datetime.now().astimezone())
-                reason = "the source has ended"
+                    yield Piece(video, replace(live, frames=frames), datetime.now().astimezone())
+                if is_finite and not self._reason:
+                    return  # a recording that lies on a server
             except VideoError as error:
                 if not has_answered:  # a mistyped address is noticed now, not in an hour
                     raise InputError(str(error)) from None
-                reason = str(error)
+                self._reason = str(error)
+            else:
+                wait_seconds = wait_seconds if self.refusal else _FIRST_WAIT_SECONDS
             self.health.n_lost += 1
-            yield Lost(reason, wait_seconds)
+            yield Lost(self.refusal or self._reason or "the source has ended", wait_seconds)
             time.sleep(wait_seconds)
             wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
 
@@ -135,38 +145,42 @@ class _Network(Source):
 
     @contextmanager
     def _ahead(self, live: LiveFrames) -> Iterator[Iterator[Frame]]:
-        """Read frames in a thread as they come; those for which there is no room are dropped and counted."""
+        """Read frames in a thread as they come; it ends where the source is lost, which is noted."""
         size_bytes = live.info.width * live.info.height * _BYTES_A_PIXEL
         room = max(2, min(_MOST_ROOM, int(_ROOM_BYTES / size_bytes)))
         waiting: queue.Queue[Frame | BaseException | None] = queue.Queue(room)
-        stop = self._stop
-        stop.clear()
+        self._stop.clear()
 
-        def read() -> None:
-            last: BaseException | None = None
-            try:
-                for frame in live.frames:
-                    if stop.is_set():
-                        return
-                    try:
-                        waiting.put_nowait(frame)
-                    except queue.Full:
-                        self.health.n_dropped += 1
-            except BaseException as error:  # passed on, whatever it is
-                last = error
-            while not stop.is_set():
+        def put(item: Frame | BaseException | None) -> None:
+            while not self._stop.is_set():
                 try:
-                    waiting.put(last, timeout=_POLL_SECONDS)
+                    waiting.put(item, timeout=_POLL_SECONDS)
                 except queue.Full:
                     continue
                 return
+
+        def read() -> None:
+            try:
+                for frame in live.frames:
+                    if self._stop.is_set():
+                        return
+                    if self._may_drop and waiting.full():
+                        self.health.n_dropped += 1
+                    else:
+                        put(frame)
+            except VideoError as error:
+                self._reason = str(error)
+            except BaseException as error:  # passed on, whatever it is
+                put(error)
+                return
+            put(None)
 
         thread = threading.Thread(target=read, name="source", daemon=True)
         thread.start()
         try:
             yield _until_the_end(waiting)
         finally:
-            stop.set()
+            self._stop.set()
             thread.join()
 
 
@@ -174,7 +188,7 @@ class _Pipe(_Network):
     """A named pipe, for writers who come and go."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(str(path))
+        super().__init__(str(path), may_drop=False)
         self._path = path
 
     @contextmanager
@@ -204,8 +218,14 @@ class _Files(Source):
     def pieces(self) -> Generator[Piece | Lost, None, None]:
         """Yield a piece for each file."""
         for video in self._videos:
-            with open_frames(video) as reader:
-                yield Piece(video, LiveFrames(reader.info, reader), None)
+            try:
+                with open_frames(video) as reader:
+                    yield Piece(video, LiveFrames(reader.info, reader, is_finite=True), None)
+            except VideoError as error:
+                if len(self._videos) == 1:
+                    raise
+                self.health.n_lost += 1
+                yield Lost(str(error), 0.0)
 
 
 class _Growing(Source):
@@ -220,36 +240,42 @@ class _Growing(Source):
         if self._path.is_file():
             yield from self._grown(self._path)
             return
-        seen: set[Path] = set()
+        seen: set[tuple[Path, int]] = set()  # recorders use names again
         waited_since = time.monotonic()
         while time.monotonic() - waited_since <= self._patience_seconds:
-            new = [path for path in self._segments() if path not in seen]
+            new = [each for each in self._segments() if each not in seen]
             if not new:
                 time.sleep(_POLL_SECONDS)
                 continue
             seen.add(new[0])
-            yield from self._grown(new[0])
+            yield from self._grown(new[0][0])
             waited_since = time.monotonic()
 
-    def _segments(self) -> list[Path]:
-        files = (path for path in self._path.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
-        return sorted(
-            (path for path in files if is_video_file(path)), key=lambda path: natural_key(path.name)
-        )
+    def _segments(self) -> list[tuple[Path, int]]:
+        """Return the files that are there, in order of names, with what tells apart those of one name."""
+        found = []
+        with suppress(OSError):  # somebody deletes files, or the folder
+            for path in self._path.iterdir():
+                if is_video_file(path):
+                    found.append((path, path.stat().st_ino))
+        return sorted(found, key=lambda each: natural_key(each[0].name))
 
     def _grown(self, path: Path) -> Generator[Piece | Lost, None, None]:
         def has_successor() -> bool:
-            return self._path.is_dir() and self._segments()[-1] != path
+            order = natural_key(path.name)
+            return path != self._path and any(natural_key(p.name) > order for p, _ in self._segments())
 
-        with closing(
-            GrowingFile(path, patience_seconds=self._patience_seconds, is_ended=has_successor)
-        ) as file:
-            try:
-                with open_live(file) as live:
-                    yield Piece(_video(path), live, None)
-            except VideoError as error:
-                self.health.n_lost += 1
-                yield Lost(str(error), 0.0)
+        try:
+            with (
+                closing(
+                    GrowingFile(path, patience_seconds=self._patience_seconds, is_ended=has_successor)
+                ) as file,
+                open_live(file) as live,
+            ):
+                yield Piece(_video(path), live, None)
+        except (VideoError, FileNotFoundError) as error:
+            self.health.n_lost += 1
+            yield Lost(str(error), 0.0)
 
 
 def _video(path: Path) -> Video:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from mulde.data.errors import InputError, VideoError
 from mulde.data.video import Frame, Picture, Video
-from mulde.extractors.condition import Condition, Conditions
+from mulde.extractors.condition import Condition, Conditions, State
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.features.devices import check_device, extraction_device
 from mulde.pipeline.features.recipe import build_recipe, require_all
@@ -21,8 +21,8 @@ from mulde.pipeline.watch.happenings import Beginning, Happening, LiveEvents
 from mulde.pipeline.watch.scorer import LiveScorer, ScoredFrame
 from mulde.pipeline.watch.sources import Lost, Piece, Source
 
-_PICTURES_KEPT = 64
-"""Frames between decoding and scoring whose pictures may be asked for."""
+_PICTURES_BYTES = 2**28
+"""Of frames that were looked at and not scored yet, whose pictures may be asked for."""
 STATUS_SECONDS = 60.0
 
 
@@ -100,44 +100,64 @@ class Watcher:
         Raises:
             InputError: the source cannot be opened, or shows no scene that was learnt.
         """
-        pace = _Pace(source, clock)
+        pace, told, is_first = _Pace(source, clock), _Told(), True
         with closing(source.pieces()) as pieces:
             for piece in pieces:
                 if isinstance(piece, Lost):
                     yield piece
                     continue
+                reason = self._refuse(piece)
+                if reason and is_first:
+                    raise InputError(reason)
+                is_first = False
+                if reason:
+                    source.refusal = reason
+                    continue
                 try:
-                    yield from self._watch(piece, pace)
+                    yield from self._watch(piece, pace, told)
                 except VideoError as error:
                     source.health.n_lost += 1
                     yield Lost(str(error), 0.0)
 
-    def _watch(self, piece: Piece, pace: _Pace) -> Generator[Seen, None, None]:
-        info = piece.live.info
-        video = replace(piece.video, scene=self._camera or piece.video.scene)
+    def _refuse(self, piece: Piece) -> str:
+        """Return why a piece cannot show the scene that was learnt; "" where it can."""
+        size = piece.live.info.width, piece.live.info.height
+        scene = self._model.scenes.of(self._video(piece))
+        if scene.is_shape_of(size):
+            return ""
+        (width, height), (scene_width, scene_height) = size, scene.frame_size
+        return (
+            f"{piece.video.name} has frames of {width}x{height}, but the learnt scene has "
+            f"{scene_width}x{scene_height}: it is another camera, or another part of the picture"
+        )
+
+    def _video(self, piece: Piece) -> Video:
+        return replace(piece.video, scene=self._camera or piece.video.scene)
+
+    def _watch(self, piece: Piece, pace: _Pace, told: _Told) -> Generator[Seen, None, None]:
+        info, video = piece.live.info, self._video(piece)
         scene = self._model.scenes.of(video)
-        if not scene.is_shape_of((info.width, info.height)):
-            width, height = scene.frame_size
-            raise InputError(
-                f"{video.name} has frames of {info.width}x{info.height}, but the learnt scene has "
-                f"{width}x{height}: it is another camera, or another part of the picture"
-            )
         recipe = build_recipe(self.config.extract, scene, device=self._device, frames_per_second=info.fps)
         models = self._model.of(video)
         scorer = LiveScorer(recipe, models, self.config.score, info.fps)
         events = self._events(video, piece, models)
-        conditions = Conditions(lambda: scorer.changed_share)
+        if piece.began is None:  # a file has nothing to do with the one before
+            told.condition = "good"
+        conditions = Conditions(lambda: scorer.changed_share, told.condition)
         pictures: OrderedDict[int, Picture] = OrderedDict()
         yield Opened(video.name, (info.width, info.height), info.fps)
         n_frames, lost = 0, None
         try:
             for frame in piece.live.frames:
                 n_frames += 1
-                _keep(pictures, frame)
                 pace.came(frame.index)
-                yield from self._told(scorer, events, scorer.push(frame), pictures, pace)
+                scored = scorer.push(frame)
+                if scorer.has_looked:
+                    _keep(pictures, frame)
+                yield from self._told(scorer, events, scored, pictures, pace)
                 condition = conditions.push(frame)
                 if condition is not None:
+                    told.condition = condition.state
                     yield condition
         except VideoError as error:  # what came before it counts
             lost = error
@@ -161,7 +181,7 @@ class Watcher:
         scorer: LiveScorer,
         events: LiveEvents | None,
         scored: list[ScoredFrame],
-        pictures: Mapping[int, Picture],
+        pictures: OrderedDict[int, Picture],
         pace: _Pace,
     ) -> Generator[Seen, None, None]:
         looks = list(scorer.looks)
@@ -170,6 +190,8 @@ class Watcher:
         pace.scored(scored)
         if events is not None:
             yield from events.push(scored, looks, scorer.step_seconds, pictures)
+        while scored and pictures and next(iter(pictures)) <= scored[-1].frame:
+            pictures.popitem(last=False)
         status = pace.status()
         if status is not None:
             yield status
@@ -205,7 +227,15 @@ class _Pace:
         return Status(self._n_frames, rate, self._behind, health.n_dropped, health.n_lost)
 
 
+@dataclass
+class _Told:
+    """What was told of a source, for the next piece of it."""
+
+    condition: State = "good"
+
+
 def _keep(pictures: OrderedDict[int, Picture], frame: Frame) -> None:
     pictures[frame.index] = frame.picture
-    while len(pictures) > _PICTURES_KEPT:
+    width, height = frame.size
+    while len(pictures) > max(2, _PICTURES_BYTES // (width * height * 3 // 2)):
         pictures.popitem(last=False)

@@ -65,3 +65,11 @@ def test_equals_what_is_found_afterwards(frames: list[tuple[float, int]], gap: f
     assert [each.stretch for each in said if isinstance(each, Ended)] == find_stretches(track, 1.0, rule)
     began = [each.start for each in said if isinstance(each, Began)]
     assert began == [each.stretch.start for each in said if isinstance(each, Ended)]
+
+
+@given(st.lists(st.floats(-0.002, 0.002), min_size=8, max_size=8))
+def test_what_has_begun_ends(jitter: list[float]) -> None:
+    """Three frames are just long enough, or not quite: it depends on when the next one comes."""
+    seconds = [0.1 * k + late for k, late in enumerate(jitter)]
+    said = told([0, 0, 2, 2, 2, 0, 0, 0], seconds)
+    assert [type(each) for each in said] in ([], [Began, Ended])

@@ -25,7 +25,6 @@ def learn(
         {"all": videos},
         settings or SceneSettings(),
         25.0,
-        executor="local",
         workers=2,
         stall_seconds=stall_seconds,
     )

@@ -27,7 +27,7 @@ def test_they_read_back(n_pieces: int, tmp_path: Path) -> None:
     assert len(pieces) == n_pieces
     assert (load_held_out(path, "of another model"), held_out_digest(path, "abd")) == (None, None)
     for piece, written in zip(pieces, PIECES, strict=False):
-        for name in ("seconds", "fps", "looked_at", "fused"):
+        for name in ("seconds", "fps", "looked_at", "fused", "is_bent"):
             np.testing.assert_array_equal(getattr(piece, name), getattr(written, name))
 
 

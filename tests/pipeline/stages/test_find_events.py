@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 import mulde
+from mulde.pipeline.config.sections import ScoreConfig
 from mulde.pipeline.events.files import read_events, read_threshold
+from mulde.pipeline.models.held_out import HeldOutPiece
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.scores import read_objects
+from mulde.pipeline.stages.find_events import learn_threshold
 
 FAST = ("detector.widths=[32]", "detector.max_steps=60", "extract.flow.preset=ultrafast")
 MANY = ("--false-alarms-per-hour", 1000)
@@ -183,3 +186,16 @@ def test_normal_footage_of_which_nothing_can_be_left_out_gives_no_threshold(
 def test_mistakes(cli, scene: Path, arguments: list[object], message: str) -> None:
     result = cli("plan", "--dataset", scene, *arguments)
     assert (result.code, message in result.err) == (2, True), result.err
+
+
+@pytest.mark.parametrize("log_tail", [True, False])
+def test_a_threshold_is_of_scores_that_were_added_up_alike(
+    log_tail: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = np.arange(6000)
+    scores = np.random.default_rng(0).random(6000).astype(np.float32)
+    piece = HeldOutPiece(frames / 10, 10.0, frames, scores, is_bent=True)
+    monkeypatch.setattr("mulde.pipeline.stages.hold_out.read_held_out", lambda run: [piece])
+    threshold, _ = learn_threshold(RunFolder(tmp_path), ScoreConfig(log_tail=log_tail))
+    assert (threshold.score is not None) == log_tail
+    assert ("added up in another way" in threshold.text) == (not log_tail)

@@ -80,4 +80,4 @@ def test_a_broker_gets_events_and_whether_one_goes_on(broker: int) -> None:
     assert config["state_topic"] == "home/door/state"
     events = [json.loads(text) for topic, text in got if topic == "home/door/events"]
     assert events == [{"type": "began"}, {"type": "event", "score": 2.5}]
-    assert [text for topic, text in got if topic == "home/door/state"] == ["ON", "OFF", "OFF"]
+    assert [text for topic, text in got if topic == "home/door/state"] == ["OFF", "ON", "OFF", "OFF"]

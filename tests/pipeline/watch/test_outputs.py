@@ -7,6 +7,7 @@ import json
 import logging
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -71,6 +72,7 @@ class Receiver:
     is_away: bool = False
     got: list[dict[str, object]] = field(default_factory=list)
     n_refused: int = 0
+    authorization: str | None = None
 
 
 @pytest.fixture
@@ -79,6 +81,7 @@ def receiver() -> Iterator[Receiver]:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:  # http.server's name
+            state.authorization = self.headers["Authorization"]
             content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if state.is_away:
                 state.n_refused += 1
@@ -149,7 +152,18 @@ def test_what_was_not_delivered_goes_out_at_the_next_start(
     assert [got["n"] for got in receiver.got] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("address", ["", "file:///etc/passwd", "ftp://host/x", "http://", "receiver"])
+def test_a_password_goes_into_a_header_and_nowhere_else(receiver: Receiver, tmp_path: Path) -> None:
+    address = receiver.address.replace("//", "//me:s3%2Fcret@")
+    with Webhook(address, tmp_path / "outbox").running() as webhook:
+        webhook.put({"type": "event"})
+        wait_until(lambda: len(receiver.got) == 1)
+    assert receiver.authorization == f"Basic {b64encode(b'me:s3/cret').decode()}"
+
+
+@pytest.mark.parametrize(
+    "address", ["", "file:///etc/passwd", "ftp://me:secret@host/x", "http://", "receiver"]
+)
 def test_no_address_of_the_web(address: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no address that can be posted to"):
+    with pytest.raises(InputError, match="no address that can be posted to") as error:
         Webhook(address, tmp_path)
+    assert "secret" not in str(error.value)
