@@ -168,6 +168,7 @@ class Extract(Stage[Inventory]):
         n_videos = len(inventory.normal) + len(inventory.test)
         todo, kept = self._without_failed(job, inventory.missing)
         heart.beat(
+            now=True,
             n_videos=n_videos,
             n_cached=n_videos - len(inventory.missing),
             n_done=len(kept),
