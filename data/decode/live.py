@@ -174,7 +174,7 @@ class GrowingFile(io.RawIOBase):
         """
         self._file = path.open("rb", buffering=0)
         self.name = str(path)
-        self._patience_seconds, self._is_ended = patience_seconds, is_ended
+        self._patience_seconds, self._is_ended, self._is_whole = patience_seconds, is_ended, False
 
     def readable(self) -> bool:
         """It is."""
@@ -184,10 +184,13 @@ class GrowingFile(io.RawIOBase):
         """Return bytes, at most `size`; b"" where the file is whole."""
         waited_since = time.monotonic()
         while True:
-            is_ended = self._is_ended()
+            is_ended = self._is_whole or self._is_ended()
             chunk = self._file.read(size)
-            if chunk or is_ended or time.monotonic() - waited_since > self._patience_seconds:
-                return chunk or b""
+            if chunk:
+                return chunk
+            if is_ended or time.monotonic() - waited_since > self._patience_seconds:
+                self._is_whole = True  # FFmpeg asks again
+                return b""
             time.sleep(_POLL_SECONDS)
 
     def close(self) -> None:

@@ -178,7 +178,7 @@ def test_scores_are_evaluated_and_shown_without_the_weights(cli: RunCli, scene: 
     arguments = [
         "--dataset", scene, "--out", "run", "extract.streams=[appearance]", "detector.widths=[32]",
         "detector.max_steps=20", "extract.appearance.encoder=torchvision/mobilenet_v3_small",
-        "extract.appearance.weights=my.pth", "--workers", 2,
+        "extract.appearance.weights=my.pth", "--workers", 2, "extract.boxes.windows.max_windows=2",
     ]  # fmt: skip
     assert cli("run", *arguments).code == 0
     assert [line.split()[1] for line in cli("plan", *arguments).out.splitlines()[1:]] == ["0"] * 7

@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -194,12 +194,13 @@ def test_what_is_no_video_is_an_error(tmp_path: Path) -> None:
 def test_a_pipe_whose_writer_says_nothing_can_be_left(clip: Path, tmp_path: Path) -> None:
     pipe, content = tmp_path / "pipe", clip.read_bytes()
     os.mkfifo(pipe)
-    is_left = threading.Event()
+    is_seen, is_left = threading.Event(), threading.Event()
 
     def write() -> None:
-        with pipe.open("wb") as file:
-            file.write(content)
-            file.flush()
+        with suppress(BrokenPipeError), pipe.open("wb") as file:
+            while not is_seen.is_set():
+                file.write(content)
+                file.flush()
             is_left.wait(60)
 
     writer = threading.Thread(target=write)
@@ -209,6 +210,7 @@ def test_a_pipe_whose_writer_says_nothing_can_be_left(clip: Path, tmp_path: Path
         piece = next(all_pieces)
         assert isinstance(piece, Piece)
         assert next(piece.live.frames).index == 0
+        is_seen.set()
         started = time.monotonic()
     assert time.monotonic() - started < 10
     is_left.set()
