@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-_SPINS = "1000"  # about a microsecond: enough between two products, next to nothing beside other processes
+_SPINS = "20000"  # some microseconds: enough between two products of a small network, little beside others
 
 
 def wait_briefly() -> None:
