@@ -184,14 +184,15 @@ class GrowingFile(io.RawIOBase):
         """Return bytes, at most `size`; b"" where the file is whole."""
         waited_since = time.monotonic()
         while True:
-            is_ended = self._is_whole or self._is_ended()
             chunk = self._file.read(size)
             if chunk:
                 return chunk
-            if is_ended or time.monotonic() - waited_since > self._patience_seconds:
-                self._is_whole = True  # FFmpeg asks again
+            if self._is_whole:  # FFmpeg asks again
                 return b""
-            time.sleep(_POLL_SECONDS)
+            # what was written between the last look and its end is still to be read
+            self._is_whole = self._is_ended() or time.monotonic() - waited_since > self._patience_seconds
+            if not self._is_whole:
+                time.sleep(_POLL_SECONDS)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -12,7 +12,7 @@ import click
 
 from mulde.data.errors import InputError
 from mulde.pipeline.cli.console import log_to_file, set_up_logging
-from mulde.pipeline.cli.options import EXIT_DONE
+from mulde.pipeline.cli.options import EXIT_DONE, EXIT_SOME_FAILED
 
 _log = logging.getLogger(__name__)
 
@@ -58,11 +58,12 @@ def watch(
     A SOURCE is an address (rtsp://, http://, also of a playlist), the number of a camera, a pipe, or a file
     or folder, with --follow one that grows. An address is opened again whenever it is lost.
     """
+    from mulde.pipeline.config.words import in_users_words, respelled
     from mulde.pipeline.runs.folder import RunFolder
     from mulde.pipeline.runs.origin import load_run_config
     from mulde.pipeline.watch.mqtt import Mqtt
     from mulde.pipeline.watch.outputs import EventFolder, Webhook, as_record
-    from mulde.pipeline.watch.sources import open_source
+    from mulde.pipeline.watch.sources import Lost, open_source
     from mulde.pipeline.watch.watcher import Watcher
 
     set_up_logging(logging.INFO)
@@ -71,7 +72,8 @@ def watch(
         raise InputError(f"{model} is no run with a trained model: --model takes the folder of a run")
     opened = open_source(source, follow_seconds=follow)
     config = load_run_config(run.model_config, overrides=settings, trust=trust)
-    watcher = Watcher(run, config, camera=camera)
+    with in_users_words(), respelled(camera="--camera"):
+        watcher = Watcher(run, config, camera=camera)
     folder = RunFolder(out or model / "watch")
     if out is None:
         run.require_inside(folder.folder)
@@ -84,11 +86,14 @@ def watch(
             receivers.append(stack.enter_context(Webhook(webhook, folder.folder / "outbox").running()))
         if mqtt is not None:
             receivers.append(stack.enter_context(Mqtt(mqtt).running()))
+        stack.enter_context(respelled(camera="--camera"))
         _log.info("%s", watcher.threshold.text)
+        n_given_up = 0
         for seen in watcher.watch(opened):
+            n_given_up += isinstance(seen, Lost) and seen.next_try_seconds is None
             record = kept.keep(as_record(seen, watcher.threshold), seen)
             if record["type"] != "frame" or scores:
                 click.echo(json.dumps(record, ensure_ascii=False))
             for receiver in receivers:
                 receiver.put(record)
-    return EXIT_DONE
+    return EXIT_SOME_FAILED if n_given_up else EXIT_DONE

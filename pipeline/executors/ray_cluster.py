@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -83,7 +84,7 @@ class RayPool:
         self._run = ray.remote(_run).options(
             num_cpus=settings.cpus, num_gpus=settings.gpus, max_retries=_MOST_LOST
         )
-        self._waiting: list[_Running[Any, Any]] = []
+        self._waiting: deque[_Running[Any, Any]] = deque()
         self._running: dict[Any, _Running[Any, Any]] = {}
         self._told: dict[int, _Told] = {}
         self._n_submitted = self._n_ended = 0
@@ -130,7 +131,7 @@ class RayPool:
 
     def _start(self) -> None:
         while self._waiting and len(self._running) < self._workers:
-            entry = self._waiting.pop(0)
+            entry = self._waiting.popleft()
             folder = str(Path.cwd())
             reference = self._run.remote(entry.function, entry.task, entry.slot, self._board, folder)
             self._running[reference] = entry

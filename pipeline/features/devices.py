@@ -34,14 +34,22 @@ def extraction_device(config: Config) -> str:
     return config.device if config.executor == "ray" else _resolve(config.device)
 
 
+def local_workers(config: Config) -> int:
+    """Return how many videos to decode at the same time on this machine, whatever a cluster has room for."""
+    n_cores = os.cpu_count() or 1
+    if config.workers is None:
+        return n_cores
+    return min(config.workers, n_cores) if config.executor == "ray" else config.workers
+
+
 def extraction_workers(config: Config, device: str) -> int:
     """Return how many videos to extract at the same time: as configured, or one a core, but few on a GPU."""
     if config.workers is not None:
         return config.workers
     if config.executor == "ray":
         return _MOST_IN_A_CLUSTER
-    n_cores = os.cpu_count() or 1
-    return min(n_cores, _WORKERS_OF_A_GPU) if device.startswith("cuda") else n_cores
+    n_workers = local_workers(config)
+    return min(n_workers, _WORKERS_OF_A_GPU) if device.startswith("cuda") else n_workers
 
 
 def _resolve(device: str) -> str:

@@ -36,7 +36,7 @@ from mulde.pipeline.config.sections import Config, ExtractConfig
 from mulde.pipeline.config.words import of_extraction, respell
 from mulde.pipeline.executors.base import Outcome, Tick, WorkerDiedError, WorkerStalledError
 from mulde.pipeline.executors.kinds import open_executor
-from mulde.pipeline.features.devices import extraction_device, extraction_workers
+from mulde.pipeline.features.devices import extraction_device, extraction_workers, local_workers
 from mulde.pipeline.features.given_boxes import GivenBoxes, check_normal, notes_on, tell_notes
 from mulde.pipeline.features.inventory import (
     STAGE,
@@ -153,17 +153,8 @@ class Extract(Stage[Inventory]):
             job, hours = _part_of(job, self._shard)
             heart.beat(hours=hours)
         situation.inventory = inventory = look_up_all(job, situation.recipes)
-        if inventory.missing:
-            job.cache.require_writable()
-        # with all there, a cache that cannot be written serves as well
-        with nullcontext() if inventory.missing else suppress(WriteError):
-            if _settle(job.cache, (*inventory.normal, *inventory.test)):
-                situation.inventory = inventory = look_up_all(job, situation.recipes)
-            keys = {
-                (k.stream, k.key): k for c in (*inventory.normal, *inventory.test) for k in c.keys.values()
-            }
-            for key in keys.values():
-                job.cache.describe(key)
+        if _settle_all(job.cache, inventory):
+            situation.inventory = inventory = look_up_all(job, situation.recipes)
         record_weights(job.run, weights)
         n_videos = len(inventory.normal) + len(inventory.test)
         todo, kept = self._without_failed(job, inventory.missing)
@@ -241,7 +232,7 @@ def _scenes(job: Job, heart: Heart) -> Scenes:
             groups,
             job.config.extract.scene,
             job.frames_per_second,
-            workers=extraction_workers(job.config, "cpu"),
+            workers=local_workers(job.config),
             stall_seconds=job.config.extract.stall_seconds,
             progress=job.progress,
         )
@@ -265,6 +256,23 @@ def _part_of(job: Job, shard: Shard) -> tuple[Job, float]:
         test=tuple(video for video in job.dataset.test if video in own),
     )
     return replace(job, dataset=dataset), hours[shard.number - 1]
+
+
+def _settle_all(cache: FeatureCache, inventory: Inventory) -> bool:
+    """Have the cache hold what it has where it belongs, and say what it is; return whether something moved.
+
+    Raises:
+        InputError: something is missing, and the cache cannot be written; with all there it serves as well.
+    """
+    videos = (*inventory.normal, *inventory.test)
+    if inventory.missing:
+        cache.require_writable()
+    has_moved = False
+    with nullcontext() if inventory.missing else suppress(WriteError):
+        has_moved = _settle(cache, videos)
+        for key in {(k.stream, k.key): k for cached in videos for k in cached.keys.values()}.values():
+            cache.describe(key)
+    return has_moved
 
 
 def _settle(cache: FeatureCache, videos: Sequence[CachedVideo]) -> bool:

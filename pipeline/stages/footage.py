@@ -82,13 +82,7 @@ def score_footage(
     check_device(config.device)
     videos = videos_at(paths)
     scenes = read_scenes(model_run.model)
-    frames_per_second = read_manifest(model_run.model)["provenance"].get(
-        "frames_per_second", FRAMES_PER_SECOND
-    )
-    if not isinstance(frames_per_second, int | float) or not 0 < frames_per_second < math.inf:
-        raise InputError(
-            f"the model in {model_run.model} was made at {frames_per_second!r} frames per second: train again"
-        )
+    frames_per_second = _frames_per_second(model_run)
     cache = FeatureCache(config.cache)
     out.require_writable()
     require_own_names(out, videos)
@@ -131,3 +125,13 @@ def score_footage(
         extract_missing(missing, scenes, config, frames_per_second, out, progress, given)
         scored = score([cached for cached in look() if cached.is_complete])
     return scored
+
+
+def _frames_per_second(model_run: RunFolder) -> float:
+    """Return the rate of folders of images, which do not say it, that a model was made with."""
+    rate = read_manifest(model_run.model)["provenance"].get("frames_per_second", FRAMES_PER_SECOND)
+    if not isinstance(rate, int | float) or not 0 < rate < math.inf:
+        raise InputError(
+            f"the model in {model_run.model} was made at {rate!r} frames per second: train again"
+        )
+    return float(rate)

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from mulde.data.errors import InputError, require_package
+from mulde.pipeline.watch.outputs import FOR_RECEIVERS
 
 _log = logging.getLogger(__name__)
 _PORT, _TLS_PORT = 1883, 8883
@@ -18,7 +19,6 @@ _CONNECT_SECONDS, _LAST_SECONDS = 10.0, 5.0
 _DISCOVERY = "homeassistant/binary_sensor"
 _MOST_WAITING = 10_000
 """Records that wait while the broker is away; there is no room for further ones."""
-FOR_SUBSCRIBERS = ("began", "event", "picture", "lost", "opened")
 
 
 class Mqtt:
@@ -89,7 +89,7 @@ class Mqtt:
 
     def put(self, record: dict[str, Any]) -> None:
         """Publish a record; those of frames and states are too many."""
-        if record["type"] not in FOR_SUBSCRIBERS:
+        if record["type"] not in FOR_RECEIVERS:
             return
         self._publish("events", json.dumps(record, ensure_ascii=False))
         if record["type"] in ("began", "event"):

@@ -40,7 +40,8 @@ _TYPES = {
     Opened: "opened", ScoredFrame: "frame", Beginning: "began", Happening: "event", Lost: "lost",
     Closed: "closed", Status: "status", Condition: "picture",
 }  # fmt: skip
-_FOR_RECEIVERS = ("began", "event", "picture", "lost", "opened")
+FOR_RECEIVERS = ("began", "event", "picture", "lost", "opened")
+"""Types of records that are sent elsewhere; of frames and states there are too many."""
 
 
 def as_record(seen: Seen, threshold: Threshold) -> dict[str, Any]:
@@ -160,7 +161,7 @@ class Webhook:
         Raises:
             WriteError: the disk is full, or the folder is gone.
         """
-        if record["type"] not in _FOR_RECEIVERS:
+        if record["type"] not in FOR_RECEIVERS:
             return
         self._n += 1
         text = json.dumps({"id": uuid4().hex, **record}, ensure_ascii=False)

@@ -42,10 +42,11 @@ class Health:
 
 @dataclass(frozen=True)
 class Lost:
-    """The source has gone, and is looked for again."""
+    """The source has gone."""
 
     reason: str
-    next_try_seconds: float
+    next_try_seconds: float | None
+    """When it is looked for again; None for a file, which is given up."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,7 @@ class _Files(Source):
                 if len(self._videos) == 1:
                     raise
                 self.health.n_lost += 1
-                yield Lost(str(error), 0.0)
+                yield Lost(str(error), None)
 
 
 class _Growing(Source):
@@ -243,7 +244,9 @@ class _Growing(Source):
         seen: set[tuple[Path, int]] = set()  # recorders use names again
         waited_since = time.monotonic()
         while time.monotonic() - waited_since <= self._patience_seconds:
-            new = [each for each in self._segments() if each not in seen]
+            there = self._segments()
+            seen.intersection_update(there)
+            new = [each for each in there if each not in seen]
             if not new:
                 time.sleep(_POLL_SECONDS)
                 continue
@@ -273,9 +276,9 @@ class _Growing(Source):
                 open_live(file) as live,
             ):
                 yield Piece(_video(path), live, None)
-        except (VideoError, FileNotFoundError) as error:
+        except (VideoError, OSError) as error:
             self.health.n_lost += 1
-            yield Lost(str(error), 0.0)
+            yield Lost(str(error), None)
 
 
 def _video(path: Path) -> Video:

@@ -14,7 +14,7 @@ from mulde.extractors.condition import Condition, Conditions, State
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.features.devices import check_device, extraction_device
 from mulde.pipeline.features.recipe import build_recipe, require_all
-from mulde.pipeline.models.model import RunModel, load_model
+from mulde.pipeline.models.model import RunModel, StreamModel, load_model
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.stages.find_events import learn_threshold, recording_began
 from mulde.pipeline.watch.happenings import Beginning, Happening, LiveEvents
@@ -88,6 +88,10 @@ class Watcher:
         score = config.score.model_copy(update={"causal": True})
         self.config = config.model_copy(update={"score": score})
         self._model: RunModel = load_model(run.model, config.extract, config.device)
+        self._cameras = [name for name in self._model.scenes.models if name]
+        if camera and camera not in self._cameras:
+            known = ", ".join(sorted(self._cameras)) or "none by name, for the run has one"
+            raise InputError(f"the run knows no camera {camera}: `camera` can be {known}")
         self._camera = camera
         self._device = extraction_device(config)
         self.threshold, self._rule = learn_threshold(run, score)
@@ -98,7 +102,8 @@ class Watcher:
         """Yield what is seen, until the source ends.
 
         Raises:
-            InputError: the source cannot be opened, or shows no scene that was learnt.
+            InputError: the source cannot be opened, or shows no scene that was learnt, or it is not known
+                which one.
         """
         pace, told, is_first = _Pace(source, clock), _Told(), True
         with closing(source.pieces()) as pieces:
@@ -117,11 +122,14 @@ class Watcher:
                     yield from self._watch(piece, pace, told)
                 except VideoError as error:
                     source.health.n_lost += 1
-                    yield Lost(str(error), 0.0)
+                    yield Lost(str(error), None)
 
     def _refuse(self, piece: Piece) -> str:
         """Return why a piece cannot show the scene that was learnt; "" where it can."""
         size = piece.live.info.width, piece.live.info.height
+        if len(self._cameras) > 1 and self._video(piece).scene not in self._cameras:
+            known = ", ".join(sorted(self._cameras))
+            return f"which camera {piece.video.name} is of is not known: `camera` can be {known}"
         scene = self._model.scenes.of(self._video(piece))
         if scene.is_shape_of(size):
             return ""
@@ -140,7 +148,7 @@ class Watcher:
         recipe = build_recipe(self.config.extract, scene, device=self._device, frames_per_second=info.fps)
         models = self._model.of(video)
         scorer = LiveScorer(recipe, models, self.config.score, info.fps)
-        events = self._events(video, piece, models)
+        events = self._events(piece, models)
         if piece.began is None:  # a file has nothing to do with the one before
             told.condition = "good"
         conditions = Conditions(lambda: scorer.changed_share, told.condition)
@@ -167,14 +175,12 @@ class Watcher:
         if lost is not None:
             raise lost
 
-    def _events(self, video: Video, piece: Piece, models: Mapping[str, object]) -> LiveEvents | None:
-        if self.threshold.listed_score is None:
+    def _events(self, piece: Piece, models: Mapping[str, StreamModel]) -> LiveEvents | None:
+        listed, score = self.threshold.listed_score, self.config.score
+        if listed is None:
             return None
-        began = piece.began or recording_began(video, self.config.score.recorded_at)
-        sigma = self.config.score.smoothing_sigma_seconds
-        return LiveEvents(
-            video.name, self._model.of(video), self.threshold.listed_score, self._rule, sigma, began
-        )
+        began = piece.began or recording_began(piece.video, score.recorded_at)
+        return LiveEvents(piece.video.name, models, listed, self._rule, score.smoothing_sigma_seconds, began)
 
     def _told(
         self,

@@ -8,7 +8,7 @@ import pytest
 
 from mulde.data.errors import InputError
 from mulde.pipeline.config.load import load_config
-from mulde.pipeline.features.devices import check_device, extraction_device, extraction_workers
+from mulde.pipeline.features.devices import check_device, extraction_device, extraction_workers, local_workers
 
 OBJECT = {"preset": "object"}
 
@@ -57,3 +57,21 @@ def test_workers_of_a_gpu_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_default_of_workers_survives_a_file(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(load_config().to_yaml())
     assert load_config(tmp_path / "config.yaml").workers is None
+
+
+@pytest.mark.parametrize(
+    ("options", "workers"),
+    [
+        ({}, 8),
+        ({"workers": 3}, 3),
+        ({"workers": 20}, 20),
+        ({"executor": "ray"}, 8),  # a cluster may be large, but this machine is not
+        ({"executor": "ray", "workers": 200}, 8),
+        ({"executor": "ray", "workers": 3}, 3),
+    ],
+)
+def test_workers_of_this_machine(
+    options: dict[str, int | str], workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert local_workers(load_config(options=options)) == workers

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mulde.data.decode.live import GrowingFile
 from mulde.data.errors import InputError, VideoError
 from mulde.pipeline.watch import sources
 from mulde.pipeline.watch.sources import Lost, Piece, Source, open_source
@@ -247,3 +248,18 @@ def test_a_segment_that_is_deleted_while_it_is_read_is_no_error(clip: Path, tmp_
         folder.rmdir()
         assert numbers(piece) == list(range(12))
         assert list(all_pieces) == []
+
+
+def test_a_file_that_has_more_to_give_is_not_asked_whether_it_is_whole(tmp_path: Path) -> None:
+    (tmp_path / "grown").write_bytes(b"12345")
+    asked = []
+
+    def is_ended() -> bool:
+        asked.append(True)
+        return True
+
+    with closing(GrowingFile(tmp_path / "grown", patience_seconds=60, is_ended=is_ended)) as file:
+        assert [file.read(3), file.read(3)] == [b"123", b"45"]
+        assert asked == []
+        assert [file.read(3), file.read(3)] == [b"", b""]
+        assert asked == [True]

@@ -81,6 +81,10 @@ def test_it_sees_what_is_found_offline(cli, scene: Path, settings: tuple[str, ..
         (("clip.mp4", "--model", "run", "--webhook", "door"), "no address that can be posted to"),
         (("clip.mp4", "--model", "run", "score.causl=1"), "causl"),
         (("small.mp4", "--model", "run"), "the learnt scene has 160x120"),
+        (
+            ("clip.mp4", "--model", "run", "--camera", "door"),
+            "the run knows no camera door: --camera can be none by name, for the run has one",
+        ),
     ],
 )
 def test_what_cannot_be_watched(
@@ -101,3 +105,31 @@ def trained(scene_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("trained")
     settings = {"detector": {"widths": [32], "max_steps": 60}, "extract": {"streams": ["velocity"]}}
     return mulde.train(scene_once / "normal", place / "run", cache=place / "cache", **settings).folder
+
+
+def test_a_file_that_was_given_up_is_told_by_the_exit_code(cli, trained: Path, scene: Path) -> None:
+    shutil.copytree(trained, "run")
+    Path("footage").mkdir()
+    shutil.copy(sorted((scene / "test").iterdir())[0], "footage/b.mp4")
+    Path("footage/a.mp4").write_text("no video")
+    result = cli("watch", "footage", "--model", "run")
+    assert result.code == 3
+    lost, opened, *_ = (json.loads(line) for line in result.out.splitlines())
+    assert (lost["type"], lost["next_try_seconds"], opened["video"]) == ("lost", None, "b")
+    assert "a.mp4" in lost["reason"]
+
+
+def test_which_of_several_cameras(cli, scene: Path, tmp_path: Path) -> None:
+    for camera in ("door", "gate"):
+        shutil.copytree(scene / "normal", tmp_path / "normal" / camera)
+    settings = {"detector": {"widths": [32], "max_steps": 20}, "extract": {"streams": ["velocity"]}}
+    run = mulde.train(tmp_path / "normal", "run", train={"folds": 0}, **settings)
+    clip = sorted((scene / "test").iterdir())[0]
+    refused = cli("watch", clip, "--model", run.folder)
+    assert refused.code == 2
+    assert f"which camera {clip.stem} is of is not known: --camera can be door, gate" in refused.err
+    mistyped = cli("watch", clip, "--model", run.folder, "--camera", "dor")
+    assert mistyped.code == 2
+    assert "the run knows no camera dor: --camera can be door, gate" in mistyped.err
+    watched = cli("watch", clip, "--model", run.folder, "--camera", "gate")
+    assert watched.code == 0, watched.err
