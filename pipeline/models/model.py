@@ -64,11 +64,6 @@ class RunModel:
     """The streams' models by scene; "" stands for all scenes where there is one model for all."""
     scenes: Scenes
 
-    @property
-    def stream_names(self) -> list[str]:
-        """Return which streams there are."""
-        return list(next(iter(self.parts.values())))
-
     def of(self, video: Video) -> Mapping[str, StreamModel]:
         """Return the models of the streams for a video.
 
