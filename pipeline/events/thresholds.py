@@ -3,7 +3,9 @@
 What is counted is stretches, found by the rule that finds them in test videos, for neighbouring frames are
 not independent. Where there is as much normal footage as the budget needs, the threshold is the j-th highest
 peak: if normal footage goes on like it, in as much new footage j stretches are expected above it, the number
-down to it; nothing is assumed about the scores (conformal prediction). Where there is less, peaks are taken
+down to it; nothing is assumed about the scores (conformal prediction), but that stretches come one by one.
+Where an hour unlike the others has dozens, no more than j hours in as much footage are expected to have any.
+Where there is less footage, peaks are taken
 to be exponentially distributed above the highest few dozen, with the uncertainty of their mean (the
 predictive distribution of an exponential sample, a Lomax distribution), and it is said that this is a guess.
 """
@@ -54,7 +56,7 @@ class NormalFootage:
 
     def __init__(self, tracks: Sequence[Track], make_rule: Callable[[float], Rule]) -> None:
         """Take the scores of the footage, and what makes the rule of stretches from the usual score."""
-        self.tracks = list(tracks)
+        self.tracks, self.make_rule = list(tracks), make_rule
         scores = np.concatenate([np.empty(0), *(track.scores for track in tracks)])
         self.usual = float(np.median(scores)) if scores.size else 0.0
         """The score of half of the frames."""

@@ -26,7 +26,7 @@ from mulde.pipeline.events.record import Event, Threshold, sort_events
 from mulde.pipeline.events.thresholds import NormalFootage, no_threshold
 from mulde.pipeline.features.inventory import CachedVideo, usable
 from mulde.pipeline.models.explain import NOTHING_STANDS_OUT, explain
-from mulde.pipeline.models.held_out import held_out_digest
+from mulde.pipeline.models.held_out import HeldOutPiece, held_out_digest
 from mulde.pipeline.models.model import RunModel, StreamModel, load_model, model_digest
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.scores import ScoredVideo, read_rows_behind, read_scores, write_alarms
@@ -152,6 +152,16 @@ def read_found(run: RunFolder) -> Found:
     return Found(read_events(run), read_threshold(run))
 
 
+def normal_footage(pieces: Sequence[HeldOutPiece], settings: ScoreConfig) -> NormalFootage:
+    """Return the scores of normal footage that was held out, as they are with these settings."""
+    return NormalFootage(
+        [Track(piece.smoothed(settings), piece.seconds, piece.fps) for piece in pieces],
+        lambda usual: Rule(
+            settings.event_least_seconds, settings.event_merge_gap_seconds, settings.event_release, usual
+        ),
+    )
+
+
 def learn_threshold(model_run: RunFolder, settings: ScoreConfig) -> tuple[Threshold, Rule]:
     """Return the threshold that follows from normal footage, and the rule of events.
 
@@ -159,12 +169,7 @@ def learn_threshold(model_run: RunFolder, settings: ScoreConfig) -> tuple[Thresh
         InputError: the scores of normal footage are damaged.
     """
     pieces = hold_out.read_held_out(model_run)
-    normal = NormalFootage(
-        [Track(piece.smoothed(settings), piece.seconds, piece.fps) for piece in pieces or ()],
-        lambda usual: Rule(
-            settings.event_least_seconds, settings.event_merge_gap_seconds, settings.event_release, usual
-        ),
-    )
+    normal = normal_footage(pieces or (), settings)
     if pieces and all(piece.is_bent == settings.log_tail for piece in pieces):
         return normal.threshold(settings.false_alarms_per_day), normal.rule
     reason = "there is too little normal footage to leave some of it out of learning"
