@@ -40,7 +40,6 @@ from mulde.pipeline.events.files import STAGE as EVENTS
 from mulde.pipeline.events.files import write_events, write_threshold
 from mulde.pipeline.events.record import Event, sort_events
 from mulde.pipeline.features import scenes
-from mulde.pipeline.features.inventory import take_inventory
 from mulde.pipeline.features.recipe import build_recipe
 from mulde.pipeline.open_job import open_job
 from mulde.pipeline.runs.origin import write_signed
@@ -146,7 +145,7 @@ def make_run(made: Made) -> None:
     """Train for real on the normal videos; make up scores and events of the test videos."""
     job = open_job(made.config())
     situation = Situation(job)
-    situation.inventory = inventory = take_inventory(job)
+    inventory = situation.inventory
     train.Train().run(situation)
     hold_out.HoldOut().run(situation)
     model, first = train.fingerprint(situation), inventory.test[0]
