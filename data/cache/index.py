@@ -18,6 +18,7 @@ from contextlib import closing, suppress
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
+from sys import intern
 from urllib.parse import quote
 
 import xxhash
@@ -64,7 +65,7 @@ class EntryIndex:
             row = table.execute("SELECT * FROM entries WHERE name = ?", (name,)).fetchone()
             if row is None or row[1] != _state(stat) or row[-1] != _seal(row[:-1]):
                 return None
-            return _entry(home, *row[:-1])
+            return _entry(home, name, *row[2:-1])
         except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
             _log.debug("index of %s-%s: %s", stream, key, error)
             return None
@@ -165,7 +166,6 @@ def _seal(row: tuple[object, ...]) -> str:
 def _entry(
     home: str,
     name: str,
-    state: str,
     video: str,
     n_rows: int,
     n_features: int,
@@ -174,7 +174,10 @@ def _entry(
     source: str | None,
     beside: str,
 ) -> Entry:
-    return Entry(home, name, video, int(n_rows), int(n_features), *_said(identity, report, source), beside)
+    said = _said(identity, report, source)
+    # one string each, not one a stream: there may be a hundred thousand videos
+    video, beside = (name if video == name else video), intern(beside)
+    return Entry(home, name, video, int(n_rows), int(n_features), *said, beside)
 
 
 @lru_cache(maxsize=_N_REMEMBERED)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from mulde.pipeline.metrics.events import event_curve, find_rule
 
@@ -64,8 +64,8 @@ def count_alarms(
     n_false, n_found = (
         int(part[at_one[0]]) if at_one.size else 0 for part in (curve.false_alarms, curve.found)
     )
-    low = chi2.ppf((1 - _LEVEL) / 2, 2 * n_false) / 2 if n_false else 0.0
-    high = chi2.ppf((1 + _LEVEL) / 2, 2 * n_false + 2) / 2
+    low = gammaincinv(n_false, (1 - _LEVEL) / 2) if n_false else 0.0
+    high = gammaincinv(n_false + 1, (1 + _LEVEL) / 2)
     per_day = 24 / hours
     return AlarmCount(
         promised_per_day,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,17 +156,23 @@ def note_written(run: RunFolder, *names: str) -> None:
 
 
 def _sizes_and_times(run: RunFolder, name: str) -> str:
-    stats = [path.stat() for path in (run.csv(name), run.objects(name))]
+    table = os.fspath(run.csv(name))
+    stats = [os.stat(table), os.stat(f"{table.removesuffix('.csv')}.h5")]  # noqa: PTH116  # of a hundred thousand
     return " ".join(f"{stat.st_size} {stat.st_mtime_ns}" for stat in stats)
 
 
-def are_whole(run: RunFolder, name: str) -> bool:
-    """Whether both score files of a video are there and are what was written.
+def those_whole(run: RunFolder, names: Iterable[str]) -> set[str]:
+    """Return the videos whose score files are both there and are what was written.
 
     They are read only where their sizes or times have changed since: all that read scores look again.
     """
+    written = run.fingerprints(_WRITTEN)
+    return {name for name in names if _is_whole(run, name, written.get(name))}
+
+
+def _is_whole(run: RunFolder, name: str, written: str | None) -> bool:
     try:
-        if run.fingerprint(_WRITTEN, name) == _sizes_and_times(run, name):
+        if written == _sizes_and_times(run, name):
             return True
         _check(run, name)
     except OSError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from mulde.pipeline.models.fuse import frames_looked_at, fuse_streams, smooth_fr
 from mulde.pipeline.models.model import RunModel, StreamModel, load_model
 from mulde.pipeline.progress import Progress, Tracked, silent
 from mulde.pipeline.runs.folder import RunFolder
-from mulde.pipeline.runs.scores import ScoredVideo, are_whole, write_scores
+from mulde.pipeline.runs.scores import ScoredVideo, those_whole, write_scores
 from mulde.pipeline.stages import train
 from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
 
@@ -51,7 +51,11 @@ class Score(RunStage[None]):
 
     def is_there(self, run: RunFolder, unit: str) -> bool:
         """Whether both score files of a video are there, and whole."""
-        return are_whole(run, unit)
+        return self.those_there(run, (unit,)) == {unit}
+
+    def those_there(self, run: RunFolder, units: Iterable[str]) -> set[str]:
+        """Return the videos of which both score files are there, and whole."""
+        return those_whole(run, units)
 
     def run(self, situation: Situation) -> None:
         """Score the test videos whose scores are not up to date.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Generic, TypeVar
@@ -102,6 +102,10 @@ class RunStage(Stage[R]):
     def is_there(self, run: RunFolder, unit: str) -> bool:
         """Whether the outputs of a unit are there, whatever they were made from."""
 
+    def those_there(self, run: RunFolder, units: Iterable[str]) -> set[str]:
+        """Return the units of which the outputs are there."""
+        return {unit for unit in units if self.is_there(run, unit)}
+
     def look(self, situation: Situation) -> Work:
         """Compare what is wanted with what is there."""
         return self.compare(situation.job.run, self.wanted(situation))
@@ -109,26 +113,25 @@ class RunStage(Stage[R]):
     def compare(self, run: RunFolder, wanted: Mapping[str, str | None], note: str = "") -> Work:
         """Compare what is wanted by unit with what is in a run."""
         made_from = run.fingerprints(self.name)
-        there = {unit for unit in wanted if self.is_there(run, unit)}
+        there = self.those_there(run, wanted)
         current = {u for u in there if wanted[u] is not None and made_from.get(u) == wanted[u]}
         not_current = there - current
         stale = tuple(unit for unit in wanted if unit in not_current)
-        gone = made_from.keys() - there
-        again = [unit for unit in wanted if unit in not_current or unit in gone]
+        gone = [unit for unit in wanted if unit in made_from and unit not in there]
+        again = [name_again(stale, "made from something else than now"), name_again(gone, "gone or damaged")]
         return Work(
             self.name,
             tuple(unit for unit in wanted if unit not in current),
             tuple(unit for unit in wanted if unit in current),
             stale,
-            note or name_again(again),
+            note or "; ".join(filter(None, again)),
         )
 
 
-def name_again(units: Sequence[str]) -> str:
+def name_again(units: Sequence[str], why: str = "made from something else, changed or damaged since") -> str:
     """Name the videos that were done before, and are done again, for the user; "" for none."""
     names = [unit for unit in units if unit != WHOLE]
     if not names:
         return ""
     n_videos = counted(len(names), "video")
-    told = f"{n_videos} again, made from something else, changed or damaged since"
-    return f"{told}: {name_some(names, _MOST_NAMED)}"
+    return f"{n_videos} again, {why}: {name_some(names, _MOST_NAMED)}"

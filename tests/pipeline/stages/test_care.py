@@ -18,7 +18,7 @@ from mulde.pipeline.features.scenes import Scenes
 from mulde.pipeline.models.held_out import save_held_out
 from mulde.pipeline.models.model import RunModel, StreamModel, save_stream, stream_folder
 from mulde.pipeline.runs.folder import Failure, RunFolder
-from mulde.pipeline.runs.scores import ScoredVideo, are_whole, write_scores
+from mulde.pipeline.runs.scores import ScoredVideo, those_whole, write_scores
 from mulde.pipeline.stages.care import find_run_damage
 
 SCENE = SceneModel((64, 48), np.full((1, 48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
@@ -80,7 +80,7 @@ def test_a_whole_file_of_something_else_is_found(run: RunFolder) -> None:
     with h5py.File(path, "w") as file:
         file["features"] = np.zeros(3)
     assert [item.path for item in find_run_damage(run).items] == [path]
-    assert not are_whole(run, "cam/a")
+    assert those_whole(run, ["cam/a"]) == set()
 
 
 def test_files_of_before_are_counted(run: RunFolder) -> None:

@@ -52,8 +52,9 @@ def test_table(
     run.remember("notes", made)
     for unit in there:
         (tmp_path / f"{unit}.txt").touch()
-    again = "".join(unit for unit in wanted if unit in stale or (unit in made and unit not in there))
-    note = f"1 video again, made from something else, changed or damaged since: {again}" if again else ""
+    note = f"1 video again, made from something else than now: {stale}" if stale else ""
+    if gone := "".join(unit for unit in wanted if unit in made and unit not in there):
+        note += ("; " if note else "") + f"1 video again, gone or damaged: {gone}"
     assert Notes().compare(run, wanted) == Work("notes", tuple(todo), tuple(current), tuple(stale), note)
 
 
