@@ -79,7 +79,7 @@ def watch(
         run.require_inside(folder.folder)
     with ExitStack() as stack:
         stack.enter_context(folder.held())
-        kept = stack.enter_context(closing(EventFolder(folder.folder)))
+        kept = stack.enter_context(closing(EventFolder(folder.folder, watcher.stream_digests)))
         stack.enter_context(log_to_file(folder.log))
         receivers: list[Webhook | Mqtt] = []
         if webhook is not None:

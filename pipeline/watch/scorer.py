@@ -84,6 +84,8 @@ class LiveScorer:
         """Whether the last frame is one that is looked at."""
         self.looks: deque[Look] = deque()
         """What frames that were scored since looked like; whoever uses them takes them out."""
+        self.looked_at: deque[int] = deque()
+        """Which frames these are, those included in which nothing was; likewise."""
 
     @property
     def step_seconds(self) -> float:
@@ -132,6 +134,7 @@ class LiveScorer:
                 self._fusion.add(stream, rows, self._models[stream].score(rows.features))
                 parts.clear()
         frames, fused = self._fusion.advance(self._pass.n_described, is_finished=is_finished)
+        self.looked_at.extend(frames.tolist())
         self.looks.extend(self._fusion.looks(frames))
         for frame, value in zip(frames.tolist(), fused.tolist(), strict=True):
             yield from self._up_to(frame, value)

@@ -6,18 +6,20 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from mulde.data.errors import InputError, VideoError
 from mulde.data.video import Frame, Picture, Video
 from mulde.extractors.condition import Condition, Conditions, State
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.features.devices import check_device, extraction_device
-from mulde.pipeline.features.recipe import build_recipe, require_all
+from mulde.pipeline.features.recipe import build_recipe, require_all, stream_digests
+from mulde.pipeline.marks.record import marks_of, read_marks
 from mulde.pipeline.models.model import RunModel, StreamModel, load_model
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.stages.find_events import learn_threshold, recording_began
-from mulde.pipeline.watch.happenings import Beginning, Happening, LiveEvents
+from mulde.pipeline.watch.happenings import Beginning, Happening, LiveEvents, WatchedPiece
 from mulde.pipeline.watch.scorer import LiveScorer, ScoredFrame
 from mulde.pipeline.watch.sources import Lost, Piece, Source
 
@@ -95,6 +97,9 @@ class Watcher:
         self._camera = camera
         self._device = extraction_device(config)
         self.threshold, self._rule = learn_threshold(run, score)
+        self._marks = read_marks(run)
+        self.stream_digests = stream_digests(config.extract)
+        """What decides the features of each stream."""
 
     def watch(
         self, source: Source, *, clock: Callable[[], float] = time.monotonic
@@ -148,16 +153,16 @@ class Watcher:
         recipe = build_recipe(self.config.extract, scene, device=self._device, frames_per_second=info.fps)
         models = self._model.of(video)
         scorer = LiveScorer(recipe, models, self.config.score, info.fps)
-        events = self._events(piece, models)
+        events = self._events(piece, models, told)
         if piece.began is None:  # a file has nothing to do with the one before
             told.condition = "good"
         conditions = Conditions(lambda: scorer.changed_share, told.condition)
         pictures: OrderedDict[int, Picture] = OrderedDict()
         yield Opened(video.name, (info.width, info.height), info.fps)
-        n_frames, lost = 0, None
+        n_frames, last_seconds, lost = 0, 0.0, None
         try:
             for frame in piece.live.frames:
-                n_frames += 1
+                n_frames, last_seconds = n_frames + 1, frame.seconds
                 pace.came(frame.index)
                 scored = scorer.push(frame)
                 if scorer.has_looked:
@@ -171,16 +176,26 @@ class Watcher:
             lost = error
         yield from self._told(scorer, events, scorer.finish(), pictures, pace)
         yield from events.finish() if events else ()
+        told.watched_seconds += last_seconds
         yield Closed(video.name, n_frames, scorer.notes)
         if lost is not None:
             raise lost
 
-    def _events(self, piece: Piece, models: Mapping[str, StreamModel]) -> LiveEvents | None:
+    def _events(self, piece: Piece, models: Mapping[str, StreamModel], told: _Told) -> LiveEvents | None:
         listed, score = self.threshold.listed_score, self.config.score
         if listed is None:
             return None
-        began = piece.began or recording_began(piece.video, score.recorded_at)
-        return LiveEvents(piece.video.name, models, listed, self._rule, score.smoothing_sigma_seconds, began)
+        video, is_file = self._video(piece), piece.began is None
+        watched = WatchedPiece(
+            video,
+            piece.began or recording_began(video, score.recorded_at),
+            is_file,
+            str(video.path.absolute()) if is_file else told.since,
+            0.0 if is_file else told.watched_seconds,
+            marks_of(self._marks, video.path) if is_file else (),
+        )
+        around, fps = score.smoothing_sigma_seconds, piece.live.info.fps
+        return LiveEvents(watched, models, listed, self._rule, around, fps)
 
     def _told(
         self,
@@ -190,12 +205,13 @@ class Watcher:
         pictures: OrderedDict[int, Picture],
         pace: _Pace,
     ) -> Generator[Seen, None, None]:
-        looks = list(scorer.looks)
+        looks, looked_at = list(scorer.looks), list(scorer.looked_at)
         scorer.looks.clear()
+        scorer.looked_at.clear()
         yield from scored
         pace.scored(scored)
         if events is not None:
-            yield from events.push(scored, looks, scorer.step_seconds, pictures)
+            yield from events.push(scored, looks, looked_at, scorer.step_seconds, pictures)
         while scored and pictures and next(iter(pictures)) <= scored[-1].frame:
             pictures.popitem(last=False)
         status = pace.status()
@@ -238,6 +254,10 @@ class _Told:
     """What was told of a source, for the next piece of it."""
 
     condition: State = "good"
+    since: str = field(default_factory=lambda: datetime.now().astimezone().isoformat())
+    """When watching began."""
+    watched_seconds: float = 0.0
+    """Of the pieces before."""
 
 
 def _keep(pictures: OrderedDict[int, Picture], frame: Frame) -> None:
