@@ -43,6 +43,8 @@ class Happening:
     event: Event
     picture: NDArray[np.uint8] | None
     """(H, W, 3) uint8 RGB, its most unusual object framed; None where no frame of it was kept."""
+    clip: str = ""
+    """Where its clip is, or is in a moment, below the folder of what was seen; "" where none is made."""
 
 
 class LiveEvents:
