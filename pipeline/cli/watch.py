@@ -12,7 +12,7 @@ import click
 
 from mulde.data.errors import InputError
 from mulde.pipeline.cli.console import log_to_file, set_up_logging
-from mulde.pipeline.cli.options import EXIT_DONE, EXIT_SOME_FAILED
+from mulde.pipeline.cli.options import CLIP_SECONDS_AROUND, EXIT_DONE, EXIT_SOME_FAILED
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +38,13 @@ _log = logging.getLogger(__name__)
     help="SOURCE grows: end when nothing has come for so long.",
 )
 @click.option("--scores", is_flag=True, help="Print the score of every frame, too.")
+@click.option("--clips", is_flag=True, help="Write a clip of each event.")
+@click.option(
+    "--before", type=click.FloatRange(0, 30), metavar="SECONDS", help=f"In clips. [{CLIP_SECONDS_AROUND:g}]"
+)
+@click.option(
+    "--after", type=click.FloatRange(0, 30), metavar="SECONDS", help=f"In clips. [{CLIP_SECONDS_AROUND:g}]"
+)
 @click.option("--webhook", metavar="URL", help="Post what happens to an address, as JSON.")
 @click.option("--mqtt", metavar="URL", help="Publish what happens: mqtt://HOST/TOPIC.")
 @click.option("--trust", is_flag=True, help="Run code that a RUN from elsewhere names.")
@@ -49,6 +56,9 @@ def watch(
     camera: str,
     follow: float | None,
     scores: bool,
+    clips: bool,
+    before: float | None,
+    after: float | None,
     webhook: str | None,
     mqtt: str | None,
     trust: bool,
@@ -61,11 +71,14 @@ def watch(
     from mulde.pipeline.config.words import in_users_words, respelled
     from mulde.pipeline.runs.folder import RunFolder
     from mulde.pipeline.runs.origin import load_run_config
+    from mulde.pipeline.watch.clips import ClipRecorder
     from mulde.pipeline.watch.mqtt import Mqtt
     from mulde.pipeline.watch.outputs import EventFolder, Webhook, as_record
     from mulde.pipeline.watch.sources import Lost, open_source
     from mulde.pipeline.watch.watcher import Watcher
 
+    if not clips and (before is not None or after is not None):
+        raise InputError("--before and --after are of clips: give --clips, too")
     set_up_logging(logging.INFO)
     run = RunFolder(model)
     if not run.model_config.exists():
@@ -89,7 +102,17 @@ def watch(
         stack.enter_context(respelled(camera="--camera"))
         _log.info("%s", watcher.threshold.text)
         n_given_up = 0
-        for seen in watcher.watch(opened):
+        recorder = None
+        if clips:
+            recorder = ClipRecorder(
+                folder.folder,
+                before_seconds=CLIP_SECONDS_AROUND if before is None else before,
+                after_seconds=CLIP_SECONDS_AROUND if after is None else after,
+                may_wait=opened.may_wait,
+            )
+            stack.enter_context(recorder.running())
+        all_seen = watcher.watch(opened, on_frame=None if recorder is None else recorder.take)
+        for seen in all_seen if recorder is None else recorder.attend(all_seen):
             n_given_up += isinstance(seen, Lost) and seen.next_try_seconds is None
             record = kept.keep(as_record(seen, watcher.threshold), seen)
             if record["type"] != "frame" or scores:

@@ -48,6 +48,8 @@ class Happening:
     event: Event
     picture: NDArray[np.uint8] | None
     """(H, W, 3) uint8 RGB, its most unusual object framed; None where no frame of it was kept."""
+    clip: str = ""
+    """Where its clip is, or is in a moment, below the folder of what was seen; "" where none is made."""
     excerpt: Excerpt | None = None
     """What is needed to mark it as normal: of each frame the features of the most unusual object."""
 
@@ -173,7 +175,7 @@ class LiveEvents:
             piece.footage,
             piece.watched_seconds + self._now,
         )
-        return Happening(event, self._picture(), Excerpt(told, self._rows(said.stop_seconds)))
+        return Happening(event, self._picture(), excerpt=Excerpt(told, self._rows(said.stop_seconds)))
 
     def _rows(self, stop_seconds: float) -> ExcerptRows:
         """Return what is remembered of an event, and a little around it."""

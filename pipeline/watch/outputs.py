@@ -29,6 +29,7 @@ from mulde.pipeline.events.files import as_row
 from mulde.pipeline.events.record import Threshold
 from mulde.pipeline.marks.excerpts import EXCERPTS, Excerpt, write_excerpt
 from mulde.pipeline.pictures.stills import to_jpeg
+from mulde.pipeline.watch.clips import Clip
 from mulde.pipeline.watch.happenings import Beginning, Happening
 from mulde.pipeline.watch.scorer import ScoredFrame
 from mulde.pipeline.watch.sources import Lost
@@ -43,19 +44,20 @@ _ANSWER_SECONDS = 20.0
 _PICTURE_WIDTH_PX = 1280
 _TYPES = {
     Opened: "opened", ScoredFrame: "frame", Beginning: "began", Happening: "event", Lost: "lost",
-    Closed: "closed", Status: "status", Condition: "picture",
+    Closed: "closed", Status: "status", Condition: "picture", Clip: "clip",
 }  # fmt: skip
-FOR_RECEIVERS = ("began", "event", "picture", "lost", "opened")
+FOR_RECEIVERS = ("began", "event", "picture", "lost", "opened", "clip")
 """Types of records that are sent elsewhere; of frames and states there are too many."""
 
 
-def as_record(seen: Seen, threshold: Threshold) -> dict[str, Any]:
+def as_record(seen: Seen | Clip, threshold: Threshold) -> dict[str, Any]:
     """Return what was seen as plain JSON types; events have the columns of events.csv, and `alarm`."""
     record: dict[str, Any] = {"type": _TYPES[type(seen)]}
     if isinstance(seen, Happening):
         record |= {**as_row(seen.event), "alarm": threshold.is_alarm(seen.event.score)}
         if seen.excerpt is not None:
             record["event_id"] = seen.excerpt.event.id
+        record |= {"clip": seen.clip} if seen.clip else {}
     elif isinstance(seen, Beginning):
         clock = None if seen.start_clock is None else seen.start_clock.isoformat()
         record |= {"start_frame": seen.start_frame, "start_s": round(seen.start_seconds, 6)}
@@ -63,6 +65,10 @@ def as_record(seen: Seen, threshold: Threshold) -> dict[str, Any]:
     elif isinstance(seen, ScoredFrame):
         record |= {"frame": seen.frame, "time": round(seen.seconds, 6)}
         record |= {"score": round(seen.score, 6), "score_unsmoothed": round(seen.unsmoothed, 6)}
+    elif isinstance(seen, Clip):
+        record |= {"clip": seen.path, "start_s": round(seen.start_seconds, 6)}
+        record |= {"stop_s": round(seen.stop_seconds, 6), "n_frames": seen.n_frames}
+        record |= {"n_left_out": seen.n_left_out, "error": seen.error}
     else:
         record |= asdict(seen)
     return record
@@ -99,7 +105,7 @@ class EventFolder:
                 folder / "events.jsonl", maxBytes=_FILE_BYTES, backupCount=_FILES_KEPT, encoding="utf-8"
             )
 
-    def keep(self, record: dict[str, Any], seen: Seen) -> dict[str, Any]:
+    def keep(self, record: dict[str, Any], seen: Seen | Clip) -> dict[str, Any]:
         """Write a record, and the picture of an event; return it with the picture's name.
 
         Raises:

@@ -63,6 +63,9 @@ class Piece:
 class Source(ABC):
     """Something that is watched."""
 
+    may_wait = True
+    """Whether nothing is late or lost if it is read slowly, as of files."""
+
     def __init__(self, name: str) -> None:
         self.name, self.health = name, Health()
         self.refusal = ""
@@ -110,6 +113,8 @@ def open_source(text: str, *, follow_seconds: float | None = None) -> Source:
 
 class _Network(Source):
     """An address, a camera or a pipe: opened again for as long as somebody watches."""
+
+    may_wait = False
 
     def __init__(self, name: str, *, may_drop: bool) -> None:
         """Take an address, and whether frames without room are dropped; else the sender waits."""

@@ -102,9 +102,17 @@ class Watcher:
         """What decides the features of each stream."""
 
     def watch(
-        self, source: Source, *, clock: Callable[[], float] = time.monotonic
+        self,
+        source: Source,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        on_frame: Callable[[Frame], object] | None = None,
     ) -> Generator[Seen, None, None]:
         """Yield what is seen, until the source ends.
+
+        Args:
+            on_frame: is given each frame before it is scored, between `Opened` and `Closed`; what it does
+                delays the scores.
 
         Raises:
             InputError: the source cannot be opened, or shows no scene that was learnt, or it is not known
@@ -124,7 +132,7 @@ class Watcher:
                     source.refusal = reason
                     continue
                 try:
-                    yield from self._watch(piece, pace, told)
+                    yield from self._watch(piece, pace, told, on_frame)
                 except VideoError as error:
                     source.health.n_lost += 1
                     yield Lost(str(error), None)
@@ -147,7 +155,9 @@ class Watcher:
     def _video(self, piece: Piece) -> Video:
         return replace(piece.video, scene=self._camera or piece.video.scene)
 
-    def _watch(self, piece: Piece, pace: _Pace, told: _Told) -> Generator[Seen, None, None]:
+    def _watch(
+        self, piece: Piece, pace: _Pace, told: _Told, on_frame: Callable[[Frame], object] | None
+    ) -> Generator[Seen, None, None]:
         info, video = piece.live.info, self._video(piece)
         scene = self._model.scenes.of(video)
         recipe = build_recipe(self.config.extract, scene, device=self._device, frames_per_second=info.fps)
@@ -164,6 +174,8 @@ class Watcher:
             for frame in piece.live.frames:
                 n_frames, last_seconds = n_frames + 1, frame.seconds
                 pace.came(frame.index)
+                if on_frame is not None:
+                    on_frame(frame)
                 scored = scorer.push(frame)
                 if scorer.has_looked:
                     _keep(pictures, frame)

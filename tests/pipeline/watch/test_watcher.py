@@ -7,6 +7,7 @@ import shutil
 from dataclasses import astuple
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -62,15 +63,25 @@ def test_it_sees_what_is_found_offline(cli, scene: Path, settings: tuple[str, ..
     assert isinstance(seen[0], Opened)
     assert seen[-1] == Closed(clip.stem, len(written), seen[-1].notes)
     told = cli(
-        "watch", clip, "--model", run.folder, "--scores", *MANY[2:], "score.false_alarms_per_day=24000"
+        *("watch", clip, "--model", run.folder, "--scores", "--clips", "--before", 1, "--after", 0.5),
+        *(*MANY[2:], "score.false_alarms_per_day=24000"),
     )
     assert told.code == 0, told.err
     records = [json.loads(line) for line in told.out.splitlines()]
     assert [r["score"] for r in records if r["type"] == "frame"] == [round(f.score, 6) for f in frames]
     kept = list(map(json.loads, Path("run/watch/events.jsonl").read_text(encoding="utf-8").splitlines()))
     assert kept == [r for r in records if r["type"] != "frame"]
-    assert [r["reason"] for r in kept if r["type"] == "event"] == [event.reason for event in offline]
-    assert all((Path("run/watch") / r["picture"]).exists() for r in kept if r["type"] == "event")
+    told_events = [r for r in kept if r["type"] == "event"]
+    assert [r["reason"] for r in told_events] == [event.reason for event in offline]
+    assert all((Path("run/watch") / r["picture"]).exists() for r in told_events)
+    clips = {r["clip"]: r for r in kept if r["type"] == "clip"}
+    assert [r["clip"] for r in told_events] == list(clips)
+    for told_event in told_events:
+        made = clips[told_event["clip"]]
+        assert made["start_s"] == pytest.approx(max(0, told_event["start_s"] - 1), abs=0.11)
+        assert made["stop_s"] == pytest.approx(min(told_event["stop_s"] + 0.5, frames[-1].seconds), abs=0.11)
+        with av.open(str(Path("run/watch") / made["clip"])) as container:
+            assert len(list(container.decode(video=0))) == made["n_frames"]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +91,7 @@ def test_it_sees_what_is_found_offline(cli, scene: Path, settings: tuple[str, ..
         (("clip.mp4", "--model", "."), "is no run with a trained model"),
         (("clip.mp4", "--model", "run", "--webhook", "door"), "no address that can be posted to"),
         (("clip.mp4", "--model", "run", "score.causl=1"), "causl"),
+        (("clip.mp4", "--model", "run", "--before", 2), "give --clips, too"),
         (("small.mp4", "--model", "run"), "the learnt scene has 160x120"),
         (
             ("clip.mp4", "--model", "run", "--camera", "door"),
