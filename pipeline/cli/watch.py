@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mulde.data.errors import InputError
 from mulde.pipeline.cli.console import log_to_file, set_up_logging
 from mulde.pipeline.cli.options import CLIP_SECONDS_AROUND, EXIT_DONE, EXIT_SOME_FAILED
+
+if TYPE_CHECKING:
+    from mulde.pipeline.runs.folder import RunFolder
+    from mulde.pipeline.watch.attend import Attendant
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +28,6 @@ _log = logging.getLogger(__name__)
 @click.option(
     "--model",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    required=True,
     metavar="RUN",
     help="The run whose model watches.",
 )
@@ -51,7 +55,7 @@ _log = logging.getLogger(__name__)
 def watch(
     source: str,
     settings: Sequence[str],
-    model: Path,
+    model: Path | None,
     out: Path | None,
     camera: str,
     follow: float | None,
@@ -66,20 +70,32 @@ def watch(
     """Watch a SOURCE, and print what happens as it happens: a JSON record a line.
 
     A SOURCE is an address (rtsp://, http://, also of a playlist), the number of a camera, a pipe, or a file
-    or folder, with --follow one that grows. An address is opened again whenever it is lost.
+    or folder, with --follow one that grows; or a file of several cameras, cameras.yaml. An address is opened
+    again whenever it is lost.
     """
     from mulde.pipeline.config.words import in_users_words, respelled
     from mulde.pipeline.runs.folder import RunFolder
     from mulde.pipeline.runs.origin import load_run_config
-    from mulde.pipeline.watch.clips import ClipRecorder
-    from mulde.pipeline.watch.mqtt import Mqtt
-    from mulde.pipeline.watch.outputs import EventFolder, Webhook, as_record
-    from mulde.pipeline.watch.sources import Lost, open_source
+    from mulde.pipeline.watch.attend import Attendant, Wishes
+    from mulde.pipeline.watch.cameras import open_cameras
+    from mulde.pipeline.watch.sources import open_source
     from mulde.pipeline.watch.watcher import Watcher
 
     if not clips and (before is not None or after is not None):
         raise InputError("--before and --after are of clips: give --clips, too")
     set_up_logging(logging.INFO)
+    around = [CLIP_SECONDS_AROUND if given is None else given for given in (before, after)]
+    wishes = Wishes(webhook, mqtt, (around[0], around[1]) if clips else None)
+    if source.endswith((".yaml", ".yml")):
+        if camera or follow is not None:
+            raise InputError(f"--camera and --follow are of one camera: name them in {source}")
+        attendants = []
+        for each in open_cameras(Path(source), model=model, settings=settings, trust=trust):
+            folder = _folder(out, each.run) / each.name
+            attendants.append(Attendant(each.watcher, each.source, RunFolder(folder), wishes, name=each.name))
+        return _watch_several(attendants, scores=scores)
+    if model is None:
+        raise InputError("whose model watches? Give --model RUN; only a file of cameras can name it itself")
     run = RunFolder(model)
     if not run.model_config.exists():
         raise InputError(f"{model} is no run with a trained model: --model takes the folder of a run")
@@ -87,36 +103,43 @@ def watch(
     config = load_run_config(run.model_config, overrides=settings, trust=trust)
     with in_users_words(), respelled(camera="--camera"):
         watcher = Watcher(run, config, camera=camera)
-    folder = RunFolder(out or model / "watch")
-    if out is None:
-        run.require_inside(folder.folder)
-    with ExitStack() as stack:
-        stack.enter_context(folder.held())
-        kept = stack.enter_context(closing(EventFolder(folder.folder, watcher.stream_digests)))
-        stack.enter_context(log_to_file(folder.log))
-        receivers: list[Webhook | Mqtt] = []
-        if webhook is not None:
-            receivers.append(stack.enter_context(Webhook(webhook, folder.folder / "outbox").running()))
-        if mqtt is not None:
-            receivers.append(stack.enter_context(Mqtt(mqtt).running()))
-        stack.enter_context(respelled(camera="--camera"))
+    attendant = Attendant(watcher, opened, RunFolder(_folder(out, run)), wishes)
+    with attendant.ready(), log_to_file(attendant.folder.log), respelled(camera="--camera"):
         _log.info("%s", watcher.threshold.text)
-        n_given_up = 0
-        recorder = None
-        if clips:
-            recorder = ClipRecorder(
-                folder.folder,
-                before_seconds=CLIP_SECONDS_AROUND if before is None else before,
-                after_seconds=CLIP_SECONDS_AROUND if after is None else after,
-                may_wait=opened.may_wait,
-            )
-            stack.enter_context(recorder.running())
-        all_seen = watcher.watch(opened, on_frame=None if recorder is None else recorder.take)
-        for seen in all_seen if recorder is None else recorder.attend(all_seen):
-            n_given_up += isinstance(seen, Lost) and seen.next_try_seconds is None
-            record = kept.keep(as_record(seen, watcher.threshold), seen)
-            if record["type"] != "frame" or scores:
-                click.echo(json.dumps(record, ensure_ascii=False))
-            for receiver in receivers:
-                receiver.put(record)
+        return _print(attendant.records(), scores=scores)
+
+
+def _folder(out: Path | None, run: RunFolder) -> Path:
+    """Return where what is seen goes."""
+    if out is not None:
+        return out
+    run.require_inside(run.folder / "watch")
+    return run.folder / "watch"
+
+
+def _watch_several(attendants: Sequence[Attendant], *, scores: bool) -> int:
+    """Watch cameras side by side; each keeps, and tells of, what it sees in its own thread."""
+    from mulde.pipeline.watch.cameras import given_up_alone, side_by_side
+
+    with ExitStack() as stack:
+        for each in attendants:
+            stack.enter_context(each.ready())
+            stack.enter_context(log_to_file(each.folder.log, thread=f"camera {each.name}"))
+            _log.info("%s: %s", each.name, each.watcher.threshold.text)
+
+        def feed(attendant: Attendant) -> Callable[[], Generator[dict[str, Any], None, None]]:
+            return lambda: attendant.records(given_up_alone(attendant.name, attendant.watch()))
+
+        feeds = {each.name: feed(each) for each in attendants}
+        seen = stack.enter_context(closing(side_by_side(feeds, [each.source for each in attendants])))
+        return _print((record for _, record in seen), scores=scores)
+
+
+def _print(records: Iterable[dict[str, Any]], *, scores: bool) -> int:
+    """Print records as they come; return the exit code."""
+    n_given_up = 0
+    for record in records:
+        n_given_up += record["type"] == "lost" and record["next_try_seconds"] is None
+        if record["type"] != "frame" or scores:
+            click.echo(json.dumps(record, ensure_ascii=False))
     return EXIT_SOME_FAILED if n_given_up else EXIT_DONE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -71,12 +71,15 @@ Seen = Opened | ScoredFrame | Beginning | Happening | Condition | Lost | Closed 
 class Watcher:
     """A model, ready to watch: scores are smoothed over the past, thresholds are calibrated likewise."""
 
-    def __init__(self, run: RunFolder, config: Config, *, camera: str = "") -> None:
+    def __init__(
+        self, run: RunFolder, config: Config, *, camera: str = "", model: RunModel | None = None
+    ) -> None:
         """Load the model of a run.
 
         Args:
             config: that of the model, perhaps with other settings of scores.
             camera: which of the scenes is watched, where there are several.
+            model: what another watcher has loaded for the same run, extraction and device.
 
         Raises:
             InputError: the model or the device cannot be used, or there is no such camera.
@@ -89,8 +92,10 @@ class Watcher:
         require_all(config.extract, offline=config.offline)
         score = config.score.model_copy(update={"causal": True})
         self.config = config.model_copy(update={"score": score})
-        self._model: RunModel = load_model(run.model, config.extract, config.device)
-        self._cameras = [name for name in self._model.scenes.models if name]
+        self.model = model or load_model(run.model, config.extract, config.device)
+        self.turn: AbstractContextManager[object] = nullcontext()
+        """Held while networks run, which are shared by all who watch in this process."""
+        self._cameras = [name for name in self.model.scenes.models if name]
         if camera and camera not in self._cameras:
             known = ", ".join(sorted(self._cameras)) or "none by name, for the run has one"
             raise InputError(f"the run knows no camera {camera}: `camera` can be {known}")
@@ -125,11 +130,13 @@ class Watcher:
                     yield piece
                     continue
                 reason = self._refuse(piece)
-                if reason and is_first:
+                if reason and is_first and not source.is_patient:
                     raise InputError(reason)
                 is_first = False
                 if reason:
                     source.refusal = reason
+                    if source.is_patient and piece.began is None:  # of others, the source itself says so
+                        yield Lost(reason, None)
                     continue
                 try:
                     yield from self._watch(piece, pace, told, on_frame)
@@ -143,7 +150,7 @@ class Watcher:
         if len(self._cameras) > 1 and self._video(piece).scene not in self._cameras:
             known = ", ".join(sorted(self._cameras))
             return f"which camera {piece.video.name} is of is not known: `camera` can be {known}"
-        scene = self._model.scenes.of(self._video(piece))
+        scene = self.model.scenes.of(self._video(piece))
         if scene.is_shape_of(size):
             return ""
         (width, height), (scene_width, scene_height) = size, scene.frame_size
@@ -159,9 +166,10 @@ class Watcher:
         self, piece: Piece, pace: _Pace, told: _Told, on_frame: Callable[[Frame], object] | None
     ) -> Generator[Seen, None, None]:
         info, video = piece.live.info, self._video(piece)
-        scene = self._model.scenes.of(video)
+        scene = self.model.scenes.of(video)
         recipe = build_recipe(self.config.extract, scene, device=self._device, frames_per_second=info.fps)
-        models = self._model.of(video)
+        models = self.model.of(video)
+        turn = self.turn if recipe.may_run_networks else nullcontext()
         scorer = LiveScorer(recipe, models, self.config.score, info.fps)
         events = self._events(piece, models, told)
         if piece.began is None:  # a file has nothing to do with the one before
@@ -176,7 +184,8 @@ class Watcher:
                 pace.came(frame.index)
                 if on_frame is not None:
                     on_frame(frame)
-                scored = scorer.push(frame)
+                with turn:
+                    scored = scorer.push(frame)
                 if scorer.has_looked:
                     _keep(pictures, frame)
                 yield from self._told(scorer, events, scored, pictures, pace)
@@ -186,7 +195,9 @@ class Watcher:
                     yield condition
         except VideoError as error:  # what came before it counts
             lost = error
-        yield from self._told(scorer, events, scorer.finish(), pictures, pace)
+        with turn:
+            last_scored = scorer.finish()
+        yield from self._told(scorer, events, last_scored, pictures, pace)
         yield from events.finish() if events else ()
         told.watched_seconds += last_seconds
         yield Closed(video.name, n_frames, scorer.notes)
