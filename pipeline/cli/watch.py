@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -15,6 +16,7 @@ from mulde.pipeline.cli.console import log_to_file, set_up_logging
 from mulde.pipeline.cli.options import CLIP_SECONDS_AROUND, EXIT_DONE, EXIT_SOME_FAILED
 
 _log = logging.getLogger(__name__)
+_TOKEN = "MULDE_PAGE_TOKEN"  # noqa: S105  # the name of a variable of the environment
 
 
 @click.command()
@@ -47,6 +49,11 @@ _log = logging.getLogger(__name__)
 )
 @click.option("--webhook", metavar="URL", help="Post what happens to an address, as JSON.")
 @click.option("--mqtt", metavar="URL", help="Publish what happens: mqtt://HOST/TOPIC.")
+@click.option(
+    "--page",
+    metavar="PORT",
+    help="Serve a page for this machine; HOST:PORT for others, who need $MULDE_PAGE_TOKEN or a new token.",
+)
 @click.option("--trust", is_flag=True, help="Run code that a RUN from elsewhere names.")
 def watch(
     source: str,
@@ -61,6 +68,7 @@ def watch(
     after: float | None,
     webhook: str | None,
     mqtt: str | None,
+    page: str | None,
     trust: bool,
 ) -> int:
     """Watch a SOURCE, and print what happens as it happens: a JSON record a line.
@@ -71,6 +79,8 @@ def watch(
     from mulde.pipeline.config.words import in_users_words, respelled
     from mulde.pipeline.runs.folder import RunFolder
     from mulde.pipeline.runs.origin import load_run_config
+    from mulde.pipeline.watch.address import listening
+    from mulde.pipeline.watch.board import Camera
     from mulde.pipeline.watch.clips import ClipRecorder
     from mulde.pipeline.watch.mqtt import Mqtt
     from mulde.pipeline.watch.outputs import EventFolder, Webhook, as_record
@@ -85,20 +95,32 @@ def watch(
         raise InputError(f"{model} is no run with a trained model: --model takes the folder of a run")
     opened = open_source(source, follow_seconds=follow)
     config = load_run_config(run.model_config, overrides=settings, trust=trust)
-    with in_users_words(), respelled(camera="--camera"):
-        watcher = Watcher(run, config, camera=camera)
-    folder = RunFolder(out or model / "watch")
-    if out is None:
-        run.require_inside(folder.folder)
     with ExitStack() as stack:
+        listener = None if page is None else stack.enter_context(listening(page, os.environ.get(_TOKEN)))
+        with in_users_words(), respelled(camera="--camera"):
+            watcher = Watcher(run, config, camera=camera)
+        folder = RunFolder(out or model / "watch")
+        if out is None:
+            for written in ("", "events.jsonl", "pictures", "clips", "outbox"):
+                run.require_inside(folder.folder / written)
         stack.enter_context(folder.held())
         kept = stack.enter_context(closing(EventFolder(folder.folder)))
         stack.enter_context(log_to_file(folder.log))
-        receivers: list[Webhook | Mqtt] = []
+        receivers: list[Webhook | Mqtt | Camera] = []
         if webhook is not None:
             receivers.append(stack.enter_context(Webhook(webhook, folder.folder / "outbox").running()))
         if mqtt is not None:
             receivers.append(stack.enter_context(Mqtt(mqtt).running()))
+        shown = None
+        if listener is not None:
+            from mulde.pipeline.watch.server import PageServer
+
+            name = camera or model.absolute().name
+            shown = Camera(name, watcher.threshold, opened.health, folder.folder)
+            receivers.append(shown)
+            stack.enter_context(PageServer(listener, [shown]).running())
+            # not to the log, which is kept: it has the token
+            click.echo(f"the page is at {listener.url_with_token}", err=True)
         stack.enter_context(respelled(camera="--camera"))
         _log.info("%s", watcher.threshold.text)
         n_given_up = 0
@@ -111,7 +133,11 @@ def watch(
                 may_wait=opened.may_wait,
             )
             stack.enter_context(recorder.running())
-        all_seen = watcher.watch(opened, on_frame=None if recorder is None else recorder.take)
+        all_seen = watcher.watch(
+            opened,
+            on_frame=None if recorder is None else recorder.take,
+            on_view=None if shown is None else shown.show,
+        )
         for seen in all_seen if recorder is None else recorder.attend(all_seen):
             n_given_up += isinstance(seen, Lost) and seen.next_try_seconds is None
             record = kept.keep(as_record(seen, watcher.threshold), seen)
