@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from mulde.data.errors import InputError, require_package
 
 _HERE = "127.0.0.1"
-_PACKAGES = ("starlette", "uvicorn")
+_PACKAGES = ("starlette", "uvicorn", "prometheus_client")
 _LEAST_TOKEN = 16
 _QUEUED_CONNECTIONS = 64
 _STUCK_SECONDS = 20

@@ -51,6 +51,8 @@ class Counts:
     n_alarms: int
     score: float | None
     """Of the last frame; None where none was scored."""
+    threshold: float | None
+    """From which on an event is an alarm; None where that is not known."""
 
 
 @dataclass
@@ -164,7 +166,7 @@ class Camera:
         health = self._health
         return Counts(
             self._is_up, self._n_frames, self._rate, health.seconds_behind, health.n_dropped, health.n_lost,
-            self._n_events, self._n_alarms, self._score,
+            self._n_events, self._n_alarms, self._score, self.threshold.score,
         )  # fmt: skip
 
     def _state(self) -> dict[str, Any]:

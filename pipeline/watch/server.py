@@ -1,4 +1,4 @@
-"""Serve a page that shows what is watched, as it is seen.
+"""Serve a page that shows what is watched, as it is seen, and numbers for monitors.
 
 Whoever looks is told what is new four times a second, out of a board that holds only what is recent: a slow
 browser is told less often, and one that takes nothing any more is given up. Nothing waits for it, and the
@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mulde.pipeline.watch.address import Listener, is_named_rightly
 from mulde.pipeline.watch.board import Camera, Cursor
+from mulde.pipeline.watch.monitor import CONTENT_TYPE, Monitor
 
 _STEP_SECONDS = 0.25
 """Between two looks for what is new."""
@@ -57,11 +58,11 @@ _FILES = {
 
 
 class PageServer:
-    """Serves the page of some cameras in a thread of its own."""
+    """Serves the page of some cameras, and /metrics, in a thread of its own."""
 
     def __init__(self, listener: Listener, cameras: Sequence[Camera]) -> None:
-        """Take a port that is listened to already, and the cameras."""
-        self._listener, self._cameras = listener, cameras
+        """Take a port that is listened to already, and the cameras, whose names differ."""
+        self._listener, self._cameras, self._monitor = listener, cameras, Monitor(cameras)
         self._is_ending = threading.Event()
         guard = Middleware(_Guard, listener=listener)
         application = Starlette(routes=self._routes(), middleware=[guard])
@@ -91,6 +92,7 @@ class PageServer:
         return [
             Route("/", self._page),
             Route("/news", self._news),
+            Route("/metrics", self._metrics),
             Route("/cameras/{camera:int}/picture", self._picture),
             Route("/cameras/{camera:int}/{name:path}", self._file),
             Route("/{name}", self._static),
@@ -119,6 +121,9 @@ class PageServer:
             if n_quiet % _QUIET_STEPS == 0:
                 yield ":\n\n"
             await asyncio.sleep(_STEP_SECONDS)
+
+    async def _metrics(self, request: Request) -> Response:
+        return Response(self._monitor.text(), headers={"Content-Type": CONTENT_TYPE})
 
     def _picture(self, request: Request) -> Response:  # in a thread of its own, for it is drawn here
         jpeg = self._camera(request).picture()

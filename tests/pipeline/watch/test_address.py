@@ -11,6 +11,8 @@ from mulde.pipeline.watch import address
 from mulde.pipeline.watch.address import is_named_rightly, listening
 
 pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+pytest.importorskip("prometheus_client")
 TOKEN = "0123456789abcdef"
 
 

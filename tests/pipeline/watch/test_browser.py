@@ -23,6 +23,7 @@ from mulde.pipeline.watch.watcher import View
 
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
+pytest.importorskip("prometheus_client")
 from mulde.pipeline.watch.server import PageServer
 
 pytestmark = needs_browser

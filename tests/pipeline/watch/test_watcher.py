@@ -160,7 +160,8 @@ def test_who_wants_to_see_is_shown_frames_and_what_was_found_in_them(trained: Pa
 def test_a_page_is_served_while_it_watches(
     cli, trained: Path, scene: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("starlette")
+    for package in ("starlette", "uvicorn", "prometheus_client"):
+        pytest.importorskip(package)
     monkeypatch.setenv("MULDE_PAGE_TOKEN", "0123456789abcdef")
     shutil.copytree(trained, "door")
     half_written = [Path("door/watch", name, ".a.123.tmp") for name in ("clips", "pictures", "outbox")]
@@ -179,7 +180,8 @@ def test_a_page_is_served_while_it_watches(
 
 
 def test_a_port_that_is_in_use_is_told_before_anything_is_done(cli, trained: Path, scene: Path) -> None:
-    pytest.importorskip("starlette")
+    for package in ("starlette", "uvicorn", "prometheus_client"):
+        pytest.importorskip(package)
     shutil.copytree(trained, "run")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
