@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -17,9 +18,10 @@ from mulde.pipeline.cli.options import CLIP_SECONDS_AROUND, EXIT_DONE, EXIT_SOME
 
 if TYPE_CHECKING:
     from mulde.pipeline.runs.folder import RunFolder
-    from mulde.pipeline.watch.attend import Attendant
+    from mulde.pipeline.watch.attend import Attendant, Wishes
 
 _log = logging.getLogger(__name__)
+_TOKEN = "MULDE_PAGE_TOKEN"  # noqa: S105  # the name of a variable of the environment
 
 
 @click.command()
@@ -51,6 +53,11 @@ _log = logging.getLogger(__name__)
 )
 @click.option("--webhook", metavar="URL", help="Post what happens to an address, as JSON.")
 @click.option("--mqtt", metavar="URL", help="Publish what happens: mqtt://HOST/TOPIC.")
+@click.option(
+    "--page",
+    metavar="PORT",
+    help="Serve a page for this machine; HOST:PORT for others, who need $MULDE_PAGE_TOKEN or a new token.",
+)
 @click.option("--trust", is_flag=True, help="Run code that a RUN from elsewhere names.")
 def watch(
     source: str,
@@ -65,6 +72,7 @@ def watch(
     after: float | None,
     webhook: str | None,
     mqtt: str | None,
+    page: str | None,
     trust: bool,
 ) -> int:
     """Watch a SOURCE, and print what happens as it happens: a JSON record a line.
@@ -73,27 +81,57 @@ def watch(
     or folder, with --follow one that grows; or a file of several cameras, cameras.yaml. An address is opened
     again whenever it is lost.
     """
-    from mulde.pipeline.config.words import in_users_words, respelled
-    from mulde.pipeline.runs.folder import RunFolder
-    from mulde.pipeline.runs.origin import load_run_config
-    from mulde.pipeline.watch.attend import Attendant, Wishes
-    from mulde.pipeline.watch.cameras import open_cameras
-    from mulde.pipeline.watch.sources import open_source
-    from mulde.pipeline.watch.watcher import Watcher
+    from mulde.pipeline.watch.address import listening
+    from mulde.pipeline.watch.attend import Wishes
 
     if not clips and (before is not None or after is not None):
         raise InputError("--before and --after are of clips: give --clips, too")
     set_up_logging(logging.INFO)
     around = [CLIP_SECONDS_AROUND if given is None else given for given in (before, after)]
-    wishes = Wishes(webhook, mqtt, (around[0], around[1]) if clips else None)
-    if source.endswith((".yaml", ".yml")):
-        if camera or follow is not None:
-            raise InputError(f"--camera and --follow are of one camera: name them in {source}")
-        attendants = []
-        for each in open_cameras(Path(source), model=model, settings=settings, trust=trust):
-            folder = _folder(out, each.run) / each.name
-            attendants.append(Attendant(each.watcher, each.source, RunFolder(folder), wishes, name=each.name))
-        return _watch_several(attendants, scores=scores)
+    wishes = Wishes(webhook, mqtt, (around[0], around[1]) if clips else None, on_board=page is not None)
+    with ExitStack() as stack:
+        listener = None if page is None else stack.enter_context(listening(page, os.environ.get(_TOKEN)))
+        if source.endswith((".yaml", ".yml")):
+            if camera or follow is not None:
+                raise InputError(f"--camera and --follow are of one camera: name them in {source}")
+            attendants = _open_several(Path(source), settings, model, out, wishes, trust=trust)
+        else:
+            attendants = [_open_one(source, settings, model, out, wishes, camera, follow, trust=trust)]
+        for each in attendants:
+            stack.enter_context(each.ready())
+            # of several, each in its own thread
+            thread = f"camera {each.name}" if each.name else ""
+            stack.enter_context(log_to_file(each.folder.log, thread=thread))
+            _log.info("%s%s", f"{each.name}: " if each.name else "", each.watcher.threshold.text)
+        if listener is not None:
+            from mulde.pipeline.watch.server import PageServer
+
+            boards = [each.board for each in attendants if each.board is not None]
+            stack.enter_context(PageServer(listener, boards).running())
+            # not to the log, which is kept: it has the token
+            click.echo(f"the page is at {listener.url_with_token}", err=True)
+        with closing(_seen(attendants)) as records:
+            return _print(records, scores=scores)
+
+
+def _open_one(
+    source: str,
+    settings: Sequence[str],
+    model: Path | None,
+    out: Path | None,
+    wishes: Wishes,
+    camera: str,
+    follow: float | None,
+    *,
+    trust: bool,
+) -> Attendant:
+    from mulde.pipeline.config.words import in_users_words, respelled
+    from mulde.pipeline.runs.folder import RunFolder
+    from mulde.pipeline.runs.origin import load_run_config
+    from mulde.pipeline.watch.attend import Attendant
+    from mulde.pipeline.watch.sources import open_source
+    from mulde.pipeline.watch.watcher import Watcher
+
     if model is None:
         raise InputError("whose model watches? Give --model RUN; only a file of cameras can name it itself")
     run = RunFolder(model)
@@ -103,36 +141,61 @@ def watch(
     config = load_run_config(run.model_config, overrides=settings, trust=trust)
     with in_users_words(), respelled(camera="--camera"):
         watcher = Watcher(run, config, camera=camera)
-    attendant = Attendant(watcher, opened, RunFolder(_folder(out, run)), wishes)
-    with attendant.ready(), log_to_file(attendant.folder.log), respelled(camera="--camera"):
-        _log.info("%s", watcher.threshold.text)
-        return _print(attendant.records(), scores=scores)
+    return Attendant(watcher, opened, RunFolder(_folder(out, run)), wishes)
 
 
-def _folder(out: Path | None, run: RunFolder) -> Path:
-    """Return where what is seen goes."""
+def _open_several(
+    file: Path,
+    settings: Sequence[str],
+    model: Path | None,
+    out: Path | None,
+    wishes: Wishes,
+    *,
+    trust: bool,
+) -> list[Attendant]:
+    from mulde.pipeline.runs.folder import RunFolder
+    from mulde.pipeline.watch.attend import Attendant
+    from mulde.pipeline.watch.cameras import open_cameras
+
+    return [
+        Attendant(
+            camera.watcher,
+            camera.source,
+            RunFolder(_folder(out, camera.run, camera.name)),
+            wishes,
+            name=camera.name,
+        )
+        for camera in open_cameras(file, model=model, settings=settings, trust=trust)
+    ]
+
+
+def _folder(out: Path | None, run: RunFolder, name: str = "") -> Path:
+    """Return where what is seen goes; no link may lead out of a run."""
     if out is not None:
-        return out
-    run.require_inside(run.folder / "watch")
-    return run.folder / "watch"
+        return out / name
+    folder = run.folder / "watch" / name
+    for written in ("", "events.jsonl", "pictures", "clips", "outbox", "excerpts"):
+        run.require_inside(folder / written)
+    return folder
 
 
-def _watch_several(attendants: Sequence[Attendant], *, scores: bool) -> int:
-    """Watch cameras side by side; each keeps, and tells of, what it sees in its own thread."""
+def _seen(attendants: Sequence[Attendant]) -> Generator[dict[str, Any], None, None]:
+    """Give the records of all; several are watched side by side, and one that fails stops no other."""
+    from mulde.pipeline.config.words import respelled
     from mulde.pipeline.watch.cameras import given_up_alone, side_by_side
 
-    with ExitStack() as stack:
-        for each in attendants:
-            stack.enter_context(each.ready())
-            stack.enter_context(log_to_file(each.folder.log, thread=f"camera {each.name}"))
-            _log.info("%s: %s", each.name, each.watcher.threshold.text)
+    if not attendants[0].name:
+        with respelled(camera="--camera"):
+            yield from attendants[0].records()
+        return
 
-        def feed(attendant: Attendant) -> Callable[[], Generator[dict[str, Any], None, None]]:
-            return lambda: attendant.records(given_up_alone(attendant.name, attendant.watch()))
+    def feed(attendant: Attendant) -> Callable[[], Generator[dict[str, Any], None, None]]:
+        return lambda: attendant.records(given_up_alone(attendant.name, attendant.watch()))
 
-        feeds = {each.name: feed(each) for each in attendants}
-        seen = stack.enter_context(closing(side_by_side(feeds, [each.source for each in attendants])))
-        return _print((record for _, record in seen), scores=scores)
+    feeds = {each.name: feed(each) for each in attendants}
+    with closing(side_by_side(feeds, [each.source for each in attendants])) as seen:
+        for _, record in seen:
+            yield record
 
 
 def _print(records: Iterable[dict[str, Any]], *, scores: bool) -> int:

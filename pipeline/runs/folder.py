@@ -193,7 +193,9 @@ class RunFolder:
 
     def left_over(self) -> list[Path]:
         """Return half written files; while nobody writes here, a process that was killed has left them."""
-        drawn = (self.folder / name for name in ("rendered", "clips", "scene", "normal"))
+        drawn = (
+            self.folder / name for name in ("rendered", "clips", "scene", "pictures", "outbox", "normal")
+        )
         below = (self.model, self.scores, self.report, self.folder / "checkpoints", *drawn)
         return [*self.folder.glob(TEMPORARY), *(path for part in below for path in part.rglob(TEMPORARY))]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mulde.pipeline.runs.folder import RunFolder
+from mulde.pipeline.watch.board import Camera
 from mulde.pipeline.watch.clips import ClipRecorder
 from mulde.pipeline.watch.mqtt import Mqtt
 from mulde.pipeline.watch.outputs import EventFolder, Webhook, as_record
@@ -32,6 +33,8 @@ class Wishes:
     """A broker, and a topic; with several cameras the name of each follows it."""
     clip_seconds_around: tuple[float, float] | None = None
     """Clips are made, with so much before and after an event."""
+    on_board: bool = False
+    """Whether it is shown on a page."""
 
 
 class Attendant:
@@ -51,6 +54,12 @@ class Attendant:
         self._kept: EventFolder | None = None
         self._receivers: list[Receiver] = []
         self._recorder: ClipRecorder | None = None
+        self.board: Camera | None = None
+        """What a page shows, if there is one."""
+        if wishes.on_board:
+            shown_as = name or watcher.camera or watcher.run.folder.absolute().name
+            self.board = Camera(shown_as, watcher.threshold, source.health, folder.folder)
+            self._receivers.append(self.board)
 
     @contextmanager
     def ready(self) -> Iterator[Attendant]:
@@ -103,5 +112,7 @@ class Attendant:
     def watch(self) -> Iterator[Seen]:
         """Give what is seen."""
         return self.watcher.watch(
-            self.source, on_frame=None if self._recorder is None else self._recorder.take
+            self.source,
+            on_frame=None if self._recorder is None else self._recorder.take,
+            on_view=None if self.board is None else self.board.show,
         )

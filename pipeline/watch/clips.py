@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.data.atomic import TEMPORARY, require_writable
+from mulde.data.atomic import require_writable
 from mulde.data.errors import InputError, VideoError
 from mulde.data.video import Frame
 from mulde.pipeline.pictures.mp4 import open_mp4, require_encoder
@@ -131,8 +131,6 @@ class ClipRecorder:
         """
         require_encoder()
         require_writable(folder / "clips", "folder", "choose another place")
-        for left in (folder / "clips").glob(TEMPORARY):  # by a process that was killed
-            left.unlink(missing_ok=True)
         self._folder, self._may_wait = folder, may_wait
         self._before_seconds, self._after_seconds = before_seconds, after_seconds
         self._piece, self._frames_per_second, self._size = 0, 0.0, (2, 2)

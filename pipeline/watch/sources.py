@@ -38,6 +38,8 @@ class Health:
     """Frames that came faster than they could be described."""
     n_lost: int = 0
     """How often the source was lost."""
+    seconds_behind: float | None = None
+    """From when the last frame was decoded until it was scored; None where none was."""
 
 
 @dataclass(frozen=True)

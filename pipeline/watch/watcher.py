@@ -9,6 +9,9 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mulde.data.errors import InputError, VideoError
 from mulde.data.video import Frame, Picture, Video
 from mulde.extractors.condition import Condition, Conditions, State
@@ -65,6 +68,22 @@ class Status:
     """How often the source was lost."""
 
 
+@dataclass(frozen=True)
+class View:
+    """A frame that was looked at and is scored now, with what was found in it."""
+
+    frame: ScoredFrame
+    picture: Picture
+    box_xyxy: NDArray[np.float32]
+    """(N, 4) in pixels, of the objects; none where whole frames are scored."""
+    total: NDArray[np.float64]
+    """(N,), their scores; higher = more anomalous."""
+
+    def __post_init__(self) -> None:
+        if self.box_xyxy.shape != (len(self.total), 4):
+            raise ValueError(f"{self.box_xyxy.shape} boxes have {self.total.shape} scores")
+
+
 Seen = Opened | ScoredFrame | Beginning | Happening | Condition | Lost | Closed | Status
 
 
@@ -92,6 +111,7 @@ class Watcher:
         require_all(config.extract, offline=config.offline)
         score = config.score.model_copy(update={"causal": True})
         self.config = config.model_copy(update={"score": score})
+        self.run, self.camera = run, camera
         self.model = model or load_model(run.model, config.extract, config.device)
         self.turn: AbstractContextManager[object] = nullcontext()
         """Held while networks run, which are shared by all who watch in this process."""
@@ -99,7 +119,6 @@ class Watcher:
         if camera and camera not in self._cameras:
             known = ", ".join(sorted(self._cameras)) or "none by name, for the run has one"
             raise InputError(f"the run knows no camera {camera}: `camera` can be {known}")
-        self._camera = camera
         self._device = extraction_device(config)
         self.threshold, self._rule = learn_threshold(run, score)
         self._marks = read_marks(run)
@@ -112,12 +131,13 @@ class Watcher:
         *,
         clock: Callable[[], float] = time.monotonic,
         on_frame: Callable[[Frame], object] | None = None,
+        on_view: Callable[[View], object] | None = None,
     ) -> Generator[Seen, None, None]:
         """Yield what is seen, until the source ends.
 
         Args:
-            on_frame: is given each frame before it is scored, between `Opened` and `Closed`; what it does
-                delays the scores.
+            on_frame: is given each frame before it is scored, between `Opened` and `Closed`.
+            on_view: is given the last frame that was looked at, when it is scored. Both have to be quick.
 
         Raises:
             InputError: the source cannot be opened, or shows no scene that was learnt, or it is not known
@@ -139,7 +159,7 @@ class Watcher:
                         yield Lost(reason, None)
                     continue
                 try:
-                    yield from self._watch(piece, pace, told, on_frame)
+                    yield from self._watch(piece, pace, told, on_frame, on_view)
                 except VideoError as error:
                     source.health.n_lost += 1
                     yield Lost(str(error), None)
@@ -160,10 +180,15 @@ class Watcher:
         )
 
     def _video(self, piece: Piece) -> Video:
-        return replace(piece.video, scene=self._camera or piece.video.scene)
+        return replace(piece.video, scene=self.camera or piece.video.scene)
 
     def _watch(
-        self, piece: Piece, pace: _Pace, told: _Told, on_frame: Callable[[Frame], object] | None
+        self,
+        piece: Piece,
+        pace: _Pace,
+        told: _Told,
+        on_frame: Callable[[Frame], object] | None,
+        on_view: Callable[[View], object] | None,
     ) -> Generator[Seen, None, None]:
         info, video = piece.live.info, self._video(piece)
         scene = self.model.scenes.of(video)
@@ -188,7 +213,7 @@ class Watcher:
                     scored = scorer.push(frame)
                 if scorer.has_looked:
                     _keep(pictures, frame)
-                yield from self._told(scorer, events, scored, pictures, pace)
+                yield from self._told(scorer, events, scored, pictures, pace, on_view)
                 condition = conditions.push(frame)
                 if condition is not None:
                     told.condition = condition.state
@@ -197,7 +222,7 @@ class Watcher:
             lost = error
         with turn:
             last_scored = scorer.finish()
-        yield from self._told(scorer, events, last_scored, pictures, pace)
+        yield from self._told(scorer, events, last_scored, pictures, pace, on_view)
         yield from events.finish() if events else ()
         told.watched_seconds += last_seconds
         yield Closed(video.name, n_frames, scorer.notes)
@@ -227,6 +252,7 @@ class Watcher:
         scored: list[ScoredFrame],
         pictures: OrderedDict[int, Picture],
         pace: _Pace,
+        on_view: Callable[[View], object] | None,
     ) -> Generator[Seen, None, None]:
         looks, looked_at = list(scorer.looks), list(scorer.looked_at)
         scorer.looks.clear()
@@ -235,6 +261,10 @@ class Watcher:
         pace.scored(scored)
         if events is not None:
             yield from events.push(scored, looks, looked_at, scorer.step_seconds, pictures)
+        if on_view is not None:
+            last = next((each for each in reversed(scored) if each.frame in pictures), None)
+            if last is not None:
+                on_view(View(last, pictures[last.frame], *scorer.objects(last.frame)))
         while scored and pictures and next(iter(pictures)) <= scored[-1].frame:
             pictures.popitem(last=False)
         status = pace.status()
@@ -250,7 +280,6 @@ class _Pace:
         self._n_frames = self._n_told = 0
         self._told_at = clock()
         self._came: OrderedDict[int, float] = OrderedDict()
-        self._behind: float | None = None
 
     def came(self, frame: int) -> None:
         self._came[frame] = self._clock()
@@ -259,7 +288,7 @@ class _Pace:
         self._n_frames += len(frames)
         for frame in frames:
             came = self._came.pop(frame.frame, None)
-            self._behind = None if came is None else self._clock() - came
+            self._source.health.seconds_behind = None if came is None else self._clock() - came
 
     def status(self) -> Status | None:
         """Return how it goes, once a minute."""
@@ -269,7 +298,7 @@ class _Pace:
         rate = (self._n_frames - self._n_told) / (now - self._told_at)
         self._n_told, self._told_at = self._n_frames, now
         health = self._source.health
-        return Status(self._n_frames, rate, self._behind, health.n_dropped, health.n_lost)
+        return Status(self._n_frames, rate, health.seconds_behind, health.n_dropped, health.n_lost)
 
 
 @dataclass

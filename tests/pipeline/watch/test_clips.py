@@ -199,8 +199,6 @@ def test_what_cannot_be_written_is_told_and_watching_goes_on(tmp_path: Path) -> 
 
 
 def test_a_clip_is_whole_also_when_watching_is_interrupted(tmp_path: Path) -> None:
-    (tmp_path / "clips").mkdir()
-    (tmp_path / "clips" / ".a.mp4.123.tmp").write_text("of a process that was killed")
     recorder = ClipRecorder(tmp_path, before_seconds=1, after_seconds=1)
     with pytest.raises(KeyboardInterrupt), recorder.running():
         for seen in recorder.attend(footage(recorder, 40, [Event10(20, 30)])):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import socket
 from dataclasses import astuple
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from mulde.pipeline.runs.origin import load_run_config
 from mulde.pipeline.watch.happenings import Beginning, Happening
 from mulde.pipeline.watch.scorer import ScoredFrame
 from mulde.pipeline.watch.sources import open_source
-from mulde.pipeline.watch.watcher import Closed, Opened, Watcher
+from mulde.pipeline.watch.watcher import Closed, Opened, View, Watcher
 
 FAST = ("detector.widths=[32]", "detector.max_steps=60", "extract.flow.preset=ultrafast")
 MANY = ("--false-alarms-per-hour", 1000, "score.causal=true")
@@ -129,6 +131,83 @@ def test_a_file_that_was_given_up_is_told_by_the_exit_code(cli, trained: Path, s
     lost, opened, *_ = (json.loads(line) for line in result.out.splitlines())
     assert (lost["type"], lost["next_try_seconds"], opened["video"]) == ("lost", None, "b")
     assert "a.mp4" in lost["reason"]
+
+
+def test_who_wants_to_see_is_shown_frames_and_what_was_found_in_them(trained: Path, scene: Path) -> None:
+    run, clip = RunFolder(trained), sorted((scene / "test").iterdir())[0]
+    came: list[int] = []
+    views: list[View] = []
+    scored = {}
+    watcher = Watcher(run, load_run_config(run.model_config))
+    for seen in watcher.watch(
+        open_source(str(clip)), on_frame=lambda frame: came.append(frame.index), on_view=views.append
+    ):
+        assert isinstance(seen, Opened) != bool(came)
+        if isinstance(seen, ScoredFrame):
+            scored[seen.frame] = seen
+    assert came == list(scored)
+    assert [view.frame for view in views] == [scored[view.frame.frame] for view in views]
+    assert len(views) >= len(came) - 3  # ten frames a second are all looked at
+    for view in views:
+        assert view.picture.size == (160, 120)
+        assert view.frame.unsmoothed == pytest.approx(view.total.max(initial=0.0))
+    with_boxes = [view for view in views if len(view.total)]
+    assert len(with_boxes) > 20
+    boxes = np.concatenate([view.box_xyxy for view in with_boxes])
+    assert ((boxes >= 0) & (boxes <= [160, 120, 160, 120])).all()
+
+
+def test_a_page_is_served_while_it_watches(
+    cli, trained: Path, scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("starlette", "uvicorn", "prometheus_client"):
+        pytest.importorskip(package)
+    monkeypatch.setenv("MULDE_PAGE_TOKEN", "0123456789abcdef")
+    shutil.copytree(trained, "door")
+    half_written = [Path("door/watch", name, ".a.123.tmp") for name in ("clips", "pictures", "outbox")]
+    for path in half_written:  # by a process that was killed
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"")
+    result = cli("watch", sorted((scene / "test").iterdir())[0], "--model", "door", "--page", "0.0.0.0:0")
+    assert result.code == 0, result.err
+    assert re.search(
+        r"^the page is at http://0\.0\.0\.0:\d+/\?token=0123456789abcdef$", result.err, re.MULTILINE
+    )
+    assert not any(path.exists() for path in half_written)
+    kept = [path for path in Path("door/watch").rglob("*") if path.is_file()]
+    assert kept
+    assert not [path for path in kept if b"0123456789abcdef" in path.read_bytes()]
+
+
+def test_a_port_that_is_in_use_is_told_before_anything_is_done(cli, trained: Path, scene: Path) -> None:
+    for package in ("starlette", "uvicorn", "prometheus_client"):
+        pytest.importorskip(package)
+    shutil.copytree(trained, "run")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        result = cli(
+            *("watch", sorted((scene / "test").iterdir())[0], "--model", "run"),
+            *("--page", taken.getsockname()[1]),
+        )
+    assert result.code == 2
+    assert "is in use by another program: choose another for the page" in result.err
+    assert len(result.err.splitlines()) == 1
+    assert not Path("run/watch").exists()
+
+
+@pytest.mark.parametrize("name", ["pictures", "clips", "outbox", "events.jsonl"])
+def test_nothing_is_written_through_links_out_of_the_run(
+    cli, trained: Path, scene: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(trained, "run")
+    (tmp_path / "elsewhere").mkdir()
+    Path("run/watch").mkdir()
+    Path("run/watch", name).symlink_to(tmp_path / "elsewhere" / name)
+    result = cli("watch", sorted((scene / "test").iterdir())[0], "--model", "run")
+    assert result.code == 2
+    assert "is a link out of the run" in result.err
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_which_of_several_cameras(cli, scene: Path, tmp_path: Path) -> None:
