@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
@@ -202,23 +203,34 @@ def test_one_that_does_not_answer_is_looked_for_and_models_are_shared(
     assert time.monotonic() - started < 20
 
 
-def test_an_interrupt_ends_it(trained: Path, tmp_path: Path) -> None:
+def test_a_page_shows_all_of_them_and_an_interrupt_ends_it(trained: Path, tmp_path: Path) -> None:
+    pytest.importorskip("starlette")
+    pytest.importorskip("prometheus_client")
     path = tmp_path / "cameras.yaml"
     entries = [{"name": name, "source": f"http://127.0.0.1:9/{name}.ts"} for name in ("a", "b")]
     path.write_text(json.dumps({"cameras": entries}), encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     command = [
         sys.executable,
         "-m",
         "mulde",
         "watch",
-        str(path),
+        path,
         "--model",
-        str(trained),
+        trained,
         "--out",
-        str(tmp_path),
+        tmp_path,
+        "--page",
+        port,
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as process:
+    with subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["type"] == "lost"
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+            text = answer.read().decode()
+        assert all(f'mulde_source_up{{camera="{name}"}} 0.0' in text for name in ("a", "b")), text
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
+    log = (tmp_path / "a/run.log").read_text(encoding="utf-8")
+    assert "a.ts" not in (tmp_path / "b/run.log").read_text(encoding="utf-8"), log
