@@ -120,7 +120,7 @@ class Watcher:
             known = ", ".join(sorted(self._cameras)) or "none by name, for the run has one"
             raise InputError(f"the run knows no camera {camera}: `camera` can be {known}")
         self._device = extraction_device(config)
-        self.threshold, self._rule = learn_threshold(run, score)
+        self.threshold, self.rule = learn_threshold(run, score)
         self._marks = read_marks(run)
         self.stream_digests = stream_digests(config.extract)
         """What decides the features of each stream."""
@@ -243,7 +243,7 @@ class Watcher:
             marks_of(self._marks, video.path) if is_file else (),
         )
         around, fps = score.smoothing_sigma_seconds, piece.live.info.fps
-        return LiveEvents(watched, models, listed, self._rule, around, fps)
+        return LiveEvents(watched, models, listed, self.rule, around, fps)
 
     def _told(
         self,
