@@ -102,7 +102,9 @@ def watch(
     opened = open_source(source, follow_seconds=follow)
     config = load_run_config(run.model_config, overrides=settings, trust=trust)
     with ExitStack() as stack:
-        listener = None if page is None else stack.enter_context(listening(page, os.environ.get(_TOKEN)))
+        listener = (
+            None if page is None else stack.enter_context(listening(page, os.environ.get(_TOKEN) or None))
+        )
         with in_users_words(), respelled(camera="--camera"):
             watcher = Watcher(run, config, camera=camera)
         folder = RunFolder(out or model / "watch")
