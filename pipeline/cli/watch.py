@@ -46,10 +46,16 @@ _TOKEN = "MULDE_PAGE_TOKEN"  # noqa: S105  # the name of a variable of the envir
 @click.option("--scores", is_flag=True, help="Print the score of every frame, too.")
 @click.option("--clips", is_flag=True, help="Write a clip of each event.")
 @click.option(
-    "--before", type=click.FloatRange(0, 30), metavar="SECONDS", help=f"In clips. [{CLIP_SECONDS_AROUND:g}]"
+    "--before",
+    type=click.FloatRange(0, 30),
+    metavar="SECONDS",
+    help=f"Length of a clip before its event. [{CLIP_SECONDS_AROUND:g}]",
 )
 @click.option(
-    "--after", type=click.FloatRange(0, 30), metavar="SECONDS", help=f"In clips. [{CLIP_SECONDS_AROUND:g}]"
+    "--after",
+    type=click.FloatRange(0, 30),
+    metavar="SECONDS",
+    help=f"Length of a clip after its event. [{CLIP_SECONDS_AROUND:g}]",
 )
 @click.option("--webhook", metavar="URL", help="Post what happens to an address, as JSON.")
 @click.option("--mqtt", metavar="URL", help="Publish what happens: mqtt://HOST/TOPIC.")
@@ -90,7 +96,9 @@ def watch(
     around = [CLIP_SECONDS_AROUND if given is None else given for given in (before, after)]
     wishes = Wishes(webhook, mqtt, (around[0], around[1]) if clips else None, on_board=page is not None)
     with ExitStack() as stack:
-        listener = None if page is None else stack.enter_context(listening(page, os.environ.get(_TOKEN)))
+        listener = (
+            None if page is None else stack.enter_context(listening(page, os.environ.get(_TOKEN) or None))
+        )
         if source.endswith((".yaml", ".yml")):
             if camera or follow is not None:
                 raise InputError(f"--camera and --follow are of one camera: name them in {source}")

@@ -194,7 +194,8 @@ class RunFolder:
     def left_over(self) -> list[Path]:
         """Return half written files; while nobody writes here, a process that was killed has left them."""
         drawn = (
-            self.folder / name for name in ("rendered", "clips", "scene", "pictures", "outbox", "normal")
+            self.folder / name
+            for name in ("rendered", "clips", "scene", "pictures", "outbox", "normal", "excerpts")
         )
         below = (self.model, self.scores, self.report, self.folder / "checkpoints", *drawn)
         return [*self.folder.glob(TEMPORARY), *(path for part in below for path in part.rglob(TEMPORARY))]

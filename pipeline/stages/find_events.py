@@ -25,11 +25,12 @@ from mulde.pipeline.events.find import Rule, Stretch, Track, find_stretches
 from mulde.pipeline.events.record import Event, Threshold, sort_events
 from mulde.pipeline.events.thresholds import Marked, NormalFootage, no_threshold
 from mulde.pipeline.features.inventory import CachedVideo, usable
-from mulde.pipeline.marks.record import Mark, is_marked, marks_digest, marks_of, read_marks
+from mulde.pipeline.marks.record import Mark, event_id, is_marked, marks_digest, marks_of, read_marks
 from mulde.pipeline.models.explain import NOTHING_STANDS_OUT, explain
 from mulde.pipeline.models.held_out import held_out_digest
 from mulde.pipeline.models.model import RunModel, StreamModel, load_model, model_digest
 from mulde.pipeline.runs.folder import RunFolder
+from mulde.pipeline.runs.footage import read_footage
 from mulde.pipeline.runs.scores import ScoredVideo, read_rows_behind, read_scores, write_alarms
 from mulde.pipeline.stages import hold_out, score
 from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
@@ -102,7 +103,7 @@ class FindEvents(RunStage[Found]):
             own = tuple(event for event in known.events if event.video in names)
             return Found(own, known.threshold, n_marked)
         threshold, rule = learn_threshold(model_run, config.score)
-        others = _events_of_others(run, names, threshold)
+        others = _events_of_others(run, model_run, names, threshold)
         run.remember(STAGE, {WHOLE: ""})  # what is overwritten from here on is of neither
         explainer = _Explainer(model_run, config)
         events: list[Event] = []
@@ -126,7 +127,9 @@ def _marks_in(model_run: RunFolder, cached: CachedVideo) -> list[Mark]:
     return marks_of(read_marks(model_run), cached.video.path)
 
 
-def _events_of_others(run: RunFolder, names: Set[str], threshold: Threshold) -> list[Event]:
+def _events_of_others(
+    run: RunFolder, model_run: RunFolder, names: Set[str], threshold: Threshold
+) -> list[Event]:
     """Return the events of other videos in a run; none where another threshold was found."""
     try:
         known = read_found(run)
@@ -139,7 +142,12 @@ def _events_of_others(run: RunFolder, names: Set[str], threshold: Threshold) -> 
             run.folder,
         )
         return []
-    return others
+    footage = read_footage(run) if others else None
+    if footage is None:
+        return others
+    marked = {(mark.event.source, mark.event.id) for mark in read_marks(model_run)}
+    paths = {name: str(video.path.absolute()) for name, video in footage.videos.items()}
+    return [event for event in others if (paths.get(event.video), event_id(event)) not in marked]
 
 
 def fingerprint(run: RunFolder, model_run: RunFolder, config: Config, names: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from mulde.data.errors import InputError, require_package
 
-_HERE = "127.0.0.1"
+_HERE, _ALL = "127.0.0.1", ("0.0.0.0", "::")  # noqa: S104  # which is what it is compared with
 _PACKAGES = ("starlette", "uvicorn", "prometheus_client")
 _LEAST_TOKEN = 16
 _QUEUED_CONNECTIONS = 64
@@ -35,6 +35,8 @@ class Listener:
     def url(self) -> str:
         """What to open in a browser, without the token."""
         host = "localhost" if self.host == _HERE else self.host
+        if host in _ALL:
+            host = socket.gethostname()
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
 
     @property

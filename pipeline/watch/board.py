@@ -160,14 +160,18 @@ class Camera:
         return to_jpeg(rgb, _PICTURE_WIDTH_PX)
 
     def _counts(self) -> Counts:
-        seconds, n_frames = time.monotonic() - self._rated[0], self._n_frames - self._rated[1]
-        if seconds >= _RATE_SECONDS:
-            self._rate, self._rated = n_frames / seconds, (time.monotonic(), self._n_frames)
+        self._measure_rate()
         health = self._health
         return Counts(
             self._is_up, self._n_frames, self._rate, health.seconds_behind, health.n_dropped, health.n_lost,
             self._n_events, self._n_alarms, self._score, self.threshold.score,
         )  # fmt: skip
+
+    def _measure_rate(self) -> None:
+        """Measure anew when the time has come, whether frames come or somebody asks."""
+        now, (since, n_before) = time.monotonic(), self._rated
+        if now - since >= _RATE_SECONDS:
+            self._rate, self._rated = (self._n_frames - n_before) / (now - since), (now, self._n_frames)
 
     def _state(self) -> dict[str, Any]:
         counts = self._counts()
@@ -192,6 +196,7 @@ class Camera:
 
     def _take_frame(self, record: dict[str, Any]) -> None:
         self._n_frames += 1
+        self._measure_rate()
         self._score = score = float(record["score"])
         self._now = self._offset + record["time"]
         if self._bin is not None and self._now - self._bin[0] >= _STEP_SECONDS:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.atomic import require_writable
-from mulde.data.errors import InputError, VideoError
+from mulde.data.errors import VideoError
 from mulde.data.video import Frame
 from mulde.pipeline.pictures.mp4 import open_mp4, require_encoder
 from mulde.pipeline.watch.happenings import Beginning, Happening
@@ -265,7 +265,7 @@ class ClipRecorder:
                 for kept in itertools.chain((first,), frames):
                     writer.write_yuv(kept.yuv, kept.seconds - first.seconds)
                     last, n_frames = kept, n_frames + 1
-        except (InputError, av.FFmpegError, OSError) as error:
+        except (ValueError, av.FFmpegError, OSError) as error:
             return str(error)
         if job.n_left_out:
             _log.warning("%s lacks %d frames: encoding does not keep up", job.path, job.n_left_out)

@@ -126,8 +126,11 @@ def test_of_other_footage_and_of_what_was_watched(cli, run: RunFolder, scene: Pa
     assert cli("normal", "run", "yard:999").code == 2
     (event,) = read_events(RunFolder(Path("run/new")))
     assert cli("normal", "run", f"yard:{event.start_frame}").code == 0
+    other = scene / "test" / f"{first.video}.mp4"  # of another name: what is not scored again is left out too
+    assert cli("score", "--model", "run", other, MANY).code == 0
+    assert [e.video for e in read_events(RunFolder(Path("run/new")))] == [first.video]
     assert cli("score", "--model", "run", clip, MANY).code == 0
-    assert read_events(RunFolder(Path("run/new"))) == ()
+    assert [e.video for e in read_events(RunFolder(Path("run/new")))] == [first.video]
     assert cli("normal", "run", f"yard:{event.start_frame}", "--undo").code == 0
 
     # live: a pipe has no file that features could be made from again; here a file stands for it

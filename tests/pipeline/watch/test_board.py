@@ -151,6 +151,20 @@ def test_counts_are_those_of_the_source() -> None:
     assert (counts.n_dropped, counts.n_lost, counts.seconds_behind) == (7, 2, 0.25)
 
 
+def test_the_rate_is_that_of_the_last_seconds_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(board.time, "monotonic", lambda: now[0])
+    door = camera()
+    for k in range(200):  # twenty seconds of ten frames a second
+        now[0] += 0.1
+        door.put(frame(k, 1.0))
+    assert door.counts.frames_per_second == pytest.approx(10, abs=0.5)
+    now[0] += 5  # nothing comes
+    assert door.counts.frames_per_second < 10
+    now[0] += 5
+    assert door.counts.frames_per_second == 0
+
+
 def view(boxes: list[list[float]], totals: list[float], size: tuple[int, int] = (64, 48)) -> View:
     picture = RgbPicture(np.full((size[1], size[0], 3), 90, np.uint8))
     box_xyxy = np.array(boxes, np.float32).reshape(-1, 4)

@@ -157,12 +157,13 @@ def test_who_wants_to_see_is_shown_frames_and_what_was_found_in_them(trained: Pa
     assert ((boxes >= 0) & (boxes <= [160, 120, 160, 120])).all()
 
 
+@pytest.mark.parametrize("token", ["0123456789abcdef", ""])
 def test_a_page_is_served_while_it_watches(
-    cli, trained: Path, scene: Path, monkeypatch: pytest.MonkeyPatch
+    cli, trained: Path, scene: Path, monkeypatch: pytest.MonkeyPatch, token: str
 ) -> None:
     for package in ("starlette", "uvicorn", "prometheus_client"):
         pytest.importorskip(package)
-    monkeypatch.setenv("MULDE_PAGE_TOKEN", "0123456789abcdef")
+    monkeypatch.setenv("MULDE_PAGE_TOKEN", token)
     shutil.copytree(trained, "door")
     half_written = [Path("door/watch", name, ".a.123.tmp") for name in ("clips", "pictures", "outbox")]
     for path in half_written:  # by a process that was killed
@@ -170,13 +171,14 @@ def test_a_page_is_served_while_it_watches(
         path.write_bytes(b"")
     result = cli("watch", sorted((scene / "test").iterdir())[0], "--model", "door", "--page", "0.0.0.0:0")
     assert result.code == 0, result.err
-    assert re.search(
-        r"^the page is at http://0\.0\.0\.0:\d+/\?token=0123456789abcdef$", result.err, re.MULTILINE
-    )
+    told = re.search(r"^the page is at http://\S+:\d+/\?token=(\w{16,})$", result.err, re.MULTILINE)
+    assert told
+    assert token in ("", told[1])
     assert not any(path.exists() for path in half_written)
     kept = [path for path in Path("door/watch").rglob("*") if path.is_file()]
     assert kept
-    assert not [path for path in kept if b"0123456789abcdef" in path.read_bytes()]
+    assert not [path for path in kept if told[1].encode() in path.read_bytes()]
+    assert told[1] not in result.out
 
 
 def test_a_port_that_is_in_use_is_told_before_anything_is_done(cli, trained: Path, scene: Path) -> None:
