@@ -8,12 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+BT709 = 1
+"""FFmpeg's number of the colours of high definition, which players assume where a file does not say."""
+
 
 def grey_of_rgb(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the luminance, (H, W) uint8, of an (H, W, 3) RGB picture."""
     cv2 = _opencv()
     grey: NDArray[np.uint8] = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     return grey
+
+
+def yuv_of_rgb(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a picture, (H, W, 3) RGB of even sides, as `Picture.to_yuv` does: (H * 3 / 2, W) uint8."""
+    import av  # not all need it
+
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+    return np.asarray(frame.reformat(format="yuv420p", dst_colorspace=BT709).to_ndarray(), np.uint8)
 
 
 def resize(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.data.pictures import grey_of_rgb, resize
+from mulde.data.pictures import grey_of_rgb, resize, yuv_of_rgb
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,13 @@ class Picture(ABC):
     def to_grey(self, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Return its luminance at a size, (width, height) in pixels: (height, width) uint8, 0 to 255."""
         return resize(grey_of_rgb(self.to_rgb()), size)
+
+    def to_yuv(self, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Return what H.264 is made from, at a size, (width, height) in pixels, both even.
+
+        That is YUV 4:2:0 of BT.709, limited range: (height * 3 / 2, width) uint8, one plane below the other.
+        """
+        return yuv_of_rgb(resize(self.to_rgb(), size))
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from mulde.data.errors import InputError
     from mulde.data.layouts.catalogue import open_dataset
     from mulde.detector import MULDE
-    from mulde.pipeline.api import evaluate, load, train
+    from mulde.pipeline.api import evaluate, load, train, watch_cameras
 
     __version__: str
 
-__all__ = ["MULDE", "InputError", "__version__", "evaluate", "load", "open_dataset", "train"]
+__all__ = ["MULDE", "InputError", "__version__", "evaluate", "load", "open_dataset", "train", "watch_cameras"]
 
 _HOMES = {
     "MULDE": "mulde.detector",
@@ -23,6 +23,7 @@ _HOMES = {
     "load": "mulde.pipeline.api",
     "train": "mulde.pipeline.api",
     "evaluate": "mulde.pipeline.api",
+    "watch_cameras": "mulde.pipeline.api",
 }
 """Where each name is defined; nothing of torch or OpenCV is imported before one is used."""
 

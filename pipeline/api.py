@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,6 +40,7 @@ from mulde.pipeline.stages.evaluate import read_metrics
 from mulde.pipeline.stages.find_events import read_found
 from mulde.pipeline.stages.footage import score_footage
 from mulde.pipeline.stages.run import run_stages
+from mulde.pipeline.watch.cameras import open_cameras, watch_all
 from mulde.pipeline.watch.sources import open_source
 from mulde.pipeline.watch.watcher import Seen, Watcher
 
@@ -268,6 +269,22 @@ def load(run: StrPath, *, trust: bool = False) -> Run:
     if not folder.model_config.exists():
         raise InputError(f"{folder.folder} is no run with a trained model")
     return Run(folder.folder, load_config(folder.model_config), trust)
+
+
+def watch_cameras(
+    file: StrPath, *, model: StrPath | None = None, trust: bool = False
+) -> Generator[tuple[str, Seen], None, None]:
+    """Watch several cameras side by side, and give what is seen with the name of the camera.
+
+    Args:
+        file: names the cameras, see docs/watch.md.
+        model: the run of cameras that name none.
+        trust: whether the plug-ins and weights that a run from elsewhere names may be run.
+
+    Raises:
+        InputError: the file, a model or a source cannot be used.
+    """
+    return watch_all(open_cameras(Path(file), model=None if model is None else Path(model), trust=trust))
 
 
 def train(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.decode.orientation import Orientation
-from mulde.data.pictures import resize
+from mulde.data.pictures import BT709, resize
 from mulde.data.video import Picture
 
 if TYPE_CHECKING:
@@ -49,8 +49,20 @@ class DecodedPicture(Picture):
             return super().to_grey(size)
         lying = size[::-1] if self.orientation.transposes else size
         grey = resize(self._luminance(), lying)
-        is_full = self.frame.format.name.startswith("yuvj") or self.frame.color_range == _FULL_RANGE
-        return self.orientation.apply(grey if is_full else _WIDENED[grey])
+        return self.orientation.apply(grey if self._is_full_range else _WIDENED[grey])
+
+    def to_yuv(self, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Return YUV 4:2:0 of BT.709 at a size, (width, height) in pixels, if it is YUV by the short way."""
+        # nor is the range of luminance converted by every FFmpeg
+        is_direct = self.frame.format.name in _WITH_LUMINANCE and not self._is_full_range
+        if not is_direct or self.orientation != Orientation():
+            return super().to_yuv(size)
+        small = self.frame.reformat(*size, "yuv420p", dst_colorspace=BT709)
+        return np.asarray(small.to_ndarray(), np.uint8)
+
+    @property
+    def _is_full_range(self) -> bool:
+        return self.frame.format.name.startswith("yuvj") or self.frame.color_range == _FULL_RANGE
 
     def _luminance(self) -> NDArray[np.uint8]:
         plane = self.frame.planes[0]

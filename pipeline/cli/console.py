@@ -83,8 +83,11 @@ class _PatientFileHandler(logging.FileHandler):
 
 
 @contextmanager
-def log_to_file(path: Path) -> Iterator[None]:
+def log_to_file(path: Path, *, thread: str = "") -> Iterator[None]:
     """Append log records to a file as well.
+
+    Args:
+        thread: only what a thread of this name says.
 
     Raises:
         WriteError: the disk is full, or the folder may not be written.
@@ -92,6 +95,8 @@ def log_to_file(path: Path) -> Iterator[None]:
     make_folder(path.parent)
     with writing(path.parent):
         handler = _PatientFileHandler(path, encoding="utf-8")
+    if thread:
+        handler.addFilter(lambda record: record.threadName == thread)
     handler.setFormatter(_SafeFormatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger("mulde")
     root.addHandler(handler)

@@ -36,6 +36,10 @@ def print_events(found: Found) -> None:
         stdout.print(table)
     else:
         stdout.print("no events")
+    if found.n_marked:
+        stdout.print(
+            f"left out: {counted(found.n_marked, 'event')} marked as normal (mulde normal RUN --list)"
+        )
     stdout.print(threshold.text, markup=False)
 
 

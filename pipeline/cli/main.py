@@ -24,6 +24,7 @@ from mulde.pipeline.cli.compare import ablate, compare
 from mulde.pipeline.cli.config import config
 from mulde.pipeline.cli.console import Bars, log_to_file, print_json, set_up_logging, stderr, stdout
 from mulde.pipeline.cli.datasets import datasets
+from mulde.pipeline.cli.normal import normal
 from mulde.pipeline.cli.options import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
@@ -217,6 +218,7 @@ cli.add_command(clips)
 cli.add_command(compare)
 cli.add_command(config)
 cli.add_command(datasets)
+cli.add_command(normal)
 cli.add_command(render)
 cli.add_command(scene)
 cli.add_command(status)

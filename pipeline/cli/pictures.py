@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mulde.pipeline.cli.console import Bars, set_up_logging, stderr, stdout
-from mulde.pipeline.cli.options import EXIT_DONE, EXIT_SOME_FAILED, EXIT_USAGE
+from mulde.pipeline.cli.options import CLIP_SECONDS_AROUND, EXIT_DONE, EXIT_SOME_FAILED, EXIT_USAGE
 
 if TYPE_CHECKING:
     from mulde.pipeline.stages.pictures import Drawn
@@ -41,10 +41,18 @@ def render(run: Path, videos: Sequence[str], out: Path | None) -> int:
 @click.argument("run", type=_RUN)
 @click.option("--out", type=_FOLDER, help="Folder of the clips. [RUN/clips]")
 @click.option(
-    "--before", type=click.FloatRange(min=0), default=3.0, show_default=True, help="Seconds before an event."
+    "--before",
+    type=click.FloatRange(min=0),
+    default=CLIP_SECONDS_AROUND,
+    show_default=True,
+    help="Seconds before an event.",
 )
 @click.option(
-    "--after", type=click.FloatRange(min=0), default=3.0, show_default=True, help="Seconds after an event."
+    "--after",
+    type=click.FloatRange(min=0),
+    default=CLIP_SECONDS_AROUND,
+    show_default=True,
+    help="Seconds after an event.",
 )
 @click.option("--most", type=click.IntRange(min=1), metavar="N", help="Of the strongest events. [all]")
 def clips(run: Path, out: Path | None, before: float, after: float, most: int | None) -> int:

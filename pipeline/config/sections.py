@@ -164,6 +164,8 @@ class TrainConfig(Section):
     folds: Annotated[int, Ge(2)] | Literal[0] = 2
     """Parts of the normal footage. Each is scored by detectors that did not learn from it and are trained for
     half as long, so that the threshold means something; 0 for no threshold."""
+    marked: Literal["calibrate", "learn"] = "calibrate"
+    """Events that `mulde normal` has marked count towards the threshold, or are learnt from as well."""
 
 
 class ScoreConfig(Section):

@@ -8,17 +8,22 @@ Where an hour unlike the others has dozens, no more than j hours in as much foot
 Where there is less footage, peaks are taken
 to be exponentially distributed above the highest few dozen, with the uncertainty of their mean (the
 predictive distribution of an exponential sample, a Lomax distribution), and it is said that this is a guess.
+
+Events that somebody marked as normal were picked because they score high. They count together with all of
+the footage that was watched to find them; below the score from which events were told, nobody has looked, so
+that they raise a threshold and never lower it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mulde.data.spelling import counted
 from mulde.pipeline.events.find import Rule, Track, count_stretches, find_stretches
 from mulde.pipeline.events.record import Threshold
 
@@ -49,6 +54,16 @@ class Tail:
         """Return the score that so many stretches are expected to reach, fewer than `n_above`."""
         n = self.n_above - 1
         return float(self.start + n * self.mean_excess * ((self.n_above / expected) ** (1 / n) - 1))
+
+
+@dataclass(frozen=True)
+class Marked:
+    """Events that were told of and then marked as normal."""
+
+    tracks: Sequence[Track]
+    """A piece of footage each."""
+    watched_hours: float
+    """How much footage was watched to find them."""
 
 
 class NormalFootage:
@@ -114,8 +129,60 @@ class NormalFootage:
             return self.tail.expected(score) * _HOURS_A_DAY / self.hours
         return max(seen, 1) * _HOURS_A_DAY / self.hours
 
-    def threshold(self, per_day: float) -> Threshold:
-        """Return the score that keeps to a budget of false alarms in 24 hours of normal footage."""
+    def threshold(self, per_day: float, marked: Marked | None = None) -> Threshold:
+        """Return the score that keeps to a budget of false alarms in 24 hours of normal footage.
+
+        Args:
+            marked: events that were marked as normal since.
+        """
+        alone = self._threshold(per_day)
+        return alone if marked is None or alone.score is None else self._raised(alone, marked)
+
+    def _raised(self, alone: Threshold, marked: Marked) -> Threshold:
+        """Return a threshold that footage which was watched since keeps to as well."""
+        assert alone.score is not None and alone.listed_score is not None
+        both = NormalFootage([*self.tracks, *marked.tracks], lambda usual: self.rule)
+        hours = self.hours + marked.watched_hours
+        allowed = alone.false_alarms_per_day * hours / _HOURS_A_DAY + 1e-9
+
+        def just_above(rank: int) -> float:
+            return float(np.nextafter(both.peak_of_rank(max(1, rank))[0], np.inf))
+
+        score = max(alone.score, just_above(int(allowed)))
+        # where the budget asks for more footage than there is, events are listed as often as before
+        rank = int(hours / self.hours) if alone.is_extrapolated else int(allowed)
+        listed = max(alone.listed_score, just_above(rank))
+        raised = replace(
+            alone,
+            score=max(score, listed),
+            listed_score=listed,
+            normal_hours=hours,
+            is_extrapolated=allowed < 1,
+        )
+        return replace(raised, text=f"{self._describe_raised(raised, alone, marked)} {self.describe_scale()}")
+
+    def _describe_raised(self, raised: Threshold, alone: Threshold, marked: Marked) -> str:
+        """Return what a threshold that takes marked events into account promises, as sentences."""
+        n_marked = counted(len(marked.tracks), "event")
+        footage = (
+            f"{amount_in_words(self.hours)} of normal footage that was not learnt from, and in "
+            f"{amount_in_words(marked.watched_hours)} that were watched, with {n_marked} marked as normal"
+        )
+        before = "" if raised.score == alone.score else f" (from {alone.score:.3f} on without these)"
+        start = f"Alarms from a score of {raised.score:.3f} on{before}"
+        if not raised.is_extrapolated:
+            return (
+                f"{start}: a false alarm {rate_in_words(raised.false_alarms_per_day)}, as counted in "
+                f"{footage}, if footage goes on like it."
+            )
+        return (
+            f"{start}, above all that was seen in {footage}; these support no better than a false alarm "
+            f"{rate_in_words(_HOURS_A_DAY / raised.normal_hours)}. Events are listed from a score of "
+            f"{raised.listed_score:.3f} on."
+        )
+
+    def _threshold(self, per_day: float) -> Threshold:
+        """Return what follows from normal footage that was left out of learning alone."""
         if not len(self.peaks):
             return no_threshold(per_day, "nothing in the normal footage scores above the usual", self.hours)
         allowed = per_day * self.hours / _HOURS_A_DAY + 1e-9  # 1 h of 24 a day is 1, and not 0.9999…

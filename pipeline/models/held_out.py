@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 _HEADER, _FORMAT, _FPS, _MODEL, _DIGEST = "held_out", "format_version", "fps", "model", "digest"
-_BENT = "are_bent"
+_BENT, _WATCHED = "are_bent", "watched_hours"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def hold_out(
     settings: ScoreConfig,
     n_folds: int,
     show: Callable[[int, int], None],
-) -> list[HeldOutPiece]:
+) -> list[list[HeldOutPiece]]:
     """Score all of the videos, each piece by detectors that learnt from the other folds.
 
     Args:
@@ -82,7 +82,7 @@ def hold_out(
         show: is told how many detectors are fitted, and of how many.
 
     Returns:
-        The pieces; none where there are not two to learn from one another.
+        The pieces of each video; nothing where there are not two pieces to learn from one another.
 
     Raises:
         InputError: what is left is too little to learn from.
@@ -102,10 +102,22 @@ def hold_out(
                 if piece.fold == fold:
                     known[stream] = model.score(_rows_of(videos[piece.video], stream, piece).features)
     show(len(streams) * len(folds), len(streams) * len(folds))
-    return [
-        _fuse(videos[piece.video], piece, seconds[piece.video], known, settings)
-        for piece, known in zip(pieces, scores, strict=True)
-    ]
+    found: list[list[HeldOutPiece]] = [[] for _ in videos]
+    for piece, known in zip(pieces, scores, strict=True):
+        found[piece.video].append(_fuse(videos[piece.video], piece, seconds[piece.video], known, settings))
+    return found
+
+
+def score_whole(
+    cached: CachedVideo, models: Mapping[str, StreamModel], settings: ScoreConfig
+) -> HeldOutPiece:
+    """Score a video in one piece, by detectors that did not learn from it."""
+    seconds = read_frame_seconds(next(iter(cached.entries.values())).path)
+    piece = Piece(0, 0, len(seconds), 0)
+    scores = {
+        stream: model.score(_rows_of(cached, stream, piece).features) for stream, model in models.items()
+    }
+    return _fuse(cached, piece, seconds, scores, settings)
 
 
 def _fit(rows: StreamRows, build: Callable[[StreamRows], Detector]) -> StreamModel:
@@ -140,8 +152,14 @@ def _rows_of(cached: CachedVideo, stream: str, piece: Piece) -> FeatureRows:
     return FeatureRows(part.features, part.frame - piece.start, part.box_xyxy)
 
 
-def save_held_out(path: Path, pieces: Sequence[HeldOutPiece], model: str) -> None:
-    """Write the pieces, and the digest of the model that they belong to."""
+def save_held_out(
+    path: Path, pieces: Sequence[HeldOutPiece], model: str, *, watched_hours: float | None = None
+) -> None:
+    """Write the pieces, and the digest of the model that they belong to.
+
+    Args:
+        watched_hours: how much footage was watched to find them, if they were picked from some.
+    """
     arrays = {}
     for index, piece in enumerate(pieces):
         arrays[f"{index}/seconds"] = np.ascontiguousarray(piece.seconds)
@@ -153,6 +171,8 @@ def save_held_out(path: Path, pieces: Sequence[HeldOutPiece], model: str) -> Non
         _FPS: json.dumps([piece.fps for piece in pieces]),
         _BENT: json.dumps([piece.is_bent for piece in pieces]),
     }
+    if watched_hours is not None:
+        header[_WATCHED] = json.dumps(watched_hours)
     header[_DIGEST] = _digest_of(header, arrays)
     with replacing(path) as temporary:
         # one entry: safetensors writes several in any order, and equal scores are to be equal files
@@ -185,6 +205,12 @@ def load_held_out(path: Path, model: str) -> list[HeldOutPiece] | None:
             )
             for index, (fps, is_bent) in enumerate(zip(rates, are_bent, strict=True))
         ]
+
+
+def load_watched_hours(path: Path) -> float:
+    """Return how much footage was watched to find the pieces in a file that `load_held_out` reads."""
+    with _opened(path) as opened:
+        return 0.0 if opened is None else float(json.loads(opened[1][_WATCHED]))
 
 
 def check_held_out(path: Path) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mulde.data.atomic import replacing
 from mulde.data.decode.preflight import open_container
 from mulde.data.errors import InputError, VideoError
+from mulde.data.pictures import BT709, yuv_of_rgb
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -27,8 +28,6 @@ _UNIT = Fraction(1, 90_000)
 _ENCODER = "libx264"
 _OPTIONS = {"crf": "20", "preset": "veryfast", "bf": "0"}
 """No frame is coded out of order: MP4 would lose how long the last of uneven frames are shown."""
-_BT709 = 1
-"""FFmpeg's number of the colours of high definition, which players assume where a file does not say."""
 _KEPT_AS_THEY_ARE = frozenset({"aac", "ac3", "alac", "eac3", "mp3", "opus"})
 """Codecs of sound that MP4 holds and players know; others become AAC."""
 
@@ -64,18 +63,22 @@ class Mp4Writer:
         self._usual_length = max(1, round(1 / (frames_per_second * _UNIT)))
         self._lengths: dict[int, int] = {}  # by stamp, of frames that are inside the encoder
         self._has_begun = False
-        self._waiting: tuple[NDArray[np.uint8], int] | None = None
+        self._waiting: tuple[NDArray[np.uint8], int] | None = None  # (3/2 H, W)
         self._packets = None if sound is None else _packets_of(sound, container)
         self._next_packet = None if self._packets is None else next(self._packets, None)
 
     def write(self, rgb: NDArray[np.uint8], seconds: float) -> None:
         """Add a frame, (H, W, 3), that is shown from `seconds` on, later than the one before."""
+        self.write_yuv(yuv_of_rgb(_even(rgb)), seconds)
+
+    def write_yuv(self, yuv: NDArray[np.uint8], seconds: float) -> None:
+        """Add a frame as `Picture.to_yuv` gives it, (3/2 H, W)."""
         stamp = round(seconds / _UNIT)
         if self._waiting is not None:
             before, shown_at = self._waiting
             self._encode(before, shown_at, max(1, stamp - shown_at))
             stamp = max(stamp, shown_at + 1)
-        self._waiting = rgb, stamp
+        self._waiting = yuv, stamp
 
     def finish(self, stop_seconds: float | None) -> None:
         """Write what is left.
@@ -85,32 +88,30 @@ class Mp4Writer:
         """
         if self._waiting is None:
             raise VideoError("there is no frame to write")
-        rgb, shown_at = self._waiting
+        yuv, shown_at = self._waiting
         length = self._usual_length if stop_seconds is None else round(stop_seconds / _UNIT) - shown_at
-        self._encode(rgb, shown_at, max(1, length))
+        self._encode(yuv, shown_at, max(1, length))
         self._mux(self._stream.encode(None))
         self._mux_sound(math.inf)
 
-    def _encode(self, rgb: NDArray[np.uint8], stamp: int, length: int) -> None:
+    def _encode(self, yuv: NDArray[np.uint8], stamp: int, length: int) -> None:
         import av
 
+        frame = av.VideoFrame.from_ndarray(yuv, format="yuv420p")
         if not self._has_begun:
-            self._begin(rgb)
-        frame = av.VideoFrame.from_ndarray(_even(rgb), format="rgb24")
-        frame = frame.reformat(format="yuv420p", dst_colorspace=_BT709)
+            self._begin(frame.width, frame.height)
         frame.pts, frame.time_base = stamp, _UNIT
         self._lengths[stamp] = length
         self._mux_sound(float(stamp * _UNIT))
         self._mux(self._stream.encode(frame))
 
-    def _begin(self, rgb: NDArray[np.uint8]) -> None:
+    def _begin(self, width: int, height: int) -> None:
         self._has_begun = True
-        height, width = _even(rgb).shape[:2]
         self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
         codec = self._stream.codec_context
         codec.time_base = _UNIT
-        codec.color_range, codec.colorspace = 1, _BT709
-        codec.color_primaries, codec.color_trc = _BT709, _BT709
+        codec.color_range, codec.colorspace = 1, BT709
+        codec.color_primaries, codec.color_trc = BT709, BT709
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
@@ -160,7 +161,7 @@ def _even(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return a picture whose sides are even, as H.264 wants: its last row or column may be there twice."""
     height, width = rgb.shape[:2]
     if height % 2 == 0 and width % 2 == 0:
-        return np.ascontiguousarray(rgb)
+        return rgb
     return np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
 

@@ -74,7 +74,7 @@ class Overlay:
         times = max(1, -(-_LEAST_WIDTH // rgb.shape[1]))
         size = rgb.shape[1] * times, rgb.shape[0] * times
         picture = np.array(rgb) if times == 1 else cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC)
-        self._draw_boxes(picture, index, times)
+        draw_boxes(picture, self.boxes(index), times)
         return np.concatenate([picture, self._below(index, size[0])])
 
     def boxes(self, index: int) -> list[tuple[NDArray[np.float32], float]]:
@@ -91,19 +91,7 @@ class Overlay:
                 return []
             index = int(looked_at[before])
         inside = slice(*np.searchsorted(objects.frame, [index, index + 1]))
-        boxes, totals = objects.box_xyxy[inside], objects.total[inside]
-        shares = totals / self._full
-        sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-        kept = cv2.dnn.NMSBoxes(sides.tolist(), shares.tolist(), _SHOWN_FROM, _MOST_OVERLAP)
-        return [(boxes[k], float(shares[k])) for k in list(kept)[:_MOST_BOXES]]
-
-    def _draw_boxes(self, picture: NDArray[np.uint8], index: int, times: int) -> None:
-        unit = max(1, round(picture.shape[1] / 900))
-        for box, share in reversed(self.boxes(index)):  # the highest on top
-            (x1, y1), (x2, y2) = np.round(box.reshape(2, 2) * times).astype(int).tolist()
-            width = unit * (3 if share >= 1 else 2)  # colour is lost in lines of a pixel
-            for colour, thickness in (((0, 0, 0), width + 2 * unit), (colour_of(share), width)):
-                cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), colour, thickness, cv2.LINE_AA)
+        return strongest(objects.box_xyxy[inside], objects.total[inside] / self._full)
 
     def _below(self, index: int, width: int) -> NDArray[np.uint8]:
         """Return what stands below a frame, (h, width, 3)."""
@@ -172,6 +160,27 @@ class Overlay:
     def _x(self, index: int, width: int) -> float:
         start, stop = self._span
         return min(max(0.0, width * (index - start) / max(stop - start, 1)), width - 1.0)
+
+
+def strongest(
+    boxes_xyxy: NDArray[np.float32], shares: NDArray[np.float64]
+) -> list[tuple[NDArray[np.float32], float]]:
+    """Return which boxes of a frame, (N, 4), are drawn, with their share of the threshold, highest first."""
+    sides = np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1)
+    kept = cv2.dnn.NMSBoxes(sides.tolist(), shares.tolist(), _SHOWN_FROM, _MOST_OVERLAP)
+    return [(boxes_xyxy[k], float(shares[k])) for k in list(kept)[:_MOST_BOXES]]
+
+
+def draw_boxes(
+    picture: NDArray[np.uint8], boxes: Sequence[tuple[NDArray[np.float32], float]], scale: float
+) -> None:
+    """Draw boxes with their shares of the threshold, highest first, into a picture `scale` times as large."""
+    unit = max(1, round(picture.shape[1] / 900))
+    for box, share in reversed(boxes):  # the highest on top
+        (x1, y1), (x2, y2) = np.round(box.reshape(2, 2) * scale).astype(int).tolist()
+        width = unit * (3 if share >= 1 else 2)  # colour is lost in lines of a pixel
+        for colour, thickness in (((0, 0, 0), width + 2 * unit), (colour_of(share), width)):
+            cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), colour, thickness, cv2.LINE_AA)
 
 
 def colour_of(share: float) -> Colour:

@@ -67,6 +67,26 @@ class RunFolder:
         return self.model / "held_out.safetensors"
 
     @property
+    def marked(self) -> Path:
+        """The scores of events that were marked as normal: they raise the threshold."""
+        return self.model / "marked.safetensors"
+
+    @property
+    def normal_list(self) -> Path:
+        """Which events were marked as normal."""
+        return self.folder / "normal.json"
+
+    @property
+    def normal(self) -> Path:
+        """Their features."""
+        return self.folder / "normal"
+
+    @property
+    def earlier(self) -> Path:
+        """Models of before: each a run that can score and watch."""
+        return self.folder / "earlier"
+
+    @property
     def scores(self) -> Path:
         """A CSV and an HDF5 file a test video."""
         return self.folder / "scores"
@@ -173,7 +193,10 @@ class RunFolder:
 
     def left_over(self) -> list[Path]:
         """Return half written files; while nobody writes here, a process that was killed has left them."""
-        drawn = (self.folder / name for name in ("rendered", "clips", "scene"))
+        drawn = (
+            self.folder / name
+            for name in ("rendered", "clips", "scene", "pictures", "outbox", "normal", "excerpts")
+        )
         below = (self.model, self.scores, self.report, self.folder / "checkpoints", *drawn)
         return [*self.folder.glob(TEMPORARY), *(path for part in below for path in part.rglob(TEMPORARY))]
 

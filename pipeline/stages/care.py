@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mulde.data.cache.care import Damage, Removal
+from mulde.data.cache.entries import verify_apart
 from mulde.data.errors import InputError
 from mulde.data.foreign.apart import read_apart
 from mulde.data.sealed import ChangedError, check
+from mulde.pipeline.marks.excerpts import ABOUT
 from mulde.pipeline.models.held_out import check_held_out
 from mulde.pipeline.models.model import MANIFEST, read_manifest, read_scenes
 from mulde.pipeline.runs.folder import RunFolder
@@ -53,7 +55,7 @@ def _is_sealed(run: RunFolder, path: Path) -> bool:
     """
     if path.name == MANIFEST:
         return _is_sealed_model(path.parent)
-    if path.name == run.held_out.name:
+    if path.name in (run.held_out.name, run.marked.name):
         check_held_out(path)
         return True
     if path.suffix == ".safetensors" and (path.parent / MANIFEST).exists():
@@ -66,7 +68,8 @@ def _is_sealed(run: RunFolder, path: Path) -> bool:
     if path.suffix == ".csv":
         return has_checksum(path)
     if path.suffix == ".h5":  # apart: one of a stranger's run can be made to hang or crash HDF5
-        problem = read_apart(check_objects, path)
+        is_excerpt = (path.parent / ABOUT).exists()
+        problem = verify_apart(path) if is_excerpt else read_apart(check_objects, path)
         if problem is not None:
             raise InputError(str(problem))
     return check(path)

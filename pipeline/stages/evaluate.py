@@ -19,6 +19,7 @@ from mulde.pipeline.events.alarms import alarm_frames
 from mulde.pipeline.events.files import STAGE as EVENTS
 from mulde.pipeline.events.files import read_events, read_threshold
 from mulde.pipeline.features.recipe import caution
+from mulde.pipeline.marks.record import marks_of, read_marks
 from mulde.pipeline.metrics.alarms import AlarmCount, count_alarms
 from mulde.pipeline.metrics.measure import CODE_VERSION, Metrics, VideoScores, evaluate_frames
 from mulde.pipeline.metrics.protocols import Smoothing, find_protocol
@@ -206,7 +207,17 @@ def _measure(job: Job, scored: Sequence[ScoredVideo], labels: Labels) -> Metrics
         seed=job.config.seed,
     )
     alarms = _count_alarms(job.run, scored, smoothed, settings)
-    return replace(metrics, alarms=alarms, caution=caution(job.config.extract))
+    cautions = filter(None, [caution(job.config.extract), _caution_of_marks(job)])
+    return replace(metrics, alarms=alarms, caution="; ".join(cautions))
+
+
+def _caution_of_marks(job: Job) -> str:
+    """Return why metrics are not of unseen footage, where events of it were marked as normal."""
+    marks = read_marks(job.run)
+    n_marked = 0 if job.is_imported else sum(len(marks_of(marks, v.path)) for v in job.dataset.test)
+    if not n_marked:
+        return ""
+    return f"{counted(n_marked, 'event')} of these videos marked as normal: they are no unseen footage"
 
 
 def _count_alarms(

@@ -23,12 +23,14 @@ from mulde.pipeline.events.causes import Cause, event_of, find_cause
 from mulde.pipeline.events.files import STAGE, read_events, read_threshold, write_events, write_threshold
 from mulde.pipeline.events.find import Rule, Stretch, Track, find_stretches
 from mulde.pipeline.events.record import Event, Threshold, sort_events
-from mulde.pipeline.events.thresholds import NormalFootage, no_threshold
+from mulde.pipeline.events.thresholds import Marked, NormalFootage, no_threshold
 from mulde.pipeline.features.inventory import CachedVideo, usable
+from mulde.pipeline.marks.record import Mark, event_id, is_marked, marks_digest, marks_of, read_marks
 from mulde.pipeline.models.explain import NOTHING_STANDS_OUT, explain
 from mulde.pipeline.models.held_out import HeldOutPiece, held_out_digest
 from mulde.pipeline.models.model import RunModel, StreamModel, load_model, model_digest
 from mulde.pipeline.runs.folder import RunFolder
+from mulde.pipeline.runs.footage import read_footage
 from mulde.pipeline.runs.scores import ScoredVideo, read_rows_behind, read_scores, write_alarms
 from mulde.pipeline.stages import hold_out, score
 from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
@@ -45,6 +47,8 @@ class Found:
     events: tuple[Event, ...]
     """The strongest first."""
     threshold: Threshold
+    n_marked: int = 0
+    """Events of these videos that were marked as normal, and are left out."""
 
 
 class FindEvents(RunStage[Found]):
@@ -91,18 +95,21 @@ class FindEvents(RunStage[Found]):
         """
         names = {cached.video.name for cached in videos}
         wanted = fingerprint(run, model_run, config, [cached.video.name for cached in videos])
+        marks = {cached.video.name: _marks_in(model_run, cached) for cached in videos}
+        n_marked = sum(map(len, marks.values()))
         if not self.compare(run, {WHOLE: wanted}).todo:
             _log.info("events: up to date, %s", run.events)
             known = read_found(run)
-            return Found(tuple(event for event in known.events if event.video in names), known.threshold)
+            own = tuple(event for event in known.events if event.video in names)
+            return Found(own, known.threshold, n_marked)
         threshold, rule = learn_threshold(model_run, config.score)
-        others = _events_of_others(run, names, threshold)
+        others = _events_of_others(run, model_run, names, threshold)
         run.remember(STAGE, {WHOLE: ""})  # what is overwritten from here on is of neither
         explainer = _Explainer(model_run, config)
         events: list[Event] = []
         for cached in videos:
             scored = read_scores(run, cached.video.name)
-            here = _events_of(run, cached, scored, threshold, rule, explainer)
+            here = _events_of(run, cached, scored, threshold, rule, explainer, marks[scored.name])
             write_alarms(run, scored, alarm_frames(here, threshold, scored.name, len(scored.scores)))
             events += here
         events = sort_events(events)
@@ -111,10 +118,18 @@ class FindEvents(RunStage[Found]):
         run.remember(STAGE, {WHOLE: wanted})
         n_alarms = sum(threshold.is_alarm(event.score) for event in events)
         _log.info("events: %d, of them %s, %s", len(events), counted(n_alarms, "alarm"), run.events)
-        return Found(tuple(events), threshold)
+        if n_marked:
+            _log.info("events: %s marked as normal left out", counted(n_marked, "event"))
+        return Found(tuple(events), threshold, n_marked)
 
 
-def _events_of_others(run: RunFolder, names: Set[str], threshold: Threshold) -> list[Event]:
+def _marks_in(model_run: RunFolder, cached: CachedVideo) -> list[Mark]:
+    return marks_of(read_marks(model_run), cached.video.path)
+
+
+def _events_of_others(
+    run: RunFolder, model_run: RunFolder, names: Set[str], threshold: Threshold
+) -> list[Event]:
     """Return the events of other videos in a run; none where another threshold was found."""
     try:
         known = read_found(run)
@@ -127,14 +142,23 @@ def _events_of_others(run: RunFolder, names: Set[str], threshold: Threshold) -> 
             run.folder,
         )
         return []
-    return others
+    footage = read_footage(run) if others else None
+    if footage is None:
+        return others
+    marked = {(mark.event.source, mark.event.id) for mark in read_marks(model_run)}
+    paths = {name: str(video.path.absolute()) for name, video in footage.videos.items()}
+    return [event for event in others if (paths.get(event.video), event_id(event)) not in marked]
 
 
 def fingerprint(run: RunFolder, model_run: RunFolder, config: Config, names: Sequence[str]) -> str:
     """Return a hash of all that the events of videos are made from."""
     made_from, model = run.fingerprints(score.STAGE), model_digest(model_run.model)
+    marks = read_marks(model_run)
+    marked = None if model is None else held_out_digest(model_run.marked, model)
     return digest_of(
         {
+            **({"marks": marks_digest(marks)} if marks else {}),
+            **({"marked": marked} if marked else {}),
             "code_version": CODE_VERSION,
             "scores": [[name, made_from.get(name)] for name in names],
             "normal": None if model is None else held_out_digest(model_run.held_out, model),
@@ -171,7 +195,8 @@ def learn_threshold(model_run: RunFolder, settings: ScoreConfig) -> tuple[Thresh
     pieces = hold_out.read_held_out(model_run)
     normal = normal_footage(pieces or (), settings)
     if pieces and all(piece.is_bent == settings.log_tail for piece in pieces):
-        return normal.threshold(settings.false_alarms_per_day), normal.rule
+        marked = _marked(model_run, settings)
+        return normal.threshold(settings.false_alarms_per_day, marked), normal.rule
     reason = "there is too little normal footage to leave some of it out of learning"
     if pieces is None:
         reason = (
@@ -186,6 +211,17 @@ def learn_threshold(model_run: RunFolder, settings: ScoreConfig) -> tuple[Thresh
     return no_threshold(settings.false_alarms_per_day, reason), normal.rule
 
 
+def _marked(model_run: RunFolder, settings: ScoreConfig) -> Marked | None:
+    """Return what was marked as normal; None where nothing was, or before `mulde train` has scored it."""
+    known = hold_out.read_marked(model_run)
+    if known is None or any(piece.is_bent != settings.log_tail for piece in known[0]):
+        return None
+    pieces, watched_hours = known
+    return Marked(
+        [Track(piece.smoothed(settings), piece.seconds, piece.fps) for piece in pieces], watched_hours
+    )
+
+
 def _events_of(
     run: RunFolder,
     cached: CachedVideo,
@@ -193,8 +229,9 @@ def _events_of(
     threshold: Threshold,
     rule: Rule,
     explainer: _Explainer,
+    marks: Sequence[Mark],
 ) -> list[Event]:
-    """Return the events of a video in order of time."""
+    """Return the events of a video in order of time, without those that were marked as normal."""
     if threshold.listed_score is None:
         return []
     track = Track(scored.scores, scored.seconds, scored.fps)
@@ -203,7 +240,9 @@ def _events_of(
         return []
     began = recording_began(cached.video, explainer.config.score.recorded_at)
     explain_video = explainer.of(run, cached)
-    return [_event(scored.name, track, stretch, began, explain_video) for stretch in stretches]
+    events = [_event(scored.name, track, stretch, began, explain_video) for stretch in stretches]
+    peaks = [float(track.seconds[stretch.peak]) for stretch in stretches]
+    return [e for e, peak in zip(events, peaks, strict=True) if not is_marked(marks, e, peak)]
 
 
 def _event(

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Generic, TypeVar
 
+from mulde.data.errors import InputError
 from mulde.data.layouts.common import name_some
 from mulde.data.spelling import counted
 from mulde.pipeline.features.given_boxes import GivenBoxes, open_given
 from mulde.pipeline.features.imported import imported_inventory
-from mulde.pipeline.features.inventory import Inventory, Recipes, look_up_all
+from mulde.pipeline.features.inventory import CachedVideo, Inventory, Recipes, look_up_all
 from mulde.pipeline.features.recipe import stream_digests
 from mulde.pipeline.features.scenes import find_scenes, group_by_scene
+from mulde.pipeline.marks.excerpts import open_excerpt
+from mulde.pipeline.marks.record import Mark, read_marks
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
 
 R = TypeVar("R")
+_log = logging.getLogger(__name__)
 
 _MOST_NAMED = 3
 WHOLE = ""
@@ -51,6 +56,25 @@ class Situation:
     def inventory(self) -> Inventory:
         """What the cache has, or what was imported; extraction replaces it with what it has made."""
         return imported_inventory(self.job) if self.job.is_imported else look_up_all(self.job, self.recipes)
+
+    @cached_property
+    def marked(self) -> Mapping[Mark, CachedVideo]:
+        """The events that were marked as normal, as far as their features are like those of now."""
+        marks = read_marks(self.job.run)
+        digests = stream_digests(self.job.config.extract) if marks else {}
+        usable = {}
+        for mark in marks:
+            folder = self.job.run.normal / mark.event.folder_name
+            try:
+                usable[mark] = open_excerpt(folder, digests)
+            except InputError as error:
+                _log.warning("marked as normal: %s; it is left out: mark it again", error)
+        return usable
+
+    @property
+    def learnt_marks(self) -> tuple[CachedVideo, ...]:
+        """Those that are learnt from as well."""
+        return tuple(self.marked.values()) if self.job.config.train.marked == "learn" else ()
 
     @property
     def stream_digests(self) -> dict[str, str]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mulde.data import sealed
+from mulde.data.atomic import make_folder, writing
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError, require_package
 from mulde.extractors.base import FeatureOperator
@@ -26,6 +30,7 @@ from mulde.pipeline.models.model import (
     check_scene,
     is_whole,
     load_stream,
+    read_manifest,
     save_stream,
     stream_folder,
 )
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
 STAGE = "train"
 CODE_VERSION = 5
 """Raise it when the same features and settings give another model than before."""
+_N_MARKED = "n_marked"
 _log = logging.getLogger(__name__)
 
 
@@ -80,8 +86,9 @@ class Train(RunStage[None]):
         if job.config.detector.tensorboard:
             require_package("tensorboard", "tensorboard")
         started = time.monotonic()
-        by_part = split_by_scene(job, videos)
+        by_part = split_by_scene(job, [*videos, *situation.learnt_marks])
         extractors = describe_streams(job, inventory.scenes)
+        _keep_earlier(situation)
         job.run.model.mkdir(parents=True, exist_ok=True)
         (job.run.model / MANIFEST).unlink(missing_ok=True)
         job.run.metrics.unlink(missing_ok=True)  # they are of another model
@@ -95,6 +102,8 @@ class Train(RunStage[None]):
         }
         provenance = {"dataset": job.dataset.name, "n_videos": len(videos), "seed": job.config.seed}
         provenance["frames_per_second"] = job.frames_per_second
+        if situation.learnt_marks:
+            provenance[_N_MARKED] = len(situation.learnt_marks)
         RunModel(parts, inventory.scenes).save(job.run.model, provenance)
         write_signed(job.run.model_config, job.config)
         job.run.remember(STAGE, {WHOLE: fingerprint(situation)})
@@ -109,8 +118,10 @@ def fingerprint(situation: Situation) -> str:
     """Return a hash of all that the model is made from: features, detector settings and seed."""
     job, inventory = situation.job, situation.inventory
     assert inventory.scenes is not None
+    marked = sorted(source_of(cached) for cached in situation.learnt_marks)
     return digest_of(
         {
+            **({"marked": marked} if marked else {}),
             "features": sorted(source_of(cached) for cached in inventory.normal if cached.is_complete),
             "streams": situation.stream_digests,
             "scenes": inventory.scenes.digest,
@@ -120,6 +131,22 @@ def fingerprint(situation: Situation) -> str:
             "seed": job.config.seed,
         }
     )
+
+
+def _keep_earlier(situation: Situation) -> None:
+    """Copy a model that is whole to RUN/earlier/<now>, before one takes its place for what was marked."""
+    run = situation.job.run
+    if not is_whole(run.model):
+        return
+    if not (situation.learnt_marks or read_manifest(run.model)["provenance"].get(_N_MARKED)):
+        return
+    folder = run.earlier / f"{datetime.now():%Y%m%dT%H%M%S}"
+    run.require_inside(folder)
+    with writing(run.folder), TemporaryDirectory(prefix=".", dir=run.folder) as temporary:
+        shutil.copytree(run.model, Path(temporary) / "model")
+        make_folder(folder)
+        (Path(temporary) / "model").replace(folder / "model")
+    _log.info("train: the model of before is kept, --model %s", folder)
 
 
 def source_of(cached: CachedVideo) -> list[str]:

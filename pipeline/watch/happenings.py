@@ -10,17 +10,22 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.data.video import Picture
+from mulde.data.features import FeatureRows
+from mulde.data.video import Picture, Video
 from mulde.pipeline.events.causes import event_of, find_cause
 from mulde.pipeline.events.find import Rule
 from mulde.pipeline.events.live import Began, Ended, LiveStretches
 from mulde.pipeline.events.picture import draw_box
 from mulde.pipeline.events.record import Event
+from mulde.pipeline.marks.excerpts import Excerpt, ExcerptRows
+from mulde.pipeline.marks.record import Mark, ToldEvent, covered_seconds, event_id, is_marked
 from mulde.pipeline.models.explain import NOTHING_STANDS_OUT, explain
 from mulde.pipeline.models.model import StreamModel
 from mulde.pipeline.runs.scores import RowsBehind
 from mulde.pipeline.watch.scorer import Look, ScoredFrame
 
+_TIMES_AROUND = 4.0
+"""What comes so many spreads of the smoothing after an event is kept with it."""
 _MOST_LOOKS = 50_000
 """Of an event that goes on for hours, so many of its last looks are remembered."""
 
@@ -43,6 +48,26 @@ class Happening:
     event: Event
     picture: NDArray[np.uint8] | None
     """(H, W, 3) uint8 RGB, its most unusual object framed; None where no frame of it was kept."""
+    clip: str = ""
+    """Where its clip is, or is in a moment, below the folder of what was seen; "" where none is made."""
+    excerpt: Excerpt | None = None
+    """What is needed to mark it as normal: of each frame the features of the most unusual object."""
+
+
+@dataclass(frozen=True)
+class WatchedPiece:
+    """Footage without interruption, as far as its events depend on it."""
+
+    video: Video
+    began: datetime | None
+    """When it was recorded, by the clock, if that is known."""
+    is_file: bool
+    footage: str
+    """See `ToldEvent`."""
+    watched_seconds: float
+    """How much of that was watched before."""
+    marks: Sequence[Mark] = ()
+    """Events of it that were marked as normal: they are not told of."""
 
 
 class LiveEvents:
@@ -50,41 +75,47 @@ class LiveEvents:
 
     def __init__(
         self,
-        name: str,
+        piece: WatchedPiece,
         models: Mapping[str, StreamModel],
         threshold: float,
         rule: Rule,
         seconds_around: float,
-        began: datetime | None,
+        fps: float,
     ) -> None:
-        """Take the name of the footage, the score from which events are listed, and when footage began."""
-        self._name, self._models, self._began = name, models, began
+        """Take the footage, the score from which events are listed, and the rate that the footage claims."""
+        self._piece, self._models, self._fps = piece, models, fps
         self._stretches = LiveStretches(threshold, rule)
         self._seconds_around = seconds_around
         self._looks: deque[tuple[float, Look]] = deque(maxlen=_MOST_LOOKS)
         self._held: tuple[Look, Picture] | None = None  # the most unusual of them
+        self._looked_at: deque[tuple[float, int]] = deque(maxlen=_MOST_LOOKS)
+        self._now = 0.0
 
     def push(
         self,
         scored: Sequence[ScoredFrame],
         looks: Iterable[Look],
+        looked_at: Iterable[int],
         step_seconds: float,
         pictures: Mapping[int, Picture],
     ) -> list[Beginning | Happening]:
         """Take frames that were scored, what those looked like that were looked at, and recent pictures."""
-        by_frame = {look.frame: look for look in looks}
+        by_frame, frames = {look.frame: look for look in looks}, {*looked_at}
         told: list[Beginning | Happening] = []
         for frame in scored:
             if frame.frame in by_frame:
                 self._remember(frame.seconds, by_frame[frame.frame], pictures)
+            if frame.frame in frames:
+                self._looked_at.append((frame.seconds, frame.frame))
+            self._now = frame.seconds + step_seconds
             said = self._stretches.push(frame.frame, frame.seconds, frame.score, step_seconds)
-            told += map(self._tell, said)
+            told += self._tell(said)
             self._forget(frame.seconds)
         return told
 
     def finish(self) -> list[Beginning | Happening]:
         """Take it that no frame follows."""
-        return [self._tell(each) for each in self._stretches.finish()]
+        return self._tell(self._stretches.finish())
 
     def _remember(self, seconds: float, look: Look, pictures: Mapping[int, Picture]) -> None:
         self._looks.append((seconds, look))
@@ -96,24 +127,67 @@ class LiveEvents:
         """Let go of what belongs to no stretch that is open."""
         since = self._stretches.open_since
         needed = (now if since is None else since) - self._seconds_around
+        while self._looked_at and self._looked_at[0][0] < needed:
+            self._looked_at.popleft()
         while self._looks and self._looks[0][0] < needed:
             _, look = self._looks.popleft()
             if self._held is not None and self._held[0] is look:
                 self._held = None
 
-    def _tell(self, said: Began | Ended) -> Beginning | Happening:
-        if isinstance(said, Began):
-            clock = None if self._began is None else self._began + timedelta(seconds=said.start_seconds)
-            return Beginning(said.start, said.start_seconds, clock, said.score)
-        behind, times = self._behind()
+    def _tell(self, said: Iterable[Began | Ended]) -> list[Beginning | Happening]:
+        """Return what is to be told of: not what was marked as normal."""
+        told: list[Beginning | Happening] = []
+        for each in said:
+            if isinstance(each, Began):
+                if not covered_seconds(self._piece.marks, each.start_seconds, each.start_seconds + 1e-6):
+                    told.append(self._beginning(each))
+            else:
+                behind, times = self._behind()
+                happening = self._happening(each, behind, times)
+                peak_seconds = float(times(np.array([each.stretch.peak]))[0])
+                if not is_marked(self._piece.marks, happening.event, peak_seconds):
+                    told.append(happening)
+        return told
+
+    def _beginning(self, said: Began) -> Beginning:
+        began = self._piece.began
+        clock = None if began is None else began + timedelta(seconds=said.start_seconds)
+        return Beginning(said.start, said.start_seconds, clock, said.score)
+
+    def _happening(self, said: Ended, behind: RowsBehind, times: _Times) -> Happening:
         cause = find_cause(behind, times, said.stretch, self._seconds_around)
         stream, reason = "", NOTHING_STANDS_OUT
         if cause is not None:
             rows = {s: [look for _, look in self._looks if s in look.features] for s in cause.rows}
             stream, reason = explain(cause, self._models, lambda s, row: _measured(rows[s][row].features[s]))
-        seconds = said.start_seconds, said.stop_seconds
-        event = event_of(self._name, said.stretch, seconds, self._began, cause, stream, reason)
-        return Happening(event, self._picture())
+        piece, seconds = self._piece, (said.start_seconds, said.stop_seconds)
+        event = event_of(piece.video.name, said.stretch, seconds, piece.began, cause, stream, reason)
+        told = ToldEvent(
+            event_id(event, is_live=not piece.is_file),
+            event.video,
+            str(piece.video.path.absolute()) if piece.is_file else "",
+            piece.video.scene,
+            event.start_seconds,
+            event.stop_seconds,
+            None if event.start_clock is None else event.start_clock.isoformat(),
+            event.score,
+            event.reason,
+            piece.footage,
+            piece.watched_seconds + self._now,
+        )
+        return Happening(event, self._picture(), excerpt=Excerpt(told, self._rows(said.stop_seconds)))
+
+    def _rows(self, stop_seconds: float) -> ExcerptRows:
+        """Return what is remembered of an event, and a little around it."""
+        until = stop_seconds + _TIMES_AROUND * self._seconds_around
+        looked_at = [(seconds, frame) for seconds, frame in self._looked_at if seconds < until]
+        position = {frame: index for index, (_, frame) in enumerate(looked_at)}
+        looks = [look for _, look in self._looks if look.frame in position]
+        streams = {s: _rows_of(s, looks, position) for s in self._models}
+        first = looked_at[0][0] if looked_at else 0.0
+        times = np.array([seconds - first for seconds, _ in looked_at])
+        known = {stream: rows for stream, rows in streams.items() if rows is not None}
+        return ExcerptRows(known, times, self._fps)
 
     def _behind(self) -> tuple[RowsBehind, _Times]:
         """Return the remembered looks as rows, and their times."""
@@ -154,6 +228,26 @@ class _Times:
 
     def __call__(self, frames: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.asarray(np.interp(frames, self._frames, self._seconds))
+
+
+def _rows_of(stream: str, looks: Sequence[Look], position: Mapping[int, int]) -> FeatureRows | None:
+    """Return the rows of a stream; of whole frames each only once; None where there are none."""
+    of_stream = [look for look in looks if stream in look.features]
+    if any(look.total is None for look in of_stream):
+        pairs = zip([None, *of_stream], of_stream, strict=False)
+        of_stream = [b for a, b in pairs if a is None or _differ(a.features[stream], b.features[stream])]
+    if not of_stream:
+        return None
+    boxes = [look.box_xyxy for look in of_stream if look.box_xyxy is not None]
+    return FeatureRows(
+        np.stack([look.features[stream] for look in of_stream]),
+        np.array([position[look.frame] for look in of_stream], np.int64),
+        np.stack(boxes) if boxes else None,
+    )
+
+
+def _differ(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    return not np.array_equal(one, other, equal_nan=True)
 
 
 def _height(look: Look) -> float:

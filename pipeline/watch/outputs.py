@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import threading
 import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -25,7 +27,9 @@ from mulde.data.errors import InputError
 from mulde.extractors.condition import Condition
 from mulde.pipeline.events.files import as_row
 from mulde.pipeline.events.record import Threshold
+from mulde.pipeline.marks.excerpts import EXCERPTS, Excerpt, write_excerpt
 from mulde.pipeline.pictures.stills import to_jpeg
+from mulde.pipeline.watch.clips import Clip
 from mulde.pipeline.watch.happenings import Beginning, Happening
 from mulde.pipeline.watch.scorer import ScoredFrame
 from mulde.pipeline.watch.sources import Lost
@@ -33,22 +37,27 @@ from mulde.pipeline.watch.watcher import Closed, Opened, Seen, Status
 
 _log = logging.getLogger(__name__)
 _FILE_BYTES, _FILES_KEPT = 10_000_000, 5
+MOST_EXCERPTS = 500
+"""Events whose features are kept: the last ones."""
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS, _LAST_SECONDS = 1.0, 60.0, 5.0
 _ANSWER_SECONDS = 20.0
 _PICTURE_WIDTH_PX = 1280
 _TYPES = {
     Opened: "opened", ScoredFrame: "frame", Beginning: "began", Happening: "event", Lost: "lost",
-    Closed: "closed", Status: "status", Condition: "picture",
+    Closed: "closed", Status: "status", Condition: "picture", Clip: "clip",
 }  # fmt: skip
-FOR_RECEIVERS = ("began", "event", "picture", "lost", "opened")
+FOR_RECEIVERS = ("began", "event", "picture", "lost", "opened", "clip")
 """Types of records that are sent elsewhere; of frames and states there are too many."""
 
 
-def as_record(seen: Seen, threshold: Threshold) -> dict[str, Any]:
+def as_record(seen: Seen | Clip, threshold: Threshold) -> dict[str, Any]:
     """Return what was seen as plain JSON types; events have the columns of events.csv, and `alarm`."""
     record: dict[str, Any] = {"type": _TYPES[type(seen)]}
     if isinstance(seen, Happening):
         record |= {**as_row(seen.event), "alarm": threshold.is_alarm(seen.event.score)}
+        if seen.excerpt is not None:
+            record["event_id"] = seen.excerpt.event.id
+        record |= {"clip": seen.clip} if seen.clip else {}
     elif isinstance(seen, Beginning):
         clock = None if seen.start_clock is None else seen.start_clock.isoformat()
         record |= {"start_frame": seen.start_frame, "start_s": round(seen.start_seconds, 6)}
@@ -56,6 +65,10 @@ def as_record(seen: Seen, threshold: Threshold) -> dict[str, Any]:
     elif isinstance(seen, ScoredFrame):
         record |= {"frame": seen.frame, "time": round(seen.seconds, 6)}
         record |= {"score": round(seen.score, 6), "score_unsmoothed": round(seen.unsmoothed, 6)}
+    elif isinstance(seen, Clip):
+        record |= {"clip": seen.path, "start_s": round(seen.start_seconds, 6)}
+        record |= {"stop_s": round(seen.stop_seconds, 6), "n_frames": seen.n_frames}
+        record |= {"n_left_out": seen.n_left_out, "error": seen.error}
     else:
         record |= asdict(seen)
     return record
@@ -69,22 +82,30 @@ class _LinesFile(RotatingFileHandler):
 
 
 class EventFolder:
-    """A folder that keeps what was seen: events.jsonl, of which old ones are renamed and go; pictures."""
+    """A folder that keeps what was seen: events.jsonl, of which old ones are renamed and go; pictures.
 
-    def __init__(self, folder: Path) -> None:
+    The features of the last events are kept as well, so that these can be marked as normal.
+    """
+
+    def __init__(self, folder: Path, stream_digests: Mapping[str, str]) -> None:
         """Make the folder.
+
+        Args:
+            stream_digests: what decides the features of each stream.
 
         Raises:
             WriteError: it cannot be written.
         """
         make_folder(folder / "pictures")
-        self.folder = folder
+        make_folder(folder / EXCERPTS)
+        self.folder, self._stream_digests = folder, stream_digests
+        self._excerpts = deque(sorted((folder / EXCERPTS).iterdir(), key=lambda path: path.stat().st_mtime))
         with writing(folder):
             self._file = _LinesFile(
                 folder / "events.jsonl", maxBytes=_FILE_BYTES, backupCount=_FILES_KEPT, encoding="utf-8"
             )
 
-    def keep(self, record: dict[str, Any], seen: Seen) -> dict[str, Any]:
+    def keep(self, record: dict[str, Any], seen: Seen | Clip) -> dict[str, Any]:
         """Write a record, and the picture of an event; return it with the picture's name.
 
         Raises:
@@ -95,11 +116,21 @@ class EventFolder:
             name = f"pictures/{when:%Y%m%dT%H%M%S}-{seen.event.peak_frame}.jpg"
             write_bytes(self.folder / name, to_jpeg(seen.picture, _PICTURE_WIDTH_PX))
             record = {**record, "picture": name}
+        if isinstance(seen, Happening) and seen.excerpt is not None:
+            self._keep_rows(seen.excerpt)
         if not isinstance(seen, ScoredFrame):
             with writing(self.folder):
                 line = logging.makeLogRecord({"msg": json.dumps(record, ensure_ascii=False)})
                 self._file.emit(line)
         return record
+
+    def _keep_rows(self, excerpt: Excerpt) -> None:
+        folder = write_excerpt(self.folder / EXCERPTS, excerpt, self._stream_digests)
+        self._excerpts.append(folder)
+        while len(self._excerpts) > MOST_EXCERPTS:
+            old = self._excerpts.popleft()
+            if old not in self._excerpts:  # a file that is watched again has the same events
+                shutil.rmtree(old, ignore_errors=True)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -84,6 +84,8 @@ class LiveScorer:
         """Whether the last frame is one that is looked at."""
         self.looks: deque[Look] = deque()
         """What frames that were scored since looked like; whoever uses them takes them out."""
+        self.looked_at: deque[int] = deque()
+        """Which frames these are, those included in which nothing was; likewise."""
 
     @property
     def step_seconds(self) -> float:
@@ -113,6 +115,10 @@ class LiveScorer:
         self._pass.emit()
         return list(self._advance(is_finished=False))
 
+    def objects(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Return the boxes (N, 4) in pixels and scores (N,) of objects in a frame that `push` gave last."""
+        return self._fusion.objects(frame)
+
     def finish(self) -> list[ScoredFrame]:
         """Take it that no frame follows; return the scores of those that are left."""
         self._pass.finish()
@@ -132,6 +138,7 @@ class LiveScorer:
                 self._fusion.add(stream, rows, self._models[stream].score(rows.features))
                 parts.clear()
         frames, fused = self._fusion.advance(self._pass.n_described, is_finished=is_finished)
+        self.looked_at.extend(frames.tolist())
         self.looks.extend(self._fusion.looks(frames))
         for frame, value in zip(frames.tolist(), fused.tolist(), strict=True):
             yield from self._up_to(frame, value)
@@ -178,6 +185,10 @@ class _Fusion(ABC):
     def looks(self, frames: NDArray[np.int64]) -> Iterator[Look]:
         """Give what the frames that `advance` returned looked like."""
 
+    def objects(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Return boxes and scores of the objects in one of these frames; of whole frames there are none."""
+        return np.empty((0, 4), np.float32), np.empty(0)
+
     def _drop(self, stream: str, n_rows: int) -> None:
         rows = self._rows[stream]
         if rows is not None and n_rows:
@@ -193,6 +204,7 @@ class _Objects(_Fusion):
         self._n_done = 0
         self._done_rows: dict[str, FeatureRows] = {}
         self._done_scores: dict[str, NDArray[np.float64]] = {}
+        self._totals = np.empty(0)
 
     def advance(
         self, n_described: int, *, is_finished: bool
@@ -213,27 +225,34 @@ class _Objects(_Fusion):
         if not self._done_rows:
             return frames, np.zeros(len(frames))
         position = np.searchsorted(frames, next(iter(self._done_rows.values())).frame)
-        totals = add_up(self._done_scores.values(), self._settings)
-        return frames, max_over_objects(totals, position, len(frames), nothing=0.0)
+        self._totals = add_up(self._done_scores.values(), self._settings)
+        return frames, max_over_objects(self._totals, position, len(frames), nothing=0.0)
 
     def looks(self, frames: NDArray[np.int64]) -> Iterator[Look]:
         """Give the highest object of each frame that has any."""
         if not self._done_rows:
             return
-        totals = add_up(self._done_scores.values(), self._settings)
         objects = next(iter(self._done_rows.values()))
         for frame in frames.tolist():
             start, stop = np.searchsorted(objects.frame, (frame, frame + 1)).tolist()
             if start == stop:
                 continue
-            row = start + int(totals[start:stop].argmax())
+            row = start + int(self._totals[start:stop].argmax())
             yield Look(
                 frame,
                 {stream: rows.features[row] for stream, rows in self._done_rows.items()},
                 {stream: float(values[row]) for stream, values in self._done_scores.items()},
-                float(totals[row]),
+                float(self._totals[row]),
                 None if objects.box_xyxy is None else objects.box_xyxy[row],
             )
+
+    def objects(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Return the boxes and scores of the objects in one of the frames that `advance` returned last."""
+        rows = next(iter(self._done_rows.values()), None)
+        if rows is None or rows.box_xyxy is None:
+            return super().objects(frame)
+        inside = slice(*np.searchsorted(rows.frame, (frame, frame + 1)).tolist())
+        return rows.box_xyxy[inside], self._totals[inside]
 
 
 class _Frames(_Fusion):

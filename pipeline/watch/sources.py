@@ -38,6 +38,8 @@ class Health:
     """Frames that came faster than they could be described."""
     n_lost: int = 0
     """How often the source was lost."""
+    seconds_behind: float | None = None
+    """From when the last frame was decoded until it was scored; None where none was."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,17 @@ class Piece:
 class Source(ABC):
     """Something that is watched."""
 
+    may_wait = True
+    """Whether nothing is late or lost if it is read slowly, as of files."""
+
     def __init__(self, name: str) -> None:
         self.name, self.health = name, Health()
         self.refusal = ""
         """Why what the source shows now is of no use; whoever watches says so, and it is opened again."""
+        self.is_patient = False
+        """Whether one that has not answered yet is tried again, and no error: others are watched as well."""
+        self.is_over = threading.Event()
+        """Set by whoever does not want to watch any more; within seconds there are no further pieces."""
 
     @abstractmethod
     def pieces(self) -> Generator[Piece | Lost, None, None]:
@@ -111,6 +120,8 @@ def open_source(text: str, *, follow_seconds: float | None = None) -> Source:
 class _Network(Source):
     """An address, a camera or a pipe: opened again for as long as somebody watches."""
 
+    may_wait = False
+
     def __init__(self, name: str, *, may_drop: bool) -> None:
         """Take an address, and whether frames without room are dropped; else the sender waits."""
         super().__init__(name)
@@ -120,17 +131,19 @@ class _Network(Source):
 
     def pieces(self) -> Generator[Piece | Lost, None, None]:
         """Yield a piece for each time that the source answers."""
-        wait_seconds, has_answered = _FIRST_WAIT_SECONDS, False
-        while True:
+        wait_seconds, has_answered = _FIRST_WAIT_SECONDS, self.is_patient
+        while not self.is_over.is_set():
             self._reason = self.refusal = ""
             try:
                 with self._opened() as live, self._ahead(live) as frames:
                     has_answered, is_finite = True, live.is_finite
                     video = Video("live", Path(self.name), Path())
                     yield Piece(video, replace(live, frames=frames), datetime.now().astimezone())
-                if is_finite and not self._reason:
-                    return  # a recording that lies on a server
+                if (is_finite and not self._reason) or self.is_over.is_set():
+                    return  # a recording that lies on a server, or nobody watches
             except VideoError as error:
+                if self.is_over.is_set():
+                    return
                 if not has_answered:  # a mistyped address is noticed now, not in an hour
                     raise InputError(str(error)) from None
                 self._reason = str(error)
@@ -138,7 +151,7 @@ class _Network(Source):
                 wait_seconds = wait_seconds if self.refusal else _FIRST_WAIT_SECONDS
             self.health.n_lost += 1
             yield Lost(self.refusal or self._reason or "the source has ended", wait_seconds)
-            time.sleep(wait_seconds)
+            self.is_over.wait(wait_seconds)
             wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
 
     def _opened(self) -> AbstractContextManager[LiveFrames]:
@@ -179,7 +192,7 @@ class _Network(Source):
         thread = threading.Thread(target=read, name="source", daemon=True)
         thread.start()
         try:
-            yield _until_the_end(waiting)
+            yield _until_the_end(waiting, self.is_over)
         finally:
             self._stop.set()
             thread.join()
@@ -195,13 +208,22 @@ class _Pipe(_Network):
     @contextmanager
     def _opened(self) -> Iterator[LiveFrames]:
         self._stop.clear()
-        with closing(NamedPipe(self._path, self._stop.is_set)) as pipe, open_live(pipe) as live:
+
+        def is_ended() -> bool:
+            return self._stop.is_set() or self.is_over.is_set()
+
+        with closing(NamedPipe(self._path, is_ended)) as pipe, open_live(pipe) as live:
             yield live
 
 
-def _until_the_end(waiting: queue.Queue[Frame | BaseException | None]) -> Generator[Frame, None, None]:
-    while True:
-        item = waiting.get()
+def _until_the_end(
+    waiting: queue.Queue[Frame | BaseException | None], is_over: threading.Event
+) -> Generator[Frame, None, None]:
+    while not is_over.is_set():
+        try:
+            item = waiting.get(timeout=_POLL_SECONDS)
+        except queue.Empty:
+            continue
         if isinstance(item, BaseException):
             raise item
         if item is None:
@@ -243,7 +265,7 @@ class _Growing(Source):
             return
         seen: set[tuple[Path, int]] = set()  # recorders use names again
         waited_since = time.monotonic()
-        while time.monotonic() - waited_since <= self._patience_seconds:
+        while time.monotonic() - waited_since <= self._patience_seconds and not self.is_over.is_set():
             there = self._segments()
             seen.intersection_update(there)
             new = [each for each in there if each not in seen]
@@ -264,14 +286,16 @@ class _Growing(Source):
         return sorted(found, key=lambda each: natural_key(each[0].name))
 
     def _grown(self, path: Path) -> Generator[Piece | Lost, None, None]:
-        def has_successor() -> bool:
+        def is_ended() -> bool:
+            if self.is_over.is_set():
+                return True
             order = natural_key(path.name)
             return path != self._path and any(natural_key(p.name) > order for p, _ in self._segments())
 
         try:
             with (
                 closing(
-                    GrowingFile(path, patience_seconds=self._patience_seconds, is_ended=has_successor)
+                    GrowingFile(path, patience_seconds=self._patience_seconds, is_ended=is_ended)
                 ) as file,
                 open_live(file) as live,
             ):

@@ -5,19 +5,24 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mulde.data.errors import InputError, VideoError
 from mulde.data.video import Frame, Picture, Video
 from mulde.extractors.condition import Condition, Conditions, State
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.features.devices import check_device, extraction_device
-from mulde.pipeline.features.recipe import build_recipe, require_all
+from mulde.pipeline.features.recipe import build_recipe, require_all, stream_digests
+from mulde.pipeline.marks.record import marks_of, read_marks
 from mulde.pipeline.models.model import RunModel, StreamModel, load_model
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.stages.find_events import learn_threshold, recording_began
-from mulde.pipeline.watch.happenings import Beginning, Happening, LiveEvents
+from mulde.pipeline.watch.happenings import Beginning, Happening, LiveEvents, WatchedPiece
 from mulde.pipeline.watch.scorer import LiveScorer, ScoredFrame
 from mulde.pipeline.watch.sources import Lost, Piece, Source
 
@@ -63,18 +68,37 @@ class Status:
     """How often the source was lost."""
 
 
+@dataclass(frozen=True)
+class View:
+    """A frame that was looked at and is scored now, with what was found in it."""
+
+    frame: ScoredFrame
+    picture: Picture
+    box_xyxy: NDArray[np.float32]
+    """(N, 4) in pixels, of the objects; none where whole frames are scored."""
+    total: NDArray[np.float64]
+    """(N,), their scores; higher = more anomalous."""
+
+    def __post_init__(self) -> None:
+        if self.box_xyxy.shape != (len(self.total), 4):
+            raise ValueError(f"{self.box_xyxy.shape} boxes have {self.total.shape} scores")
+
+
 Seen = Opened | ScoredFrame | Beginning | Happening | Condition | Lost | Closed | Status
 
 
 class Watcher:
     """A model, ready to watch: scores are smoothed over the past, thresholds are calibrated likewise."""
 
-    def __init__(self, run: RunFolder, config: Config, *, camera: str = "") -> None:
+    def __init__(
+        self, run: RunFolder, config: Config, *, camera: str = "", model: RunModel | None = None
+    ) -> None:
         """Load the model of a run.
 
         Args:
             config: that of the model, perhaps with other settings of scores.
             camera: which of the scenes is watched, where there are several.
+            model: what another watcher has loaded for the same run, extraction and device.
 
         Raises:
             InputError: the model or the device cannot be used, or there is no such camera.
@@ -87,19 +111,33 @@ class Watcher:
         require_all(config.extract, offline=config.offline)
         score = config.score.model_copy(update={"causal": True})
         self.config = config.model_copy(update={"score": score})
-        self._model: RunModel = load_model(run.model, config.extract, config.device)
-        self._cameras = [name for name in self._model.scenes.models if name]
+        self.run, self.camera = run, camera
+        self.model = model or load_model(run.model, config.extract, config.device)
+        self.turn: AbstractContextManager[object] = nullcontext()
+        """Held while networks run, which are shared by all who watch in this process."""
+        self._cameras = [name for name in self.model.scenes.models if name]
         if camera and camera not in self._cameras:
             known = ", ".join(sorted(self._cameras)) or "none by name, for the run has one"
             raise InputError(f"the run knows no camera {camera}: `camera` can be {known}")
-        self._camera = camera
         self._device = extraction_device(config)
-        self.threshold, self._rule = learn_threshold(run, score)
+        self.threshold, self.rule = learn_threshold(run, score)
+        self._marks = read_marks(run)
+        self.stream_digests = stream_digests(config.extract)
+        """What decides the features of each stream."""
 
     def watch(
-        self, source: Source, *, clock: Callable[[], float] = time.monotonic
+        self,
+        source: Source,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        on_frame: Callable[[Frame], object] | None = None,
+        on_view: Callable[[View], object] | None = None,
     ) -> Generator[Seen, None, None]:
         """Yield what is seen, until the source ends.
+
+        Args:
+            on_frame: is given each frame before it is scored, between `Opened` and `Closed`.
+            on_view: is given the last frame that was looked at, when it is scored. Both have to be quick.
 
         Raises:
             InputError: the source cannot be opened, or shows no scene that was learnt, or it is not known
@@ -112,14 +150,16 @@ class Watcher:
                     yield piece
                     continue
                 reason = self._refuse(piece)
-                if reason and is_first:
+                if reason and is_first and not source.is_patient:
                     raise InputError(reason)
                 is_first = False
                 if reason:
                     source.refusal = reason
+                    if source.is_patient and piece.began is None:  # of others, the source itself says so
+                        yield Lost(reason, None)
                     continue
                 try:
-                    yield from self._watch(piece, pace, told)
+                    yield from self._watch(piece, pace, told, on_frame, on_view)
                 except VideoError as error:
                     source.health.n_lost += 1
                     yield Lost(str(error), None)
@@ -130,7 +170,7 @@ class Watcher:
         if len(self._cameras) > 1 and self._video(piece).scene not in self._cameras:
             known = ", ".join(sorted(self._cameras))
             return f"which camera {piece.video.name} is of is not known: `camera` can be {known}"
-        scene = self._model.scenes.of(self._video(piece))
+        scene = self.model.scenes.of(self._video(piece))
         if scene.is_shape_of(size):
             return ""
         (width, height), (scene_width, scene_height) = size, scene.frame_size
@@ -140,47 +180,70 @@ class Watcher:
         )
 
     def _video(self, piece: Piece) -> Video:
-        return replace(piece.video, scene=self._camera or piece.video.scene)
+        return replace(piece.video, scene=self.camera or piece.video.scene)
 
-    def _watch(self, piece: Piece, pace: _Pace, told: _Told) -> Generator[Seen, None, None]:
+    def _watch(
+        self,
+        piece: Piece,
+        pace: _Pace,
+        told: _Told,
+        on_frame: Callable[[Frame], object] | None,
+        on_view: Callable[[View], object] | None,
+    ) -> Generator[Seen, None, None]:
         info, video = piece.live.info, self._video(piece)
-        scene = self._model.scenes.of(video)
+        scene = self.model.scenes.of(video)
         recipe = build_recipe(self.config.extract, scene, device=self._device, frames_per_second=info.fps)
-        models = self._model.of(video)
+        models = self.model.of(video)
+        turn = self.turn if recipe.may_run_networks else nullcontext()
         scorer = LiveScorer(recipe, models, self.config.score, info.fps)
-        events = self._events(piece, models)
+        events = self._events(piece, models, told)
         if piece.began is None:  # a file has nothing to do with the one before
             told.condition = "good"
         conditions = Conditions(lambda: scorer.changed_share, told.condition)
         pictures: OrderedDict[int, Picture] = OrderedDict()
         yield Opened(video.name, (info.width, info.height), info.fps)
-        n_frames, lost = 0, None
+        n_frames, last_seconds, lost = 0, 0.0, None
         try:
             for frame in piece.live.frames:
-                n_frames += 1
+                n_frames, last_seconds = n_frames + 1, frame.seconds
                 pace.came(frame.index)
-                scored = scorer.push(frame)
+                if on_frame is not None:
+                    on_frame(frame)
+                with turn:
+                    scored = scorer.push(frame)
                 if scorer.has_looked:
                     _keep(pictures, frame)
-                yield from self._told(scorer, events, scored, pictures, pace)
+                yield from self._told(scorer, events, scored, pictures, pace, on_view)
                 condition = conditions.push(frame)
                 if condition is not None:
                     told.condition = condition.state
                     yield condition
         except VideoError as error:  # what came before it counts
             lost = error
-        yield from self._told(scorer, events, scorer.finish(), pictures, pace)
+        with turn:
+            last_scored = scorer.finish()
+        yield from self._told(scorer, events, last_scored, pictures, pace, on_view)
         yield from events.finish() if events else ()
+        told.watched_seconds += last_seconds
         yield Closed(video.name, n_frames, scorer.notes)
         if lost is not None:
             raise lost
 
-    def _events(self, piece: Piece, models: Mapping[str, StreamModel]) -> LiveEvents | None:
+    def _events(self, piece: Piece, models: Mapping[str, StreamModel], told: _Told) -> LiveEvents | None:
         listed, score = self.threshold.listed_score, self.config.score
         if listed is None:
             return None
-        began = piece.began or recording_began(piece.video, score.recorded_at)
-        return LiveEvents(piece.video.name, models, listed, self._rule, score.smoothing_sigma_seconds, began)
+        video, is_file = self._video(piece), piece.began is None
+        watched = WatchedPiece(
+            video,
+            piece.began or recording_began(video, score.recorded_at),
+            is_file,
+            str(video.path.absolute()) if is_file else told.since,
+            0.0 if is_file else told.watched_seconds,
+            marks_of(self._marks, video.path) if is_file else (),
+        )
+        around, fps = score.smoothing_sigma_seconds, piece.live.info.fps
+        return LiveEvents(watched, models, listed, self.rule, around, fps)
 
     def _told(
         self,
@@ -189,13 +252,19 @@ class Watcher:
         scored: list[ScoredFrame],
         pictures: OrderedDict[int, Picture],
         pace: _Pace,
+        on_view: Callable[[View], object] | None,
     ) -> Generator[Seen, None, None]:
-        looks = list(scorer.looks)
+        looks, looked_at = list(scorer.looks), list(scorer.looked_at)
         scorer.looks.clear()
+        scorer.looked_at.clear()
         yield from scored
         pace.scored(scored)
         if events is not None:
-            yield from events.push(scored, looks, scorer.step_seconds, pictures)
+            yield from events.push(scored, looks, looked_at, scorer.step_seconds, pictures)
+        if on_view is not None:
+            last = next((each for each in reversed(scored) if each.frame in pictures), None)
+            if last is not None:
+                on_view(View(last, pictures[last.frame], *scorer.objects(last.frame)))
         while scored and pictures and next(iter(pictures)) <= scored[-1].frame:
             pictures.popitem(last=False)
         status = pace.status()
@@ -211,7 +280,6 @@ class _Pace:
         self._n_frames = self._n_told = 0
         self._told_at = clock()
         self._came: OrderedDict[int, float] = OrderedDict()
-        self._behind: float | None = None
 
     def came(self, frame: int) -> None:
         self._came[frame] = self._clock()
@@ -220,7 +288,7 @@ class _Pace:
         self._n_frames += len(frames)
         for frame in frames:
             came = self._came.pop(frame.frame, None)
-            self._behind = None if came is None else self._clock() - came
+            self._source.health.seconds_behind = None if came is None else self._clock() - came
 
     def status(self) -> Status | None:
         """Return how it goes, once a minute."""
@@ -230,7 +298,7 @@ class _Pace:
         rate = (self._n_frames - self._n_told) / (now - self._told_at)
         self._n_told, self._told_at = self._n_frames, now
         health = self._source.health
-        return Status(self._n_frames, rate, self._behind, health.n_dropped, health.n_lost)
+        return Status(self._n_frames, rate, health.seconds_behind, health.n_dropped, health.n_lost)
 
 
 @dataclass
@@ -238,6 +306,10 @@ class _Told:
     """What was told of a source, for the next piece of it."""
 
     condition: State = "good"
+    since: str = field(default_factory=lambda: datetime.now().astimezone().isoformat())
+    """When watching began."""
+    watched_seconds: float = 0.0
+    """Of the pieces before."""
 
 
 def _keep(pictures: OrderedDict[int, Picture], frame: Frame) -> None:

@@ -56,6 +56,21 @@ def test_luminance_is_that_of_the_colours(pixel_format: str) -> None:
     np.testing.assert_allclose(grey.astype(int), expected, atol=3)
 
 
+@pytest.mark.parametrize("pixel_format", FORMATS)
+@pytest.mark.parametrize("turns", range(4))
+def test_what_is_encoded_is_in_the_range_of_video_and_stands_as_the_colours_do(
+    pixel_format: str, turns: int
+) -> None:
+    picture = decoded(pixel_format, Orientation.from_quarter_turns(turns))
+    grey = np.rot90(smooth_grey(pixel_format), turns)
+    height, width = (each // 2 // 2 * 2 for each in grey.shape)
+    yuv = picture.to_yuv((width, height))
+    assert (yuv.shape, yuv.dtype) == ((height * 3 // 2, width), np.uint8)
+    expected = 16 + 219 / 255 * resize(np.ascontiguousarray(grey), (width, height))
+    np.testing.assert_allclose(yuv[:height].astype(int), expected, atol=5)
+    np.testing.assert_allclose(yuv[height:].astype(int), 128, atol=3)
+
+
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "rgb24"])
 @pytest.mark.parametrize("turns", range(4))
 def test_it_stands_as_the_colours_do(pixel_format: str, turns: int) -> None:

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from mulde.pipeline.events.find import Rule, Track
-from mulde.pipeline.events.thresholds import NormalFootage, Tail, amount_in_words, rate_in_words
+from mulde.pipeline.events.thresholds import (
+    Marked,
+    NormalFootage,
+    Tail,
+    amount_in_words,
+    rate_in_words,
+)
 
 
 def make_rule(usual: float) -> Rule:
@@ -72,6 +78,71 @@ def test_extrapolation_keeps_to_its_budget_where_the_tail_is_exponential(share: 
         assert threshold.listed_score <= threshold.score
         expected.append(60 * np.exp(-threshold.score))  # alarms an hour, were there endless footage
     assert share / 2 < np.mean(expected) < 1.5 * share
+
+
+HOUR = [*map(float, range(10)), *[0.5] * 50]
+
+
+@pytest.mark.parametrize("per_hour, watched_hours, marked, score, listed", [
+    (2.0, 0.0, [], 8.0, 8.0),  # nothing
+    (2.0, 1.0, [], 8.0, 8.0),  # four are allowed now, but below it nobody has looked
+    (2.0, 1.0, [8.5, 8.6], 8.0, 8.0),  # just as many as were promised
+    (2.0, 1.0, [8.5, 8.6, 8.7], 8.5, 8.5),  # 9, 8.7, 8.6 are left
+    (2.0, 0.0, [8.5, 8.6, 8.7], 8.7, 8.7),  # were the footage not counted, it would be higher still
+    (2.0, 1.0, [20.0, 21.0, 22.0, 23.0], 20.0, 20.0),
+])  # fmt: skip
+def test_marked_events_count_with_the_footage_that_was_watched(
+    per_hour: float, watched_hours: float, marked: list[float], score: float, listed: float
+) -> None:
+    tracks = [footage([0.5, peak, 0.5], 10.0)[0] for peak in marked]
+    found = NormalFootage(footage(HOUR), make_rule).threshold(24 * per_hour, Marked(tracks, watched_hours))
+    assert found.score == np.nextafter(score, np.inf)
+    assert found.listed_score == np.nextafter(listed, np.inf)
+    assert found.normal_hours == 1 + watched_hours
+    assert not found.is_extrapolated
+    assert ("from 8.000 on without these" in found.text) == (score > 8.0)
+
+
+@pytest.mark.parametrize("watched_hours, marked, listed, is_extrapolated", [
+    (0.5, [], 9.0, True),
+    (0.5, [12.0], 12.0, True),  # above all that was seen
+    (1.5, [11.0, 12.0], 11.0, True),  # about as often as before
+    (3.5, [12.0], 9.0, False),
+])  # fmt: skip
+def test_where_footage_is_short_events_are_listed_as_often_as_before(
+    watched_hours: float, marked: list[float], listed: float, is_extrapolated: bool
+) -> None:
+    normal = NormalFootage(footage(HOUR), make_rule)
+    alone = normal.threshold(6.0)  # one in four hours
+    assert alone.is_extrapolated and alone.score is not None
+    tracks = [footage([0.5, peak, 0.5], 10.0)[0] for peak in marked]
+    found = normal.threshold(6.0, Marked(tracks, watched_hours))
+    assert (found.listed_score, found.is_extrapolated) == (np.nextafter(listed, np.inf), is_extrapolated)
+    assert found.score == max(alone.score, found.listed_score, *(np.nextafter(marked[-1:], np.inf)))
+
+
+def test_marks_keep_the_budget_where_footage_has_changed_and_do_little_where_not() -> None:
+    rng = np.random.default_rng(2)
+    n_hours, per_hour, n_tries = 4, 3.0, 40
+    for scale, is_kept_before in ((1.0, True), (1.5, False)):
+        counts = {"before": 0, "marked": 0, "not counted": 0}
+        for _ in range(n_tries):
+            peaks = rng.exponential(size=60 * n_hours)
+            watched, new = scale * rng.exponential(size=(2, 60 * 4 * n_hours))  # another season
+            normal = NormalFootage(footage(peaks.tolist()), make_rule)
+            alone = normal.threshold(24 * per_hour)
+            tracks = [footage([peak], 2.0)[0] for peak in watched if peak >= alone.score]
+            found = {
+                "before": alone,
+                "marked": normal.threshold(24 * per_hour, Marked(tracks, 4.0 * n_hours)),
+                "not counted": normal.threshold(24 * per_hour, Marked(tracks, 0.0)),
+            }
+            for name, threshold in found.items():
+                counts[name] += int((new >= threshold.score).sum())
+        promised = per_hour * 4 * n_hours * n_tries
+        assert (counts["before"] < 1.3 * promised) == is_kept_before
+        assert 0.5 * promised < counts["marked"] < 1.3 * promised
+        assert counts["not counted"] < 0.5 * promised
 
 
 def test_a_tail_is_its_own_inverse_and_begins_at_its_start() -> None:

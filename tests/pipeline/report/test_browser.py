@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browsers import PHONE, WIDE, headless, needs_browser
 from PIL import Image
 
 from mulde.pipeline.events.record import Event, Threshold
@@ -24,12 +24,7 @@ from mulde.pipeline.report.curves import reduce_curve
 from mulde.pipeline.report.page import write_report
 from mulde.pipeline.report.records import Rates, ReportEvent, ReportFailure, ReportRun, ReportVideo, Stretch
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason=f"none of {', '.join(BROWSERS)} is installed")
-OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
-WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+pytestmark = needs_browser
 
 
 def jpeg(shade: int) -> bytes:
@@ -86,10 +81,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as api:
-        opened = api.chromium.launch(executable_path=BROWSER, args=list(OPTIONS))
+    with headless() as opened:
         yield opened
-        opened.close()
 
 
 @contextmanager

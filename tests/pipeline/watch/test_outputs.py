@@ -52,7 +52,7 @@ def test_records(seen: Seen, record: dict[str, object]) -> None:
 
 
 def test_a_folder_keeps_events_and_their_pictures(tmp_path: Path) -> None:
-    kept = EventFolder(tmp_path / "watch")
+    kept = EventFolder(tmp_path / "watch", {})
     happening = Happening(EVENT, np.full((48, 64, 3), 90, np.uint8))
     record = kept.keep(as_record(happening, THRESHOLD), happening)
     frame = ScoredFrame(3, 0.3, 0.5, 0.25)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import socket
 from dataclasses import astuple
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -17,7 +20,7 @@ from mulde.pipeline.runs.origin import load_run_config
 from mulde.pipeline.watch.happenings import Beginning, Happening
 from mulde.pipeline.watch.scorer import ScoredFrame
 from mulde.pipeline.watch.sources import open_source
-from mulde.pipeline.watch.watcher import Closed, Opened, Watcher
+from mulde.pipeline.watch.watcher import Closed, Opened, View, Watcher
 
 FAST = ("detector.widths=[32]", "detector.max_steps=60", "extract.flow.preset=ultrafast")
 MANY = ("--false-alarms-per-hour", 1000, "score.causal=true")
@@ -62,15 +65,25 @@ def test_it_sees_what_is_found_offline(cli, scene: Path, settings: tuple[str, ..
     assert isinstance(seen[0], Opened)
     assert seen[-1] == Closed(clip.stem, len(written), seen[-1].notes)
     told = cli(
-        "watch", clip, "--model", run.folder, "--scores", *MANY[2:], "score.false_alarms_per_day=24000"
+        *("watch", clip, "--model", run.folder, "--scores", "--clips", "--before", 1, "--after", 0.5),
+        *(*MANY[2:], "score.false_alarms_per_day=24000"),
     )
     assert told.code == 0, told.err
     records = [json.loads(line) for line in told.out.splitlines()]
     assert [r["score"] for r in records if r["type"] == "frame"] == [round(f.score, 6) for f in frames]
     kept = list(map(json.loads, Path("run/watch/events.jsonl").read_text(encoding="utf-8").splitlines()))
     assert kept == [r for r in records if r["type"] != "frame"]
-    assert [r["reason"] for r in kept if r["type"] == "event"] == [event.reason for event in offline]
-    assert all((Path("run/watch") / r["picture"]).exists() for r in kept if r["type"] == "event")
+    told_events = [r for r in kept if r["type"] == "event"]
+    assert [r["reason"] for r in told_events] == [event.reason for event in offline]
+    assert all((Path("run/watch") / r["picture"]).exists() for r in told_events)
+    clips = {r["clip"]: r for r in kept if r["type"] == "clip"}
+    assert [r["clip"] for r in told_events] == list(clips)
+    for told_event in told_events:
+        made = clips[told_event["clip"]]
+        assert made["start_s"] == pytest.approx(max(0, told_event["start_s"] - 1), abs=0.11)
+        assert made["stop_s"] == pytest.approx(min(told_event["stop_s"] + 0.5, frames[-1].seconds), abs=0.11)
+        with av.open(str(Path("run/watch") / made["clip"])) as container:
+            assert len(list(container.decode(video=0))) == made["n_frames"]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +93,7 @@ def test_it_sees_what_is_found_offline(cli, scene: Path, settings: tuple[str, ..
         (("clip.mp4", "--model", "."), "is no run with a trained model"),
         (("clip.mp4", "--model", "run", "--webhook", "door"), "no address that can be posted to"),
         (("clip.mp4", "--model", "run", "score.causl=1"), "causl"),
+        (("clip.mp4", "--model", "run", "--before", 2), "give --clips, too"),
         (("small.mp4", "--model", "run"), "the learnt scene has 160x120"),
         (
             ("clip.mp4", "--model", "run", "--camera", "door"),
@@ -117,6 +131,85 @@ def test_a_file_that_was_given_up_is_told_by_the_exit_code(cli, trained: Path, s
     lost, opened, *_ = (json.loads(line) for line in result.out.splitlines())
     assert (lost["type"], lost["next_try_seconds"], opened["video"]) == ("lost", None, "b")
     assert "a.mp4" in lost["reason"]
+
+
+def test_who_wants_to_see_is_shown_frames_and_what_was_found_in_them(trained: Path, scene: Path) -> None:
+    run, clip = RunFolder(trained), sorted((scene / "test").iterdir())[0]
+    came: list[int] = []
+    views: list[View] = []
+    scored = {}
+    watcher = Watcher(run, load_run_config(run.model_config))
+    for seen in watcher.watch(
+        open_source(str(clip)), on_frame=lambda frame: came.append(frame.index), on_view=views.append
+    ):
+        assert isinstance(seen, Opened) != bool(came)
+        if isinstance(seen, ScoredFrame):
+            scored[seen.frame] = seen
+    assert came == list(scored)
+    assert [view.frame for view in views] == [scored[view.frame.frame] for view in views]
+    assert len(views) >= len(came) - 3  # ten frames a second are all looked at
+    for view in views:
+        assert view.picture.size == (160, 120)
+        assert view.frame.unsmoothed == pytest.approx(view.total.max(initial=0.0))
+    with_boxes = [view for view in views if len(view.total)]
+    assert len(with_boxes) > 20
+    boxes = np.concatenate([view.box_xyxy for view in with_boxes])
+    assert ((boxes >= 0) & (boxes <= [160, 120, 160, 120])).all()
+
+
+@pytest.mark.parametrize("token", ["0123456789abcdef", ""])
+def test_a_page_is_served_while_it_watches(
+    cli, trained: Path, scene: Path, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    for package in ("starlette", "uvicorn", "prometheus_client"):
+        pytest.importorskip(package)
+    monkeypatch.setenv("MULDE_PAGE_TOKEN", token)
+    shutil.copytree(trained, "door")
+    half_written = [Path("door/watch", name, ".a.123.tmp") for name in ("clips", "pictures", "outbox")]
+    for path in half_written:  # by a process that was killed
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"")
+    result = cli("watch", sorted((scene / "test").iterdir())[0], "--model", "door", "--page", "0.0.0.0:0")
+    assert result.code == 0, result.err
+    told = re.search(r"^the page is at http://\S+:\d+/\?token=(\w{16,})$", result.err, re.MULTILINE)
+    assert told
+    assert token in ("", told[1])
+    assert not any(path.exists() for path in half_written)
+    kept = [path for path in Path("door/watch").rglob("*") if path.is_file()]
+    assert kept
+    assert not [path for path in kept if told[1].encode() in path.read_bytes()]
+    assert told[1] not in result.out
+
+
+def test_a_port_that_is_in_use_is_told_before_anything_is_done(cli, trained: Path, scene: Path) -> None:
+    for package in ("starlette", "uvicorn", "prometheus_client"):
+        pytest.importorskip(package)
+    shutil.copytree(trained, "run")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        result = cli(
+            *("watch", sorted((scene / "test").iterdir())[0], "--model", "run"),
+            *("--page", taken.getsockname()[1]),
+        )
+    assert result.code == 2
+    assert "is in use by another program: choose another for the page" in result.err
+    assert len(result.err.splitlines()) == 1
+    assert not Path("run/watch").exists()
+
+
+@pytest.mark.parametrize("name", ["pictures", "clips", "outbox", "events.jsonl"])
+def test_nothing_is_written_through_links_out_of_the_run(
+    cli, trained: Path, scene: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(trained, "run")
+    (tmp_path / "elsewhere").mkdir()
+    Path("run/watch").mkdir()
+    Path("run/watch", name).symlink_to(tmp_path / "elsewhere" / name)
+    result = cli("watch", sorted((scene / "test").iterdir())[0], "--model", "run")
+    assert result.code == 2
+    assert "is a link out of the run" in result.err
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_which_of_several_cameras(cli, scene: Path, tmp_path: Path) -> None:
