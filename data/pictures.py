@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mulde.data.conversion import convert
+
 BT709 = 1
 """FFmpeg's number of the colours of high definition, which players assume where a file does not say."""
 
@@ -24,7 +26,7 @@ def yuv_of_rgb(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     import av  # not all need it
 
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
-    return np.asarray(frame.reformat(format="yuv420p", dst_colorspace=BT709).to_ndarray(), np.uint8)
+    return convert(frame, "yuv420p", colorspace=BT709)
 
 
 def resize(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

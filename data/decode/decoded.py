@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mulde.data.conversion import convert
 from mulde.data.decode.orientation import Orientation
 from mulde.data.pictures import BT709, resize
 from mulde.data.video import Picture
@@ -40,8 +41,7 @@ class DecodedPicture(Picture):
 
     def to_rgb(self) -> NDArray[np.uint8]:
         """Return the picture as shown, (H, W, 3) uint8 RGB."""
-        rgb = self.frame.to_ndarray(format="rgb24")  # (H, W, 3)
-        return self.orientation.apply(np.asarray(rgb, dtype=np.uint8))
+        return self.orientation.apply(convert(self.frame, "rgb24"))
 
     def to_grey(self, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Return its luminance at a size, (width, height) in pixels: the plane of it where there is one."""
@@ -57,8 +57,7 @@ class DecodedPicture(Picture):
         is_direct = self.frame.format.name in _WITH_LUMINANCE and not self._is_full_range
         if not is_direct or self.orientation != Orientation():
             return super().to_yuv(size)
-        small = self.frame.reformat(*size, "yuv420p", dst_colorspace=BT709)
-        return np.asarray(small.to_ndarray(), np.uint8)
+        return convert(self.frame, "yuv420p", size, BT709)
 
     @property
     def _is_full_range(self) -> bool:
