@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
@@ -119,23 +119,31 @@ def test_an_event_without_end_has_a_clip_that_ends(tmp_path: Path, monkeypatch: 
     assert (made.start_seconds, made.n_frames) == (0.5, 30)
 
 
-@pytest.fixture
-def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+@dataclass
+class Stuck:
     """An encoder that waits, at its first frame, until it may go on."""
-    may_go_on = threading.Event()
+
+    is_reached: threading.Event = field(default_factory=threading.Event)
+    may_go_on: threading.Event = field(default_factory=threading.Event)
+
+
+@pytest.fixture
+def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stuck]:
+    encoder = Stuck()
     write = Mp4Writer.write_yuv
 
     def wait(writer: Mp4Writer, yuv: np.ndarray, seconds: float) -> None:
-        may_go_on.wait(20)
+        encoder.is_reached.set()
+        encoder.may_go_on.wait(20)
         write(writer, yuv, seconds)
 
     monkeypatch.setattr(Mp4Writer, "write_yuv", wait)
-    yield may_go_on
-    may_go_on.set()
+    yield encoder
+    encoder.may_go_on.set()
 
 
 def test_live_footage_does_not_wait_for_the_encoder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stuck: threading.Event
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stuck: Stuck
 ) -> None:
     bytes_a_picture = SIZE[0] * SIZE[1] * 3 // 2
     monkeypatch.setattr(clips, "_ROOM_BYTES", 12 * bytes_a_picture)
@@ -146,8 +154,10 @@ def test_live_footage_does_not_wait_for_the_encoder(
         made = []
         for seen in script:
             assert recorder._buffer.n_bytes <= 12 * bytes_a_picture
+            if isinstance(seen, Beginning):
+                assert stuck.is_reached.wait(20)
             if isinstance(seen, Closed):
-                stuck.set()
+                stuck.may_go_on.set()
             made += [seen] if isinstance(seen, Clip) else []
     assert len(made) == 3
     first, second, third = made
@@ -160,20 +170,18 @@ def test_live_footage_does_not_wait_for_the_encoder(
 
 
 def test_footage_that_may_wait_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stuck: threading.Event
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stuck: Stuck
 ) -> None:
     monkeypatch.setattr(clips, "_ROOM_BYTES", 20 * SIZE[0] * SIZE[1] * 3 // 2)
     monkeypatch.setattr(clips, "_LEAST_WIDTH_PX", 64)
-    threading.Timer(0.3, stuck.set).start()
+    threading.Timer(0.3, stuck.may_go_on.set).start()
     made = [
         each for each in watched(tmp_path, 50, [Event10(10, 14), Event10(30, 34)]) if isinstance(each, Clip)
     ]
     assert [levels(tmp_path / each.path)[0] for each in made] == [list(range(24)), list(range(20, 44))]
 
 
-def test_more_clips_than_can_wait(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stuck: threading.Event
-) -> None:
+def test_more_clips_than_can_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stuck: Stuck) -> None:
     monkeypatch.setattr(clips, "_MOST_WAITING", 1)
     recorder = ClipRecorder(tmp_path, before_seconds=0, after_seconds=0)
     seen = []
@@ -181,7 +189,7 @@ def test_more_clips_than_can_wait(
         for each in recorder.attend(footage(recorder, 50, [Event10(10, 14), Event10(30, 34)])):
             seen.append(each)
             if isinstance(each, Closed):
-                stuck.set()
+                stuck.may_go_on.set()
     failed, made = (each for each in seen if isinstance(each, Clip))
     assert (failed.error, made.error) == ("others are still encoded", "")
     assert [each.clip for each in seen if isinstance(each, Happening)] == [made.path, ""]
