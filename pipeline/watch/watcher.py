@@ -227,7 +227,10 @@ class Watcher:
         told.watched_seconds += last_seconds
         yield Closed(video.name, n_frames, scorer.notes)
         if lost is not None:
-            raise lost
+            try:
+                raise lost
+            finally:
+                lost = None  # it knows this frame, and would keep the pictures until the garbage is collected
 
     def _events(self, piece: Piece, models: Mapping[str, StreamModel], told: _Told) -> LiveEvents | None:
         listed, score = self.threshold.listed_score, self.config.score
