@@ -33,7 +33,6 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from mulde.data.rendered.render import render_scene
 from mulde.data.video import Frame
@@ -167,8 +166,8 @@ def opened(made: Made, n_cameras: int, over: str) -> Iterator[tuple[list[OpenCam
         yield cameras, senders
 
 
-def measure(made: Made, n_cameras: int, over: str, seconds: float) -> list[str]:
-    """Watch for some seconds; return a row of the table."""
+def measure(made: Made, n_cameras: int, over: str, seconds: float) -> str:
+    """Watch for some seconds; return a line of the table."""
     timings = {f"c{k}": Timing() for k in range(n_cameras)}
     with opened(made, n_cameras, over) as (cameras, _):
 
@@ -195,18 +194,23 @@ def measure(made: Made, n_cameras: int, over: str, seconds: float) -> list[str]:
                     break
         n_dropped = sum(camera.source.health.n_dropped for camera in cameras)
     latencies = np.concatenate([timing.latencies(since) for timing in timings.values()])
-    return [
+    return row(
         made.size,
-        str(n_cameras),
+        n_cameras,
         over,
         f"{n_scored / lasted:.1f}",
         f"{made.fps * n_cameras:.0f}",
         f"{np.median(latencies):.2f}",
         f"{np.quantile(latencies, 0.95):.2f}",
         f"{used / lasted:.2f}",
-        str(n_dropped),
+        n_dropped,
         f"{memory_mb():.0f}",
-    ]
+    )
+
+
+def row(*cells: object) -> str:
+    """Return a line of the table."""
+    return "  ".join([f"{cells[0]:12}", *(f"{cell!s:>9}" for cell in cells[1:])])
 
 
 def memory_mb() -> float:
@@ -340,15 +344,12 @@ def main() -> None:
         made = make(options.folder, options.sizes[0])
         soak(made, options.cameras[0], options.over, options.soak, options.kills)
         return
-    columns = (
-        "size", "cameras", "over", "frames/s", "sent/s", "latency s", "95 % s", "cores", "dropped", "MB",
-    )  # fmt: skip
-    table = Table(*columns, box=None, pad_edge=False)
+    head = ("size", "cameras", "over", "frames/s", "sent/s", "latency s", "95 % s", "cores", "dropped", "MB")
+    stdout.print(row(*head))
     for size in options.sizes:
         made = make(options.folder, size)
         for n_cameras in options.cameras:
-            table.add_row(*measure(made, n_cameras, options.over, options.seconds))
-    stdout.print(table)
+            stdout.print(measure(made, n_cameras, options.over, options.seconds))
 
 
 if __name__ == "__main__":
