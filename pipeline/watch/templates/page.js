@@ -1,6 +1,7 @@
 "use strict";
 (() => {
   const SHOWN_SECONDS = 300;
+  const FEW = 8, FEW_OF_MANY = 4; // events that are shown unasked, of one camera and of each of several
   const one = (selector, root = document) => root.querySelector(selector);
   const connection = document.getElementById("connection");
   const dialog = one("dialog");
@@ -13,10 +14,15 @@
 
   function addCamera(number) {
     const root = fresh("camera");
-    const camera = { number, root, state: {}, points: [], events: [], shown: new Map(), view: 0, loading: false };
+    const camera = { number, root, state: {}, points: [], events: [], shown: new Map(), view: 0, loading: false, all: false };
     const later = [...cameras.keys()].filter(other => other > number).sort((a, b) => a - b)[0];
     document.getElementById("cameras").insertBefore(root, later === undefined ? null : cameras.get(later).root);
     cameras.set(number, camera);
+    one(".more", root).onclick = () => {
+      camera.all = !camera.all;
+      showEvents(camera);
+    };
+    cameras.forEach(showEvents); // of several, fewer each
     const image = one(".picture", root);
     image.onload = () => {
       image.hidden = false;
@@ -109,11 +115,12 @@
       isOn = score !== null;
     }
     one(".line", root).setAttribute("d", path);
+    const isNear = state.alarm !== null && Math.abs(y(state.alarm) - y(state.listed)) < 24; // their words would overlap
     const labels = [["alarm", state.alarm, "alarm"], ["listed", state.listed === state.alarm ? null : state.listed, "listed"]];
     for (const [name, score, words] of labels) {
       const line = one(`.level.${name}`, root), label = one(`.label.${name}`, root);
       line.toggleAttribute("hidden", score === null);
-      label.hidden = score === null;
+      label.hidden = score === null || (name === "listed" && isNear);
       if (score === null) continue;
       line.setAttribute("y1", y(score));
       line.setAttribute("y2", y(score));
@@ -148,6 +155,10 @@
       fill(item, event, camera);
     });
     for (const [id, item] of before) if (!camera.shown.has(id)) item.remove();
+    const few = cameras.size > 1 ? FEW_OF_MANY : FEW, more = one(".more", camera.root);
+    [...list.children].forEach((item, place) => { item.hidden = !camera.all && place >= few; });
+    more.hidden = camera.events.length <= few;
+    more.textContent = camera.all ? "Show fewer" : `Show all ${camera.events.length}`;
   }
 
   const factsOf = event => `score ${event.score.toFixed(2)}${event.seconds === null ? "" : ` · ${event.seconds.toFixed(1)} s`}`;

@@ -180,6 +180,16 @@ def test_events_are_enlarged_with_mouse_and_keyboard(browser: Any, gate: Camera)
         assert page.evaluate("document.activeElement.className") == "shot"
 
 
+def test_of_many_events_a_few_are_shown_unasked(browser: Any, gate: Camera) -> None:
+    for k in range(12):
+        gate.put(event(30 + 4 * k))
+    with served(gate) as listener, opened(browser, listener) as page:
+        page.get_by_role("button", name="Show all 13").click()
+        assert page.locator(".event:visible").count() == 13
+        page.get_by_role("button", name="Show fewer").click()
+        assert page.locator(".event:visible").count() == 8
+
+
 def test_a_connection_that_was_lost_is_found_again(browser: Any, gate: Camera) -> None:
     page = browser.new_page()
     with served(gate) as listener:
