@@ -72,6 +72,7 @@ def test_from_a_false_alarm_to_the_next_model(cli, run: RunFolder, scene_once: P
     # calibrated
     assert cli("train", "run").code == 0
     assert cli("run", "run").code == 0
+    assert "marked as normal" in json.loads((run.folder / "metrics.json").read_text())["caution"]
     assert todo(cli) == set()
     threshold = read_threshold(run)
     ((piece,), _) = read_marked(run) or ([], 0)
