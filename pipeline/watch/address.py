@@ -30,6 +30,8 @@ class Listener:
     port: int
     token: str = field(repr=False)
     """What whoever asks has to know; "" for anybody on this machine."""
+    is_new: bool = False
+    """Whether the token was made just now, so that nobody knows it yet."""
 
     @property
     def url(self) -> str:
@@ -41,8 +43,8 @@ class Listener:
 
     @property
     def url_with_token(self) -> str:
-        """What to open in a browser."""
-        return f"{self.url}?token={self.token}" if self.token else self.url
+        """What to open in a browser; a token that was given is not repeated, for what is printed is kept."""
+        return f"{self.url}?token={self.token}" if self.is_new else self.url
 
 
 @contextmanager
@@ -75,9 +77,10 @@ def listening(text: str, token: str | None = None) -> Iterator[Listener]:
         except OSError as error:
             raise InputError(_why_not(error, host, port)) from None
         is_here = ipaddress.ip_address(place[0]).is_loopback
-        if token is None:
-            token = "" if is_here else secrets.token_hex(_LEAST_TOKEN)
-        yield Listener(bound, host, bound.getsockname()[1], token)
+        is_new = token is None and not is_here
+        if is_new:
+            token = secrets.token_hex(_LEAST_TOKEN)
+        yield Listener(bound, host, bound.getsockname()[1], token or "", is_new)
 
 
 def is_named_rightly(host: str, own: str) -> bool:

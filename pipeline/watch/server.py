@@ -31,8 +31,8 @@ from mulde.pipeline.watch.monitor import CONTENT_TYPE, Monitor
 
 _STEP_SECONDS = 0.25
 """Between two looks for what is new."""
-_QUIET_STEPS = 60
-"""After so many without news a sign of life is sent."""
+_QUIET_STEPS = 20
+"""After so many without news a sign of life is sent: a page that gets none is cut off, and says so."""
 _MOST_CONNECTIONS = 64
 _STUCK_SECONDS = 20.0
 """A browser that takes nothing for so long is given up."""
@@ -119,7 +119,7 @@ class PageServer:
                     yield f"data: {json.dumps({'camera': number, **news})}\n\n"
             n_quiet += 1
             if n_quiet % _QUIET_STEPS == 0:
-                yield ":\n\n"
+                yield "data: {}\n\n"
             await asyncio.sleep(_STEP_SECONDS)
 
     async def _metrics(self, request: Request) -> Response:

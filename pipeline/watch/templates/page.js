@@ -1,6 +1,7 @@
 "use strict";
 (() => {
   const SHOWN_SECONDS = 300;
+  const SILENT_MS = 15000, RETRY_MS = 3000;
   const FEW = 8, FEW_OF_MANY = 4; // events that are shown unasked, of one camera and of each of several
   const one = (selector, root = document) => root.querySelector(selector);
   const connection = document.getElementById("connection");
@@ -42,6 +43,7 @@
   }
 
   function take(news) {
+    if (news.camera === undefined) return; // a sign of life
     const camera = cameras.get(news.camera) ?? addCamera(news.camera);
     if (news.points) {
       camera.points.push(...news.points);
@@ -209,22 +211,30 @@
 
   let source = null, timer = 0;
 
-  function listen() {
+  function wait(milliseconds, then) {
     clearTimeout(timer);
+    timer = setTimeout(then, milliseconds);
+  }
+
+  function lose() {
+    source.close();
+    tell("The connection is lost; it is tried again.", true);
+    wait(RETRY_MS, listen);
+  }
+
+  function listen() {
     source?.close();
     source = new EventSource("news");
+    wait(SILENT_MS, lose); // a line that is cut says nothing, not even that
     let isFirst = true;
     source.onopen = () => tell("Connected", false);
     source.onmessage = message => {
+      wait(SILENT_MS, lose);
       if (isFirst) cameras.forEach(camera => { camera.points = []; }); // all that is known comes again
       isFirst = false;
       take(JSON.parse(message.data));
     };
-    source.onerror = () => {
-      source.close();
-      tell("The connection is lost; it is tried again.", true);
-      timer = setTimeout(listen, 3000);
-    };
+    source.onerror = lose;
   }
 
   function tell(words, isBad) {

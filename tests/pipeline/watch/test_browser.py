@@ -24,6 +24,7 @@ from mulde.pipeline.watch.watcher import View
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 pytest.importorskip("prometheus_client")
+from mulde.pipeline.watch import server
 from mulde.pipeline.watch.server import PageServer
 
 pytestmark = needs_browser
@@ -104,7 +105,10 @@ def opened(
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda r: None if r.url.startswith(listener.url) else said.append(r.url))
-    page.goto(listener.url_with_token, wait_until="domcontentloaded")
+    page.goto(
+        f"{listener.url}?token={listener.token}" if listener.token else listener.url,
+        wait_until="domcontentloaded",
+    )
     page.locator(".picture").wait_for()
     yield page
     page.close()
@@ -202,6 +206,22 @@ def test_a_connection_that_was_lost_is_found_again(browser: Any, gate: Camera) -
         page.locator(".line").wait_for()
         assert page.locator(".line").get_attribute("d").count("L") == n_points
     page.close()
+
+
+def test_a_line_that_is_cut_is_noticed(browser: Any, gate: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_QUIET_STEPS", 10**6)  # nothing comes any more
+    with served(gate) as listener:
+        page = browser.new_page()
+        page.clock.install()
+        page.goto(listener.url, wait_until="domcontentloaded")
+        page.locator(".picture").wait_for()
+        page.clock.fast_forward(14_000)
+        assert page.get_by_text("Connected").is_visible()
+        page.clock.fast_forward(2_000)
+        page.get_by_text("The connection is lost").wait_for()
+        page.clock.fast_forward(3_000)
+        page.get_by_text("Connected").wait_for()
+        page.close()
 
 
 def test_the_token_does_not_stay_in_the_address(browser: Any, gate: Camera) -> None:

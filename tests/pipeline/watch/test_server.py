@@ -207,6 +207,17 @@ def test_whoever_looks_is_told_all_and_then_what_is_new(door: Camera, tmp_path: 
         reader.close()
 
 
+def test_who_looks_is_told_now_and_then_that_there_is_nothing_new(
+    door: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_STEP_SECONDS", 0.01)
+    with served(door) as (listener, _):
+        reader = Reader(listener)
+        assert reader.next()["camera"] == 0
+        assert [reader.next(), reader.next()] == [{}, {}]
+        reader.close()
+
+
 def test_those_who_have_gone_are_forgotten(door: Camera) -> None:
     with served(door) as (listener, page):
         readers = [Reader(listener) for _ in range(5)]
