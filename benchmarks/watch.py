@@ -33,7 +33,6 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from mulde.data.rendered.render import render_scene
 from mulde.data.video import Frame
@@ -48,6 +47,8 @@ from mulde.pipeline.watch.watcher import Closed, Opened, Seen
 
 WARM_UP_SECONDS = 5.0
 AWAY_SECONDS = 3.0
+RENDERED_WIDTH_PX = 640
+"""Of larger sizes about so much is rendered, and scaled up."""
 MANY = 24_000
 """False alarms a day, so that there are events enough."""
 stdout = Console(width=120)
@@ -68,25 +69,32 @@ def make(folder: Path, text: str) -> Made:
     size, _, rate = text.partition("@")
     width, height = map(int, size.split("x"))
     fps, place = float(rate or 25), folder / text
-    if not (place / "scene/labels.csv").exists():
+    if not (place / "clip.mp4").exists():
         stdout.print(f"rendering {text}")
-        render_scene(place / "scene", size=(width, height), n_normal=2, n_test=1, seconds=12.0, fps=fps)
-        join([*(place / "scene/normal").iterdir(), *(place / "scene/test").iterdir()], place / "clip.mp4")
+        scale = max(1, round(width / RENDERED_WIDTH_PX))
+        small = width // scale // 2 * 2, height // scale // 2 * 2
+        render_scene(place / "small", size=small, n_normal=2, n_test=1, seconds=12.0, fps=fps)
+        clips = [*sorted((place / "small/normal").iterdir()), *(place / "small/test").iterdir()]
+        (place / "normal").mkdir(exist_ok=True)
+        for clip in clips[:-1]:
+            encode(["-i", str(clip), "-vf", f"scale={width}:{height}"], place / "normal" / clip.name)
+        # what is normal, and then what is not
+        inputs = [word for clip in clips for word in ("-i", str(clip))]
+        joined = f"concat=n={len(clips)},scale={width}:{height}"
+        encode([*inputs, "-filter_complex", joined], place / "clip.mp4")
     stdout.print(f"learning {text}")
-    options = ["--normal", place / "scene/normal", "--out", place / "run", "--cache", place / "cache"]
+    options = ["--normal", place / "normal", "--out", place / "run", "--cache", place / "cache"]
     for stage in ("extract", "train"):  # in other processes, whose memory is not this one's
         command = [sys.executable, "-m", "mulde", stage, *options, "detector.max_steps=60", "--quiet"]
         subprocess.run([str(part) for part in command], check=True)
     return Made(text, fps, place / "clip.mp4", place / "run")
 
 
-def join(clips: Sequence[Path], joined: Path) -> None:
-    """Write clips one after the other into a file: what is normal, and then what is not."""
-    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as names:
-        names.writelines(f"file '{clip.absolute()}'\n" for clip in clips)
-        names.flush()
-        reading = ["ffmpeg", "-v", "error", "-y", "-f", "concat", "-safe", "0", "-i", names.name]
-        subprocess.run([*reading, "-c", "copy", str(joined)], check=True)
+def encode(what: Sequence[str], file: Path) -> None:
+    """Have FFmpeg write a file, as quickly as it can."""
+    command = ["ffmpeg", "-v", "error", "-y", *what, "-c:v", "libx264", "-preset", "ultrafast", "-g", "25"]
+    subprocess.run([*command, "-bf", "0", str(file.with_suffix(".part.mp4"))], check=True)
+    file.with_suffix(".part.mp4").rename(file)
 
 
 class Sender:
@@ -167,8 +175,8 @@ def opened(made: Made, n_cameras: int, over: str) -> Iterator[tuple[list[OpenCam
         yield cameras, senders
 
 
-def measure(made: Made, n_cameras: int, over: str, seconds: float) -> list[str]:
-    """Watch for some seconds; return a row of the table."""
+def measure(made: Made, n_cameras: int, over: str, seconds: float) -> str:
+    """Watch for some seconds; return a line of the table."""
     timings = {f"c{k}": Timing() for k in range(n_cameras)}
     with opened(made, n_cameras, over) as (cameras, _):
 
@@ -195,18 +203,23 @@ def measure(made: Made, n_cameras: int, over: str, seconds: float) -> list[str]:
                     break
         n_dropped = sum(camera.source.health.n_dropped for camera in cameras)
     latencies = np.concatenate([timing.latencies(since) for timing in timings.values()])
-    return [
+    return row(
         made.size,
-        str(n_cameras),
+        n_cameras,
         over,
         f"{n_scored / lasted:.1f}",
         f"{made.fps * n_cameras:.0f}",
         f"{np.median(latencies):.2f}",
         f"{np.quantile(latencies, 0.95):.2f}",
         f"{used / lasted:.2f}",
-        str(n_dropped),
+        n_dropped,
         f"{memory_mb():.0f}",
-    ]
+    )
+
+
+def row(*cells: object) -> str:
+    """Return a line of the table."""
+    return "  ".join([f"{cells[0]:12}", *(f"{cell!s:>9}" for cell in cells[1:])])
 
 
 def memory_mb() -> float:
@@ -340,15 +353,12 @@ def main() -> None:
         made = make(options.folder, options.sizes[0])
         soak(made, options.cameras[0], options.over, options.soak, options.kills)
         return
-    columns = (
-        "size", "cameras", "over", "frames/s", "sent/s", "latency s", "95 % s", "cores", "dropped", "MB",
-    )  # fmt: skip
-    table = Table(*columns, box=None, pad_edge=False)
+    head = ("size", "cameras", "over", "frames/s", "sent/s", "latency s", "95 % s", "cores", "dropped", "MB")
+    stdout.print(row(*head))
     for size in options.sizes:
         made = make(options.folder, size)
         for n_cameras in options.cameras:
-            table.add_row(*measure(made, n_cameras, options.over, options.seconds))
-    stdout.print(table)
+            stdout.print(measure(made, n_cameras, options.over, options.seconds))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import TypeAdapter
 
 from mulde.data.atomic import make_folder
 from mulde.data.cache.entries import check_whole
@@ -25,12 +25,11 @@ from mulde.data.identity import SourceIdentity
 from mulde.data.sealed import read_json, write_json
 from mulde.data.video import DecodeReport, Video
 from mulde.pipeline.features.inventory import CachedVideo
-from mulde.pipeline.marks.record import ToldEvent, told_event
+from mulde.pipeline.marks.record import ToldEvent
 
 ABOUT = "excerpt.json"
 EXCERPTS = "excerpts"
 """Below the folder of what was watched: the features of its events."""
-_EVENT, _STREAMS = "event", "streams"
 _BACKEND = "excerpt"
 
 
@@ -86,8 +85,20 @@ def write_excerpt(above: Path, excerpt: Excerpt, stream_digests: Mapping[str, st
         ) as writer:
             writer.append(FeatureRows(part.features, part.frame, part.box_xyxy))
             writer.commit(identity, report, rows.seconds)
-    write_json(folder / ABOUT, {_EVENT: asdict(event), _STREAMS: dict(stream_digests)}, indent=1)
+    write_json(folder / ABOUT, asdict(_About(event, dict(stream_digests))), indent=1)
     return folder
+
+
+@dataclass(frozen=True)
+class _About:
+    """What excerpt.json holds."""
+
+    event: ToldEvent
+    streams: dict[str, str]
+    """What decides the features of each stream."""
+
+
+_ABOUT = TypeAdapter(_About)
 
 
 def read_event(folder: Path) -> ToldEvent:
@@ -96,10 +107,15 @@ def read_event(folder: Path) -> ToldEvent:
     Raises:
         InputError: it is damaged, or none.
     """
+    return _read_about(folder).event
+
+
+def _read_about(folder: Path) -> _About:
     try:
-        return told_event(read_json(folder / ABOUT)[_EVENT])
-    except (OSError, ValueError, KeyError, ValidationError) as error:
-        raise InputError(f"{folder / ABOUT} is missing or damaged ({error})") from None
+        return _ABOUT.validate_python(read_json(folder / ABOUT))
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{folder / ABOUT} is missing or damaged ({reason})") from None
 
 
 def open_excerpt(folder: Path, stream_digests: Mapping[str, str]) -> CachedVideo:
@@ -108,9 +124,9 @@ def open_excerpt(folder: Path, stream_digests: Mapping[str, str]) -> CachedVideo
     Raises:
         InputError: it is damaged, or its features were made in another way than those of now.
     """
-    event = read_event(folder)
-    known = read_json(folder / ABOUT)[_STREAMS]
-    if {stream: known.get(stream) for stream in stream_digests} != dict(stream_digests):
+    about = _read_about(folder)
+    event = about.event
+    if {stream: about.streams.get(stream) for stream in stream_digests} != dict(stream_digests):
         raise InputError(f"the features of {event.id} were made with other settings or weights")
     video = Video(event.folder_name, folder, folder.parent, event.scene)
     # without boxes: all of its frames are those that were looked at

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError
@@ -46,10 +47,14 @@ class ToldEvent:
     """How much of that footage had been watched when the event was over; of a scored file all of it."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.start_seconds < self.stop_seconds:
+        if not 0 <= self.start_seconds < self.stop_seconds < math.inf:
             raise ValueError(f"{self.id}: {self.start_seconds} s to {self.stop_seconds} s is no stretch")
-        if not self.watched_seconds > 0:
+        if not 0 < self.watched_seconds < math.inf:
             raise ValueError(f"{self.id}: {self.watched_seconds} s of footage hold no event")
+        if not math.isfinite(self.score):
+            raise ValueError(f"{self.id}: the score {self.score} is not finite")
+        if self.start_clock is not None:
+            datetime.fromisoformat(self.start_clock)
 
     @property
     def folder_name(self) -> str:
@@ -104,9 +109,10 @@ def read_marks(run: RunFolder) -> tuple[Mark, ...]:
         return tuple(Mark(told_event(row), str(row.pop("marked_at"))) for row in rows)
     except FileNotFoundError:
         return ()
-    except (OSError, ValueError, KeyError, ValidationError) as error:
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
         raise InputError(
-            f"{run.normal_list} is damaged ({error}): restore it, or delete it and mark the events again"
+            f"{run.normal_list} is damaged ({reason}): restore it, or delete it and mark the events again"
         ) from None
 
 

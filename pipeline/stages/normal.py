@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -113,7 +114,10 @@ def _find(name: str, places: Sequence[RunFolder]) -> _Scored | Path:
     if name.isdecimal():
         return _of_rank(int(name), places[0])
     scored = [each for place in places for each in _scored(place) if event_id(each.event) == name]
-    watched = [folder for place in places for folder in _excerpts(place) if read_event(folder).id == name]
+    excerpts = dict.fromkeys(
+        folder for place in places for folder in _excerpts(place)
+    )  # one may hold another
+    watched = [folder for folder in excerpts if _is_of(folder, name)]
     found: list[_Scored | Path] = [*(scored or watched)]
     if len(found) == 1:
         return found[0]
@@ -142,6 +146,12 @@ def _excerpts(place: RunFolder) -> list[Path]:
     """Return the folders of what was kept of watched events, also of several cameras."""
     above = (place.folder.glob(f"{inside}{EXCERPTS}/*/{ABOUT}") for inside in ("", "*/"))
     return sorted(path.parent for paths in above for path in paths)
+
+
+def _is_of(excerpt: Path, name: str) -> bool:
+    with suppress(InputError):  # one that is damaged is no other's concern
+        return read_event(excerpt).id == name
+    return False
 
 
 def _keep_features(run: RunFolder, found: _Scored | Path, *, trust: bool) -> ToldEvent:

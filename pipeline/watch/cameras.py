@@ -125,7 +125,7 @@ def open_cameras(
 
     Args:
         model: the run of cameras that name none, in place of that of the file.
-        settings: of all cameras, key=value, before those of the file.
+        settings: of all cameras, key=value, in place of what the file says.
         trust: whether code that a run from elsewhere names may run.
 
     Raises:
@@ -139,7 +139,7 @@ def open_cameras(
             raise InputError(f"{path}: camera {entry.name} has no model: give model, or --model RUN for all")
         try:
             camera = _open(
-                entry, RunFolder(run), (*settings, *known.settings, *entry.settings), loaded, trust
+                entry, RunFolder(run), (*known.settings, *entry.settings, *settings), loaded, trust
             )
         except InputError as error:
             raise InputError(f"{path}: camera {entry.name}: {error}") from None

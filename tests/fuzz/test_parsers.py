@@ -324,6 +324,11 @@ COCO = {
     ],
     "categories": [{"id": 4, "name": "person"}],
 }
+TOLD = {
+    "id": "a:3", "video": "a", "source": "/a.mp4", "scene": "", "start_seconds": 1.0, "stop_seconds": 3.0,
+    "start_clock": "2026-11-28T13:04:05+00:00", "score": 1.5, "reason": "", "footage": "/a.mp4",
+    "watched_seconds": 60.0,
+}  # fmt: skip
 TEXTS: dict[str, tuple[str, str]] = {
     "labels-intervals": ("a.csv", "video,start,end,event\na,3,9,fight\nb,,\na,12,20,\n"),
     "labels-seconds": ("a.csv", 'sep=;\nvideo;start_s;end_s\na;0:00:01,5;2\n"b";0,1;3\n'),
@@ -349,12 +354,18 @@ TEXTS: dict[str, tuple[str, str]] = {
         "config.yaml",
         "data: {normal: [a, b]}\ndetector:\n  beta: 0.1\n  widths: [8, 8]\nworkers: 2\n",
     ),
+    "cameras": (
+        "cameras.yaml",
+        "model: a\ncameras:\n- {name: b, source: 0, follow: 3, settings: [seed=1]}\n- name: c\n  source: d\n",
+    ),
     "override": ("a.txt", "detector.widths=[8, 8]"),
 }
 JSON: dict[str, tuple[str, Any]] = {
     "boxes-coco": ("a.json", COCO),
     "manifest": ("manifest.json", MANIFEST),
     "description": ("stream.json", DESCRIPTION),
+    "marks": ("normal.json", {"marks": [{"marked_at": "2026-11-28", **TOLD}]}),
+    "excerpt": ("excerpt.json", {"event": TOLD, "streams": {"velocity": "ab"}}),
     "state-stages": ("a.json", {"train": {"": "ab"}, "score": {"a": "cd"}}),
     "state-failures": ("a.json", [{"video": "a", "stage": "extract", "reason": "b", "path": "/a"}]),
 }

@@ -23,13 +23,17 @@ from mulde.data.labels.matrices import read_label_matrix
 from mulde.data.layouts import nwpu_campus, ubnormal, ucf_crime, ucsd, xd_violence
 from mulde.detector import load_detector
 from mulde.pipeline.config.load import load_config
+from mulde.pipeline.events.record import Event
 from mulde.pipeline.experiments.compare import summarise
+from mulde.pipeline.marks.excerpts import open_excerpt, read_event
+from mulde.pipeline.marks.record import is_marked, marks_digest, read_marks, watched_hours
 from mulde.pipeline.metrics.score_files import read_score_files
 from mulde.pipeline.models.model import read_manifest, read_scenes
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.origin import load_run_config
 from mulde.pipeline.runs.scores import read_datasets, read_objects, read_scores
 from mulde.pipeline.stages.evaluate import read_metrics
+from mulde.pipeline.watch.cameras import read_cameras
 
 N_FRAMES = 40
 
@@ -159,6 +163,21 @@ def detector(path: Path) -> None:
         _ = str(error)
 
 
+def marks(path: Path) -> None:
+    """Read which events a run has marked as normal, and what they are compared by."""
+    found = read_marks(RunFolder(path.parent))
+    marks_digest(found), watched_hours(found)
+    for mark in found:
+        _ = mark.event.when, mark.event.folder_name
+        is_marked(found, Event("a", 0, 9, 0.0, 4.0, None, 5, 1.0, None, "", ""), 2.0)
+
+
+def excerpt(path: Path) -> None:
+    """Read the features of an event that was marked as normal, but for the rows."""
+    _tried(read_event, path.parent)
+    open_excerpt(path.parent, {"velocity": "ab"})
+
+
 def image(path: Path) -> None:
     """Read an image, and all its pages."""
     os.environ["MULDE_MEGAPIXELS"] = "4"  # the largest that are allowed take seconds a page
@@ -172,7 +191,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     function.__name__: function
     for function in (
         labels, features, boxes, clip_lengths, masks, scores, entry, description, run_scores, state,
-        metrics, config, override, model_config, manifest, scenes, detector, image,
+        metrics, config, override, model_config, manifest, scenes, detector, image, marks, excerpt,
     )
 } | {
     "matrix": read_label_matrix,
@@ -181,6 +200,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "xd": xd_violence.read_annotations,
     "tracks": ubnormal.read_tracks,
     "ucsd": ucsd.read_ground_truth,
+    "cameras": read_cameras,
 }  # fmt: skip
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from mulde.pipeline.config.load import load_config
+from mulde.pipeline.config.sections import ScoreConfig
 from mulde.pipeline.events.files import read_events, read_threshold
 from mulde.pipeline.marks.record import read_marks
 from mulde.pipeline.open_job import open_job
 from mulde.pipeline.runs.folder import RunFolder
+from mulde.pipeline.stages.hold_out import read_marked
 from mulde.pipeline.stages.run import run_stages
 
 FAST = (
@@ -70,8 +72,11 @@ def test_from_a_false_alarm_to_the_next_model(cli, run: RunFolder, scene_once: P
     # calibrated
     assert cli("train", "run").code == 0
     assert cli("run", "run").code == 0
+    assert "marked as normal" in json.loads((run.folder / "metrics.json").read_text())["caution"]
     assert todo(cli) == set()
     threshold = read_threshold(run)
+    ((piece,), _) = read_marked(run) or ([], 0)
+    assert piece.smoothed(ScoreConfig()).max() == pytest.approx(second.score, rel=0.02)
     assert "1 event marked as normal" in threshold.text
     assert threshold.normal_hours == pytest.approx(before.normal_hours + 4 / 3600)
     assert threshold.score >= before.score
@@ -144,6 +149,8 @@ def test_of_other_footage_and_of_what_was_watched(cli, run: RunFolder, scene: Pa
     clip.unlink()
     trained = cli("train", "run")
     assert "1 event marked as normal" in trained.err, trained.err
+    ((piece,), _) = read_marked(run) or ([], 0)
+    assert piece.smoothed(ScoreConfig(causal=True)).max() == pytest.approx(told["score"], rel=0.02)
     assert cli("score", "run").code == 0
     assert "1 event marked as normal" in read_threshold(run).text
     # features from other settings do not fit, which is said

@@ -187,6 +187,14 @@ def test_one_that_does_not_answer_is_looked_for_and_models_are_shared(
     path.write_text(json.dumps({"cameras": entries}), encoding="utf-8")
     with closing(mulde.watch_cameras(path, model=trained)) as seen:
         assert next(seen)[0] in ("away", "door")
+    budgets = {
+        given: [
+            c.watcher.threshold.false_alarms_per_day
+            for c in open_cameras(path, model=trained, settings=given)
+        ]
+        for given in ((), ("score.false_alarms_per_day=3",))
+    }
+    assert [*budgets.values()] == [[1, 2], [3, 3]]
     cameras = open_cameras(path, model=trained)
     assert cameras[0].watcher.model is cameras[1].watcher.model
     assert cameras[0].watcher.turn is cameras[1].watcher.turn

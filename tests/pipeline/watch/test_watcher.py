@@ -6,7 +6,11 @@ import json
 import re
 import shutil
 import socket
+import threading
+from contextlib import closing
 from dataclasses import astuple
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -17,7 +21,9 @@ import mulde
 from mulde.pipeline.events.files import read_events
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.origin import load_run_config
+from mulde.pipeline.stages.normal import mark_as_normal
 from mulde.pipeline.watch.happenings import Beginning, Happening
+from mulde.pipeline.watch.outputs import EventFolder, as_record
 from mulde.pipeline.watch.scorer import ScoredFrame
 from mulde.pipeline.watch.sources import open_source
 from mulde.pipeline.watch.watcher import Closed, Opened, View, Watcher
@@ -212,6 +218,38 @@ def test_nothing_is_written_through_links_out_of_the_run(
     assert result.code == 2
     assert "is a link out of the run" in result.err
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_events_of_an_address_can_be_marked(trained: Path, scene: Path, tmp_path: Path) -> None:
+    clip = sorted((scene / "test").iterdir())[0]
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(trained, run.folder)
+    config = load_run_config(run.model_config, overrides=["score.false_alarms_per_day=24000"])
+    watcher = Watcher(run, config)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(clip.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/{clip.name}"
+        live = next(e for e in watcher.watch(open_source(address)) if isinstance(e, Happening))
+        server.shutdown()
+    file = next(e for e in watcher.watch(open_source(str(clip))) if isinstance(e, Happening))
+    assert live.excerpt is not None and file.excerpt is not None
+    # it is called by the time of day, is of no file, and what was watched is told apart from other times
+    event, start = live.excerpt.event, live.event.start_frame
+    assert re.fullmatch(rf"live:\d{{8}}T\d{{6}}-{start}", event.id)
+    assert (event.source, file.excerpt.event.source) == ("", str(clip))
+    assert (file.excerpt.event.id, event.footage[:2]) == (f"{clip.stem}:{start}", "20")
+    assert event.watched_seconds == pytest.approx(live.event.stop_seconds, abs=2.5)
+    np.testing.assert_array_equal(live.excerpt.rows.seconds, file.excerpt.rows.seconds)
+    for stream, rows in live.excerpt.rows.streams.items():
+        np.testing.assert_array_equal(rows.features, file.excerpt.rows.streams[stream].features)
+    # kept, and marked: of live footage nothing is hidden, for it does not come again
+    with closing(EventFolder(run.folder / "watch", watcher.stream_digests)) as kept:
+        kept.keep(as_record(live, watcher.threshold), live)
+    (mark,) = mark_as_normal(run, [event.id])
+    assert mark.event == event
+    again = [e for e in Watcher(run, config).watch(open_source(str(clip))) if isinstance(e, Happening)]
+    assert [e.event.start_frame for e in again][:1] == [start]
 
 
 def test_which_of_several_cameras(cli, scene: Path, tmp_path: Path) -> None:
