@@ -50,6 +50,8 @@ class Closed:
     n_frames: int
     notes: tuple[str, ...]
     """Sentences for the user about what was found in it."""
+    n_dropped: int = 0
+    """Frames of it that came faster than they could be described, and have no scores."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +227,8 @@ class Watcher:
         yield from self._told(scorer, events, last_scored, pictures, pace, on_view)
         yield from events.finish() if events else ()
         told.watched_seconds += last_seconds
-        yield Closed(video.name, n_frames, scorer.notes)
+        n_dropped, told.n_dropped = pace.n_dropped - told.n_dropped, pace.n_dropped
+        yield Closed(video.name, n_frames, scorer.notes, n_dropped)
         if lost is not None:
             try:
                 raise lost
@@ -284,6 +287,11 @@ class _Pace:
         self._told_at = clock()
         self._came: OrderedDict[int, float] = OrderedDict()
 
+    @property
+    def n_dropped(self) -> int:
+        """Frames of the source that were dropped until now."""
+        return self._source.health.n_dropped
+
     def came(self, frame: int) -> None:
         self._came[frame] = self._clock()
 
@@ -313,6 +321,8 @@ class _Told:
     """When watching began."""
     watched_seconds: float = 0.0
     """Of the pieces before."""
+    n_dropped: int = 0
+    """Frames of the pieces before."""
 
 
 def _keep(pictures: OrderedDict[int, Picture], frame: Frame) -> None:

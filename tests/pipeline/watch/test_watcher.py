@@ -139,6 +139,19 @@ def test_a_file_that_was_given_up_is_told_by_the_exit_code(cli, trained: Path, s
     assert "a.mp4" in lost["reason"]
 
 
+def test_what_was_dropped_is_told_with_the_footage_it_is_missing_in(trained: Path, scene: Path) -> None:
+    run, clips = RunFolder(trained), sorted((scene / "normal").iterdir())[:2]
+    source = open_source(str(clips[0].parent))
+    said = []
+    for seen in Watcher(run, load_run_config(run.config)).watch(source):
+        if isinstance(seen, Opened) and not said:
+            source.health.n_dropped += 3
+        if isinstance(seen, Closed):
+            said.append(seen.n_dropped)
+    assert said == [3] + [0] * (len(said) - 1)
+    assert len(said) > 1
+
+
 def test_who_wants_to_see_is_shown_frames_and_what_was_found_in_them(trained: Path, scene: Path) -> None:
     run, clip = RunFolder(trained), sorted((scene / "test").iterdir())[0]
     came: list[int] = []
