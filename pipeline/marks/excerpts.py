@@ -140,6 +140,21 @@ def open_excerpt(folder: Path, stream_digests: Mapping[str, str]) -> CachedVideo
     return CachedVideo(video, keys, entries, is_stale=False)
 
 
+def copy_excerpt(excerpt: CachedVideo, folder: Path) -> None:
+    """Copy an excerpt that was opened, and nothing else that lies beside it.
+
+    Raises:
+        InputError: a file of it is a link.
+    """
+    paths = [excerpt.video.path / ABOUT, *(entry.path for entry in excerpt.entries.values())]
+    for path in paths:
+        if path.is_symlink():
+            raise InputError(f"{path} is a link: features of events are files of their own")
+    make_folder(folder)
+    for path in paths:
+        shutil.copyfile(path, folder / path.name)
+
+
 def _digest(rows: ExcerptRows) -> str:
     content = hashlib.blake2b(rows.seconds.tobytes())
     for stream, part in sorted(rows.streams.items()):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.data.atomic import make_folder, writing
+from mulde.data.atomic import writing
 from mulde.data.cache.store import FeatureCache, read_frame_seconds, read_rows
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows
@@ -30,6 +30,7 @@ from mulde.pipeline.marks.excerpts import (
     EXCERPTS,
     Excerpt,
     ExcerptRows,
+    copy_excerpt,
     open_excerpt,
     read_event,
     write_excerpt,
@@ -158,11 +159,10 @@ def _keep_features(run: RunFolder, found: _Scored | Path, *, trust: bool) -> Tol
     """Have the features of an event in the folder of the run; return the event."""
     if isinstance(found, Path):
         config = load_run_config(run.model_config, trust=trust)
-        open_excerpt(found, stream_digests(config.extract))
+        cached = open_excerpt(found, stream_digests(config.extract))
         event = read_event(found)
         with writing(run.folder):
-            make_folder(run.normal)
-            shutil.copytree(found, run.normal / event.folder_name, dirs_exist_ok=True)
+            copy_excerpt(cached, run.normal / event.folder_name)
         return event
     file = run.config if found.folder == run else run.model_config
     config = load_run_config(file, options={"out": run.folder}, trust=trust)

@@ -10,7 +10,15 @@ import pytest
 from mulde.data.cache.store import read_frame_seconds, read_rows
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows
-from mulde.pipeline.marks.excerpts import ABOUT, Excerpt, ExcerptRows, open_excerpt, read_event, write_excerpt
+from mulde.pipeline.marks.excerpts import (
+    ABOUT,
+    Excerpt,
+    ExcerptRows,
+    copy_excerpt,
+    open_excerpt,
+    read_event,
+    write_excerpt,
+)
 from mulde.pipeline.marks.record import ToldEvent
 
 TOLD = ToldEvent("live:20261128T130405-3", "live", "", "gate", 10.0, 14.0, None, 1.5, "", "s", 60.0)
@@ -47,6 +55,19 @@ def test_content_tells_excerpts_apart(tmp_path: Path) -> None:
         cached = open_excerpt(write_excerpt(tmp_path, excerpt(rows), DIGESTS), DIGESTS)
         digests.add(cached.entries["place"].identity.digest)
     assert len(digests) == 2
+
+
+def test_a_copy_holds_what_was_opened_and_nothing_else(tmp_path: Path) -> None:
+    folder = write_excerpt(tmp_path / "of", excerpt(TWO_ROWS), DIGESTS)
+    (folder / "private.txt").write_text("mine")
+    copy_excerpt(open_excerpt(folder, DIGESTS), tmp_path / "to" / folder.name)
+    copied = tmp_path / "to" / folder.name
+    assert sorted(path.name for path in copied.iterdir()) == sorted([ABOUT, "place.h5", "velocity.h5"])
+    assert read_event(copied) == TOLD
+    (folder / "place.h5").rename(tmp_path / "elsewhere.h5")
+    (folder / "place.h5").symlink_to(tmp_path / "elsewhere.h5")
+    with pytest.raises(InputError, match=r"place\.h5 is a link"):
+        copy_excerpt(open_excerpt(folder, DIGESTS), copied)
 
 
 def test_what_cannot_be_used(tmp_path: Path) -> None:
