@@ -8,7 +8,7 @@ A folder is that of a stream's normal videos in a cache, or one of .npz files wi
 rows of the others. From a row in each of some held-out frames anomalies are made: half of its components
 taken from a row of another video, its distance from the median times 1.5, 2 and 3, one component at an
 extreme quantile, a point between two distant rows, and one drawn uniformly from the box around the whitened
-rows.
+rows; within its range each component takes a value that held-out rows have.
 Two figures, AUC in %, mean over kinds: of rows, and of frames, which have the score of their highest row, as
 in a run. They are means over seeds; behind them is the 95 % interval of the mean, by the seeds' spread.
 
@@ -252,11 +252,31 @@ def make_anomalies(
     pca = PCA(whiten=True, svd_solver="full").fit(known[:20_000] / spread)
     low, top = np.quantile(pca.transform(known[:20_000] / spread), _BOX, axis=0)
     made["box"] = pca.inverse_transform(random.uniform(low, top, (n, len(low)))) * spread
-    return {kind: values.astype(np.float32) for kind, values in made.items()}
+    taken = np.sort(stream.rows[held], axis=0)
+    return {kind: _as_measured(values, taken).astype(np.float32) for kind, values in made.items()}
+
+
+def _as_measured(values: NDArray[np.float64], taken: Rows) -> NDArray[np.float64]:
+    """Return values (n, d) with each component at the nearest one in a sorted column of held-out rows (m, d).
+
+    Places are on a grid and displacements whole pixels: what lies in between would be told by that alone.
+    Beyond the range of the column they stay.
+    """
+    found = values.copy()
+    for column, known in zip(found.T, taken.T, strict=True):
+        above = np.clip(np.searchsorted(known, column), 1, len(known) - 1)
+        low, high = known[above - 1], known[above]
+        nearest = np.where(column - low < high - column, low, high)
+        is_inside = (known[0] <= column) & (column <= known[-1])
+        column[is_inside] = nearest[is_inside]
+    return found
 
 
 DENSITIES: dict[str, Callable[..., Detector]] = {
     "mulde": MULDE,
+    "mulde, network alone": partial(
+        MULDE, n_centres=0, sigma_low=1e-3, sigma_high=1.0, n_scales=16, spacing="linear"
+    ),
     "single scale": SingleScale,
     "msma": MSMA,
     "1-nn": partial(NearestNeighbours, k=1),

@@ -72,20 +72,20 @@ FROZEN = {
 }
 FROZEN_FILES = {
     "motion": {
-        "train": "65a693a2670f", "score": "f7efbf8c56ac", "evaluate": "6a655cdcf8b0",
-        "report": "bdb336ef2d59", "cache": "62e1dc635800", "scores": "fe4ae4293569",
+        "train": "7865b6d50ee2", "score": "e2f3bdf29101", "evaluate": "1f8b460bde11",
+        "report": "d752b1b976c2", "cache": "62e1dc635800", "scores": "fe4ae4293569",
     },
     "object with local weights": {
-        "train": "3dad6eff4564", "score": "9067b1468830", "evaluate": "7b3422110b4b",
-        "report": "930b7ea77c19", "cache": "d2dc9772935b", "scores": "fe4ae4293569",
+        "train": "d680a5c424b5", "score": "a695718af33f", "evaluate": "472f747bb059",
+        "report": "a82b0afa76e7", "cache": "d2dc9772935b", "scores": "fe4ae4293569",
     },
     "frame with random weights": {
-        "train": "366cc00d683f", "score": "0832525e0b5f", "evaluate": "a2b857f26cd2",
-        "report": "8f4f32d2d62a", "cache": "76c5f3c65443", "scores": "6b4e123a11ee",
+        "train": "332ee0ca941e", "score": "cd5d6fdfc7fb", "evaluate": "0180398dbea2",
+        "report": "3f98cdb096c5", "cache": "76c5f3c65443", "scores": "6b4e123a11ee",
     },
     "imported": {
-        "train": "e39cc8e44c9f", "score": "f346e4169ab3", "evaluate": "f43814a9ace1",
-        "report": "ed9ecc2427ea", "cache": "bc5155f38a3b", "scores": "33b6b5bbdd0f",
+        "train": "af54e076eb9a", "score": "2223d83f13cd", "evaluate": "ca2e89c1dfda",
+        "report": "9f5ba7693d0b", "cache": "bc5155f38a3b", "scores": "33b6b5bbdd0f",
     },
 }  # fmt: skip
 """Hashes: a fingerprint per stage, all files of the cache, all score files."""
