@@ -50,8 +50,8 @@ class MULDE(Detector):
 
     A network f(x, σ) ≈ −log q_σ(x) is trained by denoising score matching on normal rows; a row's energies at
     `n_scales` noise scales become one anomaly score. By default the network corrects the energy of a mixture
-    of `n_centres` Gaussians, which is known at every noise scale. The defaults are for a quick and sound detector on the
-    machine at hand; `MULDE(**PAPER)` is what the paper does.
+    of `n_centres` Gaussians, which is known at every noise scale. The defaults are for a quick and sound
+    detector on the machine at hand; `MULDE(**PAPER)` is what the paper does.
 
     Args:
         widths, …, outlier_limit: whatever stands in `mulde.detector.settings.MuldeSettings`, with its
