@@ -15,6 +15,7 @@ ROWS_FOR_CENTRES = 20_000
 _ROWS_A_CENTRE = 10
 """Rows that there are for each centre at least, on average."""
 _PRIOR_ROWS = 5
+_ROWS_A_TILE = 512  # whose distances stay in a CPU's cache
 _LEAST_VARIANCE = 1e-6  # of standardised rows: (0.001 standard deviations)²
 
 
@@ -71,33 +72,46 @@ class SmoothedMixture(nn.Module):
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return −log q_σ(x), (N,), of rows x (N, d) at noise scales sigma (N, 1), in nats."""
-        return -torch.logsumexp(self._log_joint(self._squares(x), sigma)[0], dim=1)
+        return -torch.logsumexp(self._log_joint(x, sigma)[0], dim=1)
 
+    @torch.no_grad()
     def energies(self, x: Tensor, sigmas: Tensor) -> Tensor:
         """Return −log q_σ(x), (N, L), at each of the noise scales sigmas (L,)."""
-        squares = self._squares(x)
-        columns = [-torch.logsumexp(self._log_joint(squares, sigma)[0], dim=1) for sigma in sigmas]
-        return torch.stack(columns, dim=1)
+        energies = x.new_empty(len(x), len(sigmas))
+        norms, variances = zip(*(self._norm_and_variances(sigma) for sigma in sigmas), strict=True)
+        for start in range(0, len(x), _ROWS_A_TILE):
+            squares = self._squares(x[start : start + _ROWS_A_TILE])
+            joint = torch.empty_like(squares)
+            for scale, (norm, variance) in enumerate(zip(norms, variances, strict=True)):
+                torch.addcmul(norm, squares, -0.5 / variance, out=joint)
+                highest = joint.amax(dim=1, keepdim=True)
+                total = joint.sub_(highest).exp_().sum(dim=1).log_()
+                energies[start : start + _ROWS_A_TILE, scale] = -total.add_(highest[:, 0])
+        return energies
 
     @torch.no_grad()
     def gradient(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return the gradient of −log q_σ(x) with respect to x, (N, d)."""
-        joint, variances = self._log_joint(self._squares(x), sigma)
+        joint, variances = self._log_joint(x, sigma)
         pull = torch.softmax(joint, dim=1) / variances  # (N, K)
         return x * pull.sum(dim=1, keepdim=True) - pull @ self.centres
 
-    def _log_joint(self, squares: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    def _log_joint(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """Return log w N(x; centre, (variance + σ²) I), and variance + σ², both (N, K)."""
-        variances = self.variances + sigma.square()  # (N, K), or (K,) for one sigma
-        norm = self.log_weights - 0.5 * self.centres.shape[1] * torch.log(2 * math.pi * variances)
-        return norm - 0.5 * squares / variances, variances
+        norm, variances = self._norm_and_variances(sigma)
+        return norm - 0.5 * self._squares(x) / variances, variances
+
+    def _norm_and_variances(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log w (2π (variance + σ²))^(−d/2), and variance + σ²: (N, K), or (K,) for one sigma."""
+        variances = self.variances + sigma.square()
+        return self.log_weights - 0.5 * self.centres.shape[1] * torch.log(2 * math.pi * variances), variances
 
     def _squares(self, x: Tensor) -> Tensor:
         """Return squared distances to the centres, (N, K)."""
         # The difference of large squares needs the digits of float64.
         wide, centres = x.double(), self.centres.double()
-        squares = wide.square().sum(dim=1, keepdim=True) - 2 * wide @ centres.T + centres.square().sum(dim=1)
-        return squares.clamp(min=0).to(x.dtype)
+        squares = wide.square().sum(dim=1, keepdim=True) + centres.square().sum(dim=1)
+        return torch.addmm(squares, wide, centres.T, alpha=-2).clamp(min=0).to(x.dtype)
 
 
 def gather(batches: Iterable[Tensor], n_rows: int = ROWS_FOR_CENTRES) -> NDArray[np.float32]:
