@@ -11,6 +11,7 @@ extreme quantile, a point between two distant rows, and one drawn uniformly from
 rows; within its range each component takes a value that held-out rows have.
 Two figures, AUC in %, mean over kinds: of rows, and of frames, which have the score of their highest row, as
 in a run. They are means over seeds; behind them is the 95 % interval of the mean, by the seeds' spread.
+Seconds are those of one processor.
 
 With --test and --labels, each density learns from all rows, or --labelled-rows of them, and the labels of the
 test videos give the micro AUC of frames, smoothed and not. That is for looking at, once; choose by the first.
@@ -304,12 +305,12 @@ def table_of(stream: Stream, judges: Sequence[Judge], names: Sequence[str]) -> T
         found, fit_seconds, score_seconds = [], 0.0, 0.0
         for seed, judge in enumerate(judges):
             detector = build(name, stream.settings, seed)
-            started = time.perf_counter()
+            started = time.process_time()
             detector.fit(judge.learnt, groups=judge.learnt_clip)
-            fitted = time.perf_counter()
+            fitted = time.process_time()
             found.append(judge.measure(detector))
             fit_seconds += (fitted - started) / len(judges)
-            score_seconds += (time.perf_counter() - fitted) / len(judges)
+            score_seconds += (time.process_time() - fitted) / len(judges)
         means = [np.mean(list(figures.values()), axis=0) for figures in found]  # (rows, frames) each
         kinds = [np.mean([figures[kind][0] for figures in found]) for kind in found[0]]
         table.add_row(

@@ -54,7 +54,7 @@ class TrainingSettings:
     """Epochs between two such factors."""
     ema_decay: Annotated[float, Ge(0), Lt(1)] | None = 0.99
     """Decay per step of a running mean of the weights that replaces them; None for none."""
-    patience: Annotated[int, Ge(1)] | None = 10
+    patience: Annotated[int, Ge(1)] | None = 5
     """End training after so many looks at the held-out rows without a new lowest loss; None to go on."""
     steps_between_looks: Annotated[int, Ge(1)] = 25
     """Steps from one look at the held-out rows, and call of `progress`, to the next."""

@@ -72,20 +72,20 @@ FROZEN = {
 }
 FROZEN_FILES = {
     "motion": {
-        "train": "7865b6d50ee2", "score": "e2f3bdf29101", "evaluate": "1f8b460bde11",
-        "report": "d752b1b976c2", "cache": "62e1dc635800", "scores": "fe4ae4293569",
+        "train": "48c528a7509d", "score": "d07bd9bdf23a", "evaluate": "2c462b0ef93c",
+        "report": "2e6da0833f95", "cache": "62e1dc635800", "scores": "fe4ae4293569",
     },
     "object with local weights": {
-        "train": "d680a5c424b5", "score": "a695718af33f", "evaluate": "472f747bb059",
-        "report": "a82b0afa76e7", "cache": "d2dc9772935b", "scores": "fe4ae4293569",
+        "train": "c4c1bd44c17e", "score": "b95edfebd74f", "evaluate": "cfca95dd07c0",
+        "report": "d6e96c063dd3", "cache": "d2dc9772935b", "scores": "fe4ae4293569",
     },
     "frame with random weights": {
-        "train": "332ee0ca941e", "score": "cd5d6fdfc7fb", "evaluate": "0180398dbea2",
-        "report": "3f98cdb096c5", "cache": "76c5f3c65443", "scores": "6b4e123a11ee",
+        "train": "6335e77c733d", "score": "76e4e1734e38", "evaluate": "b6a669087593",
+        "report": "179c29461b1c", "cache": "76c5f3c65443", "scores": "6b4e123a11ee",
     },
     "imported": {
-        "train": "af54e076eb9a", "score": "2223d83f13cd", "evaluate": "ca2e89c1dfda",
-        "report": "9f5ba7693d0b", "cache": "bc5155f38a3b", "scores": "33b6b5bbdd0f",
+        "train": "8d36cbfff840", "score": "7c225552ec85", "evaluate": "d8305840bed4",
+        "report": "cb569a7052a4", "cache": "bc5155f38a3b", "scores": "33b6b5bbdd0f",
     },
 }  # fmt: skip
 """Hashes: a fingerprint per stage, all files of the cache, all score files."""
