@@ -29,8 +29,10 @@ from mulde.detector.settings import (
     MuldeSettings,
     Precision,
     Schedule,
+    Spacing,
     TrainingSettings,
 )
+from mulde.detector.smoothed import SmoothedMixture, gather
 from mulde.detector.split import Split, split_rows
 from mulde.detector.training import Progress, Recipe, Trainer
 
@@ -47,8 +49,9 @@ class MULDE(Detector):
     """Score feature vectors by a log-density that is learnt at many noise scales.
 
     A network f(x, σ) ≈ −log q_σ(x) is trained by denoising score matching on normal rows; a row's energies at
-    `n_scales` noise scales become one anomaly score. The defaults are for a quick and sound detector on the
-    machine at hand; `MULDE(**PAPER)` is what the paper does.
+    `n_scales` noise scales become one anomaly score. By default the network corrects the energy of a mixture
+    of `n_centres` Gaussians, which is known at every noise scale. The defaults are for a quick and sound
+    detector on the machine at hand; `MULDE(**PAPER)` is what the paper does.
 
     Args:
         widths, …, outlier_limit: whatever stands in `mulde.detector.settings.MuldeSettings`, with its
@@ -99,11 +102,13 @@ class MULDE(Detector):
         scaling: Literal["feature", "common"] = "feature",
         scale_floor: float | Sequence[float] = 0.0,
         n_whitened: int | None = None,
+        n_centres: int = _DEFAULTS.n_centres,
         layer_norm: bool = _DEFAULTS.layer_norm,
         dropout: float = _DEFAULTS.dropout,
         sigma_low: float = _DEFAULTS.sigma_low,
         sigma_high: float = _DEFAULTS.sigma_high,
         n_scales: int = _DEFAULTS.n_scales,
+        spacing: Spacing = _DEFAULTS.spacing,
         beta: float = _DEFAULTS.beta,
         learning_rate: float = _DEFAULTS.learning_rate,
         batch_size: int = _DEFAULTS.batch_size,
@@ -131,11 +136,13 @@ class MULDE(Detector):
         self.scaling = scaling
         self.scale_floor = scale_floor
         self.n_whitened = n_whitened
+        self.n_centres = n_centres
         self.layer_norm = layer_norm
         self.dropout = dropout
         self.sigma_low = sigma_low
         self.sigma_high = sigma_high
         self.n_scales = n_scales
+        self.spacing = spacing
         self.beta = beta
         self.learning_rate = learning_rate
         self.batch_size = batch_size
@@ -173,13 +180,17 @@ class MULDE(Detector):
         device = resolve_device(self.device)
         low, high = self._noise_range
         lowest = max(low, min(self.standardisation_.noise_sigma, high))
-        self.sigmas_ = np.linspace(lowest, high, self.n_scales)
+        between = np.geomspace if self.spacing == "geometric" else np.linspace
+        self.sigmas_ = between(lowest, high, self.n_scales)
         n_inputs = self.standardisation_.n_outputs
         self.widths_: tuple[int, ...] = (
             suitable_widths(n_inputs, device) if self.widths == "auto" else tuple(self.widths)
         )
-        self.network_ = self._new_network(torch.Generator().manual_seed(seed)).to(device)
         batches, held_out = self._prepare_rows(source, groups, seed, device)
+        coarse = None
+        if self.n_centres:
+            coarse = SmoothedMixture.fit(gather(batches.of_epoch(0, 0)), self.n_centres, seed)
+        self.network_ = self._new_network(torch.Generator().manual_seed(seed), coarse).to(device)
         trainer = Trainer(
             self.network_,
             batches,
@@ -251,13 +262,16 @@ class MULDE(Detector):
         if low > high:
             raise ValueError(f"sigma_low is {low!r}, but must be at most sigma_high, which is {high!r}")
 
-    def _new_network(self, generator: torch.Generator | None = None) -> EnergyNetwork:
+    def _new_network(
+        self, generator: torch.Generator | None = None, coarse: SmoothedMixture | None = None
+    ) -> EnergyNetwork:
         return EnergyNetwork(
             self.standardisation_.n_outputs,
             self.widths_,
             layer_norm=self.layer_norm,
             dropout=self.dropout,
             generator=generator,
+            coarse=coarse,
         )
 
     @property
@@ -315,8 +329,10 @@ class MULDE(Detector):
         n_weights = sum(array.size for array in arrays_below("network.", arrays).values())
         if any(a * b > n_weights for a, b in zip(self.widths_, self.widths_[1:], strict=False)):
             raise ValueError(f"layers of {self.widths_} units have more than {n_weights} weights")
-        self.network_ = self._new_network().to(resolve_device(self.device)).eval()
         weights = {name: torch.from_numpy(array) for name, array in arrays_below("network.", arrays).items()}
+        centres = weights.get("coarse.centres")
+        coarse = None if centres is None else SmoothedMixture(*centres.shape)
+        self.network_ = self._new_network(coarse=coarse).to(resolve_device(self.device)).eval()
         self.network_.load_state_dict(weights)
         self.aggregation_ = AGGREGATIONS[self.aggregation](**arrays_below("aggregation.", arrays))
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
+from mulde.detector.smoothed import SmoothedMixture
+
 _BYTES_A_TILE = 2**20
 """What element-wise work takes at a time on a CPU, so that its intermediate results stay in the cache."""
 _INVERSE_SQRT_TWO = 1 / math.sqrt(2)
@@ -16,7 +18,7 @@ _INVERSE_SQRT_TWO_PI = 1 / math.sqrt(2 * math.pi)
 
 
 class EnergyNetwork(nn.Module):
-    """An MLP from (x, σ) to one energy; high = anomalous.
+    """An MLP from (x, σ) to one energy, or to what is to be added to a coarse one; high = anomalous.
 
     Args:
         n_features: d, columns of x.
@@ -24,6 +26,7 @@ class EnergyNetwork(nn.Module):
         layer_norm: normalise the pre-activations of each hidden layer.
         dropout: share of hidden units dropped while training, in [0, 1).
         generator: source of the initial weights, on the CPU, so that every device starts from the same ones.
+        coarse: a density whose energy the MLP corrects, at first by nothing; None for the MLP alone.
 
     Source: MULDE (arXiv 2403.14497), §3; the noise scale is one more input, as it is.
     """
@@ -36,6 +39,7 @@ class EnergyNetwork(nn.Module):
         layer_norm: bool = False,
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
+        coarse: SmoothedMixture | None = None,
     ) -> None:
         super().__init__()
         self.is_plain = not layer_norm and dropout == 0
@@ -44,19 +48,29 @@ class EnergyNetwork(nn.Module):
         self.norms = nn.ModuleList([nn.LayerNorm(width) if layer_norm else nn.Identity() for width in widths])
         self.dropout = nn.Dropout(dropout)
         self.out = _linear(widths[-1], 1, generator)
+        self.coarse = coarse
+        if coarse is not None:
+            nn.init.zeros_(self.out.weight)
+            nn.init.zeros_(self.out.bias)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return the energies (N,) of x (N, d) at noise scales sigma (N, 1)."""
+        correction = self.correction(x, sigma)
+        return correction if self.coarse is None else self.coarse(x, sigma) + correction
+
+    def correction(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Return what the MLP gives, (N,): the energy, where there is no coarse one."""
         return self._above_first(self.first(torch.cat([x, sigma], dim=1)))
 
     def gradient(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return ∇_x f(x, σ), (N, d), which is itself differentiable with respect to the weights."""
         if self.is_plain:
-            return self._closed_form_gradient(x, sigma)
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(self(x, sigma).sum(), x, create_graph=True)
-        return gradient
+            gradient = self._closed_form_gradient(x, sigma)
+        else:
+            with torch.enable_grad():
+                at = x.detach().requires_grad_()
+                (gradient,) = torch.autograd.grad(self.correction(at, sigma).sum(), at, create_graph=True)
+        return gradient if self.coarse is None else gradient + self.coarse.gradient(x, sigma)
 
     def energies(self, x: Tensor, sigmas: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return the energies (N, L) of x (N, d) at each of the noise scales sigmas (L,).
@@ -77,7 +91,8 @@ class EnergyNetwork(nn.Module):
             room = [shared.new_empty(len(x), layer.out_features, dtype=dtype) for layer in hidden]
             layers = [(layer.weight.T.to(dtype), layer.bias.to(dtype)) for layer in hidden]
             columns = [self._energy(shared, sigma * weight[:, -1], layers, room) for sigma in sigmas]
-        return torch.stack(columns, dim=1)  # (N, L)
+        energies = torch.stack(columns, dim=1)  # (N, L)
+        return energies if self.coarse is None else energies + self.coarse.energies(x, sigmas)
 
     def _energy(
         self, shared: Tensor, shift: Tensor, layers: list[tuple[Tensor, Tensor]], room: list[Tensor]

@@ -21,6 +21,9 @@ _INVERSE_SQRT_TWO_PI = 1 / math.sqrt(2 * math.pi)
 def objective(network: EnergyNetwork, x: Tensor, sigma: Tensor, noise: Tensor, beta: float) -> Tensor:
     """Return the training loss E[½‖σ∇f(x + σε, σ) − ε‖² + β/2 · f(x, σ)²], a scalar.
 
+    The regulariser keeps what is open in place: it sees the network's correction, where there is a coarse
+    density.
+
     Args:
         network: f.
         x: clean standardised features, (N, d).
@@ -33,7 +36,7 @@ def objective(network: EnergyNetwork, x: Tensor, sigma: Tensor, noise: Tensor, b
     residual = sigma * network.gradient(x + sigma * noise, sigma) - noise  # (N, d)
     loss = residual.square().sum(dim=1).mean() / 2
     if beta:
-        loss = loss + beta / 2 * network(x, sigma).square().mean()
+        loss = loss + beta / 2 * network.correction(x, sigma).square().mean()
     return loss
 
 
@@ -81,7 +84,7 @@ class PlainObjective:
             if k:
                 v.insert(0, self._product(f"v{k}", u[0], weights[k]))
         gradient = self._product("gradient", u[0], weights[0])[:, :-1].to(self._full)  # (N, d)
-        residual = sigma * gradient - noise
+        residual = sigma * gradient - self._target(h[0][:n], sigma, noise)
         loss = residual.square().sum() / (2 * n)
 
         # Up: how the loss changes with u_k, and through the slopes with a_k
@@ -123,6 +126,11 @@ class PlainObjective:
         """Return perturbed rows, then clean ones if they are needed, with their noise scales: (M, d + 1)."""
         perturbed = torch.cat([x + sigma * noise, sigma], dim=1)
         return torch.cat([perturbed, torch.cat([x, sigma], dim=1)]) if self._beta else perturbed
+
+    def _target(self, perturbed: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
+        """Return the noise that the MLP is to find, (N, d): what the coarse density does not find."""
+        coarse = self._network.coarse
+        return noise if coarse is None else noise - sigma * coarse.gradient(perturbed[:, :-1], sigma)
 
     def _pre_activation(self, k: int, layer: torch.nn.Linear, weight: Tensor, h: Tensor) -> Tensor:
         if k == 0:  # in full precision

@@ -13,6 +13,7 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 AggregationKind = Literal["resolved", "gmm", "gmm_raw", "largest", "max", "mean", "median"]
 Precision = Literal["float32", "bfloat16"]
 Schedule = Literal["constant", "step", "cosine"]
+Spacing = Literal["linear", "geometric"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ class TrainingSettings:
     """Epochs between two such factors."""
     ema_decay: Annotated[float, Ge(0), Lt(1)] | None = 0.99
     """Decay per step of a running mean of the weights that replaces them; None for none."""
-    patience: Annotated[int, Ge(1)] | None = 10
+    patience: Annotated[int, Ge(1)] | None = 5
     """End training after so many looks at the held-out rows without a new lowest loss; None to go on."""
     steps_between_looks: Annotated[int, Ge(1)] = 25
     """Steps from one look at the held-out rows, and call of `progress`, to the next."""
@@ -68,6 +69,9 @@ class EnergySettings(TrainingSettings, DensitySettings):
 
     widths: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] | Literal["auto"] = "auto"
     """Units of each hidden layer; "auto" chooses two layers by the number of features and the device."""
+    n_centres: Annotated[int, Ge(0)] = 256
+    """Most Gaussians of a mixture on the training rows whose energy is known in closed form at every noise
+    scale, and which the network corrects; 0 for the network alone, as published."""
     layer_norm: bool = False
     """Normalise each hidden layer."""
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
@@ -81,12 +85,15 @@ class EnergySettings(TrainingSettings, DensitySettings):
 class MuldeSettings(EnergySettings):
     """Settings of `mulde.detector.MULDE`, and of `mulde.detector.MSMA`."""
 
-    sigma_low: Annotated[float, Gt(0)] = 1e-3
+    sigma_low: Annotated[float, Gt(0)] = 0.01
     """Smallest noise scale, in units of standardised features; at most sigma_high."""
-    sigma_high: Annotated[float, Gt(0)] = 1.0
+    sigma_high: Annotated[float, Gt(0)] = 0.5
     """Largest noise scale."""
-    n_scales: Annotated[int, Ge(1)] = 16
-    """L, noise scales at which a row is scored, linearly spaced from sigma_low to sigma_high."""
+    n_scales: Annotated[int, Ge(1)] = 8
+    """L, noise scales at which a row is scored, from sigma_low to sigma_high."""
+    spacing: Spacing = "geometric"
+    """How these scales are spaced. "linear", as published, looks at hardly any that are below a tenth of
+    sigma_high, where most of what tells rows apart can be."""
     aggregation: AggregationKind = "median"
     """How energies become one score, a key of `mulde.detector.AGGREGATIONS`."""
     n_components: Annotated[int, Ge(1)] = 5
@@ -149,7 +156,11 @@ PAPER: dict[str, Any] = {
     "beta": 0.1,
     "ema_decay": None,
     "held_out": 0.0,
+    "n_centres": 0,
+    "sigma_low": 1e-3,
+    "sigma_high": 1.0,
     "n_scales": 16,
+    "spacing": "linear",
     "aggregation": "gmm_raw",
     "n_components": 5,
     "outlier_limit": None,

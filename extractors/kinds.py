@@ -36,10 +36,13 @@ class Kind:
 
     def build(self, options: Any, site: Site) -> Extractor | FrameExtractor:
         """Make the extractor with its settings, for the videos of one scene."""
-        module, _, name = self.place.partition(".")
-        kind = getattr(import_module(f"mulde.extractors.streams.{module}"), name)
-        extractor: Extractor | FrameExtractor = kind.build(options, site)
+        extractor: Extractor | FrameExtractor = self.load().build(options, site)
         return extractor
+
+    def load(self) -> Any:
+        """Return the class."""
+        module, _, name = self.place.partition(".")
+        return getattr(import_module(f"mulde.extractors.streams.{module}"), name)
 
 
 STREAMS: dict[str, Kind] = {

@@ -72,20 +72,20 @@ FROZEN = {
 }
 FROZEN_FILES = {
     "motion": {
-        "train": "65a693a2670f", "score": "f7efbf8c56ac", "evaluate": "6a655cdcf8b0",
-        "report": "bdb336ef2d59", "cache": "62e1dc635800", "scores": "fe4ae4293569",
+        "train": "48c528a7509d", "score": "d07bd9bdf23a", "evaluate": "2c462b0ef93c",
+        "report": "2e6da0833f95", "cache": "62e1dc635800", "scores": "fe4ae4293569",
     },
     "object with local weights": {
-        "train": "3dad6eff4564", "score": "9067b1468830", "evaluate": "7b3422110b4b",
-        "report": "930b7ea77c19", "cache": "d2dc9772935b", "scores": "fe4ae4293569",
+        "train": "c4c1bd44c17e", "score": "b95edfebd74f", "evaluate": "cfca95dd07c0",
+        "report": "d6e96c063dd3", "cache": "d2dc9772935b", "scores": "fe4ae4293569",
     },
     "frame with random weights": {
-        "train": "366cc00d683f", "score": "0832525e0b5f", "evaluate": "a2b857f26cd2",
-        "report": "8f4f32d2d62a", "cache": "76c5f3c65443", "scores": "6b4e123a11ee",
+        "train": "6335e77c733d", "score": "76e4e1734e38", "evaluate": "b6a669087593",
+        "report": "179c29461b1c", "cache": "76c5f3c65443", "scores": "6b4e123a11ee",
     },
     "imported": {
-        "train": "e39cc8e44c9f", "score": "f346e4169ab3", "evaluate": "f43814a9ace1",
-        "report": "ed9ecc2427ea", "cache": "bc5155f38a3b", "scores": "33b6b5bbdd0f",
+        "train": "8d36cbfff840", "score": "7c225552ec85", "evaluate": "d8305840bed4",
+        "report": "cb569a7052a4", "cache": "bc5155f38a3b", "scores": "33b6b5bbdd0f",
     },
 }  # fmt: skip
 """Hashes: a fingerprint per stage, all files of the cache, all score files."""
