@@ -28,8 +28,8 @@ def test_norm_of_a_gaussian_is_known() -> None:
     # x ~ N(0, 1) smoothed with σ = 1 has the score -x / 2
     rows = np.random.default_rng(0).normal(size=(4000, 1))
     detector = MSMA(
-        widths=(64, 64), max_steps=400, sigma_low=0.1, beta=0.0, aggregation="largest", device="cpu",
-        random_state=0,
+        widths=(64, 64), max_steps=400, sigma_low=0.1, sigma_high=1.0, beta=0.0, aggregation="largest",
+        device="cpu", random_state=0,
     ).fit(rows)  # fmt: skip
     x = np.linspace(-1.5, 1.5, 21)[:, None]
     np.testing.assert_allclose(detector.anomaly_score(x), np.abs(x[:, 0]) / 2, atol=0.1)
