@@ -32,7 +32,7 @@ def test_scale(stds: tuple[float, float], options: dict[str, object], expected: 
 
 @pytest.mark.parametrize(("std", "lowest"), [(1.0, 0.1), (0.2, 0.5), (0.01, 1.0)])
 def test_noise_scales_below_the_floor_are_left_out(std: float, lowest: float) -> None:
-    detector = MULDE(**TINY, scale_floor=0.1).fit(rows(std))
+    detector = MULDE(**TINY, sigma_high=1.0, scale_floor=0.1).fit(rows(std))
     assert detector.sigmas_[0] == pytest.approx(lowest, rel=0.1)
     assert detector.sigmas_[-1] == 1
 
@@ -42,7 +42,8 @@ def test_what_hardly_ever_happens_scores_by_its_size() -> None:
     # deviations out, where the network has learnt nothing.
     x = np.zeros((3000, 1))
     x[::1000] = 0.01
-    detector = MULDE(widths=(64, 64), beta=0.0, max_steps=800, scale_floor=0.05, random_state=0).fit(x)
+    settings = {"widths": (64, 64), "beta": 0.0, "max_steps": 800, "sigma_high": 1.0}
+    detector = MULDE(**settings, scale_floor=0.05, random_state=0).fit(x)
     scores = detector.anomaly_score(np.array([[0.0], [0.01], [0.1], [0.2], [0.5]]))
     assert (np.diff(scores) > 0).all()
     # x²/(2σ²) at σ = 1: the density of a point, smoothed
