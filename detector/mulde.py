@@ -178,7 +178,7 @@ class MULDE(Detector):
 
     def _learn(self, source: RowSource, groups: NDArray[np.int64] | None, seed: int) -> None:
         device = resolve_device(self.device)
-        low, high = self._noise_range
+        low, high = self._learnt_noise_range
         lowest = max(low, min(self.standardisation_.noise_sigma, high))
         between = np.geomspace if self.spacing == "geometric" else np.linspace
         self.sigmas_ = between(lowest, high, self.n_scales)
@@ -279,8 +279,14 @@ class MULDE(Detector):
         """The least and the largest noise scale."""
         return self.sigma_low, self.sigma_high
 
-    def _recipe(self) -> Recipe:
+    @property
+    def _learnt_noise_range(self) -> tuple[float, float]:
+        """The same, up to the noise of the features where that is more; a single scale stays as it is."""
         low, high = self._noise_range
+        return low, high if low == high else max(high, self.standardisation_.noise_sigma)
+
+    def _recipe(self) -> Recipe:
+        low, high = self._learnt_noise_range
         settings = {field.name: getattr(self, field.name) for field in fields(TrainingSettings)}
         return Recipe(**settings, sigma_low=low, sigma_high=high)
 

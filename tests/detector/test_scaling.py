@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mulde.detector import MULDE
+from mulde.detector import MULDE, SingleScale
 
 TINY = {"widths": (16,), "max_steps": 20, "random_state": 0}
 
@@ -32,9 +32,14 @@ def test_scale(stds: tuple[float, float], options: dict[str, object], expected: 
 
 @pytest.mark.parametrize(("std", "lowest"), [(1.0, 0.1), (0.2, 0.5), (0.01, 1.0)])
 def test_noise_scales_below_the_floor_are_left_out(std: float, lowest: float) -> None:
-    detector = MULDE(**TINY, sigma_high=1.0, scale_floor=0.1).fit(rows(std))
+    detector = MULDE(**TINY, sigma_high=0.5, scale_floor=0.1).fit(rows(std))
     assert detector.sigmas_[0] == pytest.approx(lowest, rel=0.1)
-    assert detector.sigmas_[-1] == 1
+    assert detector.sigmas_[-1] == pytest.approx(max(0.5, lowest), rel=0.1)
+
+
+def test_a_single_scale_is_what_was_asked_for() -> None:
+    detector = SingleScale(**TINY, sigma=0.2, scale_floor=0.1)
+    assert detector.fit(rows(0.01)).sigmas_.tolist() == [0.2]
 
 
 def test_what_hardly_ever_happens_scores_by_its_size() -> None:
@@ -42,7 +47,7 @@ def test_what_hardly_ever_happens_scores_by_its_size() -> None:
     # deviations out, where the network has learnt nothing.
     x = np.zeros((3000, 1))
     x[::1000] = 0.01
-    settings = {"widths": (64, 64), "beta": 0.0, "max_steps": 800, "sigma_high": 1.0}
+    settings = {"widths": (64, 64), "beta": 0.0, "max_steps": 800}
     detector = MULDE(**settings, scale_floor=0.05, random_state=0).fit(x)
     scores = detector.anomaly_score(np.array([[0.0], [0.01], [0.1], [0.2], [0.5]]))
     assert (np.diff(scores) > 0).all()
