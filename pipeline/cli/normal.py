@@ -45,8 +45,8 @@ def normal(
     """Mark EVENTs of a RUN as false alarms: they are normal.
 
     An EVENT is a row of events.csv (1 is the strongest), VIDEO:START_FRAME, or the event_id that
-    `mulde watch` gave. They are not told of again, and `mulde train RUN` has them count towards the
-    threshold; with train.marked=learn they are learnt from as well.
+    `mulde watch` gave; with --undo also a row of --list. They are not told of again, and `mulde train RUN`
+    has them count towards the threshold; with train.marked=learn they are learnt from as well.
     """
     from mulde.pipeline.marks.record import read_marks
     from mulde.pipeline.runs.folder import RunFolder
@@ -58,6 +58,8 @@ def normal(
         raise InputError(
             f"which events? mulde normal {run} EVENT ..., with --undo to take marks back; or --list alone"
         )
+    if (is_list or undo) and (place is not None or trust):
+        raise InputError("--from and --trust are for marking events, not for --list and --undo")
     if is_list:
         marks = list(read_marks(folder))
         said = f"{counted(len(marks), 'event')} marked as normal"

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from mulde.data.atomic import make_folder
+from mulde.data.atomic import make_folder, writing
 from mulde.data.cache.entries import check_whole
 from mulde.data.cache.store import CacheFileError, StreamKey, read_entry, write_rows
 from mulde.data.errors import InputError
@@ -70,8 +70,7 @@ def write_excerpt(above: Path, excerpt: Excerpt, stream_digests: Mapping[str, st
     """
     event, rows = excerpt.event, excerpt.rows
     folder = above / event.folder_name
-    shutil.rmtree(folder, ignore_errors=True)
-    make_folder(folder)
+    _make_anew(folder)
     identity = SourceIdentity(0, 0, 1, _digest(rows))
     report = DecodeReport(_BACKEND, len(rows.seconds), None, rows.fps, 0, 0)
     for stream, part in rows.streams.items():
@@ -150,9 +149,19 @@ def copy_excerpt(excerpt: CachedVideo, folder: Path) -> None:
     for path in paths:
         if path.is_symlink():
             raise InputError(f"{path} is a link: features of events are files of their own")
-    make_folder(folder)
+    _make_anew(folder)
     for path in paths:
         shutil.copyfile(path, folder / path.name)
+
+
+def _make_anew(folder: Path) -> None:
+    """Make an empty folder in place of what is there, and not where a link in its place leads."""
+    with writing(folder.parent):
+        if folder.is_symlink() or folder.is_file():
+            folder.unlink()
+        elif folder.exists():
+            shutil.rmtree(folder)
+    make_folder(folder)
 
 
 def _digest(rows: ExcerptRows) -> str:

@@ -90,20 +90,32 @@ def mark_as_normal(
 def take_back(run: RunFolder, names: Sequence[str]) -> list[Mark]:
     """Take marks back; return them.
 
+    Args:
+        names: their ids, or rows of the list of marks: 1 is the first.
+
     Raises:
-        InputError: there is no such mark.
+        InputError: there is no such mark, or there are several.
     """
     marks = read_marks(run)
-    ids = {mark.event.id for mark in marks}
-    for name in names:
-        if name not in ids:
-            known = ", ".join(sorted(ids)) or "none"
-            raise InputError(f"{name} is not marked as normal; marked are: {known}")
-    taken = [mark for mark in marks if mark.event.id in names]
+    chosen = [_marked(name, marks) for name in names]
+    taken = [mark for mark in marks if mark in chosen]
     write_marks(run, [mark for mark in marks if mark not in taken])
     for mark in taken:
         shutil.rmtree(run.normal / mark.event.folder_name, ignore_errors=True)
     return taken
+
+
+def _marked(name: str, marks: Sequence[Mark]) -> Mark:
+    found = [mark for mark in marks if mark.event.id == name]
+    if name.isdecimal():
+        found = list(marks[int(name) - 1 : int(name)]) if int(name) else []
+    if len(found) == 1:
+        return found[0]
+    if found:
+        sources = ", ".join(mark.event.source for mark in found)
+        raise InputError(f"{name} is marked in several files, {sources}: give the row in --list")
+    known = ", ".join(sorted({mark.event.id for mark in marks})) or "none"
+    raise InputError(f"{name} is not marked as normal; marked are: {known}")
 
 
 def _find(name: str, places: Sequence[RunFolder]) -> _Scored | Path:
@@ -113,7 +125,8 @@ def _find(name: str, places: Sequence[RunFolder]) -> _Scored | Path:
         InputError: there is none, or there are several.
     """
     if name.isdecimal():
-        return _of_rank(int(name), places[0])
+        having = (place for place in places if place.events_json.exists() and read_events(place))
+        return _of_rank(int(name), next(having, places[0]))
     scored = [each for place in places for each in _scored(place) if event_id(each.event) == name]
     excerpts = dict.fromkeys(
         folder for place in places for folder in _excerpts(place)

@@ -83,6 +83,7 @@ class Camera:
         self._piece, self._offset, self._now = 0, 0.0, 0.0  # seconds of footage since the start
         self._events: OrderedDict[tuple[int, int], dict[str, Any]] = OrderedDict()
         self._events_version = 0
+        self._clips: deque[str] = deque(maxlen=_MOST_EVENTS)  # that are there; long events end after theirs
         self._view: View | None = None
         self._n_views = 0
         self._encoding = threading.Lock()  # of the picture
@@ -239,14 +240,17 @@ class Camera:
         self._keep(record, is_over=True)
 
     def _take_clip(self, record: dict[str, Any]) -> None:
+        if not record["error"]:
+            self._clips.append(record["clip"])
         for event in self._events.values():
-            if event["awaited"] == record["clip"] and not record["error"]:
-                event["clip"] = record["clip"]
+            if event["awaited"] in self._clips:
+                event["clip"] = event["awaited"]
         self._events_version += 1
 
     def _keep(self, record: dict[str, Any], *, is_over: bool) -> None:
         key = self._piece, int(record["start_frame"])
         clock, start = record["start_clock"], float(record["start_s"])
+        awaited = record.get("clip", "")
         self._events[key] = {
             "id": f"{key[0]}-{key[1]}",
             "when": time_in_video(start)
@@ -259,8 +263,8 @@ class Camera:
             "alarm": bool(record["alarm"]),
             "reason": record.get("reason", ""),
             "picture": record.get("picture", ""),
-            "clip": "",
-            "awaited": record.get("clip", ""),
+            "clip": awaited if awaited in self._clips else "",
+            "awaited": awaited,
         }
         while len(self._events) > _MOST_EVENTS:
             self._events.popitem(last=False)

@@ -22,6 +22,7 @@ from mulde.data.errors import VideoError
 from mulde.data.video import Frame
 from mulde.pipeline.pictures.mp4 import open_mp4, require_encoder
 from mulde.pipeline.watch.happenings import Beginning, Happening
+from mulde.pipeline.watch.names import name_of_event
 from mulde.pipeline.watch.watcher import Closed, Opened, Seen
 
 _log = logging.getLogger(__name__)
@@ -196,8 +197,9 @@ class ClipRecorder:
 
     def _begin(self, began: Beginning) -> None:
         when = began.start_clock or datetime.now().astimezone()
-        path = f"clips/{when:%Y%m%dT%H%M%S}-{began.start_frame}.mp4"
         with self._changed:
+            taken = {job.path for job in self._jobs}
+            path = name_of_event(self._folder, "clips", when, began.start_frame, ".mp4", taken)
             self._stop_all()  # one after the other, also where the time after the last event is not over
             start = self._buffer.first(self._piece, began.start_seconds - self._before_seconds)
             job = _Job(path, self._frames_per_second, start, began.start_seconds + MOST_SECONDS)

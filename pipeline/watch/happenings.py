@@ -26,8 +26,12 @@ from mulde.pipeline.watch.scorer import Look, ScoredFrame
 
 _TIMES_AROUND = 4.0
 """What comes so many spreads of the smoothing after an event is kept with it."""
-_MOST_LOOKS = 50_000
+_MOST_LOOKS = 20_000
 """Of an event that goes on for hours, so many of its last looks are remembered."""
+_MOST_IN_EXCERPT = 2000
+"""And so many are kept with it, to be learnt from."""
+_SURE_SECONDS = 1.0
+"""An event that begins so shortly before marked time is that which was marked."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ class LiveEvents:
         self._held: tuple[Look, Picture] | None = None  # the most unusual of them
         self._looked_at: deque[tuple[float, int]] = deque(maxlen=_MOST_LOOKS)
         self._now = 0.0
+        self._has_told = False  # of the beginning of the stretch that is open
 
     def push(
         self,
@@ -139,13 +144,16 @@ class LiveEvents:
         told: list[Beginning | Happening] = []
         for each in said:
             if isinstance(each, Began):
-                if not covered_seconds(self._piece.marks, each.start_seconds, each.start_seconds + 1e-6):
+                sure_until = each.start_seconds + _SURE_SECONDS
+                self._has_told = not covered_seconds(self._piece.marks, each.start_seconds, sure_until)
+                if self._has_told:
                     told.append(self._beginning(each))
             else:
                 behind, times = self._behind()
                 happening = self._happening(each, behind, times)
                 peak_seconds = float(times(np.array([each.stretch.peak]))[0])
-                if not is_marked(self._piece.marks, happening.event, peak_seconds):
+                # who was told of a beginning waits for the end
+                if self._has_told or not is_marked(self._piece.marks, happening.event, peak_seconds):
                     told.append(happening)
         return told
 
@@ -181,6 +189,7 @@ class LiveEvents:
         """Return what is remembered of an event, and a little around it."""
         until = stop_seconds + _TIMES_AROUND * self._seconds_around
         looked_at = [(seconds, frame) for seconds, frame in self._looked_at if seconds < until]
+        looked_at = looked_at[-_MOST_IN_EXCERPT:]
         position = {frame: index for index, (_, frame) in enumerate(looked_at)}
         looks = [look for _, look in self._looks if look.frame in position]
         streams = {s: _rows_of(s, looks, position) for s in self._models}

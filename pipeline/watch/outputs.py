@@ -31,6 +31,7 @@ from mulde.pipeline.marks.excerpts import EXCERPTS, Excerpt, write_excerpt
 from mulde.pipeline.pictures.stills import to_jpeg
 from mulde.pipeline.watch.clips import Clip
 from mulde.pipeline.watch.happenings import Beginning, Happening
+from mulde.pipeline.watch.names import name_of_event
 from mulde.pipeline.watch.scorer import ScoredFrame
 from mulde.pipeline.watch.sources import Lost
 from mulde.pipeline.watch.watcher import Closed, Opened, Seen, Status
@@ -113,7 +114,7 @@ class EventFolder:
         """
         if isinstance(seen, Happening) and seen.picture is not None:
             when = seen.event.start_clock or datetime.now().astimezone()
-            name = f"pictures/{when:%Y%m%dT%H%M%S}-{seen.event.peak_frame}.jpg"
+            name = name_of_event(self.folder, "pictures", when, seen.event.peak_frame, ".jpg")
             write_bytes(self.folder / name, to_jpeg(seen.picture, _PICTURE_WIDTH_PX))
             record = {**record, "picture": name}
         if isinstance(seen, Happening) and seen.excerpt is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,29 @@ def test_a_copy_holds_what_was_opened_and_nothing_else(tmp_path: Path) -> None:
     (folder / "place.h5").symlink_to(tmp_path / "elsewhere.h5")
     with pytest.raises(InputError, match=r"place\.h5 is a link"):
         copy_excerpt(open_excerpt(folder, DIGESTS), copied)
+
+
+def test_nothing_is_written_where_a_link_leads(tmp_path: Path) -> None:
+    cached = open_excerpt(write_excerpt(tmp_path / "of", excerpt(TWO_ROWS), DIGESTS), DIGESTS)
+    victim, outside, to = tmp_path / "victim", tmp_path / "outside", tmp_path / "to"
+    victim.write_text("mine")
+    outside.mkdir()
+    for above, write in (
+        (to, lambda: copy_excerpt(cached, to / TOLD.folder_name)),
+        (to, lambda: write_excerpt(to, excerpt(TWO_ROWS), DIGESTS)),
+    ):
+        folder = above / TOLD.folder_name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "velocity.h5").unlink(missing_ok=True)
+        (folder / "velocity.h5").symlink_to(victim)
+        write()
+        assert victim.read_text() == "mine"
+        assert open_excerpt(folder, DIGESTS).is_complete
+        shutil.rmtree(folder)
+        folder.symlink_to(outside)
+        write()
+        assert list(outside.iterdir()) == []
+        assert open_excerpt(folder, DIGESTS).is_complete
 
 
 def test_what_cannot_be_used(tmp_path: Path) -> None:

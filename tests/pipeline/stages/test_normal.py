@@ -168,6 +168,9 @@ def test_mistakes(cli, run: RunFolder) -> None:
         (("run", 0), "has 2 events"),
         (("run", "gate:1"), "there is no event gate:1 in run, run/new, run/watch: give a rank"),
         (("run", "gate:1", "--undo"), "gate:1 is not marked as normal; marked are: none"),
+        (("run", 1, "--undo"), "1 is not marked as normal"),
+        (("run", "gate:1", "--undo", "--trust"), "--from and --trust are for marking"),
+        (("run", "--list", "--from", "scene"), "--from and --trust are for marking"),
         (("scene", 1), "is no run with a trained model"),
     ]:
         result = cli("normal", *arguments)

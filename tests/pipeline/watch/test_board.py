@@ -99,6 +99,14 @@ def test_an_event_goes_on_is_over_and_has_a_clip() -> None:
     assert (door.counts.n_events, door.counts.n_alarms) == (1, 1)
 
 
+def test_the_clip_of_a_long_event_is_there_before_the_event_is_over() -> None:
+    door, cursor = camera(), Cursor()
+    for record in (OPENED, began(3), {"type": "clip", "clip": "clips/3.mp4", "error": ""}):
+        door.put(record)
+    door.put(event(3, 9, clip="clips/3.mp4"))
+    assert (door.news(cursor) or {})["events"][0]["clip"] == "clips/3.mp4"
+
+
 def test_a_clip_that_did_not_come_is_not_offered() -> None:
     door, cursor = camera(), Cursor()
     door.put(event(3, 9, clip="clips/3.mp4"))
