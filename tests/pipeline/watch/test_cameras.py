@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -211,14 +210,13 @@ def test_one_that_does_not_answer_is_looked_for_and_models_are_shared(
     assert time.monotonic() - started < 20
 
 
+@pytest.mark.slow
 def test_a_page_shows_all_of_them_and_an_interrupt_ends_it(trained: Path, tmp_path: Path) -> None:
     pytest.importorskip("starlette")
     pytest.importorskip("prometheus_client")
     path = tmp_path / "cameras.yaml"
     entries = [{"name": name, "source": f"http://127.0.0.1:9/{name}.ts"} for name in ("a", "b")]
     path.write_text(json.dumps({"cameras": entries}), encoding="utf-8")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     command = [
         sys.executable,
         "-m",
@@ -230,12 +228,17 @@ def test_a_page_shows_all_of_them_and_an_interrupt_ends_it(trained: Path, tmp_pa
         "--out",
         tmp_path,
         "--page",
-        port,
+        0,
     ]
-    with subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True) as process:
+    told = tmp_path / "stderr"
+    with (
+        told.open("w", encoding="utf-8") as stderr,
+        subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=stderr, text=True) as process,
+    ):
         assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["type"] == "lost"
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+        assert json.loads(process.stdout.readline())["type"] == "lost"  # by then the page is there
+        url = told.read_text(encoding="utf-8").partition("the page is at ")[2].split()[0]
+        with urllib.request.urlopen(f"{url}metrics", timeout=20) as answer:
             text = answer.read().decode()
         assert all(f'mulde_source_up{{camera="{name}"}} 0.0' in text for name in ("a", "b")), text
         process.send_signal(signal.SIGINT)
