@@ -194,6 +194,7 @@ def test_of_many_events_a_few_are_shown_unasked(browser: Any, gate: Camera) -> N
         assert page.locator(".event:visible").count() == 8
 
 
+@pytest.mark.slow
 def test_a_connection_that_was_lost_is_found_again(browser: Any, gate: Camera) -> None:
     page = browser.new_page()
     with served(gate) as listener:
