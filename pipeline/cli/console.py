@@ -87,7 +87,8 @@ def log_to_file(path: Path, *, thread: str = "") -> Iterator[None]:
     """Append log records to a file as well.
 
     Args:
-        thread: only what a thread of this name says.
+        thread: only what a thread of this name says, or one whose name begins with it and a space, or a
+            record whose `extra` names it as `thread_meant`.
 
     Raises:
         WriteError: the disk is full, or the folder may not be written.
@@ -96,7 +97,7 @@ def log_to_file(path: Path, *, thread: str = "") -> Iterator[None]:
     with writing(path.parent):
         handler = _PatientFileHandler(path, encoding="utf-8")
     if thread:
-        handler.addFilter(lambda record: record.threadName == thread)
+        handler.addFilter(lambda record: _is_of(record, thread))
     handler.setFormatter(_SafeFormatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger("mulde")
     root.addHandler(handler)
@@ -106,6 +107,11 @@ def log_to_file(path: Path, *, thread: str = "") -> Iterator[None]:
         root.removeHandler(handler)
         with suppress(OSError):  # what is left of the last lines has no room
             handler.close()
+
+
+def _is_of(record: logging.LogRecord, thread: str) -> bool:
+    name: str = getattr(record, "thread_meant", record.threadName) or ""
+    return name == thread or name.startswith(f"{thread} ")
 
 
 class Bars:

@@ -110,7 +110,8 @@ def watch(
             # of several, each in its own thread
             thread = f"camera {each.name}" if each.name else ""
             stack.enter_context(log_to_file(each.folder.log, thread=thread))
-            _log.info("%s%s", f"{each.name}: " if each.name else "", each.watcher.threshold.text)
+            said_by = f"{each.name}: " if each.name else ""
+            _log.info("%s%s", said_by, each.watcher.threshold.text, extra={"thread_meant": thread})
         if listener is not None:
             from mulde.pipeline.watch.server import PageServer
 

@@ -63,10 +63,14 @@ def listening(text: str, token: str | None = None) -> Iterator[Listener]:
     host, port = _parse(text)
     if token is not None and (len(token) < _LEAST_TOKEN or not (token.isascii() and token.isalnum())):
         raise InputError(f"the token of the page has to be {_LEAST_TOKEN} letters and digits, or more")
+    # what hosts says of localhost may be ::1 first, where a browser that tries 127.0.0.1 finds nothing
+    name = _HERE if host.lower() == "localhost" else host
     try:
-        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, _, _, _, place = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[0]
     except OSError as error:
         raise InputError(f"{host} is no address of this machine ({error.strerror or error})") from None
+    except UnicodeError:  # of a label that is empty or too long
+        raise InputError(f"{host} is no address of this machine (it is no name of a machine)") from None
     with socket.socket(family) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # passed on to the connections

@@ -24,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mulde.pipeline.watch.address import Listener, is_named_rightly
 from mulde.pipeline.watch.board import Camera, Cursor
@@ -34,6 +35,9 @@ _STEP_SECONDS = 0.25
 _QUIET_STEPS = 20
 """After so many without news a sign of life is sent: a page that gets none is cut off, and says so."""
 _MOST_CONNECTIONS = 64
+"""Beyond which whoever asks is told that there is no room; beyond twice as many, they are closed at once."""
+_ASKING_SECONDS = 10.0
+"""A connection on which no whole request has come after so long is closed."""
 _STUCK_SECONDS = 20.0
 """A browser that takes nothing for so long is given up."""
 _LAST_SECONDS = 2
@@ -68,7 +72,7 @@ class PageServer:
         application = Starlette(routes=self._routes(), middleware=[guard])
         config = uvicorn.Config(
             application, log_config=None, log_level="critical", access_log=False, lifespan="off", ws="none",
-            http="h11", loop="asyncio", server_header=False, limit_concurrency=_MOST_CONNECTIONS,
+            http=_Connection, loop="asyncio", server_header=False, limit_concurrency=_MOST_CONNECTIONS,
             timeout_graceful_shutdown=_LAST_SECONDS,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
@@ -154,6 +158,38 @@ def _static(name: str) -> Response:
         .read_text(encoding="utf-8")
     )
     return Response(text, media_type=_FILES[name])
+
+
+class _Connection(H11Protocol):
+    """A connection that is closed when nothing is asked on it, so that it takes nobody's place for long."""
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > 2 * _MOST_CONNECTIONS:
+            transport.abort()
+        else:
+            self._set_timer()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._unset_timer()
+        elif self._timer is None:  # of a further request only a part has come
+            self._set_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._unset_timer()
+        super().connection_lost(exc)
+
+    def _set_timer(self) -> None:
+        self._timer = self.loop.call_later(_ASKING_SECONDS, self.transport.abort)
+
+    def _unset_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class _Guard:

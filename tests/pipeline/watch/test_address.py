@@ -24,7 +24,9 @@ def test_no_place_for_a_page(text: str) -> None:
         listening(text).__enter__()
 
 
-@pytest.mark.parametrize("text", ["no.such.host.invalid:0", "192.0.2.1:0"])
+@pytest.mark.parametrize(
+    "text", ["no.such.host.invalid:0", "192.0.2.1:0", "a..b:0", ".:0", f"{'a' * 64}:0", f"é{'a' * 64}.b:0"]
+)
 def test_an_address_of_another_machine(text: str) -> None:
     with pytest.raises(InputError, match=text.split(":")[0]):
         listening(text).__enter__()
@@ -58,6 +60,17 @@ def test_others_need_a_token(text: str, token: str | None, url: str, has_token: 
         assert not has_token or listener.token not in repr(listener)
         with socket.create_connection(("127.0.0.1", listener.port), timeout=5):
             pass
+
+
+@pytest.mark.parametrize("name", ["localhost", "LocalHost"])
+def test_localhost_is_the_address_that_the_page_has_without_a_host(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    found = socket.getaddrinfo("127.0.0.1", 0, type=socket.SOCK_STREAM)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_, **__: asked.append(host) or found)
+    with listening(f"{name}:0") as listener:
+        assert (asked, listener.socket.getsockname()[0], listener.token) == (["127.0.0.1"], "127.0.0.1", "")
 
 
 def test_a_token_is_new_each_time() -> None:

@@ -24,7 +24,7 @@ from mulde.pipeline.watch.watcher import View
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 pytest.importorskip("prometheus_client")
-from mulde.pipeline.watch import server
+from mulde.pipeline.watch import board, server
 from mulde.pipeline.watch.server import PageServer
 
 pytestmark = needs_browser
@@ -194,6 +194,7 @@ def test_of_many_events_a_few_are_shown_unasked(browser: Any, gate: Camera) -> N
         assert page.locator(".event:visible").count() == 8
 
 
+@pytest.mark.slow
 def test_a_connection_that_was_lost_is_found_again(browser: Any, gate: Camera) -> None:
     page = browser.new_page()
     with served(gate) as listener:
@@ -209,15 +210,16 @@ def test_a_connection_that_was_lost_is_found_again(browser: Any, gate: Camera) -
 
 
 def test_a_line_that_is_cut_is_noticed(browser: Any, gate: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_QUIET_STEPS", 10**6)  # nothing comes any more
+    monkeypatch.setattr(server, "_QUIET_STEPS", 10**6)  # nothing comes any more,
+    monkeypatch.setattr(board, "_RATE_SECONDS", 1e9)  # not even a new rate
     with served(gate) as listener:
         page = browser.new_page()
         page.clock.install()
         page.goto(listener.url, wait_until="domcontentloaded")
         page.locator(".picture").wait_for()
-        page.clock.fast_forward(14_000)
+        page.clock.fast_forward(8_000)  # of 15 s; the real clock runs on
         assert page.get_by_text("Connected").is_visible()
-        page.clock.fast_forward(2_000)
+        page.clock.fast_forward(8_000)
         page.get_by_text("The connection is lost").wait_for()
         page.clock.fast_forward(3_000)
         page.get_by_text("Connected").wait_for()

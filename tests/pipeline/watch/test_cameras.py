@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +19,7 @@ import pytest
 
 import mulde
 from mulde.data.errors import InputError
+from mulde.pipeline.cli.console import log_to_file
 from mulde.pipeline.watch.cameras import open_cameras, read_cameras, side_by_side, watch_all
 from mulde.pipeline.watch.sources import Lost, open_source
 from mulde.pipeline.watch.watcher import Closed
@@ -211,14 +212,30 @@ def test_one_that_does_not_answer_is_looked_for_and_models_are_shared(
     assert time.monotonic() - started < 20
 
 
+def test_a_log_of_a_camera_has_what_its_threads_say_and_no_other(tmp_path: Path) -> None:
+    log = logging.getLogger("mulde.pipeline")
+    with log_to_file(tmp_path / "run.log", thread="camera a"):
+        for name in ("camera a", "camera a clips", "camera ab", "camera b", "camera b clips", "clips"):
+            thread = threading.Thread(target=log.warning, args=("%s", name), name=name)
+            thread.start()
+            thread.join()
+        for name in ("camera a", "camera b"):
+            log.warning("meant %s", name, extra={"thread_meant": name})
+    lines = (tmp_path / "run.log").read_text(encoding="utf-8").splitlines()
+    assert [line.partition(" WARNING ")[2] for line in lines] == [
+        "camera a",
+        "camera a clips",
+        "meant camera a",
+    ]
+
+
+@pytest.mark.slow
 def test_a_page_shows_all_of_them_and_an_interrupt_ends_it(trained: Path, tmp_path: Path) -> None:
     pytest.importorskip("starlette")
     pytest.importorskip("prometheus_client")
     path = tmp_path / "cameras.yaml"
     entries = [{"name": name, "source": f"http://127.0.0.1:9/{name}.ts"} for name in ("a", "b")]
     path.write_text(json.dumps({"cameras": entries}), encoding="utf-8")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     command = [
         sys.executable,
         "-m",
@@ -230,15 +247,21 @@ def test_a_page_shows_all_of_them_and_an_interrupt_ends_it(trained: Path, tmp_pa
         "--out",
         tmp_path,
         "--page",
-        port,
+        0,
     ]
-    with subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True) as process:
+    told = tmp_path / "stderr"
+    with (
+        told.open("w", encoding="utf-8") as stderr,
+        subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=stderr, text=True) as process,
+    ):
         assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["type"] == "lost"
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+        assert json.loads(process.stdout.readline())["type"] == "lost"  # by then the page is there
+        url = told.read_text(encoding="utf-8").partition("the page is at ")[2].split()[0]
+        with urllib.request.urlopen(f"{url}metrics", timeout=20) as answer:
             text = answer.read().decode()
         assert all(f'mulde_source_up{{camera="{name}"}} 0.0' in text for name in ("a", "b")), text
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
-    log = (tmp_path / "a/run.log").read_text(encoding="utf-8")
-    assert "a.ts" not in (tmp_path / "b/run.log").read_text(encoding="utf-8"), log
+    for name, other in ("ab", "ba"):
+        log = (tmp_path / name / "run.log").read_text(encoding="utf-8")
+        assert f" INFO {name}: " in log and f" INFO {other}: " not in log, log

@@ -7,7 +7,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from mulde.pipeline.watch.watcher import View
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 pytest.importorskip("prometheus_client")
-from mulde.pipeline.watch import server
+from mulde.pipeline.watch import board, server
 from mulde.pipeline.watch.server import PageServer
 
 TOKEN = "0123456789abcdef"
@@ -44,8 +44,9 @@ def wait_until(is_so: Callable[[], bool], seconds: float = 10.0) -> None:
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Camera:
-    """A camera that has seen an event, with a picture and a clip."""
+def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Camera:
+    """A camera that has seen an event, with a picture and a clip; its rate is no news."""
+    monkeypatch.setattr(board, "_RATE_SECONDS", 1e9)
     for name, content in (("pictures/3.jpg", b"\xff\xd8 a picture"), ("clips/3.mp4", bytes(range(200)))):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_bytes(content)
@@ -266,6 +267,45 @@ def test_more_connections_than_there_is_room_for_are_refused(
         assert ask(listener, "/")[0] == 503
         readers[0].close()
         wait_until(lambda: ask(listener, "/")[0] == 200)
+
+
+@pytest.mark.parametrize("begin", [b"", b"GET / HTTP/1.1\r\nHost:"])
+def test_connections_on_which_nothing_is_asked_shut_nobody_out(
+    door: Camera, monkeypatch: pytest.MonkeyPatch, begin: bytes
+) -> None:
+    monkeypatch.setattr(server, "_MOST_CONNECTIONS", 4)
+    monkeypatch.setattr(server, "_ASKING_SECONDS", 1.0)
+    with served(door) as (listener, page):
+        reader = Reader(listener)
+        idle = [socket.create_connection(("127.0.0.1", listener.port), timeout=10) for _ in range(12)]
+        connections = page._server.server_state.connections
+        wait_until(lambda: len(connections) == 8)  # the others are closed at once
+        with suppress(OSError):
+            for each in idle:
+                each.sendall(begin)
+        wait_until(lambda: len(connections) == 1)  # whoever is told what is new stays
+        assert ask(listener, "/")[0] == 200
+        door.put({"type": "frame", "frame": 1, "time": 0.1, "score": 2.5})
+        reader.next()
+        assert reader.next()["state"]["score"] == 2.5
+        reader.close()
+        for each in idle:
+            each.close()
+
+
+def test_a_connection_on_which_half_a_second_request_came_is_closed(
+    door: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_ASKING_SECONDS", 0.3)
+    with served(door) as (listener, page):
+        connection = http.client.HTTPConnection("127.0.0.1", listener.port, timeout=10)
+        for _ in range(2):  # it is used again while whole requests come
+            connection.request("GET", "/page.css")
+            assert connection.getresponse().read().startswith(b":root")
+            time.sleep(0.5)
+        connection.sock.sendall(b"GET /page.css")
+        wait_until(lambda: not page._server.server_state.connections, seconds=3)
+        connection.close()
 
 
 def test_the_end_is_not_held_up_by_those_who_look(door: Camera) -> None:
