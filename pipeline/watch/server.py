@@ -35,7 +35,7 @@ _STEP_SECONDS = 0.25
 _QUIET_STEPS = 20
 """After so many without news a sign of life is sent: a page that gets none is cut off, and says so."""
 _MOST_CONNECTIONS = 64
-"""Beyond which whoever asks is told that there is no room; beyond twice as many, they are closed at once."""
+"""From which on whoever asks is told that there is no room; beyond twice as many, they are closed at once."""
 _ASKING_SECONDS = 10.0
 """A connection on which no whole request has come after so long is closed."""
 _STUCK_SECONDS = 20.0
