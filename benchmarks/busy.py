@@ -69,7 +69,10 @@ def main() -> None:
     for title in ("machine", "threads wait", "training", "ratio", "scoring", "ratio"):
         table.add_column(title)
     for machine in ("idle", "busy"):
-        burners = [multiprocessing.Process(target=burn, daemon=True) for _ in range(os.cpu_count() or 1)]
+        burners = [
+            multiprocessing.get_context("spawn").Process(target=burn, daemon=True)
+            for _ in range(os.cpu_count() or 1)
+        ]
         if machine == "busy":
             for burner in burners:
                 burner.start()
@@ -93,5 +96,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    multiprocessing.set_start_method("spawn")
     main()

@@ -73,9 +73,8 @@ class Attendant:
             stack.enter_context(self.folder.held())
             self._kept = stack.enter_context(closing(EventFolder(folder, self.watcher.stream_digests)))
             if wishes.webhook is not None:
-                self._receivers.append(
-                    stack.enter_context(Webhook(wishes.webhook, folder / "outbox").running())
-                )
+                webhook = Webhook(wishes.webhook, folder / "outbox", thread_name=self._thread("webhook"))
+                self._receivers.append(stack.enter_context(webhook.running()))
             if wishes.mqtt is not None:
                 address = f"{wishes.mqtt.rstrip('/')}/{self.name}" if self.name else wishes.mqtt
                 self._receivers.append(stack.enter_context(Mqtt(address).running()))
@@ -83,10 +82,18 @@ class Attendant:
                 before, after = wishes.clip_seconds_around
                 may_wait = self.source.may_wait
                 self._recorder = ClipRecorder(
-                    folder, before_seconds=before, after_seconds=after, may_wait=may_wait
+                    folder,
+                    before_seconds=before,
+                    after_seconds=after,
+                    may_wait=may_wait,
+                    thread_name=self._thread("clips"),
                 )
                 stack.enter_context(self._recorder.running())
             yield self
+
+    def _thread(self, what: str) -> str:
+        """Return how a thread of this camera is called, see `cameras.side_by_side`."""
+        return f"camera {self.name} {what}" if self.name else what
 
     def records(self, seen: Iterator[Seen] | None = None) -> Generator[dict[str, Any], None, None]:
         """Give records of what is seen, of which each is kept and told before; only while `ready`.

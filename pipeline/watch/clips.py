@@ -120,11 +120,18 @@ class ClipRecorder:
     """
 
     def __init__(
-        self, folder: Path, *, before_seconds: float, after_seconds: float, may_wait: bool = False
+        self,
+        folder: Path,
+        *,
+        before_seconds: float,
+        after_seconds: float,
+        may_wait: bool = False,
+        thread_name: str = "clips",
     ) -> None:
         """Make the folder of the clips, FOLDER/clips.
 
         Args:
+            thread_name: of the encoder, by which a log tells cameras apart.
             may_wait: whether footage may wait for the encoder, as files may; then nothing is missing.
 
         Raises:
@@ -141,7 +148,7 @@ class ClipRecorder:
         self._open: _Job | None = None  # that of the event that goes on
         self._made: deque[Clip] = deque()
         self._is_ending = False
-        self._thread = threading.Thread(target=self._work, name="clips", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=thread_name, daemon=True)
 
     @contextmanager
     def running(self) -> Iterator[ClipRecorder]:

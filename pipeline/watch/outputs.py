@@ -144,8 +144,11 @@ class Webhook:
     Each has an `id`, by which a receiver knows one that it has already, should its answer have been lost.
     """
 
-    def __init__(self, address: str, outbox: Path) -> None:
+    def __init__(self, address: str, outbox: Path, *, thread_name: str = "webhook") -> None:
         """Go on with what lies in the outbox from before.
+
+        Args:
+            thread_name: of the poster, by which a log tells cameras apart.
 
         Raises:
             InputError: it is no address of the web.
@@ -163,7 +166,7 @@ class Webhook:
         self._is_new, self._stop = threading.Event(), threading.Event()
         self._n = max((int(path.stem) for path in self._waiting()), default=0)
         self._is_failing = False
-        self._thread = threading.Thread(target=self._work, name="webhook", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=thread_name, daemon=True)
 
     @contextmanager
     def running(self) -> Iterator[Webhook]:

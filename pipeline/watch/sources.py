@@ -189,7 +189,8 @@ class _Network(Source):
                 return
             put(None)
 
-        thread = threading.Thread(target=read, name="source", daemon=True)
+        name = f"{threading.current_thread().name} source"  # of a camera's: a log tells them apart
+        thread = threading.Thread(target=read, name=name, daemon=True)
         thread.start()
         try:
             yield _until_the_end(waiting, self.is_over)

@@ -27,7 +27,7 @@ def test_everything_is_listed() -> None:
 
 def test_some_are_chosen_by_group_and_by_name() -> None:
     names = [line.split("=")[0] for line in listed("train", "detector.k").splitlines() if "    # " in line]
-    assert names == ["detector.k", "train.by", "train.memory_gb", "train.folds"]
+    assert names == ["detector.k", "train.by", "train.memory_gb", "train.folds", "train.marked"]
 
 
 def test_a_wrong_name_is_an_error_with_the_nearest() -> None:

@@ -174,7 +174,9 @@ def _crc_of_scores(path: Path) -> int:
         return zlib.crc32(file["frame_score"][()].tobytes())
 
 
-@pytest.mark.parametrize("broken", ["", "test", "normal"])
+@pytest.mark.parametrize(
+    "broken", ["", *(pytest.param(split, marks=pytest.mark.slow) for split in ("test", "normal"))]
+)
 def test_plan_says_what_run_then_writes(cli, scene: Path, broken: str) -> None:
     if broken:
         (scene / broken / "broken.mp4").write_bytes(b"no video")
@@ -439,9 +441,9 @@ def test_frame_folders_give_the_scores_of_the_videos(cli, scene: Path, tmp_path:
     for path in Path("videos/scores").glob("*.csv"):
         pair = [read_csv(root / "scores" / path.name) for root in (Path("videos"), Path("folders"))]
         first, second = ([float(row["score"]) for row in rows] for rows in pair)
-        np.testing.assert_allclose(
-            first, second, atol=0.2
-        )  # colour and back again is not quite the same grey
+        # colour and back again is not quite the same grey, and other rows make other clusters
+        np.testing.assert_allclose(first, second, rtol=0.35, atol=0.2)
+        assert np.corrcoef(first, second)[0, 1] > 0.98
 
 
 def test_lossy_video_gives_nearly_the_boxes_of_the_lossless_one(
