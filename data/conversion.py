@@ -31,7 +31,7 @@ def convert(
     """
     from av.video.reformatter import VideoReformatter  # not all that read pictures need it
 
-    if not hasattr(_ours, "converter"):
+    if not hasattr(_ours, "converter") or not _one_thread():  # an older one remembers the range of colours
         _ours.converter = VideoReformatter()
     width, height = size or (frame.width, frame.height)
     converted = _ours.converter.reformat(
