@@ -276,7 +276,7 @@ def _as_measured(values: NDArray[np.float64], taken: Rows) -> NDArray[np.float64
 DENSITIES: dict[str, Callable[..., Detector]] = {
     "mulde": MULDE,
     "mulde, network alone": partial(
-        MULDE, n_centres=0, sigma_low=1e-3, sigma_high=1.0, n_scales=16, spacing="linear"
+        MULDE, n_centres=0, sigma_low=1e-3, sigma_high=1.0, n_scales=16, spacing="linear", patience=10
     ),
     "single scale": SingleScale,
     "msma": MSMA,

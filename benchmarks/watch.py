@@ -36,6 +36,7 @@ from rich.console import Console
 
 from mulde.data.rendered.render import render_scene
 from mulde.data.video import Frame
+from mulde.pipeline.events.find import Rule
 from mulde.pipeline.events.live import Ended, LiveStretches
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.watch.attend import Attendant, Wishes
@@ -235,7 +236,7 @@ def memory_mb() -> float:
 class Account:
     """What a camera told of, and what its scores hold."""
 
-    rule: object
+    rule: Rule
     threshold: float
     n_frames: int = 0
     n_lost: int = 0
@@ -247,7 +248,7 @@ class Account:
 
     def take(self, seen: Seen) -> None:
         if isinstance(seen, Opened):
-            self.stretches, self.last = LiveStretches(self.threshold, self.rule), None  # type: ignore[arg-type]
+            self.stretches, self.last = LiveStretches(self.threshold, self.rule), None
         elif isinstance(seen, ScoredFrame) and self.stretches is not None:
             self.n_frames += 1
             step = 0.04 if self.last is None else seen.seconds - self.last.seconds

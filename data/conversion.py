@@ -1,8 +1,10 @@
-"""Frames of FFmpeg's as arrays of another format or size, by one converter for each thread of ours.
+"""Frames of FFmpeg's as arrays of another format or size, each in one thread.
 
 PyAV by itself makes a converter for each frame. It lives as long as the frame, and from PyAV 17 on it has
 threads of its own: frames that are kept would be hundreds of threads, and some formats come out with errors
-that change from time to time, for FFmpeg's threads write beyond the ends of their rows.
+that change from time to time, for FFmpeg's threads write beyond the ends of their rows. So each of our
+threads has one converter for all frames; before PyAV 17, where converters remember the range of colours, one
+for each frame.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ def convert(
     """
     from av.video.reformatter import VideoReformatter  # not all that read pictures need it
 
-    if not hasattr(_ours, "converter") or not _one_thread():  # an older one remembers the range of colours
+    if not hasattr(_ours, "converter") or not _one_thread():
         _ours.converter = VideoReformatter()
     width, height = size or (frame.width, frame.height)
     converted = _ours.converter.reformat(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -156,8 +155,7 @@ def note_written(run: RunFolder, *names: str) -> None:
 
 
 def _sizes_and_times(run: RunFolder, name: str) -> str:
-    table = os.fspath(run.csv(name))
-    stats = [os.stat(table), os.stat(f"{table.removesuffix('.csv')}.h5")]  # noqa: PTH116  # of a hundred thousand
+    stats = [path.stat() for path in (run.csv(name), run.objects(name))]
     return " ".join(f"{stat.st_size} {stat.st_mtime_ns}" for stat in stats)
 
 

@@ -77,7 +77,8 @@ class Attendant:
                 self._receivers.append(stack.enter_context(webhook.running()))
             if wishes.mqtt is not None:
                 address = f"{wishes.mqtt.rstrip('/')}/{self.name}" if self.name else wishes.mqtt
-                self._receivers.append(stack.enter_context(Mqtt(address).running()))
+                broker = Mqtt(address, thread_name=self._thread("mqtt") if self.name else "")
+                self._receivers.append(stack.enter_context(broker.running()))
             if wishes.clip_seconds_around is not None:
                 before, after = wishes.clip_seconds_around
                 may_wait = self.source.may_wait

@@ -28,12 +28,16 @@ class Mqtt:
     memory while the broker is away.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, thread_name: str = "") -> None:
         """Take an address: mqtt://user:password@host:port/topic, or mqtts:// with TLS; without topic, mulde.
+
+        Args:
+            thread_name: by which a log tells cameras apart; the client's thread has a name of its own.
 
         Raises:
             InputError: it is no such address, or the package is not installed.
         """
+        self._said_by = {"thread_meant": thread_name} if thread_name else {}
         parts = urlsplit(address)
         try:
             port = parts.port
@@ -83,7 +87,7 @@ class Mqtt:
             try:
                 last.wait_for_publish(_LAST_SECONDS)
             except (RuntimeError, ValueError) as error:  # the broker is away, or the queue is full
-                _log.warning("%s was not told of the end (%s)", self._host, error)
+                _log.warning("%s was not told of the end (%s)", self._host, error, extra=self._said_by)
             self._client.disconnect()
             self._client.loop_stop()
 
@@ -98,13 +102,13 @@ class Mqtt:
     def _publish(self, name: str, text: str, *, retain: bool = False) -> Any:
         published = self._client.publish(f"{self._topic}/{name}", text, qos=1, retain=retain)
         if published.rc == self._full and not self._has_lost:
-            _log.warning("%s is away for so long that records are lost", self._host)
+            _log.warning("%s is away for so long that records are lost", self._host, extra=self._said_by)
         self._has_lost = published.rc == self._full
         return published
 
     def _greet(self, client: Any, data: object, flags: object, reason: Any, properties: object) -> None:
         if reason.is_failure:
-            _log.warning("the broker %s refuses the connection: %s", self._host, reason)
+            _log.warning("the broker %s refuses the connection: %s", self._host, reason, extra=self._said_by)
             return
         about = {
             "name": "Unusual",
@@ -121,7 +125,9 @@ class Mqtt:
 
     def _miss(self, client: Any, data: object, flags: object, reason: Any, properties: object) -> None:
         if reason.is_failure:
-            _log.warning("the broker %s was lost (%s); it is tried again", self._host, reason)
+            _log.warning(
+                "the broker %s was lost (%s); it is tried again", self._host, reason, extra=self._said_by
+            )
 
 
 def _shown(address: str) -> str:

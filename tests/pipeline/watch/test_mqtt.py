@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -61,6 +62,13 @@ def broker(tmp_path: Path) -> Iterator[int]:
         wait_until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
         yield port
         process.terminate()
+
+
+def test_logs_tell_cameras_apart(caplog: pytest.LogCaptureFixture) -> None:
+    for thread_name in ("", "camera door mqtt"):
+        mqtt = Mqtt("mqtt://127.0.0.1:9", thread_name=thread_name)
+        mqtt._miss(None, None, None, SimpleNamespace(is_failure=True), None)
+    assert [getattr(record, "thread_meant", None) for record in caplog.records] == [None, "camera door mqtt"]
 
 
 def test_a_broker_gets_events_and_whether_one_goes_on(broker: int) -> None:
