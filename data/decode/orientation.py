@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +29,12 @@ class Orientation:
     @classmethod
     def of(cls, frame: VideoFrame) -> Orientation:
         """Read the display matrix of a frame, to the nearest quarter turn; upright where there is none."""
-        from av.sidedata.sidedata import Type
+        from av.sidedata.sidedata import SideDataContainer, Type
 
         try:
-            side_data: Any = frame.side_data  # whose keys PyAV types in one way and has in another
+            # `frame.side_data` is kept by the frame, which it keeps: pictures would stay until the garbage is
+            # collected, which is ever more seldom. Its keys PyAV types in one way and has in another.
+            side_data: Any = cast("Any", SideDataContainer)(frame)
         except ValueError:  # FFmpeg knows kinds of it that PyAV does not, such as EXIF
             return cls.from_quarter_turns(round(frame.rotation / 90))
         matrix = side_data.get(Type.DISPLAYMATRIX)

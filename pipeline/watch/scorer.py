@@ -48,7 +48,10 @@ class ScoredFrame:
 
 @dataclass(frozen=True)
 class Look:
-    """The most unusual object of a frame that was looked at, or the rows of whole frames; by stream."""
+    """The most unusual object of a frame that was looked at, or the rows of whole frames; by stream.
+
+    Its arrays are its own, for events of hours remember thousands of them: not views of all that was found.
+    """
 
     frame: int
     features: Mapping[str, NDArray[np.float32]]
@@ -240,10 +243,10 @@ class _Objects(_Fusion):
             row = start + int(self._totals[start:stop].argmax())
             yield Look(
                 frame,
-                {stream: rows.features[row] for stream, rows in self._done_rows.items()},
+                {stream: rows.features[row].copy() for stream, rows in self._done_rows.items()},
                 {stream: float(values[row]) for stream, values in self._done_scores.items()},
                 float(self._totals[row]),
-                None if objects.box_xyxy is None else objects.box_xyxy[row],
+                None if objects.box_xyxy is None else objects.box_xyxy[row].copy(),
             )
 
     def objects(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
@@ -295,7 +298,7 @@ class _Frames(_Fusion):
             for stream, rows in self._rows.items():
                 if rows is not None:
                     nearest = int(np.abs(rows.frame - frame).argmin())
-                    features[stream] = rows.features[nearest]
+                    features[stream] = rows.features[nearest].copy()
                     scores[stream] = float(np.interp(frame, rows.frame, self._scores[stream]))
             yield Look(frame, features, scores, None, None)
         for stream, rows in self._rows.items():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import io
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from mulde.data.decode.live import open_live
 from mulde.data.decode.readers import open_frames, sample_frames, spread
 from mulde.data.errors import InputError, VideoError
 from mulde.data.video import Frame, Video
@@ -650,3 +652,40 @@ def test_real_footage_is_the_same_with_both_decoders(shared_folder):
     ):
         assert all(np.array_equal(a.rgb, b.rgb) for a, b in zip(one, two, strict=True))
     assert one.report.n_frames == two.report.n_frames == 180
+
+
+@pytest.mark.parametrize("way", ["file", "samples", "live"])
+def test_a_picture_goes_when_nobody_holds_it(tmp_path, write_video, way: str) -> None:
+    """And not when the garbage is collected: by then there may be hundreds."""
+    path = write_video(tmp_path / "clip.mp4", pictures(40))
+    most = 0
+
+    def look(frame: Frame) -> None:
+        nonlocal most
+        frame.picture.to_rgb()
+        frame.picture.to_grey((WIDTH, HEIGHT))
+        most = max(most, n_pictures() - before)
+
+    gc.collect()
+    before = n_pictures()
+    gc.disable()
+    try:
+        if way == "live":
+            with open_live(str(path)) as live:
+                for each in live.frames:
+                    look(each)
+        elif way == "file":
+            with open_frames(as_video(path)) as reader:
+                for frame in reader:
+                    look(frame)
+        else:
+            sample_frames(as_video(path), 20, look)
+        left = n_pictures() - before
+    finally:
+        gc.enable()
+    assert left <= 1  # the last one
+    assert 0 < most < 10
+
+
+def n_pictures() -> int:
+    return sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
