@@ -1,7 +1,7 @@
 """Measure `mulde watch` on made cameras that send in real time: latency, frames a second, cores, memory.
 
     python benchmarks/watch.py [FOLDER] [--sizes 360x240@25 640x360@25 1920x1080@25] [--cameras 1 4]
-        [--seconds 20] [--over http|udp] [--soak MINUTES [--kills 5]]
+        [--seconds 20] [--over http|udp] [--soak MINUTES [--kills 5] [--away MINUTES]]
 
 A scene of each size is rendered into FOLDER and learnt with the preset `motion`. FFmpeg sends a clip of it
 over and over, as fast as a camera does: over HTTP, where the sender waits for whoever is slow, or over UDP,
@@ -10,8 +10,9 @@ where frames are dropped. `ffmpeg` has to be installed.
 Latency is from when a frame could be taken at the earliest until its score is there: the time of the score
 less the time of the frame in the footage, less the smallest such difference at which any frame was taken.
 
-With --soak, the first size and number of cameras run for so long, and senders are killed, and come back
-after some seconds. What was told is compared with the events in the scores that were given.
+With --soak, the first size and number of cameras run for so long, with clips and all that a page shows, and
+senders are killed, and come back after some seconds. What was told is compared with the events in the
+scores that were given, and with what the receiver of a webhook got, which is away for a while in between.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -268,14 +270,60 @@ class Account:
         self.held += [(e.stretch.start, e.stretch.stop) for e in said if isinstance(e, Ended)]
 
 
-def soak(made: Made, n_cameras: int, over: str, minutes: float, n_kills: int) -> None:
+class Receiver:
+    """Takes what a webhook posts, unless it is away."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, object]] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                content = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.records.append(json.loads(content))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._handler, self._server = Handler, ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._port = self._server.server_port
+        self.address = f"http://127.0.0.1:{self._port}/events"
+
+    @contextmanager
+    def running(self) -> Iterator[Receiver]:
+        self._serve()
+        try:
+            yield self
+        finally:
+            self.go_away()
+
+    def go_away(self) -> None:
+        """Answer nobody any more."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def come_back(self) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), self._handler)
+        self._serve()
+
+    def _serve(self) -> None:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+
+def soak(made: Made, n_cameras: int, over: str, minutes: float, n_kills: int, away_minutes: float) -> None:
     """Watch for long, with senders that are killed; print what became of memory, frames and events."""
     kept = Path(tempfile.mkdtemp(prefix="soak-"))
     started, memories = time.monotonic(), list[tuple[float, float]]()
     kills = [minutes * 60 * (k + 1) / (n_kills + 1) for k in range(n_kills)]
+    away = [minutes * 60 * 0.4, minutes * 60 * 0.4 + away_minutes * 60]
+    n_waiting = 0
     with opened(made, n_cameras, over) as (cameras, senders), ExitStack() as stack:
+        receiver = stack.enter_context(Receiver().running())
+        wishes = Wishes(webhook=receiver.address, clip_seconds_around=(3.0, 3.0), on_board=True)
         attendants = [
-            Attendant(c.watcher, c.source, RunFolder(kept / c.name), Wishes(), name=c.name) for c in cameras
+            Attendant(c.watcher, c.source, RunFolder(kept / c.name), wishes, name=c.name) for c in cameras
         ]
         accounts = {}
         for camera in cameras:
@@ -306,6 +354,13 @@ def soak(made: Made, n_cameras: int, over: str, minutes: float, n_kills: int) ->
                     kills.pop(0)
                     for sender in senders:
                         sender.kill()
+                if len(away) == 2 and lasted >= away[0]:
+                    away.pop(0)
+                    receiver.go_away()
+                elif len(away) == 1 and lasted >= away[0]:
+                    away.pop(0)
+                    n_waiting = sum(1 for _ in kept.glob("*/outbox/*.json"))
+                    receiver.come_back()
                 if lasted >= minutes * 60:
                     break
     stdout.print(
@@ -325,6 +380,14 @@ def soak(made: Made, n_cameras: int, over: str, minutes: float, n_kills: int) ->
             f"{len(held)} events in the scores, {len(account.told)} told, {n_kept} in the file, "
             f"{n_lost} missing, {n_doubled} doubled"
         )
+    events = [record for record in receiver.records if record["type"] == "event"]
+    n_told = sum(len(account.told) for account in accounts.values())
+    n_got = len({(record["camera"], record["event_id"]) for record in events})
+    n_clips = sum(record["type"] == "clip" and not record["error"] for record in receiver.records)
+    stdout.print(
+        f"webhook: away for {away_minutes:g} min, {n_waiting} records waited when it was back; "
+        f"{n_told} events told, {n_got} got, {len(events) - n_got} more than once; {n_clips} clips"
+    )
     shutil.rmtree(kept)
 
 
@@ -349,10 +412,12 @@ def main() -> None:
     parser.add_argument("--over", choices=("http", "udp"), default="http")
     parser.add_argument("--soak", type=float, metavar="MINUTES")
     parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--away", type=float, default=10.0, metavar="MINUTES")
     options = parser.parse_args()
     if options.soak is not None:
         made = make(options.folder, options.sizes[0])
-        soak(made, options.cameras[0], options.over, options.soak, options.kills)
+        away_minutes = min(options.away, options.soak / 2)
+        soak(made, options.cameras[0], options.over, options.soak, options.kills, away_minutes)
         return
     head = ("size", "cameras", "over", "frames/s", "sent/s", "latency s", "95 % s", "cores", "dropped", "MB")
     stdout.print(row(*head))

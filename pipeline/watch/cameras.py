@@ -159,7 +159,7 @@ def _open(
     if not run.model_config.exists():
         raise InputError(f"{run.folder} is no run with a trained model")
     source = open_source(entry.source, follow_seconds=entry.follow)
-    source.is_patient = True
+    source.is_patient, source.shows = True, entry.name
     config = load_run_config(run.model_config, overrides=settings, trust=trust)
     key = str(run.model.resolve()), config.device, config.extract.model_dump_json()
     with respelled(camera="camera"):

@@ -72,6 +72,8 @@ class Source(ABC):
         self.name, self.health = name, Health()
         self.refusal = ""
         """Why what the source shows now is of no use; whoever watches says so, and it is opened again."""
+        self.shows = "live"
+        """What its footage is called, where that is no file with a name of its own."""
         self.is_patient = False
         """Whether one that has not answered yet is tried again, and no error: others are watched as well."""
         self.is_over = threading.Event()
@@ -137,7 +139,7 @@ class _Network(Source):
             try:
                 with self._opened() as live, self._ahead(live) as frames:
                     has_answered, is_finite = True, live.is_finite
-                    video = Video("live", Path(self.name), Path())
+                    video = Video(self.shows, Path(self.name), Path())
                     yield Piece(video, replace(live, frames=frames), datetime.now().astimezone())
                 if (is_finite and not self._reason) or self.is_over.is_set():
                     return  # a recording that lies on a server, or nobody watches

@@ -199,6 +199,7 @@ def test_one_that_does_not_answer_is_looked_for_and_models_are_shared(
     cameras = open_cameras(path, model=trained)
     assert cameras[0].watcher.model is cameras[1].watcher.model
     assert cameras[0].watcher.turn is cameras[1].watcher.turn
+    assert [camera.source.shows for camera in cameras] == ["away", "door"]  # so that ids of events differ
     lost, closed = 0, False
     started = time.monotonic()
     with closing(watch_all(cameras)) as seen:

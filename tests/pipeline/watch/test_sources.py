@@ -119,7 +119,10 @@ def test_a_pipe(clip: Path, tmp_path: Path) -> None:
     os.mkfifo(pipe)
     writer = threading.Thread(target=lambda: pipe.write_bytes(clip.read_bytes()))
     writer.start()
-    assert pieces(open_source(str(pipe)), 1) == [("live", list(range(12)))]
+    source = open_source(str(pipe))
+    assert source.shows == "live"
+    source.shows = "gate"
+    assert pieces(source, 1) == [("gate", list(range(12)))]
     writer.join()
 
 
