@@ -117,7 +117,11 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
         )
 
     def training_scores(
-        self, X: ArrayLike | RowSource, *, groups: ArrayLike | None = None
+        self,
+        X: ArrayLike | RowSource,
+        *,
+        groups: ArrayLike | None = None,
+        of: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float64]:
         """Return anomaly scores (n_samples_fit_,) of the rows it was fitted on, as new rows would have them.
 
@@ -125,11 +129,16 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
             X: the rows that `fit` was given, in the same order; those it left out are left out again.
             groups: as for `fit`. A density that keeps its rows judges each by those of other groups; for all
                 others these scores are `anomaly_score`.
+            of: numbers of the rows whose scores are returned, (n,), growing, in [0, n_samples_fit_); None for
+                all.
         """
         check_is_fitted(self)
         given = X if isinstance(X, RowSource) else RowsOfArray(self._validated(X, reset=False))
         learnt = self._learnt_rows(given)
-        return np.concatenate([np.empty(0), *(self.anomaly_score(rows) for _, rows in iterate(learnt))])
+        parts = (
+            rows if of is None else rows[_within(of, start, len(rows))] for start, rows in iterate(learnt)
+        )
+        return np.concatenate([np.empty(0), *(self.anomaly_score(rows) for rows in parts if len(rows))])
 
     def deciding_sigma(self, X: ArrayLike) -> NDArray[np.float64] | None:
         """Return the noise scale at which each row is most unusual, (n_samples,), in standardised units.
@@ -437,3 +446,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (tuple, list, np.ndarray)):
         return [_plain(item) for item in value]
     return value
+
+
+def _within(numbers: NDArray[np.int64], start: int, n_rows: int) -> NDArray[np.int64]:
+    """Return which of the rows from `start` on are meant by growing numbers of rows, counted from there."""
+    first, last = np.searchsorted(numbers, (start, start + n_rows))
+    return numbers[first:last] - start

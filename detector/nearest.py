@@ -67,7 +67,11 @@ class NearestNeighbours(Detector):
         self.random_state = random_state
 
     def training_scores(
-        self, X: ArrayLike | RowSource, *, groups: ArrayLike | None = None
+        self,
+        X: ArrayLike | RowSource,
+        *,
+        groups: ArrayLike | None = None,
+        of: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float64]:
         """Return the scores (n_samples_fit_,) of the rows it was fitted on, each found among others only.
 
@@ -76,16 +80,17 @@ class NearestNeighbours(Detector):
         """
         check_is_fitted(self)
         x = self.search_.rows
+        of = np.arange(len(x)) if of is None else of
         numbers = None
         if groups is not None:
             numbers = np.delete(number_groups(groups, len(x) + len(self.left_out_)), self.left_out_)
         if numbers is None or numbers.max() == 0:
-            return self.search_.mean_distance(x, leave_nearest_out=True)  # which is the row itself
+            return self.search_.mean_distance(x[of], leave_nearest_out=True)  # which is the row itself
         folds = numbers % _N_FOLDS
-        scores = np.empty(len(x))
-        for fold in range(int(folds.max()) + 1):
+        scores = np.empty(len(of))
+        for fold in np.unique(folds[of]):
             others = ExactSearch(x[folds != fold], self.k)
-            scores[folds == fold] = others.mean_distance(x[folds == fold])
+            scores[folds[of] == fold] = others.mean_distance(x[of[folds[of] == fold]])
         return scores
 
     def _learn(self, source: RowSource, groups: NDArray[np.int64] | None, seed: int) -> None:

@@ -32,6 +32,8 @@ MIN_ROWS = 2
 
 
 _MEMORY_SHARE, _UNKNOWN_MEMORY_GB = 0.25, 16.0
+_ROWS_FOR_CALIBRATION = 500_000
+"""About; hundreds of those lie beyond the quantile that is learnt from them."""
 
 
 @dataclass(frozen=True)
@@ -158,13 +160,26 @@ def fit_stream(detector: Detector, rows: StreamRows) -> StreamModel:
     """
     try:
         detector.fit(rows.source, groups=rows.groups)
-        scores = detector.training_scores(rows.source, groups=rows.groups)
         frames = None if rows.frames is None else np.delete(rows.frames, detector.left_out_)
+        some = _rows_of_some_frames(detector.n_samples_fit_, frames)
+        scores = detector.training_scores(rows.source, groups=rows.groups, of=some)
+        frames = frames if frames is None or some is None else frames[some]
         return StreamModel(detector, Calibration.fit(scores, least_range=detector.least_range, frame=frames))
     except InputError:
         raise
     except ValueError as error:
         raise InputError(f"{rows.name} cannot be learnt: {error}") from None
+
+
+def _rows_of_some_frames(n_rows: int, frames: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
+    """Return the numbers of all rows of frames that are drawn at random, growing; None for all rows."""
+    if n_rows <= _ROWS_FOR_CALIBRATION:
+        return None
+    if frames is None:
+        frames = np.arange(n_rows)
+    share = _ROWS_FOR_CALIBRATION / n_rows
+    is_drawn = np.random.default_rng(0).random(int(frames.max()) + 1) < share
+    return np.flatnonzero(is_drawn[frames])
 
 
 def _number_frames(groups: NDArray[np.int64], frame: NDArray[np.int64]) -> NDArray[np.int64] | None:

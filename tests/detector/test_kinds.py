@@ -12,6 +12,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mulde.detector import DETECTORS, MULDE, PAPER, Detector, load_detector
 from mulde.detector.base import RowsOfArray
+from mulde.detector.rows import iterate
 from mulde.detector.settings import SETTINGS
 
 QUICK = {"widths": (16, 16), "max_steps": 20, "device": "cpu"}
@@ -90,6 +91,26 @@ def test_outliers_have_higher_scores(kind: str) -> None:
     detector = build(kind, **changes).fit(normal)
     test = np.r_[rng.normal(size=(300, 4)), 2.5 * rng.normal(size=(300, 4))]
     assert roc_auc_score(np.repeat([0, 1], 300), detector.anomaly_score(test)) > 0.85
+
+
+@pytest.mark.parametrize("is_in_memory", [True, False])
+@pytest.mark.parametrize("kind", DETECTORS)
+def test_training_scores_of_some_rows(
+    kind: str, is_in_memory: bool, rows: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Source(RowsOfArray):
+        """Another type, so that it is not recognised as one in memory."""
+
+    monkeypatch.setattr(iterate, "__defaults__", (64,))  # rows a read: there are several
+    rows = np.r_[rows, np.full((1, rows.shape[1]), 1e6)]  # which is left out
+    given = rows if is_in_memory else Source(rows)
+    groups = np.arange(len(rows)) // 40
+    detector = build(kind).fit(given, groups=groups)
+    scores = detector.training_scores(given, groups=groups)
+    assert scores.shape == (len(rows) - 1,)
+    for of in ([], [0], [3, 70, 71, len(rows) - 2], range(len(rows) - 1)):
+        some = detector.training_scores(given, groups=groups, of=np.array([*of], np.int64))
+        np.testing.assert_allclose(some, scores[[*of]], rtol=1e-12)
 
 
 @pytest.mark.parametrize("kind", DETECTORS)
