@@ -111,7 +111,15 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
             ValueError: X is no finite matrix or has other columns than the training features.
         """
         x = self._standardised(X)
-        blocks = range(0, len(x), ROWS_A_READ)  # what is made on the way is many times larger than a row
+        if x.shape[1] > 1:
+            return self._score_in_blocks(x)
+        # of one feature, such as the speed where nothing moves, most rows are like others
+        distinct, place = np.unique(x[:, 0], return_inverse=True)
+        return self._score_in_blocks(distinct[:, None])[place]
+
+    def _score_in_blocks(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return anomaly scores (n,) of standardised rows: what is made on the way is many times larger."""
+        blocks = range(0, len(x), ROWS_A_READ)
         return np.concatenate(
             [np.empty(0), *(self._score(x[start : start + ROWS_A_READ]) for start in blocks)]
         )

@@ -93,6 +93,15 @@ def test_outliers_have_higher_scores(kind: str) -> None:
     assert roc_auc_score(np.repeat([0, 1], 300), detector.anomaly_score(test)) > 0.85
 
 
+@pytest.mark.parametrize("kind", DETECTORS)
+def test_rows_of_one_feature_that_are_equal_have_one_score(kind: str, rows: np.ndarray) -> None:
+    detector = build(kind).fit(rows[:, :1])
+    x = np.tile(np.array([[0.5], [-1.0], [0.5], [np.float32(0.1)], [-1.0]]), (3, 1))
+    each = [float(detector.anomaly_score(row[None])[0]) for row in x]
+    np.testing.assert_allclose(detector.anomaly_score(x), each, rtol=1e-5, atol=1e-5)
+    assert len(set(detector.anomaly_score(x).tolist())) == 3
+
+
 @pytest.mark.parametrize("is_in_memory", [True, False])
 @pytest.mark.parametrize("kind", DETECTORS)
 def test_training_scores_of_some_rows(
