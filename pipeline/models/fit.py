@@ -183,10 +183,12 @@ def _rows_of_some_frames(n_rows: int, frames: NDArray[np.int64] | None) -> NDArr
 
 
 def _number_frames(groups: NDArray[np.int64], frame: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Return a number for the frame of each row, each frame's own; None where none has several rows."""
-    pairs = np.stack([groups, frame], axis=1)  # (N, 2)
-    frames, numbers = np.unique(pairs, axis=0, return_inverse=True)
-    return None if len(frames) == len(pairs) else np.asarray(numbers.ravel(), np.int64)
+    """Return a number for the frame of each row, each frame's own; None where none has several rows.
+
+    Rows are in order of their videos, and of the frames of each.
+    """
+    is_next = (np.diff(groups) != 0) | (np.diff(frame) != 0)
+    return None if is_next.all() else np.concatenate([[0], np.cumsum(is_next)])
 
 
 def _memory_gb() -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mulde.pipeline.models import fit
-from mulde.pipeline.models.fit import StreamRows, build_detector, fit_stream
+from mulde.pipeline.models.fit import StreamRows, _number_frames, build_detector, fit_stream
 
 
 def stream(n_frames: int, rows_a_frame: int) -> StreamRows:
@@ -46,3 +46,16 @@ def test_a_calibration_on_some_frames_is_nearly_that_on_all(
     assert abs(of_some.high - of_all.high) < 0.1 * span
     assert abs(of_some.mean - of_all.mean) < 0.02 * span
     assert 0 <= of_some.low - of_all.low < 0.05 * span
+
+
+@pytest.mark.parametrize(("groups", "frame", "expected"), [
+    ([0], [4], None),
+    ([0, 0, 1, 1], [3, 5, 5, 6], None),
+    ([0, 0], [3, 3], [0, 0]),
+    ([0, 0, 0, 1, 1, 4, 4], [3, 3, 8, 8, 9, 9, 9], [0, 0, 1, 2, 3, 4, 4]),
+])  # fmt: skip
+def test_each_frame_of_each_video_has_a_number(
+    groups: list[int], frame: list[int], expected: list[int] | None
+) -> None:
+    numbers = _number_frames(np.array(groups), np.array(frame))
+    assert (None if numbers is None else numbers.tolist()) == expected
