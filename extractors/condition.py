@@ -72,12 +72,21 @@ class Conditions:
         return "moved" if self._changed_share() > CHANGED_SHARE else "good"
 
 
+@dataclass
+class _Summed:
+    """Stretches of one state."""
+
+    first_seconds: float
+    n: int = 0
+    seconds: float = 0.0
+
+
 class Held:
     """Sums up over a video for how long there was nothing to see."""
 
     def __init__(self) -> None:
         self._conditions = Conditions(lambda: 0.0)  # a camera that was moved is told of by who finds objects
-        self._stretches: dict[State, list[tuple[float, float]]] = {}
+        self._summed: dict[State, _Summed] = {}
         self._since = self._last = 0.0
 
     def push(self, frame: Frame) -> None:
@@ -94,14 +103,15 @@ class Held:
         self._end(self._conditions.told, self._last)
         self._since = self._last
         notes = []
-        for state, stretches in self._stretches.items():
-            n_seconds = sum(stop - start for start, stop in stretches)
+        for state, summed in self._summed.items():
             whole = "stands still" if state == "frozen" else "shows nothing"
-            often = f", {len(stretches)} times" if len(stretches) > 1 else ""
-            first = stretches[0][0]
-            notes.append(f"the picture {whole} for {n_seconds:.0f} s{often}, first at {first:.1f} s")
+            often = f", {summed.n} times" if summed.n > 1 else ""
+            first = f"first at {summed.first_seconds:.1f} s"
+            notes.append(f"the picture {whole} for {summed.seconds:.0f} s{often}, {first}")
         return notes
 
     def _end(self, state: State, seconds: float) -> None:
         if state != "good" and seconds > self._since:
-            self._stretches.setdefault(state, []).append((self._since, seconds))
+            summed = self._summed.setdefault(state, _Summed(self._since))
+            summed.n += 1
+            summed.seconds += seconds - self._since
