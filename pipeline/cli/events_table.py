@@ -14,6 +14,8 @@ from mulde.pipeline.events.files import as_row
 from mulde.pipeline.stages.find_events import Found
 
 _MOST_SHOWN = 10
+_MORE = 24
+"""Times as many false alarms are proposed to who sees no event: one an hour in place of one a day."""
 
 
 def print_events(found: Found) -> None:
@@ -34,8 +36,12 @@ def print_events(found: Found) -> None:
         alarms = "an alarm" if n_alarms == 1 else "alarms"
         stdout.print(f"{counted(len(events), 'event')}, {n_alarms} of them {alarms}; the strongest first:")
         stdout.print(table)
-    else:
+    elif threshold.listed_score is None:
         stdout.print("no events")
+    else:
+        more = f"score.false_alarms_per_day={_MORE * threshold.false_alarms_per_day:g}"
+        limit = f"{threshold.listed_score:.3f}"
+        stdout.print(f"no events above a score of {limit}; {more} lists what is less unusual", markup=False)
     if found.n_marked:
         stdout.print(
             f"left out: {counted(found.n_marked, 'event')} marked as normal (mulde normal RUN --list)"
