@@ -21,6 +21,7 @@ from mulde.data.cache.index import EntryIndex
 from mulde.data.cache.rows import CachedRows
 from mulde.data.decode.image_folders import load_image
 from mulde.data.decode.image_stacks import decode_stack, open_stack
+from mulde.data.decode.live import _without_password
 from mulde.data.decode.report import Tally
 from mulde.data.errors import InputError
 from mulde.data.exchange.boxes import read_boxes
@@ -352,7 +353,9 @@ def _parse_hook(text: str) -> None:
 
 
 def _parse_source(text: str) -> None:
-    open_source(text)
+    _without_password(text)
+    if "://" in text:
+        open_source(text)
 
 
 def image(path: Path) -> None:
