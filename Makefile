@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find face data detector extractors pipeline -name '*.py' -o -path '*report*' -type f) pyproject.toml README.md
 
-.PHONY: demo test check docs pythons fuzz clean
+.PHONY: demo test check docs pythons fuzz fuzz-hours clean
 
 demo: $(VENV)/installed
 	$(BIN)/mulde demo
@@ -22,9 +22,13 @@ docs: $(VENV)/installed-dev
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env docs docs/_build/html
 	@echo "site    docs/_build/html/index.html"
 
-# Hours of it find more: MULDE_FUZZ_EXAMPLES=20000
 fuzz: $(VENV)/installed-dev
 	MULDE_FUZZ_EXAMPLES=$${MULDE_FUZZ_EXAMPLES:-500} $(BIN)/pytest -n auto tests/fuzz
+
+# By coverage, for as long as one likes: make fuzz-hours HOURS=8 FUZZ="--only entry"; finds and corpus are in fuzz/
+fuzz-hours: $(VENV)/installed-dev
+	$(BIN)/pip install --quiet '.[fuzz]'
+	$(BIN)/python tests/fuzz/hours.py --hours $(or $(HOURS),1) --out fuzz $(FUZZ)
 
 pythons: $(VENV)/installed-dev
 	$(BIN)/nox $(NOX)

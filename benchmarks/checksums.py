@@ -1,7 +1,8 @@
-"""What checksums cost: a file of features read and written with and without, as ratios.
+"""What checksums and signatures cost: a file of features read and written with and without, as ratios.
 
     python benchmarks/checksums.py [--rows 1000000]
 
+A file of somebody else's is looked through in a process of its own once a command, which runs already here.
 Each line is the least of several goes. Files are read from the memory of the operating system, where a
 checksum costs most: a disk is slower than it.
 """
@@ -18,6 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from mulde.data import harmless
 from mulde.data.cache import entries
 from mulde.data.cache.rows import CachedRows
 from mulde.data.cache.store import FeatureCache, StreamKey, read_entry, read_rows, verify_entry
@@ -58,6 +60,13 @@ def read_for_training(path: Path) -> None:
     rows.close()
 
 
+def look_up_anothers(path: Path) -> None:
+    """Look a file up that this user has not made, for the first time."""
+    harmless._look_through.cache_clear()
+    with mock.patch.object(harmless, "is_ours", lambda path: False):
+        read_entry(path)
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -77,20 +86,24 @@ def main() -> None:
                 "read (score)": lambda path=path: read_rows(path),
                 "read (train)": lambda path=path: read_for_training(path),
                 "look up (plan)": lambda path=path: read_entry(path),
+                "look up, another's": lambda path=path: look_up_anothers(path),
                 "verify": lambda path=path: verify_entry(path),
             }
             for what, do in doings.items():
                 with_checksum = seconds(do)
                 with (
+                    mock.patch.object(entries, "require_harmless", lambda path: None),
+                    mock.patch("mulde.data.cache.rows.require_harmless", lambda path: None),
                     mock.patch.object(entries, "check_whole", lambda path: None),
                     mock.patch("mulde.data.cache.rows.check_whole", lambda path: None),
                     mock.patch("mulde.data.hdf5.seal_stream", lambda stream: None),
+                    mock.patch("mulde.data.hdf5.own_key", lambda make: None),
                 ):
                     without = seconds(do)
                 write(cache, rows)  # with its checksum again
                 ratio = f"{with_checksum / without:.2f}"
                 size = f"{path.stat().st_size / 1e6:.0f}"
-                table.add_row(name, size, what, f"{without:.3f}", f"{with_checksum:.3f}", ratio)
+                table.add_row(name, size, what, f"{without:.5f}", f"{with_checksum:.5f}", ratio)
     console = Console()
     console.print(f"HDF5 {h5py.version.hdf5_version}, least of {N_GOES}")
     console.print(table)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import h5py
 
 from mulde.data.atomic import replacing
+from mulde.data.ours import is_signature, own_key, signature
 from mulde.data.sealed import BLANK, seal_stream
 
 USER_BLOCK_BYTES = 512
 """In front of what HDF5 wrote; libraries of HDF5 skip it."""
-_USER_BLOCK = f"mulde HDF5, {BLANK}\n".encode().ljust(USER_BLOCK_BYTES, b"\0")
+_FIRST_LINE = f"mulde HDF5, {BLANK}\n"
+_SIGNED = re.compile(rb"\Amulde HDF5, checksum: [0-9a-f]{32}\nsigned: ([0-9a-f]{64})\n")
+_HEAD_BYTES = 2**14
+"""Signed behind the user block: all that HDF5 keeps, in files of ours, of what it has no checksums for."""
 
 
 @contextmanager
@@ -52,10 +57,38 @@ def open_to_write(
                 raise stream.error
         if has_block:  # others have no place for one
             stream.seek(0)
-            stream.write(_USER_BLOCK)
+            stream.write(_user_block(stream))
             seal_stream(stream)
         if stream.error is not None:
             raise stream.error
+
+
+def is_ours(path: Path) -> bool:
+    """Whether this user's mulde has written an HDF5 file, and its head is as it was.
+
+    Others can be made so that libhdf5 never ends, or crashes. The rest of the file may be damaged: that is
+    for its checksum to tell.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    key = own_key(make=False)
+    if key is None:
+        return False
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    found = _SIGNED.match(head)
+    return found is not None and is_signature(found[1].decode(), key, head[USER_BLOCK_BYTES:])
+
+
+def _user_block(stream: IO[bytes]) -> bytes:
+    """Return the user block of a file: a place for the checksum, and the signature of its head."""
+    key = own_key(make=True)
+    stream.seek(USER_BLOCK_BYTES)
+    head = stream.read(_HEAD_BYTES - USER_BLOCK_BYTES)
+    stream.seek(0)
+    signed = "" if key is None else f"signed: {signature(key, head)}\n"
+    return f"{_FIRST_LINE}{signed}".encode().ljust(USER_BLOCK_BYTES, b"\0")
 
 
 class _Patient(io.FileIO):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -60,8 +61,12 @@ class SceneModel:
     def __post_init__(self) -> None:
         if self.backgrounds.ndim != 3 or not len(self.backgrounds) or self.backgrounds.dtype != np.uint8:
             raise ValueError(f"backgrounds are (K, H, W) uint8, not {self.backgrounds.shape}")
-        if not 0 < self.height_range[0] <= self.height_range[1] or self.aspect <= 0:
+        if min(*self.frame_size, *self.size) < 1:
+            raise ValueError(f"frames of {self.frame_size} and backgrounds of {self.size} show nothing")
+        if not 0 < self.height_range[0] <= self.height_range[1] < math.inf or not 0 < self.aspect < math.inf:
             raise ValueError(f"object sizes must be positive: heights {self.height_range}, {self.aspect}")
+        if not (math.isfinite(self.height_at_top) and math.isfinite(self.height_per_row)):
+            raise ValueError(f"heights of {self.height_at_top} and {self.height_per_row} a row are none")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -112,17 +117,19 @@ class SceneModel:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> SceneModel:
-        """Rebuild a model from `to_arrays`."""
-        low, high = arrays["height_range"]
-        width, height = arrays["frame_size"]
-        return cls(
-            frame_size=(int(width), int(height)),
-            backgrounds=arrays["backgrounds"],
-            height_at_top=float(arrays["height_at_top"]),
-            height_per_row=float(arrays["height_per_row"]),
-            height_range=(float(low), float(high)),
-            aspect=float(arrays["aspect"]),
-        )
+        """Rebuild a model from `to_arrays`.
+
+        Raises:
+            ValueError: they are of no scene.
+        """
+        try:
+            low, high = map(float, arrays["height_range"])
+            width, height = map(int, arrays["frame_size"])
+            numbers = {name: float(arrays[name]) for name in ("height_at_top", "height_per_row", "aspect")}
+            backgrounds = arrays["backgrounds"]
+        except (LookupError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"it holds no scene ({type(error).__name__}: {error})") from None
+        return cls((width, height), backgrounds, height_range=(low, high), **numbers)
 
 
 @dataclass(frozen=True)

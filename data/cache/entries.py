@@ -17,6 +17,7 @@ from mulde.data.features import FeatureRows, is_without_measurement, join_rows
 from mulde.data.foreign.apart import read_apart
 from mulde.data.foreign.hdf5 import own_dataset, read_array
 from mulde.data.foreign.text import parse_json
+from mulde.data.harmless import require_harmless
 from mulde.data.identity import SourceIdentity
 from mulde.data.sealed import ChangedError, check, read_json
 from mulde.data.spelling import printable
@@ -186,6 +187,7 @@ _OF_DAMAGE = (
 def open_hdf5(path: Path) -> Iterator[h5py.File]:
     """Open a cached file for reading; whatever is wrong inside becomes a CacheFileError that names it."""
     try:
+        require_harmless(path)
         with h5py.File(path, "r") as file:
             version = int(file.attrs["schema_version"])
             if version != SCHEMA_VERSION:

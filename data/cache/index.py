@@ -37,6 +37,7 @@ _COLUMNS = (
     "name TEXT PRIMARY KEY, state TEXT, video TEXT, n_rows INT, n_features INT, identity TEXT, report TEXT, "
     "source TEXT, beside TEXT, seal TEXT"
 )
+_TABLE = f"CREATE TABLE entries ({_COLUMNS}) WITHOUT ROWID"
 _N_REMEMBERED = 64  # streams of one video say the same, and are asked for one after the other
 
 _log = logging.getLogger(__name__)
@@ -120,7 +121,8 @@ class EntryIndex:
                 shutil.copyfile(path, temporary)
             with closing(sqlite3.connect(temporary)) as table:
                 table.execute("PRAGMA journal_mode = OFF")  # the file takes its place only when it is whole
-                table.execute(f"CREATE TABLE IF NOT EXISTS entries ({_COLUMNS}) WITHOUT ROWID")
+                if not table.execute("SELECT * FROM sqlite_master").fetchall():
+                    table.execute(_TABLE)
                 rows = self._news.execute(
                     "SELECT name, state, video, n_rows, n_features, identity, report, source, beside, seal "
                     "FROM news WHERE key = ?",
@@ -145,7 +147,8 @@ class EntryIndex:
             table = sqlite3.connect(
                 f"file:{quote(str(path.absolute()))}?immutable=1", uri=True, check_same_thread=False
             )
-            table.execute("SELECT name FROM entries LIMIT 1")
+            if table.execute("SELECT sql FROM sqlite_master").fetchall() != [(_TABLE,)]:
+                raise sqlite3.DatabaseError("it is no index")  # a view, say, which never ends
         except sqlite3.Error as error:
             _log.debug("%s: %s", path, error)
             return None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mulde.data.cache.entries import CacheFileError, check_whole, open_hdf5
 from mulde.data.features import is_without_measurement
 from mulde.data.foreign.hdf5 import own_dataset, read_array
+from mulde.data.harmless import require_harmless
 
 _ROWS_A_READ = 65_536
 _MOST_OPEN_FILES = 64
@@ -113,6 +114,7 @@ class CachedRows:
 
     def _file(self, index: int) -> h5py.File:
         if index not in self._open:
+            require_harmless(self._paths[index])
             if len(self._open) >= _MOST_OPEN_FILES:
                 self._open.popitem(last=False)[1].close()
             self._open[index] = h5py.File(self._paths[index], "r")

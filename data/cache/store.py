@@ -192,6 +192,8 @@ class FeatureCache:
         if self.is_settled(key, entry):
             return
         path = self.entry_path(key, video.name)
+        with open_hdf5(entry.path):  # an index may have told of it: it has not been opened yet
+            pass
         self.describe(key)
         make_folder(path.parent)
         identity = replace(identify(video, with_digest=False), digest=entry.identity.digest)

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from mulde.data.address import split_address
 from mulde.data.decode.clock import Clock
 from mulde.data.decode.decoded import DecodedPicture
 from mulde.data.decode.orientation import Orientation
@@ -79,8 +79,12 @@ def open_live(source: str | io.RawIOBase) -> Iterator[LiveFrames]:
 
 def _without_password(address: str) -> str:
     """Return an address as it may be shown."""
-    parts = urlsplit(address)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else address
+    if "@" not in address:
+        return address
+    parts = split_address(address)
+    if not parts.scheme:  # it is none: nobody knows where in it a password is
+        return f"{address.partition('://')[0]}://…"
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _options(source: object) -> dict[str, Any]:

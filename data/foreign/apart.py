@@ -34,6 +34,8 @@ from mulde.data.foreign.limits import limit_bytes, most_unpacked
 R = TypeVar("R", bound=Plain)
 
 _one_at_a_time = threading.Lock()
+_is_apart = False
+"""Whether this is the process that reads."""
 
 _LEAST_SECONDS, _BYTES_A_SECOND = 30.0, 2 * 2**20
 """Slower than any disk or network share that one would read features from."""
@@ -83,6 +85,11 @@ def read_apart(function: Callable[[Path], R], path: Path) -> R:
             told = f"made the process that read it answer nonsense ({error}): it is not to be trusted"
             raise InputError(f"{path} {told[:_MOST_CHARACTERS]}") from None
     return cast(R, answer)
+
+
+def is_apart() -> bool:
+    """Whether this is the process that reads files of strangers, which may hang and crash."""
+    return _is_apart
 
 
 def _most_bytes(size_bytes: int) -> int:
@@ -190,6 +197,8 @@ def _wait(stream: Any, most_bytes: int, answers: queue.SimpleQueue[tuple[Plain, 
 
 def serve() -> None:
     """Answer requests from stdin until it is closed: what `_Reader` runs in its process."""
+    global _is_apart
+    _is_apart = True
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints is no answer
     while True:

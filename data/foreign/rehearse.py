@@ -32,18 +32,19 @@ def _rehearse(path: Path, size_bytes: int, mtime_ns: int) -> None:
 def read_all(path: Path) -> None:
     """Read all attributes and datasets of a file, and let go of them."""
     with open_plain(path) as file:
-        _read_attributes(file)
+        read_attributes(file)
         file.visititems(_read_item)
 
 
 def _read_item(name: str, item: Any) -> None:
-    _read_attributes(item)
+    read_attributes(item)
     if isinstance(item, h5py.Dataset) and item.shape:
         n_rows = max(1, _BYTES_A_READ * item.shape[0] // max(item.nbytes, 1))
         for start in range(0, item.shape[0], n_rows):
             item[start : start + n_rows]
 
 
-def _read_attributes(item: h5py.HLObject) -> None:
+def read_attributes(item: h5py.HLObject) -> None:
+    """Read all attributes of a file, group or dataset."""
     for name in item.attrs:
         item.attrs[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import io
 import logging
 import os
@@ -72,9 +73,15 @@ def main() -> None:
         stderr.print(f"mulde: {error}", markup=False)
         code = EXIT_USAGE
     except Exception as error:
-        click.echo(printable(traceback.format_exc(), keep="\n"), err=True)
-        stderr.print(f"mulde: unexpected error: {error}", markup=False)
-        code = EXIT_UNEXPECTED
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # files may name any
+            stderr.print(
+                f"mulde: {str(error.filename)[:80]}… is too long for the name of a file", markup=False
+            )
+            code = EXIT_USAGE
+        else:
+            click.echo(printable(traceback.format_exc(), keep="\n"), err=True)
+            stderr.print(f"mulde: unexpected error: {error}", markup=False)
+            code = EXIT_UNEXPECTED
     sys.exit(code if isinstance(code, int) else EXIT_DONE)
 
 

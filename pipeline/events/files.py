@@ -10,6 +10,8 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from mulde.data.errors import InputError
 from mulde.data.foreign.text import parse_json
 from mulde.pipeline.events.record import Event, Threshold
@@ -22,6 +24,16 @@ COLUMNS = (
     "x1", "y1", "x2", "y2", "stream", "reason",
 )  # fmt: skip
 """Of events.csv, and the keys of each event in events.json."""
+
+
+_WHOLE, _NUMBER, _MAYBE = (int,), (int, float), (int, float, type(None))
+_KINDS = {
+    "video": (str,), "start_frame": _WHOLE, "stop_frame": _WHOLE, "start_s": _NUMBER, "stop_s": _NUMBER,
+    "start_clock": (str, type(None)), "peak_frame": _WHOLE, "score": _NUMBER, "x1": _MAYBE, "y1": _MAYBE,
+    "x2": _MAYBE, "y2": _MAYBE, "stream": (str,), "reason": (str,),
+}  # fmt: skip
+_MOST_FRAMES = 2**53
+_THRESHOLD = TypeAdapter(Threshold)
 
 
 def write_events(run: RunFolder, events: Sequence[Event]) -> None:
@@ -43,7 +55,7 @@ def read_events(run: RunFolder) -> tuple[Event, ...]:
     """
     try:
         return tuple(_of_row(row) for row in parse_json(run.kept_text(run.events_json.name)))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise _damaged("events", run.events_json, error) from None
 
 
@@ -59,8 +71,8 @@ def read_threshold(run: RunFolder) -> Threshold:
         InputError: it is missing or damaged.
     """
     try:
-        return Threshold(**parse_json(run.kept_text(run.threshold.name)))
-    except (OSError, ValueError, TypeError) as error:
+        return _THRESHOLD.validate_python(parse_json(run.kept_text(run.threshold.name)))
+    except (OSError, ValueError, OverflowError) as error:
         raise _damaged("the threshold", run.threshold, error) from None
 
 
@@ -76,6 +88,11 @@ def as_row(event: Event) -> dict[str, Any]:
 
 
 def _of_row(row: Mapping[str, Any]) -> Event:
+    for name, kind in _KINDS.items():  # not with pydantic, which takes no names that are not UTF-8
+        if isinstance(row[name], bool) or not isinstance(row[name], kind):
+            raise TypeError(f"{name} is {row[name]!r}")
+    if row["stop_frame"] > _MOST_FRAMES:
+        raise ValueError(f"no video has {row['stop_frame']} frames")
     box = tuple(row[name] for name in ("x1", "y1", "x2", "y2"))
     clock = row["start_clock"]
     return Event(

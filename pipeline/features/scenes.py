@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,10 +119,10 @@ def find_scenes(
     """Return the scenes if all are in the cache."""
     found = {}
     for name, videos in groups.items():
-        arrays = _read(cache, name, videos, settings)
-        if arrays is None:
+        model = _read(cache, name, videos, settings)
+        if model is None:
             return None
-        found[name] = SceneModel.from_arrays(arrays)
+        found[name] = model
     return Scenes(found)
 
 
@@ -165,10 +164,8 @@ def learn_scenes(
     n_videos = sum(map(len, groups.values()))
     with open_executor("local", min(workers, n_videos), stall_seconds, _MOST_ROUNDS * n_videos) as pool:
         for name, videos in groups.items():
-            arrays = _read(cache, name, videos, settings)
-            if arrays is None:
-                arrays = _learn(cache, pool, name, videos, settings, frames_per_second, progress)
-            models[name] = SceneModel.from_arrays(arrays)
+            known = _read(cache, name, videos, settings)
+            models[name] = known or _learn(cache, pool, name, videos, settings, frames_per_second, progress)
     return Scenes(models)
 
 
@@ -203,7 +200,7 @@ def _learn(
     settings: SceneSettings,
     frames_per_second: float,
     progress: Progress,
-) -> dict[str, NDArray[Any]]:
+) -> SceneModel:
     """Learn a scene and keep it, as that of all videos and as that of those which can be read.
 
     It is the same with and without a video that cannot be read, so that taking one out changes nothing.
@@ -233,10 +230,9 @@ def _learn(
             name or _WHOLE, counted(len(greys), "frame"), counted(len(chosen) - len(errors), "video"),
             *model.height_range_in_frame,
         )  # fmt: skip
-    arrays = model.to_arrays()
     for some in [usable, videos] if len(usable) < len(videos) else [videos]:
-        _write(cache, name, some, settings, arrays, usable=usable)
-    return arrays
+        _write(cache, name, some, settings, model, usable=usable)
+    return model
 
 
 def _chosen(
@@ -306,8 +302,13 @@ def _of_the_commonest_size(images: list[NDArray[np.uint8]]) -> list[NDArray[np.u
 
 def _read(
     cache: FeatureCache, name: str, videos: Sequence[Video], settings: SceneSettings
-) -> dict[str, NDArray[Any]] | None:
-    return cache.read_arrays(_scene_key(videos, settings), name or _WHOLE, made_from=videos)
+) -> SceneModel | None:
+    arrays = cache.read_arrays(_scene_key(videos, settings), name or _WHOLE, made_from=videos)
+    try:
+        return None if arrays is None else SceneModel.from_arrays(arrays)
+    except ValueError as error:
+        _log.warning("scene %s in the cache is damaged (%s); it will be made again", name or _WHOLE, error)
+        return None
 
 
 def _write(
@@ -315,13 +316,13 @@ def _write(
     name: str,
     videos: Sequence[Video],
     settings: SceneSettings,
-    arrays: Mapping[str, NDArray[Any]],
+    model: SceneModel,
     *,
     usable: Sequence[Video],
 ) -> None:
     left_out = [video for video in videos if video not in usable]
     key = _scene_key(videos, settings)
-    cache.write_arrays(key, name or _WHOLE, arrays, made_from=usable, left_out=left_out)
+    cache.write_arrays(key, name or _WHOLE, model.to_arrays(), made_from=usable, left_out=left_out)
 
 
 def _scene_key(videos: Sequence[Video], settings: SceneSettings) -> StreamKey:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,10 +56,18 @@ class HeldOutPiece:
     """Whether each stream was bent before, see `log_tail`."""
 
     def __post_init__(self) -> None:
-        if self.looked_at.shape != self.fused.shape:
+        if self.seconds.ndim != 1 or not np.isfinite(self.seconds).all() or (np.diff(self.seconds) < 0).any():
+            raise ValueError("the times of its frames are no rising numbers")
+        if self.looked_at.ndim != 1 or self.looked_at.shape != self.fused.shape:
             raise ValueError(f"{self.looked_at.shape} frames have {self.fused.shape} scores")
+        if self.looked_at.dtype.kind != "i" or (np.diff(self.looked_at) < 0).any():
+            raise ValueError("frames looked at are no rising whole numbers")
         if self.looked_at.size and not 0 <= self.looked_at[0] <= self.looked_at[-1] < len(self.seconds):
             raise ValueError(f"frames looked at are not among the {len(self.seconds)} of the piece")
+        if self.fused.dtype.kind != "f" or np.isnan(self.fused).any():
+            raise ValueError("some scores are no numbers")
+        if not 0 <= self.fps < math.inf:
+            raise ValueError(f"{self.fps} frames per second cannot be")
 
     def smoothed(self, settings: ScoreConfig) -> NDArray[np.float64]:
         """Return scores of all frames (T,), made as those of test videos are."""
@@ -193,8 +202,8 @@ def load_held_out(path: Path, model: str) -> list[HeldOutPiece] | None:
             return None
         file, header = opened
         arrays = _read_arrays(path, file, header)
-        rates = json.loads(header[_FPS])
-        are_bent = json.loads(header[_BENT]) if _BENT in header else [False] * len(rates)
+        rates = parse_json(header[_FPS])
+        are_bent = parse_json(header[_BENT]) if _BENT in header else [False] * len(rates)
         return [
             HeldOutPiece(
                 arrays[f"{index}/seconds"],
@@ -208,9 +217,16 @@ def load_held_out(path: Path, model: str) -> list[HeldOutPiece] | None:
 
 
 def load_watched_hours(path: Path) -> float:
-    """Return how much footage was watched to find the pieces in a file that `load_held_out` reads."""
+    """Return how much footage was watched to find the pieces in a file that `load_held_out` reads.
+
+    Raises:
+        InputError: the file is damaged or from a later version.
+    """
     with _opened(path) as opened:
-        return 0.0 if opened is None else float(json.loads(opened[1][_WATCHED]))
+        hours = 0.0 if opened is None else float(parse_json(opened[1][_WATCHED]))
+        if not 0 <= hours < math.inf:
+            raise ValueError(f"{hours} hours cannot be")
+        return hours
 
 
 def check_held_out(path: Path) -> None:
@@ -266,5 +282,5 @@ def _opened(path: Path) -> Iterator[tuple[Any, Mapping[str, str]] | None]:
             yield file, header
     except InputError:
         raise
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{path} is damaged ({error}): delete it and run `mulde train` again") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -253,7 +254,13 @@ class RunFolder:
 
     def stage_seconds(self) -> dict[str, float]:
         """Return how long each stage worked when it last had something to do."""
-        return {stage: float(seconds) for stage, seconds in self.fingerprints(_SECONDS).items()}
+        found = {}
+        for stage, text in self.fingerprints(_SECONDS).items():
+            with suppress(ValueError):  # somebody else's, perhaps
+                seconds = float(text)
+                if 0 <= seconds < math.inf:
+                    found[stage] = seconds
+        return found
 
     def failures(self) -> list[Failure]:
         """Return what failed in the stages that ran last."""

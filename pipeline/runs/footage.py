@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from mulde.data.errors import InputError
 from mulde.data.sealed import read_json, write_json
@@ -89,8 +90,20 @@ def read_footage(run: RunFolder) -> Footage | None:
             name: Video(name, Path(row["path"]), Path(row["split_folder"]), row["scene"])
             for name, row in content["videos"].items()
         }
-        return Footage(RunFolder(Path(content["model_run"])), videos, float(content["frames_per_second"]))
+        _require_below(videos)
+        rate = float(content["frames_per_second"])
+        if not 0 < rate < math.inf:
+            raise ValueError(f"{rate} frames per second cannot be")
+        return Footage(RunFolder(Path(content["model_run"])), videos, rate)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"{run.footage} is damaged ({error}): run `mulde score --model` again") from None
+
+
+def _require_below(videos: Mapping[str, Video]) -> None:
+    """Raise ValueError where a name leads elsewhere: scores and pictures are written below it."""
+    for name, video in videos.items():
+        parts = PurePosixPath(name).parts
+        if not parts or ".." in parts or parts[0] == "/" or not isinstance(video.scene, str):
+            raise ValueError(f"{name!r} is no name of a video")

@@ -7,28 +7,22 @@ is written where it says, unless the user trusts it.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 import logging
-import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from mulde.data.errors import InputError
 from mulde.data.foreign.text import parse_json
+from mulde.data.ours import is_signature, own_key, signature
 from mulde.data.sealed import write_json
 from mulde.extractors.networks.weights import WEIGHTS_FOLDER
 from mulde.pipeline.config.load import load_config, write_config
 from mulde.pipeline.config.sections import Config
 
-KEY_VARIABLE = "MULDE_KEY"
-"""Names a file with the key in place of that in the user's folder: for containers, and for a team."""
 _SUFFIX = ".origin.json"
-_KEY_BYTES = 32
 
 _log = logging.getLogger(__name__)
 
@@ -36,12 +30,12 @@ _log = logging.getLogger(__name__)
 def write_signed(file: Path, config: Config) -> None:
     """Write a configuration into a run, signed by this user."""
     write_config(file, config)
-    key = _key(make=True)
+    key = own_key(make=True)
     if key is None:
         _origin(file).unlink(missing_ok=True)
         return
     plugins = {str(path): _digest(path) for path in config.anchored().extract.plugins}
-    record = {"plugins": plugins, "signature": _signature(key, file.read_bytes(), plugins)}
+    record = {"plugins": plugins, "signature": signature(key, _signed(file.read_bytes(), plugins))}
     write_json(_origin(file), record, indent=1)
 
 
@@ -114,16 +108,16 @@ def _weights(settings: Any, name: str) -> Iterator[tuple[str, str]]:
 
 def is_ours(file: Path) -> bool:
     """Whether a configuration, and the plug-ins that it names, are as this user's mulde has left them."""
-    key = _key(make=False)
+    key = own_key(make=False)
     if key is None:
         return False
     try:
         record = parse_json(_origin(file).read_bytes())
         plugins = {str(path): str(digest) for path, digest in record["plugins"].items()}
-        signature = str(record["signature"])
+        given = str(record["signature"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False
-    if not hmac.compare_digest(signature.encode(), _signature(key, file.read_bytes(), plugins).encode()):
+    if not is_signature(given, key, _signed(file.read_bytes(), plugins)):
         return False
     return all(_digest(Path(path)) == digest for path, digest in plugins.items())
 
@@ -132,9 +126,8 @@ def _origin(file: Path) -> Path:
     return file.with_suffix(_SUFFIX)
 
 
-def _signature(key: bytes, content: bytes, plugins: Mapping[str, str]) -> str:
-    signed = json.dumps([hashlib.sha256(content).hexdigest(), dict(plugins)], sort_keys=True)
-    return hmac.new(key, signed.encode(), hashlib.sha256).hexdigest()
+def _signed(content: bytes, plugins: Mapping[str, str]) -> bytes:
+    return json.dumps([hashlib.sha256(content).hexdigest(), dict(plugins)], sort_keys=True).encode()
 
 
 def _digest(path: Path) -> str:
@@ -142,34 +135,3 @@ def _digest(path: Path) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return "missing"
-
-
-def _key(*, make: bool) -> bytes | None:
-    """Return the key of this user; None where there is none, and none can be made."""
-    config_home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    try:
-        path = Path(os.environ.get(KEY_VARIABLE) or f"{config_home}/mulde/key").expanduser()
-        if make and not path.exists():
-            _make_key(path)
-        key = path.read_bytes()
-    except (OSError, RuntimeError) as error:  # the latter where there is no home
-        _log.debug("no key to sign runs with: %s", error)
-        return None
-    if len(key) < _KEY_BYTES:
-        _log.warning("%s holds no key, so that runs are not signed: delete it", path)
-        return None
-    return key
-
-
-def _make_key(path: Path) -> None:
-    """Write a new key that only this user can read; where another process is quicker, its key stays."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    own = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
-    descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(secrets.token_bytes(_KEY_BYTES))
-        with suppress(FileExistsError):
-            os.link(own, path)
-    finally:
-        own.unlink(missing_ok=True)

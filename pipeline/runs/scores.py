@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from mulde.data.atomic import encode, replacing, write_bytes
 from mulde.data.errors import InputError
 from mulde.data.foreign.hdf5 import open_plain, own_dataset, read_array
 from mulde.data.foreign.text import parse_json
+from mulde.data.harmless import require_harmless
 from mulde.data.hdf5 import new_hdf5, open_to_write
 from mulde.data.sealed import ChangedError, check, digest
 from mulde.data.times import mean_rate
@@ -188,7 +190,7 @@ def has_checksum(path: Path) -> bool:
     """
     beside = path.with_name(f"{path.stem}.h5")
     try:
-        with h5py.File(beside, "r") as file:
+        with _open_objects(beside) as file:
             known = file.attrs.get(_CSV_CHECKSUM)
     except (OSError, ValueError, KeyError):  # that one is damaged, or of something else
         return False
@@ -201,7 +203,7 @@ def check_objects(path: Path) -> str | None:
     """Read the HDF5 file of a video in full; return what is wrong with it, or None."""
     try:
         check(path)
-        with open_plain(path) as file:
+        with _open_objects(path) as file:
             _read(file, _UNSMOOTHED)
     except (OSError, ValueError, LookupError) as error:
         return str(_damaged(path, error))
@@ -217,7 +219,7 @@ def _check(run: RunFolder, name: str) -> None:
     path = run.objects(name)
     try:
         check(path)
-        with h5py.File(path, "r") as file:
+        with _open_objects(path) as file:
             own_dataset(file, _UNSMOOTHED)  # else it is whole, but of something else
         has_checksum(run.csv(name))
     except (OSError, ValueError, KeyError) as error:
@@ -234,7 +236,7 @@ def read_scores(run: RunFolder, name: str) -> ScoredVideo:
     _check(run, name)
     try:
         columns = np.loadtxt(path, delimiter=",", skiprows=1, usecols=(1, 2), dtype=np.float64, ndmin=2)
-        with open_plain(run.objects(name)) as file:
+        with _open_objects(run.objects(name)) as file:
             unsmoothed = _read(file, _UNSMOOTHED).astype(np.float64)
             fps, warnings = float(file.attrs["fps"]), tuple(map(str, parse_json(file.attrs["warnings"])))
             note = str(file.attrs.get("interpolation", ""))
@@ -257,7 +259,7 @@ def read_objects(run: RunFolder, name: str) -> ScoredObjects | None:
     path = run.objects(name)
     try:
         check(path)
-        with open_plain(path) as file:
+        with _open_objects(path) as file:
             if _BOX not in file:
                 return None
             scores = _read_all(file[_OBJECT_SCORE])
@@ -274,7 +276,7 @@ def read_rows_behind(run: RunFolder, name: str) -> RowsBehind:
     """
     path = run.objects(name)
     try:
-        with open_plain(path) as file:
+        with _open_objects(path) as file:
             if _OBJECT_SCORE in file:
                 scores = _read_all(file[_OBJECT_SCORE])
                 total, frame = scores.pop(_TOTAL), _read(file, _FRAME)
@@ -305,7 +307,7 @@ def read_datasets(run: RunFolder, name: str) -> dict[str, NDArray[Any]]:
 
     try:
         check(run.objects(name))
-        with open_plain(run.objects(name)) as file:
+        with _open_objects(run.objects(name)) as file:
             file.visititems(keep)
             return {dataset: _read(file, dataset) for dataset in names}
     except (OSError, ValueError) as error:
@@ -340,7 +342,7 @@ def read_objects_per_frame(run: RunFolder, name: str) -> float | None:
     """
     path = run.objects(name)
     try:
-        with open_plain(path) as file:
+        with _open_objects(path) as file:
             if _FRAME not in file:
                 return None
             n_frames = len(file[_LOOKED_AT if _LOOKED_AT in file else _SMOOTHED])
@@ -356,7 +358,7 @@ def read_looked_at(run: RunFolder, name: str) -> NDArray[np.int64] | None:
         InputError: the file is missing or damaged.
     """
     try:
-        with open_plain(run.objects(name)) as file:
+        with _open_objects(run.objects(name)) as file:
             return _read(file, _LOOKED_AT) if _LOOKED_AT in file else None
     except (OSError, ValueError) as error:
         raise _damaged(run.objects(name), error) from None
@@ -371,6 +373,7 @@ def write_alarms(run: RunFolder, video: ScoredVideo, is_alarm: NDArray[np.bool_]
     table, path, beside = encode(to_csv(video, is_alarm)), run.csv(video.name), run.objects(video.name)
     if path.read_bytes() == table:
         return
+    require_harmless(beside)
     with replacing(beside) as temporary:  # a kill in between is found, and the video scored again
         shutil.copyfile(beside, temporary)
         with open_to_write(temporary, "r+") as file:
@@ -391,6 +394,19 @@ def to_csv(video: ScoredVideo, is_alarm: NDArray[np.bool_] | None = None) -> str
         # repr of a float is the shortest text that reads back as the same number
         writer.writerow([index, f"{second:.6f}", repr(float(value)), alarm])
     return text.getvalue()
+
+
+@contextmanager
+def _open_objects(path: Path) -> Iterator[h5py.File]:
+    """Open the HDF5 file of a video for reading.
+
+    Raises:
+        InputError: it is damaged, or holds what mulde writes none of.
+        OSError: it cannot be read.
+    """
+    require_harmless(path)
+    with open_plain(path) as file:
+        yield file
 
 
 def _read(group: h5py.Group, name: str) -> NDArray[Any]:

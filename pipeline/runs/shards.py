@@ -9,6 +9,7 @@ No machine writes what another does, so that none has to ask another.
 from __future__ import annotations
 
 import heapq
+import math
 import os
 import re
 import socket
@@ -114,6 +115,11 @@ class ShardProgress:
     share: float = 0.0
     """Of the work that it began with, what is done, in [0, 1]."""
 
+    def __post_init__(self) -> None:
+        numbers = (self.updated, self.hours, self.seconds)
+        if not (all(0 <= number < math.inf for number in numbers) and 0 <= self.share <= 1):
+            raise ValueError(f"{numbers} and {self.share} of the work cannot be")
+
     @property
     def frames_per_second(self) -> float:
         """Frames extracted per second."""
@@ -129,7 +135,8 @@ class ShardProgress:
         """How long it will take if it goes on like this; None where that cannot be told."""
         if self.state == "ended":
             return 0.0
-        return self.seconds * (1 / self.share - 1) if self.share else None
+        left = self.seconds * (1 / self.share - 1) if self.share else math.inf
+        return left if left < math.inf else None
 
 
 class Heart:
@@ -209,6 +216,8 @@ def _state(progress: ShardProgress) -> Literal["scene", "running", "ended", "kil
 
 
 def _is_alive(pid: int) -> bool:
+    if not 0 < pid < 2**31:  # others name groups of processes, or none
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

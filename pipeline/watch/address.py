@@ -15,6 +15,7 @@ from mulde.data.errors import InputError, require_package
 _HERE, _ALL = "127.0.0.1", ("0.0.0.0", "::")  # noqa: S104  # which is what it is compared with
 _PACKAGES = ("starlette", "uvicorn", "prometheus_client")
 _LEAST_TOKEN = 16
+_MOST_DIGITS = 5
 _QUEUED_CONNECTIONS = 64
 _STUCK_SECONDS = 20
 """After which the system gives up a browser that takes nothing any more."""
@@ -108,7 +109,13 @@ def _parse(text: str) -> tuple[str, int]:
     """Return host and port."""
     host, colon, digits = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") if colon else _HERE
-    if not (host and digits.isascii() and digits.isdecimal() and int(digits) < 2**16):
+    if not (
+        host
+        and digits.isascii()
+        and digits.isdecimal()
+        and len(digits) <= _MOST_DIGITS
+        and int(digits) < 2**16
+    ):
         raise InputError(f"{text} is no place for a page: PORT, such as 8080, or HOST:PORT")
     return host, int(digits)
 

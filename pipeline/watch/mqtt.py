@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from mulde.data.address import split_address
 from mulde.data.errors import InputError, require_package
 from mulde.pipeline.watch.outputs import FOR_RECEIVERS
 
@@ -38,12 +39,8 @@ class Mqtt:
             InputError: it is no such address, or the package is not installed.
         """
         self._said_by = {"thread_meant": thread_name} if thread_name else {}
-        parts = urlsplit(address)
-        try:
-            port = parts.port
-        except ValueError:
-            port = -1
-        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or port == -1:
+        parts = split_address(address)
+        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
             raise InputError(
                 f"{_shown(address)} is no broker: mqtt://HOST/TOPIC, or mqtts://USER:PASSWORD@HOST/TOPIC"
             )
@@ -63,7 +60,7 @@ class Mqtt:
         if parts.scheme == "mqtts":
             self._client.tls_set()
         self._host = parts.hostname
-        self._port = port or (_TLS_PORT if parts.scheme == "mqtts" else _PORT)
+        self._port = parts.port or (_TLS_PORT if parts.scheme == "mqtts" else _PORT)
 
     @contextmanager
     def running(self) -> Iterator[Mqtt]:

@@ -19,9 +19,10 @@ from http.client import HTTPException
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 from uuid import uuid4
 
+from mulde.data.address import split_address
 from mulde.data.atomic import make_folder, write_bytes, write_text, writing
 from mulde.data.errors import InputError
 from mulde.extractors.condition import Condition
@@ -153,7 +154,7 @@ class Webhook:
         Raises:
             InputError: it is no address of the web.
         """
-        parts = urlsplit(address)
+        parts = split_address(address)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InputError("that is no address that can be posted to: http://HOST/… or https://HOST/…")
         make_folder(outbox)

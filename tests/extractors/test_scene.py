@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -87,6 +89,22 @@ def test_arrays_bring_the_scene_back() -> None:
     assert again.object_height(77) == scene.object_height(77)
     other = learn_scene(make_images(40, with_objects=False), SceneSettings())
     assert other.digest != scene.digest
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"aspect": None}, {"aspect": np.float64(np.nan)}, {"aspect": np.zeros(2)}, {"height_at_top": "a"},
+        {"height_per_row": np.float64(np.inf)}, {"height_range": np.ones(3)}, {"height_range": np.float64(1)},
+        {"height_range": np.array([1, np.inf])}, {"frame_size": np.array([0, 9])},
+        {"frame_size": np.array([np.inf, 9])}, {"backgrounds": np.zeros(40)},
+        {"backgrounds": np.zeros((1, 0, 9), np.uint8)},
+    ],
+)  # fmt: skip
+def test_other_arrays_are_no_scene(changed: dict[str, Any]) -> None:
+    arrays = learn_scene(make_images(10, with_objects=False), SceneSettings()).to_arrays() | changed
+    with pytest.raises(ValueError, match=r"no scene|backgrounds|must be positive|are none|nothing"):
+        SceneModel.from_arrays({name: array for name, array in arrays.items() if array is not None})
 
 
 def test_foreground_is_what_differs() -> None:

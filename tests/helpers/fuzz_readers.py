@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
+import socket
 import tempfile
+import time
+import traceback
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from functools import cache
 from pathlib import Path
 
+import torch
+
 from mulde.data.cache.entries import RowsInOrder, read_entry, read_frame_seconds, read_rows, verify_entry
+from mulde.data.cache.index import EntryIndex
 from mulde.data.cache.rows import CachedRows
 from mulde.data.decode.image_folders import load_image
 from mulde.data.decode.image_stacks import decode_stack, open_stack
+from mulde.data.decode.live import _without_password
 from mulde.data.decode.report import Tally
+from mulde.data.errors import InputError
 from mulde.data.exchange.boxes import read_boxes
 from mulde.data.exchange.clip_lengths import read_clip_lengths, resolve_lengths
 from mulde.data.exchange.imports import list_imported
@@ -22,18 +33,41 @@ from mulde.data.labels.masks import frames_of_masks, load_mask_array, load_mask_
 from mulde.data.labels.matrices import read_label_matrix
 from mulde.data.layouts import nwpu_campus, ubnormal, ucf_crime, ucsd, xd_violence
 from mulde.detector import load_detector
+from mulde.detector.checkpoint import Checkpoint
 from mulde.pipeline.config.load import load_config
-from mulde.pipeline.events.record import Event
+from mulde.pipeline.config.sections import ScoreConfig
+from mulde.pipeline.events.files import as_row, read_events, read_threshold
+from mulde.pipeline.events.record import Event, Threshold
 from mulde.pipeline.experiments.compare import summarise
 from mulde.pipeline.marks.excerpts import open_excerpt, read_event
 from mulde.pipeline.marks.record import is_marked, marks_digest, read_marks, watched_hours
 from mulde.pipeline.metrics.score_files import read_score_files
+from mulde.pipeline.models.held_out import check_held_out, held_out_digest, load_held_out, load_watched_hours
 from mulde.pipeline.models.model import read_manifest, read_scenes
 from mulde.pipeline.runs.folder import RunFolder
-from mulde.pipeline.runs.origin import load_run_config
-from mulde.pipeline.runs.scores import read_datasets, read_objects, read_scores
+from mulde.pipeline.runs.footage import read_footage
+from mulde.pipeline.runs.origin import is_ours, load_run_config
+from mulde.pipeline.runs.scores import (
+    check_objects,
+    read_datasets,
+    read_looked_at,
+    read_objects,
+    read_objects_per_frame,
+    read_rows_behind,
+    read_scores,
+    read_stream_scores,
+    those_whole,
+)
+from mulde.pipeline.runs.shards import Shard, failed_before, read_status
 from mulde.pipeline.stages.evaluate import read_metrics
+from mulde.pipeline.watch import address as address_of_page
+from mulde.pipeline.watch.address import is_named_rightly, listening
+from mulde.pipeline.watch.board import Camera
 from mulde.pipeline.watch.cameras import read_cameras
+from mulde.pipeline.watch.mqtt import Mqtt
+from mulde.pipeline.watch.outputs import Webhook
+from mulde.pipeline.watch.server import PageServer
+from mulde.pipeline.watch.sources import Health, open_source
 
 N_FRAMES = 40
 
@@ -99,10 +133,17 @@ def description(path: Path) -> None:
 
 
 def run_scores(path: Path) -> None:
-    """Read the scores of a run, whose other file is whole."""
+    """Read the scores of a run, of which one file is this, and the other lies beside it."""
     run = RunFolder(path.parent)
-    for read in (read_scores, read_objects, read_datasets):
-        _tried(lambda found, read=read: read(run, found.stem), path)
+    run.scores.mkdir()
+    for file in (run.csv("a"), run.objects("a")):
+        shutil.copyfile(path.parent / file.name, file)
+    for read in (read_scores, read_objects, read_datasets, read_rows_behind, read_looked_at):
+        _tried(lambda _, read=read: read(run, "a"), path)
+    _tried(lambda _: read_stream_scores(run, "a", N_FRAMES), path)
+    _tried(lambda _: read_objects_per_frame(run, "a"), path)
+    those_whole(run, ["a"])
+    check_objects(run.objects("a"))
 
 
 def state(path: Path) -> None:
@@ -111,8 +152,18 @@ def state(path: Path) -> None:
     for name in ("state.json", "failures.json"):
         folder.mkdir(exist_ok=True)
         shutil.copyfile(path, folder / name)
-    run = RunFolder(folder)
+    _state_of(RunFolder(folder))
+
+
+def journal(path: Path) -> None:
+    """Read what a run of many videos adds to that."""
+    _state_of(RunFolder(path.parent))
+
+
+def _state_of(run: RunFolder) -> None:
     run.fingerprints("train")
+    for seconds in run.stage_seconds().values():
+        assert seconds >= 0
     for failure in run.failures():
         assert isinstance(failure.video, str)
 
@@ -178,6 +229,135 @@ def excerpt(path: Path) -> None:
     open_excerpt(path.parent, {"velocity": "ab"})
 
 
+def events(path: Path) -> None:
+    """Read the events of a run, and what is said of them."""
+    for event in read_events(RunFolder(path.parent)):
+        assert event.when
+        as_row(event)
+
+
+def threshold(path: Path) -> None:
+    """Read the threshold of a run."""
+    read_threshold(RunFolder(path.parent)).is_alarm(1.0)
+
+
+def footage(path: Path) -> None:
+    """Read where the videos of a run are."""
+    read_footage(RunFolder(path.parent))
+
+
+def progress(path: Path) -> None:
+    """Read how far an extraction is."""
+    folder = path.parent / "shards" / "1-of-2"
+    folder.mkdir(parents=True)
+    shutil.copyfile(path, folder / path.name)
+    run = RunFolder(path.parent)
+    failed_before(run, "extract")
+    for told in read_status(run):
+        _ = told.progress.seconds_left, told.progress.frames_per_second, told.progress.n_finished
+
+
+def origin(path: Path) -> None:
+    """Ask whether a configuration is our own."""
+    (path.parent / "config.yaml").write_text("seed: 1")
+    is_ours(path.parent / "config.yaml")
+
+
+def held_out(path: Path) -> None:
+    """Read scores of footage that was left out."""
+    for read in (
+        lambda found: load_held_out(found, "ab"), load_watched_hours, check_held_out,
+        lambda found: held_out_digest(found, "ab"),
+    ):  # fmt: skip
+        _tried(read, path)
+    for piece in load_held_out(path, "ab") or ():
+        assert len(piece.smoothed(ScoreConfig())) == len(piece.seconds)
+
+
+def checkpoint(path: Path) -> None:
+    """Read the state of a training."""
+    Checkpoint(path, "ab", torch.device("cpu"), seconds_between=1.0).load()
+
+
+def index(path: Path) -> None:
+    """Look a file up."""
+    cache = path.parent / "cache"
+    (cache / ".index").mkdir(parents=True)
+    shutil.copyfile(path, cache / ".index" / path.name)
+    for name in ("a", "b"):
+        EntryIndex(cache).find("velocity", "0123", "home", name, path.stat())
+
+
+def request(path: Path) -> None:
+    """Ask the page of `mulde watch`, which answers or closes the connection, and goes on."""
+    with socket.create_connection(("127.0.0.1", _page()), timeout=10) as asked:
+        with suppress(OSError):
+            asked.sendall(path.read_bytes())
+            asked.shutdown(socket.SHUT_WR)
+        answer = b""
+        with suppress(ConnectionError):
+            while len(answer) < 2**16 and (more := asked.recv(2**16)):
+                answer += more
+                if b"text/event-stream" in answer:
+                    break
+    assert b" 500 " not in answer[:20], answer[:200]
+
+
+_OPEN = ExitStack()
+"""What stays open until this process ends."""
+
+
+@cache
+def _page() -> int:
+    """Serve a page until this process ends; return its port."""
+    folder = Path(tempfile.mkdtemp())
+    camera = Camera("door", Threshold(2.0, 1.5, 1.0, 3.0, is_extrapolated=True, text=""), Health(), folder)
+    (folder / "clips").mkdir()
+    (folder / "clips" / "3.mp4").write_bytes(bytes(range(200)))
+    camera.put(
+        {
+            "type": "event", "video": "live", "start_frame": 3, "start_s": 0.3, "stop_s": 0.9,
+            "start_clock": None, "score": 3.0, "alarm": True, "reason": "fast", "picture": "pictures/3.jpg",
+            "clip": "clips/3.mp4",
+        }
+    )  # fmt: skip
+    camera.put({"type": "clip", "clip": "clips/3.mp4", "error": ""})
+    listener = _OPEN.enter_context(listening("0"))
+    page = _OPEN.enter_context(PageServer(listener, [camera]).running())
+    while not page._server.started:
+        time.sleep(0.01)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return listener.port
+
+
+def address(path: Path) -> None:
+    """Take addresses of cameras, brokers, hooks and of the page apart."""
+    text = path.read_bytes().decode(errors="surrogateescape")
+    is_named_rightly(text, "localhost")
+    for take in (_parse_page, _parse_broker, _parse_hook, Shard.parse, _parse_source):
+        with suppress(InputError):
+            take(text)
+
+
+def _parse_page(text: str) -> None:
+    address_of_page._parse(text)
+
+
+def _parse_broker(text: str) -> None:
+    Mqtt(text)
+
+
+def _parse_hook(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Webhook(text, Path(folder))
+
+
+def _parse_source(text: str) -> None:
+    _without_password(text)
+    if "://" in text:
+        open_source(text)
+
+
 def image(path: Path) -> None:
     """Read an image, and all its pages."""
     os.environ["MULDE_MEGAPIXELS"] = "4"  # the largest that are allowed take seconds a page
@@ -192,6 +372,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     for function in (
         labels, features, boxes, clip_lengths, masks, scores, entry, description, run_scores, state,
         metrics, config, override, model_config, manifest, scenes, detector, image, marks, excerpt,
+        journal, events, threshold, footage, progress, origin, held_out, checkpoint, index, request, address,
     )
 } | {
     "matrix": read_label_matrix,
@@ -202,6 +383,8 @@ READERS: dict[str, Callable[[Path], object]] = {
     "ucsd": ucsd.read_ground_truth,
     "cameras": read_cameras,
 }  # fmt: skip
+_refused: list[str] = []
+"""What some way of reading said of the file of now."""
 
 
 def _tried(read: Callable[[Path], object], path: Path) -> None:
@@ -209,25 +392,43 @@ def _tried(read: Callable[[Path], object], path: Path) -> None:
     try:
         read(path)
     except ValueError as error:
-        if type(error).__module__.startswith("mulde"):
-            return
-        raise
+        if not type(error).__module__.startswith("mulde"):
+            raise
+        _refused.append(str(error))
+
+
+def try_reader(kind: str, path: Path) -> None:
+    """Read a file with the reader of a kind, which stands before any "-".
+
+    Raises:
+        InputError: it is refused.
+    """
+    _refused.clear()
+    READERS[kind.partition("-")[0]](path)
 
 
 def read(path: Path) -> str:
     """Read a file with the reader that its folder is named after; return the traceback of a defect, or ""."""
-    import traceback
-
-    from mulde.data.errors import InputError
-
-    with tempfile.TemporaryDirectory() as folder:
-        for beside in path.parent.iterdir():
-            if beside.is_file():
-                shutil.copyfile(beside, Path(folder) / beside.name)
-        try:
-            READERS[path.parent.name.partition("-")[0]](Path(folder) / path.name)
-        except InputError:
-            return ""
-        except BaseException:
-            return traceback.format_exc()
+    try:
+        _read_copy(path)
+    except InputError:
+        return ""
+    except BaseException:
+        return traceback.format_exc()
     return ""
+
+
+def read_whole(path: Path) -> str:
+    """Do as `read` for a file that must not be refused; return why it is."""
+    try:
+        _read_copy(path)
+    except BaseException:
+        return traceback.format_exc()
+    return "\n".join(_refused)
+
+
+def _read_copy(path: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # some readers put files beside it
+        for beside in path.parent.iterdir():
+            shutil.copyfile(beside, Path(folder) / beside.name)
+        try_reader(path.parent.name, Path(folder) / path.name)

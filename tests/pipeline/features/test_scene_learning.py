@@ -11,6 +11,7 @@ import pytest
 
 from mulde.data.cache.store import FeatureCache
 from mulde.data.errors import InputError
+from mulde.data.hdf5 import open_to_write
 from mulde.data.layouts.find_videos import find_videos
 from mulde.data.video import Video
 from mulde.extractors.settings import SceneSettings
@@ -45,6 +46,19 @@ def test_no_video_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"no video" * 100)
     with pytest.raises(InputError, match=r"none of the 1 normal videos can be read.*a\.mp4 cannot be opened"):
         learn(tmp_path / "cache", find_videos(tmp_path))
+
+
+def test_a_file_of_the_cache_that_holds_no_scene_is_made_again(
+    scene_once: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    videos = find_videos(scene_once / "normal")
+    learnt = learn(tmp_path, videos)
+    (file,) = (tmp_path / "scene").rglob("*.h5")
+    with open_to_write(file, "r+") as opened:
+        del opened["aspect"]
+    assert find_scenes(FeatureCache(tmp_path), {"all": videos}, SceneSettings()) is None
+    assert learn(tmp_path, videos).digest == learnt.digest
+    assert "scene all in the cache is damaged (it holds no scene (KeyError: 'aspect'))" in caplog.text
 
 
 @pytest.mark.parametrize(

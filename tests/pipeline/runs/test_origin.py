@@ -86,7 +86,10 @@ def test_own_run_goes_on_working_wherever_it_moves(tmp_path: Path, plugin: Path)
 
 @pytest.mark.parametrize(
     "change",
-    ["another user", "no key", "changed setting", "changed plug-in", "no signature", "junk signature"],
+    [
+        *("another user", "no key", "changed setting", "changed plug-in", "no signature", "junk signature"),
+        "no Unicode",
+    ],
 )
 def test_run_of_others_is_not_run(
     tmp_path: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch, change: str
@@ -104,6 +107,8 @@ def test_run_of_others_is_not_run(
         plugin.write_text(PLUGIN + "\n# changed\n")
     elif change == "no signature":
         origin.unlink()
+    elif change == "no Unicode":
+        origin.write_text(json.dumps({"plugins": {}, "signature": "\ud800"}))
     else:
         origin.write_text(json.dumps({"plugins": [], "signature": 3}))
     with pytest.raises(InputError, match=rf"not made here by you.*{plugin}.*--trust"):

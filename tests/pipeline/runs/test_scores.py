@@ -10,17 +10,22 @@ import numpy as np
 import pytest
 
 from mulde.data.errors import InputError
+from mulde.data.foreign import apart
 from mulde.data.hdf5 import open_to_write
+from mulde.data.sealed import seal
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.scores import (
     ScoredObjects,
     ScoredVideo,
     object_datasets,
     read_datasets,
+    read_looked_at,
     read_objects,
+    read_objects_per_frame,
     read_rows_behind,
     read_scores,
     to_csv,
+    write_alarms,
     write_scores,
 )
 
@@ -160,3 +165,27 @@ def test_rows_that_do_not_fit_together_are_damage(tmp_path: Path, part: str) -> 
             file["object_score/velocity"], file["object_score/total"] = np.zeros(2), np.zeros(3)
     with pytest.raises(InputError, match=r"missing or damaged .*run `mulde score` again"):
         read_rows_behind(run, "a")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        read_scores, read_objects, read_datasets, read_rows_behind, read_objects_per_frame, read_looked_at,
+        lambda run, name: write_alarms(run, video(), np.ones(3, np.bool_)),
+    ],
+)  # fmt: skip
+def test_a_file_that_never_ends_is_refused(
+    read: Callable[[RunFolder, str], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunFolder(tmp_path)
+    write_scores(run, video(), {})
+    content = run.objects("cam1/a").read_bytes()
+    at = content.index(b"GCOL") + 16
+    while int.from_bytes(content[at : at + 2], "little"):  # the objects of the heap; then comes its gap
+        at += 16 + (int.from_bytes(content[at + 8 : at + 16], "little") + 7) // 8 * 8
+    start = content.index(b"checksum: ") + len(b"checksum: ")
+    content = content[: at + 8] + bytes(8) + content[at + 16 :]  # a gap of no length
+    run.objects("cam1/a").write_bytes(seal(content[:start] + b"0" * 32 + content[start + 32 :]))
+    monkeypatch.setattr(apart, "_LEAST_SECONDS", 1.0)
+    with pytest.raises(InputError, match="made to hang"):
+        read(run, "cam1/a")
