@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -231,7 +233,17 @@ class StreamFolder:
     """The folder itself."""
     description: Mapping[str, Any]
     """What `stream.json` says; {} where it cannot be read."""
-    entries: tuple[Path, ...]
+
+    @cached_property
+    def entries(self) -> tuple[Path, ...]:
+        """The files of videos; of products of several, theirs."""
+        return tuple(sorted(Path(file.path) for file in _walk(str(self.home))))
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """How many entries there are, and how many bytes they have together."""
+        sizes = [file.stat().st_size for file in _walk(str(self.home))]
+        return len(sizes), sum(sizes)
 
     @property
     def problem(self) -> str | None:
@@ -240,25 +252,29 @@ class StreamFolder:
             return None
         return (
             f"{self.home / DESCRIPTION} is missing or damaged, so that nobody knows what the "
-            f"{len(self.entries)} files beside it are: extracting their videos writes it again; what was "
+            f"{self.size[0]} files beside it are: extracting their videos writes it again; what was "
             "imported is to be imported again"
         )
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of all entries."""
-        return sum(path.stat().st_size for path in self.entries)
 
 
 def list_streams(folder: Path) -> list[StreamFolder]:
     """Return what a cache holds, by stream and key."""
     found = []
     for home in sorted(path for path in folder.glob("*/*/") if not path.parent.name.startswith(".")):
-        entries = tuple(sorted(path for path in home.rglob("*.h5") if not path.name.startswith(".")))
-        if entries or (home / DESCRIPTION).exists():
+        if (home / DESCRIPTION).exists() or any(_walk(str(home))):
             description = read_description(home / DESCRIPTION)
-            found.append(StreamFolder(home.parent.name, home.name, home, description, entries))
+            found.append(StreamFolder(home.parent.name, home.name, home, description))
     return found
+
+
+def _walk(folder: str) -> Iterator[os.DirEntry[str]]:
+    """Yield the files of entries below a folder, in any order."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".h5") and not entry.name.startswith("."):
+                yield entry
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path)
 
 
 def read_description(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
@@ -55,7 +55,7 @@ from mulde.data.hdf5 import new_hdf5, open_to_write
 from mulde.data.identity import SourceIdentity, identify, is_unchanged
 from mulde.data.sealed import write_json
 from mulde.data.version import mulde_version
-from mulde.data.video import DecodeReport, Video
+from mulde.data.video import IMAGES, DecodeReport, Video
 
 __all__ = [
     "CacheFileError",
@@ -128,14 +128,22 @@ class _Now:
 
     def __init__(self, video: Video) -> None:
         self.video = video
+        self._compared: SourceIdentity | None = None
+        self._is_still = False
 
     @cached_property
     def identity(self) -> SourceIdentity:
         return identify(self.video, with_digest=False)
 
-    @cached_property
-    def is_frame_folder(self) -> bool:
-        return self.video.is_frame_folder
+    def is_still(self, known: SourceIdentity) -> bool:
+        """Whether it is what `known` describes; the streams of one pass say the same of it."""
+        if known is not self._compared:
+            self._compared, self._is_still = known, is_unchanged(self.video, known, self.identity)
+        return self._is_still
+
+    def is_folder_of(self, report: DecodeReport) -> bool:
+        """Whether it is a folder of images, as what has this report was."""
+        return report.backend == IMAGES and self.video.is_frame_folder
 
 
 class FeatureCache:
@@ -172,16 +180,39 @@ class FeatureCache:
         """Return what `find` finds of several streams of a video, which is looked at once."""
         found, now = {}, _Now(video)
         for name, key in keys.items():
-            for home, is_elsewhere in self._places(key, video.name):
-                entry = self._read_entry(key.stream, home, video.name)
-                if entry is None or entry.beside != key.beside:
-                    continue
-                if frames_per_second not in (None, entry.report.fps) and now.is_frame_folder:
-                    continue
-                if self._is_of(now, entry.identity, is_elsewhere=is_elsewhere):
-                    found[name] = entry
-                    break
+            entry = self._find_in(self._home(key), key, now, frames_per_second, is_elsewhere=False)
+            if entry is None:
+                entry = self._find_elsewhere(key, now, frames_per_second)
+            if entry is not None:
+                found[name] = entry
         return found
+
+    def _find_in(
+        self, home: str, key: StreamKey, now: _Now, frames_per_second: float | None, *, is_elsewhere: bool
+    ) -> Entry | None:
+        """Return the entry of a video in a folder, if it is of the video as it is now."""
+        entry = self._read_entry(key.stream, home, now.video.name)
+        if entry is None or entry.beside != key.beside:
+            return None
+        if frames_per_second not in (None, entry.report.fps) and now.is_folder_of(entry.report):
+            return None
+        return entry if self._is_of(now, entry.identity, is_elsewhere=is_elsewhere) else None
+
+    def _find_elsewhere(self, key: StreamKey, now: _Now, frames_per_second: float | None) -> Entry | None:
+        for home in self._other_homes(key):
+            entry = self._find_in(home, key, now, frames_per_second, is_elsewhere=True)
+            if entry is not None:
+                return entry
+        return None
+
+    def read_ahead(self, videos: Iterable[tuple[Video, Mapping[str, StreamKey]]]) -> None:
+        """Read together what the indexes know of videos that `find_all` is asked for next: some hundred."""
+        names: dict[str, tuple[StreamKey, list[str]]] = {}
+        for video, keys in videos:
+            for key in keys.values():
+                names.setdefault(self._home(key), (key, []))[1].append(video.name)
+        for home, (key, of_key) in names.items():
+            self.index.read_ahead(key.stream, key.key, home, of_key)
 
     def is_settled(self, key: StreamKey, entry: Entry) -> bool:
         """Whether an entry that `find` has found is where the video's own is; see `settle`."""
@@ -351,13 +382,10 @@ class FeatureCache:
     def _home(self, key: StreamKey) -> str:
         return f"{self.folder}{os.sep}{key.stream}{os.sep}{key.key}"
 
-    def _places(self, key: StreamKey, name: str) -> Iterator[tuple[str, bool]]:
-        """Yield folders that may hold the entry of a video, and whether that would be one from elsewhere."""
+    def _other_homes(self, key: StreamKey) -> list[str]:
+        """Return the folders that may hold the entry of a video where it was before it moved."""
         own = self._home(key)
-        yield own, False
-        for home in self._homes_of_kind(key):
-            if home != own:
-                yield home, True
+        return [home for home in self._homes_of_kind(key) if home != own]
 
     def _homes_of_kind(self, key: StreamKey) -> list[str]:
         """Return the folders of a kind, listed again where some have come or gone."""
@@ -377,7 +405,7 @@ class FeatureCache:
 
     def _elsewhere(self, key: StreamKey, name: str) -> list[Path]:
         """Return the files of the same name and kind for videos at other places."""
-        paths = [Path(home, f"{name}.h5") for home, elsewhere in self._places(key, name) if elsewhere]
+        paths = [Path(home, f"{name}.h5") for home in self._other_homes(key)]
         return [path for path in paths if path.exists()]
 
     def _read_entry(self, stream: str, home: str, name: str) -> Entry | None:
@@ -411,7 +439,7 @@ class FeatureCache:
         """Whether a video is the one that `known` describes; at another place only its content tells."""
         try:
             if not is_elsewhere:
-                return is_unchanged(now.video, known, now.identity)
+                return now.is_still(known)
             if (known.size_bytes, known.n_files) != (now.identity.size_bytes, now.identity.n_files):
                 return False
             if not known.digest:  # left out then: its content decided nothing

@@ -50,9 +50,9 @@ def find_stream(cache: Path, stream: str, key: str | None = None) -> StreamFolde
         InputError: there is none, or there are several; the text lists them.
     """
     folders = list_streams(cache)
-    known = [folder for folder in folders if folder.stream == stream and folder.entries]
+    known = [folder for folder in folders if folder.stream == stream and folder.size[0]]
     if not known:
-        there = sorted({folder.stream for folder in folders if folder.entries})
+        there = sorted({folder.stream for folder in folders if folder.size[0]})
         raise InputError(f"{cache} has no stream {stream!r}: it has {', '.join(there) or 'none'}")
     found = [folder for folder in known if folder.key.startswith(key or "")]
     if len(found) != 1:

@@ -58,8 +58,8 @@ def list_(folder: Path, as_json: bool) -> int:
                 {
                     "stream": stream.stream,
                     "key": stream.key,
-                    "videos": len(stream.entries),
-                    "size_bytes": stream.size_bytes,
+                    "videos": stream.size[0],
+                    "size_bytes": stream.size[1],
                     "folder": stream.home,
                     "description": stream.description,
                 }
@@ -69,11 +69,12 @@ def list_(folder: Path, as_json: bool) -> int:
         return EXIT_DONE
     table = Table("stream", "key", "videos", "size", "of", box=None, pad_edge=False)
     for stream in streams:
+        n_files, n_bytes = stream.size
         table.add_row(
             escape(stream.stream),
             stream.key,
-            str(len(stream.entries)),
-            _megabytes(stream.size_bytes),
+            str(n_files),
+            _megabytes(n_bytes),
             escape(describe_origin(stream.description)),
         )
     stdout.print(table)

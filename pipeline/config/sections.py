@@ -198,8 +198,7 @@ class ScoreConfig(Section):
     @property
     def of_frames(self) -> dict[str, Any]:
         """Return what the scores of frames depend on; the rest is about events."""
-        names = {"smoothing_sigma_seconds", "causal", "log_tail"}
-        return self.model_dump(mode="json", include=names)
+        return {name: getattr(self, name) for name in ("smoothing_sigma_seconds", "causal", "log_tail")}
 
     @property
     def of_events(self) -> dict[str, Any]:
