@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from mulde.data.cache.places import open_storage
+from mulde.data.cache.storage import CacheFileError, Place, Storage
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows, is_without_measurement, join_rows
 from mulde.data.foreign.apart import read_apart
@@ -60,6 +61,8 @@ class Entry:
     """Where the video, or the file that was imported, was; None in files that do not say."""
     beside: str = ""
     """A hash of what was read beside the video, such as boxes that others made; "" for nothing."""
+    storage: Storage | None = field(default=None, compare=False, repr=False)
+    """What has to have the file here before it is read; None where it is here."""
 
     @property
     def is_imported(self) -> bool:
@@ -67,18 +70,18 @@ class Entry:
         return self.report.backend == IMPORTED
 
     @property
-    def path(self) -> Path:
-        """The file."""
+    def file(self) -> Path:
+        """Where the file is, or its copy, which need not be here."""
         return Path(self.home, f"{self.name}.h5")
 
     @property
-    def size_bytes(self) -> int:
-        """Bytes on disk."""
-        return self.path.stat().st_size
+    def path(self) -> Path:
+        """The file, to be read.
 
-
-class CacheFileError(InputError):
-    """A cached file is damaged or is not one of ours."""
+        Raises:
+            CacheFileError: it is in an object store, and there not any more, or damaged.
+        """
+        return self.file if self.storage is None else self.storage.fetch(self.file)
 
 
 def read_entry(path: Path) -> Entry:
@@ -233,16 +236,17 @@ class StreamFolder:
     """The folder itself."""
     description: Mapping[str, Any]
     """What `stream.json` says; {} where it cannot be read."""
+    storage: Storage
 
     @cached_property
     def entries(self) -> tuple[Path, ...]:
-        """The files of videos; of products of several, theirs."""
-        return tuple(sorted(Path(file.path) for file in _walk(str(self.home))))
+        """The files of videos; of products of several, theirs. `storage.fetch` has them here to be read."""
+        return tuple(sorted(Path(path) for path, _ in self.storage.files(self.home)))
 
     @cached_property
     def size(self) -> tuple[int, int]:
         """How many entries there are, and how many bytes they have together."""
-        sizes = [file.stat().st_size for file in _walk(str(self.home))]
+        sizes = [state.size_bytes for _, state in self.storage.files(self.home)]
         return len(sizes), sum(sizes)
 
     @property
@@ -257,24 +261,24 @@ class StreamFolder:
         )
 
 
-def list_streams(folder: Path) -> list[StreamFolder]:
+def list_streams(place: Place) -> list[StreamFolder]:
     """Return what a cache holds, by stream and key."""
-    found = []
-    for home in sorted(path for path in folder.glob("*/*/") if not path.parent.name.startswith(".")):
-        if (home / DESCRIPTION).exists() or any(_walk(str(home))):
-            description = read_description(home / DESCRIPTION)
-            found.append(StreamFolder(home.parent.name, home.name, home, description))
+    storage, found = open_storage(place), list[StreamFolder]()
+    for stream in storage.streams():
+        for key in storage.keys(stream):
+            home = storage.folder / stream / key
+            path = home / DESCRIPTION
+            if storage.state(str(path)) is not None or any(storage.files(home)):
+                found.append(StreamFolder(stream, key, home, fetch_description(storage, path), storage))
     return found
 
 
-def _walk(folder: str) -> Iterator[os.DirEntry[str]]:
-    """Yield the files of entries below a folder, in any order."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(".h5") and not entry.name.startswith("."):
-                yield entry
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(entry.path)
+def fetch_description(storage: Storage, path: Path) -> dict[str, Any]:
+    """Return what a stream.json in a storage says; see `read_description`."""
+    try:
+        return read_description(storage.fetch(path))
+    except CacheFileError:
+        return {}
 
 
 def read_description(path: Path) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import sqlite3
 from collections.abc import Sequence
@@ -27,14 +26,13 @@ import xxhash
 
 from mulde.data.atomic import WriteError, make_folder, replacing
 from mulde.data.cache.entries import Entry
+from mulde.data.cache.storage import CacheFileError, FileState, Storage
 from mulde.data.foreign.text import parse_json
 from mulde.data.identity import SourceIdentity
 from mulde.data.video import DecodeReport
 
 INDEX = ".index"
 """Folder of the cache."""
-LEAST_NEW = 1000
-"""So many files must have been read for the indexes to be written: fewer are read as quickly again."""
 _COLUMNS = "name, size_bytes, mtime_ns, n_rows, n_features, said, seal"
 _SCHEMA = (
     "name TEXT PRIMARY KEY, size_bytes INT, mtime_ns INT, n_rows INT, n_features INT, said TEXT, seal TEXT"
@@ -49,19 +47,19 @@ _log = logging.getLogger(__name__)
 class EntryIndex:
     """The index of a cache, for one process."""
 
-    def __init__(self, cache: Path) -> None:
-        self._folder = cache / INDEX
+    def __init__(self, storage: Storage) -> None:
+        self._storage, self._folder = storage, storage.folder / INDEX
         self._open: dict[str, sqlite3.Connection | None] = {}
         self._ahead: dict[str, dict[str, _Row]] = {}
         self._news: sqlite3.Connection | None = None
 
-    def find(self, stream: str, key: str, home: str, name: str, stat: os.stat_result) -> Entry | None:
+    def find(self, stream: str, key: str, home: str, name: str, state: FileState) -> Entry | None:
         """Return what a file said when it was read; None where that is not known of the file as it is now.
 
         Args:
             home: the folder of the key.
             name: the file's below, without suffix.
-            stat: what the file is like now.
+            state: what the file is like now.
         """
         table = self._table(f"{stream}-{key}")
         if table is None:
@@ -71,12 +69,14 @@ class EntryIndex:
             if row is None:
                 return None
             _, size_bytes, mtime_ns, n_rows, n_features, said, seal = row
-            if (size_bytes, mtime_ns) != (stat.st_size, stat.st_mtime_ns) or seal != _seal(*row[:-1]):
+            if (size_bytes, mtime_ns) != state or seal != _seal(*row[:-1]):
                 return None
             video, source, beside, identity, report = _parse(said)
             # one string each, not one a stream: there may be a hundred thousand videos
             video = name if video == name else video
-            return Entry(home, name, video, n_rows, n_features, identity, report, source, beside)
+            return Entry(
+                home, name, video, n_rows, n_features, identity, report, source, beside, self._storage.fetches
+            )
         except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
             _log.debug("index of %s-%s: %s", stream, key, error)
             return None
@@ -90,10 +90,10 @@ class EntryIndex:
         with suppress(sqlite3.Error, ValueError):  # then each is looked for alone
             self._ahead[home] = {row[0]: row for row in table.execute(find, names)}
 
-    def learn(self, stream: str, key: str, name: str, stat: os.stat_result, entry: Entry) -> None:
+    def learn(self, stream: str, key: str, name: str, state: FileState, entry: Entry) -> None:
         """Take down what a file says, for `save`."""
         said = [entry.video, entry.source, entry.beside, astuple(entry.identity), asdict(entry.report)]
-        row = name, stat.st_size, stat.st_mtime_ns, entry.n_rows, entry.n_features, json.dumps(said)
+        row = name, *state, entry.n_rows, entry.n_features, json.dumps(said)
         # a path that is no Unicode, or no room for what is learnt: the file is read each time
         with suppress(UnicodeEncodeError, sqlite3.Error):
             if self._news is None:
@@ -107,7 +107,7 @@ class EntryIndex:
         if self._news is None:
             return
         counts = dict(self._news.execute("SELECT key, COUNT(*) FROM news GROUP BY key").fetchall())
-        for key in counts if sum(counts.values()) >= LEAST_NEW else ():
+        for key in counts if sum(counts.values()) >= self._storage.few else ():
             try:
                 self._save(key)
             except (WriteError, sqlite3.Error, OSError) as error:
@@ -136,23 +136,24 @@ class EntryIndex:
                 rows = self._news.execute(f"SELECT {_COLUMNS} FROM news WHERE key = ?", (key,))  # noqa: S608
                 table.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
                 table.commit()
+        self._storage.keep(path)
 
     def _table(self, key: str) -> sqlite3.Connection | None:
         if key not in self._open:
             self._open[key] = self._connect(self._path(key))
         return self._open[key]
 
-    @staticmethod
-    def _connect(path: Path) -> sqlite3.Connection | None:
-        if not path.exists():
+    def _connect(self, path: Path) -> sqlite3.Connection | None:
+        if self._storage.state(str(path)) is None:
             return None
         try:
+            path = self._storage.fetch(path)
             # immutable: it is never written in place, so no lock is needed, which some file systems lack
             table = sqlite3.connect(
                 f"file:{quote(str(path.absolute()))}?immutable=1", uri=True, check_same_thread=False
             )
             table.execute(_FIND, ("",))  # one of before has other columns
-        except sqlite3.Error as error:
+        except (sqlite3.Error, CacheFileError) as error:
             _log.debug("%s: %s", path, error)
             return None
         return table

@@ -146,7 +146,7 @@ def look_up(
     """Return what the cache has of a video."""
     entries = cache.find_all(keys, video, frames_per_second)
     missing = () if len(entries) == len(keys) else keys.keys() - entries.keys()
-    is_stale = any(cache.entry_path(keys[name], video.name).exists() for name in missing)
+    is_stale = any(cache.has_file(keys[name], video.name) for name in missing)
     return CachedVideo(video, keys, entries, is_stale)
 
 
@@ -157,6 +157,8 @@ def look_up_all(job: Job, recipes: Recipes) -> Inventory:
     Raises:
         InputError: a video's files cannot be read, or it is of no known scene.
     """
+
+    job.cache.look_anew()
 
     def all_of(videos: Sequence[Video]) -> tuple[CachedVideo, ...]:
         if recipes.scenes is None:

@@ -11,6 +11,7 @@ import pytest
 
 from mulde.data.cache import index
 from mulde.data.cache.entries import Entry, read_entry
+from mulde.data.cache.folders import FolderStorage
 from mulde.data.cache.store import FeatureCache, StreamKey
 from mulde.data.features import FeatureRows
 from mulde.data.identity import identify
@@ -62,7 +63,7 @@ def videos(tmp_path: Path) -> list[Video]:
 @pytest.fixture
 def folder(tmp_path: Path, videos: list[Video], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a cache of three videos that has been looked through and is indexed."""
-    monkeypatch.setattr(index, "LEAST_NEW", 2)
+    monkeypatch.setattr(FolderStorage, "few", 2)
     fill(FeatureCache(tmp_path / "cache"), videos)
     look(tmp_path / "cache", videos)[1].index.save()
     return tmp_path / "cache"
