@@ -201,7 +201,7 @@ def export(out: Path, stream: str, key: str | None, folder: Place) -> int:
     from mulde.data.exchange.exports import export_stream, find_stream
 
     _require_folder(folder)
-    with respelled(key="--key"):
+    with respelled(key="--key", cache="--cache DIR"):
         n_videos = export_stream(find_stream(folder, stream, key), out)
     stdout.print(f"{counted(n_videos, 'video')}, {_megabytes(out.stat().st_size)}: {out}", markup=False)
     return EXIT_DONE
