@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from mulde.data.errors import InputError
 from mulde.data.spelling import spell
@@ -33,6 +35,7 @@ STACK_SUFFIXES = frozenset({".gif", ".png", ".apng", ".webp", ".tif", ".tiff"})
 IMAGE_SUFFIXES = STACK_SUFFIXES | {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".bmp", ".dib", ".ppm", ".pgm", ".pbm", ".pnm")
 }
+_NAMED_WITHOUT = VIDEO_SUFFIXES | STACK_SUFFIXES
 _JUNK = frozenset(
     {
         *("@eadir", "@tmp", "@sharebin", "@recycle", "@recently-snapshot", "@__thumb"),  # Synology, QNAP
@@ -64,6 +67,13 @@ _NO_VIDEO_SUFFIXES = frozenset(
 _NO_VIDEO_NAMES = frozenset({"readme", "license", "licence", "copying", "makefile", "checksums"})
 
 
+class _Named(Protocol):
+    """A path, or an entry of a folder that is looked through."""
+
+    @property
+    def name(self) -> str: ...
+
+
 def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
     """Return the key that sorts names as people count: "frame2" before "frame10", "a/9" before "a/10"."""
     # "frame10" -> ["frame", "10", ""]: text at even places, digits at odd ones
@@ -86,19 +96,23 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.casefold() in _JUNK
 
 
-def is_no_video(path: Path) -> bool:
+def is_no_video(file: _Named) -> bool:
     """Whether a name is evidently that of labels, text, sound or the like, and of no video or image."""
-    return path.suffix.lower() in _NO_VIDEO_SUFFIXES or path.name.casefold() in _NO_VIDEO_NAMES
+    return _suffix(file.name) in _NO_VIDEO_SUFFIXES or file.name.casefold() in _NO_VIDEO_NAMES
 
 
-def is_video_file(path: Path) -> bool:
+def is_video_file(file: _Named) -> bool:
     """Whether the name is one of a video file; the file itself is not opened."""
-    return path.suffix.lower() in VIDEO_SUFFIXES and not is_hidden(path.name)
+    return _suffix(file.name) in VIDEO_SUFFIXES and not is_hidden(file.name)
 
 
-def is_image_file(path: Path) -> bool:
+def is_image_file(file: _Named) -> bool:
     """Whether the name is one of an image, or of several; the file itself is not opened."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path.name)
+    return _suffix(file.name) in IMAGE_SUFFIXES and not is_hidden(file.name)
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122  # of a hundred thousand files, it counts
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -113,7 +127,7 @@ def name_without_suffix(relative_path: str) -> str:
     be compared and written anywhere, see `spell`.
     """
     path = PurePosixPath(spell(relative_path.replace("\\", "/")))
-    return str(path.with_suffix("") if path.suffix.lower() in VIDEO_SUFFIXES | STACK_SUFFIXES else path)
+    return str(path.with_suffix("") if path.suffix.lower() in _NAMED_WITHOUT else path)
 
 
 def require_file(path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from stat import S_ISDIR
 from typing import TYPE_CHECKING
 
 from mulde.data.errors import InputError, VideoError
@@ -64,10 +66,10 @@ def identify(video: Video, *, with_digest: bool) -> SourceIdentity:
         VideoError: the file or folder is not there or cannot be read.
     """
     try:
-        files = list_images(video.path) if video.is_frame_folder else [video.path]
-        # a renamed image changes no time but the folder's
-        folder = video.path if video.is_frame_folder else None
-        return _identify(files, folder, with_digest=with_digest)
+        stat = video.path.stat()
+        if S_ISDIR(stat.st_mode):
+            return _of_folder(video.path, stat, with_digest=with_digest)
+        return _of_file(video.path, stat, with_digest=with_digest)
     except OSError as error:
         raise VideoError(f"{video.path} cannot be read ({error.strerror}): check the path") from error
 
@@ -79,21 +81,25 @@ def identify_file(path: Path) -> SourceIdentity:
         InputError: the file is not there or cannot be read.
     """
     try:
-        return _identify([path], None, with_digest=True)
+        return _of_file(path, path.stat(), with_digest=True)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): check the path") from error
 
 
-def _identify(files: list[Path], folder: Path | None, *, with_digest: bool) -> SourceIdentity:
-    stats = [file.stat() for file in files]
-    times = [stat.st_mtime_ns for stat in stats]
-    if folder is not None:
-        times.append(folder.stat().st_mtime_ns)
+def _of_file(path: Path, stat: os.stat_result, *, with_digest: bool) -> SourceIdentity:
+    digest = _digest([path], with_names=False) if with_digest else ""
+    return SourceIdentity(stat.st_size, stat.st_mtime_ns, 1, digest)
+
+
+def _of_folder(path: Path, stat: os.stat_result, *, with_digest: bool) -> SourceIdentity:
+    images = list_images(path)
+    stats = [image.stat() for image in images]
     return SourceIdentity(
-        size_bytes=sum(stat.st_size for stat in stats),
-        mtime_ns=max(times),
-        n_files=len(files),
-        digest=_digest(files, with_names=folder is not None) if with_digest else "",
+        size_bytes=sum(each.st_size for each in stats),
+        # a renamed image changes no time but the folder's
+        mtime_ns=max(each.st_mtime_ns for each in (stat, *stats)),
+        n_files=len(images),
+        digest=_digest(images, with_names=True) if with_digest else "",
     )
 
 

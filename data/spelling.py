@@ -27,6 +27,8 @@ def spell(name: str) -> str:
 
     macOS writes letter and accent apart, where other systems and most keyboards write one character.
     """
+    if name.isascii() and name.isprintable():
+        return name
     return printable(unicodedata.normalize("NFC", name))
 
 

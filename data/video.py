@@ -117,6 +117,10 @@ class Frame:
         return self._greys[size]
 
 
+IMAGES = "images"
+"""Stands in the place of a decoder in the report of images, in a folder or in one file."""
+
+
 @dataclass(frozen=True, slots=True)
 class DecodeReport:
     """What decoding one video found, kept beside its features."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
+from uuid import uuid4
 
 import av
 import hypothesis
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 from miniature_layouts import MINIATURES
 from numpy.typing import NDArray
+from object_stores import Server, served
 
 # on a busy machine any example may be slow
 hypothesis.settings.register_profile("unhurried", deadline=None)
@@ -53,6 +55,23 @@ def _own_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MULDE_KEY", str(tmp_path_factory.mktemp("key") / "key"))
         yield
+
+
+@pytest.fixture(scope="session")
+def store_server() -> Iterator[Server]:
+    """Serve buckets like S3's from a process of its own."""
+    with served() as server:
+        yield server
+
+
+@pytest.fixture
+def address(store_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the address of a cache in a bucket of its own, that nothing is in yet."""
+    for name, value in {**store_server.environment, "MULDE_COPIES": str(tmp_path / "copies")}.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"b{uuid4().hex[:12]}"
+    store_server.make_bucket(bucket)
+    return f"s3://{bucket}/some/cache"
 
 
 @pytest.fixture(scope="session")

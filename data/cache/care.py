@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +12,6 @@ from pathlib import Path
 
 from mulde.data.cache.entries import (
     DESCRIPTION,
-    CacheFileError,
     StreamFolder,
     can_be_read,
     holds_rows,
@@ -20,7 +20,9 @@ from mulde.data.cache.entries import (
     verify_apart,
 )
 from mulde.data.cache.keys import STAGING, import_claim
-from mulde.data.cache.store import LOCKS, FeatureCache, is_locked
+from mulde.data.cache.places import open_storage
+from mulde.data.cache.storage import LOCKS, CacheFileError, FileState, Place, is_address
+from mulde.data.cache.store import FeatureCache, is_locked
 from mulde.data.errors import VideoError
 from mulde.data.identity import is_unchanged
 from mulde.data.sealed import is_sealed
@@ -65,17 +67,17 @@ class Removed:
     """Those that another process works on; they are still there."""
 
 
-def find_damage(cache: Path) -> Damage:
+def find_damage(cache: Place) -> Damage:
     """Read every file in full; return what is damaged, and what killed processes have left."""
     items, n_checked, n_unsealed = list(_left_over(cache)), 0, 0
     left = [problem for stream in list_streams(cache) if (problem := stream.problem)]
     for stream, path in _files(cache):
         n_checked += 1
-        problem = verify_apart(path)
+        problem, is_here = _verify(stream, path)
         if problem is None:
             n_unsealed += not is_sealed(path)
             continue
-        if not can_be_read(path):
+        if is_here and not can_be_read(path):
             left.append(problem)
         elif "imported_as" in stream.description:
             split = stream.description["imported_as"]
@@ -85,7 +87,16 @@ def find_damage(cache: Path) -> Damage:
     return Damage(tuple(items), tuple(left), n_checked, n_unsealed)
 
 
-def discard_damaged(cache: Path, paths: Iterable[Path]) -> list[Path]:
+def _verify(stream: StreamFolder, path: Path) -> tuple[str | None, bool]:
+    """Return what is wrong with a file, and whether it is here; from an object store none comes damaged."""
+    try:
+        stream.storage.fetch(path)
+    except CacheFileError as error:
+        return str(error), False
+    return verify_apart(path), True
+
+
+def discard_damaged(cache: Place, paths: Iterable[Path]) -> list[Path]:
     """Delete those of some cached files that are damaged and can be made again; return them.
 
     Imported features, what cannot be read at all, and what another process works on, stay.
@@ -98,13 +109,13 @@ def discard_damaged(cache: Path, paths: Iterable[Path]) -> list[Path]:
         _removal(stream, path, problem)
         for stream, path in _files(cache)
         if path in wanted and "imported_as" not in stream.description
-        if can_be_read(path) and (problem := verify_apart(path))
+        if (problem := _verify(stream, path)[0]) and (stream.storage.fetches or can_be_read(path))
     ]
     removed = remove(cache, items)
     return [item.path for item in items if item not in removed.busy]
 
 
-def find_orphans(cache: Path) -> list[Removal]:
+def find_orphans(cache: Place) -> list[Removal]:
     """Return what was made from videos that are gone or have changed since; imported features never are."""
     found = []
     for stream, path in _files(cache):
@@ -117,7 +128,7 @@ def find_orphans(cache: Path) -> list[Removal]:
 
 
 def find_selected(
-    cache: Path, *, stream: str | None = None, key: str | None = None, older_than_days: float | None = None
+    cache: Place, *, stream: str | None = None, key: str | None = None, older_than_days: float | None = None
 ) -> list[Removal]:
     """Return what fits each condition that is given.
 
@@ -126,19 +137,18 @@ def find_selected(
         key: the beginning of a key.
         older_than_days: the least age of a file, by the time it was written.
     """
-    newest = None if older_than_days is None else time.time() - older_than_days * 86_400
+    newest = math.inf if older_than_days is None else time.time() - older_than_days * 86_400
     return [
-        _removal(folder, path, f"made {_date(path)}")
+        _removal(folder, path, f"made {time.strftime('%Y-%m-%d', time.localtime(seconds))}")
         for folder, path in _files(cache)
-        if stream in (None, folder.stream)
-        and folder.key.startswith(key or "")
-        and (newest is None or path.stat().st_mtime < newest)
+        if stream in (None, folder.stream) and folder.key.startswith(key or "")
+        if (seconds := _state(folder, path).mtime_ns / 1e9) < newest
     ]
 
 
-def remove(cache: Path, items: Sequence[Removal]) -> Removed:
+def remove(cache: Place, items: Sequence[Removal]) -> Removed:
     """Delete files that no other process works on, and the folders that are empty then."""
-    store, busy, done = FeatureCache(cache), [], []
+    store, storage, busy, done = FeatureCache(cache), open_storage(cache), [], []
     for item in items:
         with store.claim_name(*item.claim, wait=False) if item.claim else nullcontext(True) as is_ours:
             if not is_ours:
@@ -147,15 +157,16 @@ def remove(cache: Path, items: Sequence[Removal]) -> Removed:
             if item.path.is_dir():
                 shutil.rmtree(item.path)
             else:
-                item.path.unlink(missing_ok=True)
+                storage.remove(item.path)
             done.append(item)
-    _tidy(cache, {item.path.parent for item in done})
+    if not is_address(cache):  # an object store has no folders
+        _tidy(Path(cache), {item.path.parent for item in done})
     return Removed(len(done), sum(item.size_bytes for item in done), tuple(busy))
 
 
-def _files(cache: Path) -> Iterator[tuple[StreamFolder, Path]]:
+def _files(cache: Place) -> Iterator[tuple[StreamFolder, Path]]:
     """Yield the entries that lie in the cache itself: a link that leads out of it is nobody's to delete."""
-    root = cache.resolve()
+    root = open_storage(cache).folder.resolve()
     for stream in list_streams(cache):
         for path in stream.entries:
             if root in path.resolve().parents and not path.is_symlink():
@@ -169,13 +180,17 @@ def _removal(stream: StreamFolder, path: Path, reason: str) -> Removal:
     else:
         name = path.relative_to(stream.home).as_posix().removesuffix(".h5")
         claim = (str(said.get("folder", "")), name)
-    return Removal(path, reason, path.stat().st_size, claim)
+    return Removal(path, reason, _state(stream, path).size_bytes, claim)
+
+
+def _state(stream: StreamFolder, path: Path) -> FileState:
+    return stream.storage.state(str(path)) or FileState(0, 0)
 
 
 def _why_orphan(stream: StreamFolder, path: Path) -> str | None:
     folder = Path(str(stream.description.get("folder", "")))
     try:
-        if not holds_rows(path):
+        if not holds_rows(stream.storage.fetch(path)):
             gone = "folder" in stream.description and not folder.is_dir()
             return f"learnt from {folder}, which is gone" if gone else None
         entry = read_entry(path)
@@ -193,7 +208,10 @@ def _why_orphan(stream: StreamFolder, path: Path) -> str | None:
     return None if is_same else f"{source} has changed since"
 
 
-def _left_over(cache: Path) -> Iterator[Removal]:
+def _left_over(cache: Place) -> Iterator[Removal]:
+    if is_address(cache):  # nothing is there half written
+        return
+    cache = Path(cache)
     oldest = time.time() - _LEFT_OVER_SECONDS
     for path in (*cache.glob("*/*/**/.*.tmp"), *cache.glob(f"{STAGING}*")):
         if not path.is_symlink() and path.stat().st_mtime < oldest:
@@ -202,10 +220,6 @@ def _left_over(cache: Path) -> Iterator[Removal]:
 
 def _size(path: Path) -> int:
     return sum(part.stat().st_size for part in (path, *path.rglob("*")) if part.is_file())
-
-
-def _date(path: Path) -> str:
-    return time.strftime("%Y-%m-%d", time.localtime(path.stat().st_mtime))
 
 
 def _tidy(cache: Path, folders: Iterable[Path]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from mulde.data.cache.places import open_storage
+from mulde.data.cache.storage import CacheFileError, Place, Storage
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows, is_without_measurement, join_rows
 from mulde.data.foreign.apart import read_apart
@@ -59,6 +62,8 @@ class Entry:
     """Where the video, or the file that was imported, was; None in files that do not say."""
     beside: str = ""
     """A hash of what was read beside the video, such as boxes that others made; "" for nothing."""
+    storage: Storage | None = field(default=None, compare=False, repr=False)
+    """What has to have the file here before it is read; None where it is here."""
 
     @property
     def is_imported(self) -> bool:
@@ -66,18 +71,18 @@ class Entry:
         return self.report.backend == IMPORTED
 
     @property
-    def path(self) -> Path:
-        """The file."""
+    def file(self) -> Path:
+        """Where the file is, or its copy, which need not be here."""
         return Path(self.home, f"{self.name}.h5")
 
     @property
-    def size_bytes(self) -> int:
-        """Bytes on disk."""
-        return self.path.stat().st_size
+    def path(self) -> Path:
+        """The file, to be read.
 
-
-class CacheFileError(InputError):
-    """A cached file is damaged or is not one of ours."""
+        Raises:
+            CacheFileError: it is in an object store, and there not any more, or damaged.
+        """
+        return self.file if self.storage is None else self.storage.fetch(self.file)
 
 
 def read_entry(path: Path) -> Entry:
@@ -233,7 +238,18 @@ class StreamFolder:
     """The folder itself."""
     description: Mapping[str, Any]
     """What `stream.json` says; {} where it cannot be read."""
-    entries: tuple[Path, ...]
+    storage: Storage
+
+    @cached_property
+    def entries(self) -> tuple[Path, ...]:
+        """The files of videos; of products of several, theirs. `storage.fetch` has them here to be read."""
+        return tuple(sorted(Path(path) for path, _ in self.storage.files(self.home)))
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """How many entries there are, and how many bytes they have together."""
+        sizes = [state.size_bytes for _, state in self.storage.files(self.home)]
+        return len(sizes), sum(sizes)
 
     @property
     def problem(self) -> str | None:
@@ -242,25 +258,29 @@ class StreamFolder:
             return None
         return (
             f"{self.home / DESCRIPTION} is missing or damaged, so that nobody knows what the "
-            f"{len(self.entries)} files beside it are: extracting their videos writes it again; what was "
+            f"{self.size[0]} files beside it are: extracting their videos writes it again; what was "
             "imported is to be imported again"
         )
 
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of all entries."""
-        return sum(path.stat().st_size for path in self.entries)
 
-
-def list_streams(folder: Path) -> list[StreamFolder]:
+def list_streams(place: Place) -> list[StreamFolder]:
     """Return what a cache holds, by stream and key."""
-    found = []
-    for home in sorted(path for path in folder.glob("*/*/") if not path.parent.name.startswith(".")):
-        entries = tuple(sorted(path for path in home.rglob("*.h5") if not path.name.startswith(".")))
-        if entries or (home / DESCRIPTION).exists():
-            description = read_description(home / DESCRIPTION)
-            found.append(StreamFolder(home.parent.name, home.name, home, description, entries))
+    storage, found = open_storage(place), list[StreamFolder]()
+    for stream in storage.streams():
+        for key in storage.keys(stream):
+            home = storage.folder / stream / key
+            path = home / DESCRIPTION
+            if storage.state(str(path)) is not None or any(storage.files(home)):
+                found.append(StreamFolder(stream, key, home, fetch_description(storage, path), storage))
     return found
+
+
+def fetch_description(storage: Storage, path: Path) -> dict[str, Any]:
+    """Return what a stream.json in a storage says; see `read_description`."""
+    try:
+        return read_description(storage.fetch(path))
+    except CacheFileError:
+        return {}
 
 
 def read_description(path: Path) -> dict[str, Any]:

@@ -11,33 +11,35 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from functools import lru_cache
 from pathlib import Path
 from sys import intern
+from typing import TypeAlias
 from urllib.parse import quote
 
 import xxhash
 
 from mulde.data.atomic import WriteError, make_folder, replacing
 from mulde.data.cache.entries import Entry
+from mulde.data.cache.storage import CacheFileError, FileState, Storage
 from mulde.data.foreign.text import parse_json
 from mulde.data.identity import SourceIdentity
 from mulde.data.video import DecodeReport
 
 INDEX = ".index"
 """Folder of the cache."""
-LEAST_NEW = 1000
-"""So many files must have been read for the indexes to be written: fewer are read as quickly again."""
-_COLUMNS = (
-    "name TEXT PRIMARY KEY, state TEXT, video TEXT, n_rows INT, n_features INT, identity TEXT, report TEXT, "
-    "source TEXT, beside TEXT, seal TEXT"
+_COLUMNS = "name, size_bytes, mtime_ns, n_rows, n_features, said, seal"
+_SCHEMA = (
+    "name TEXT PRIMARY KEY, size_bytes INT, mtime_ns INT, n_rows INT, n_features INT, said TEXT, seal TEXT"
 )
-_TABLE = f"CREATE TABLE entries ({_COLUMNS}) WITHOUT ROWID"
+_TABLE = f"CREATE TABLE entries ({_SCHEMA}) WITHOUT ROWID"
+_FIND = f"SELECT {_COLUMNS} FROM entries WHERE name = ?"  # noqa: S608  # of constants
+_Row: TypeAlias = tuple[str, int, int, int, int, str, str]
 _N_REMEMBERED = 64  # streams of one video say the same, and are asked for one after the other
 
 _log = logging.getLogger(__name__)
@@ -46,58 +48,67 @@ _log = logging.getLogger(__name__)
 class EntryIndex:
     """The index of a cache, for one process."""
 
-    def __init__(self, cache: Path) -> None:
-        self._folder = cache / INDEX
+    def __init__(self, storage: Storage) -> None:
+        self._storage, self._folder = storage, storage.folder / INDEX
         self._open: dict[str, sqlite3.Connection | None] = {}
+        self._ahead: dict[str, dict[str, _Row]] = {}
         self._news: sqlite3.Connection | None = None
 
-    def find(self, stream: str, key: str, home: str, name: str, stat: os.stat_result) -> Entry | None:
+    def find(self, stream: str, key: str, home: str, name: str, state: FileState) -> Entry | None:
         """Return what a file said when it was read; None where that is not known of the file as it is now.
 
         Args:
             home: the folder of the key.
             name: the file's below, without suffix.
-            stat: what the file is like now.
+            state: what the file is like now.
         """
         table = self._table(f"{stream}-{key}")
         if table is None:
             return None
         try:
-            row = table.execute("SELECT * FROM entries WHERE name = ?", (name,)).fetchone()
-            if row is None or row[1] != _state(stat) or row[-1] != _seal(row[:-1]):
+            row = self._ahead.get(home, {}).pop(name, None) or table.execute(_FIND, (name,)).fetchone()
+            if row is None:
                 return None
-            return _entry(home, name, *row[2:-1])
+            _, size_bytes, mtime_ns, n_rows, n_features, said, seal = row
+            if (size_bytes, mtime_ns) != state or seal != _seal(*row[:-1]):
+                return None
+            video, source, beside, identity, report = _parse(said)
+            # one string each, not one a stream: there may be a hundred thousand videos
+            video = name if video == name else video
+            return Entry(
+                home, name, video, n_rows, n_features, identity, report, source, beside, self._storage.fetches
+            )
         except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
             _log.debug("index of %s-%s: %s", stream, key, error)
             return None
 
-    def learn(self, stream: str, key: str, name: str, stat: os.stat_result, entry: Entry) -> None:
+    def read_ahead(self, stream: str, key: str, home: str, names: Sequence[str]) -> None:
+        """Read what is known of files that are asked for next: together it takes half as long."""
+        table = self._table(f"{stream}-{key}")
+        if table is None:
+            return
+        find = f"SELECT {_COLUMNS} FROM entries WHERE name IN ({', '.join('?' * len(names))})"  # noqa: S608
+        with suppress(sqlite3.Error, ValueError):  # then each is looked for alone
+            self._ahead[home] = {row[0]: row for row in table.execute(find, names)}
+
+    def learn(self, stream: str, key: str, name: str, state: FileState, entry: Entry) -> None:
         """Take down what a file says, for `save`."""
-        row = (
-            name,
-            _state(stat),
-            entry.video,
-            entry.n_rows,
-            entry.n_features,
-            json.dumps(entry.identity.to_dict()),
-            json.dumps(asdict(entry.report)),
-            entry.source,
-            entry.beside,
-        )
+        said = [entry.video, entry.source, entry.beside, astuple(entry.identity), asdict(entry.report)]
+        row = name, *state, entry.n_rows, entry.n_features, json.dumps(said)
         # a path that is no Unicode, or no room for what is learnt: the file is read each time
         with suppress(UnicodeEncodeError, sqlite3.Error):
             if self._news is None:
                 self._news = sqlite3.connect("", check_same_thread=False)  # on disk where it gets large
-                self._news.execute(f"CREATE TABLE news (key TEXT, {_COLUMNS.replace(' PRIMARY KEY', '')})")
-            values = (f"{stream}-{key}", *row, _seal(row))
-            self._news.execute("INSERT INTO news VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+                self._news.execute(f"CREATE TABLE news (key TEXT, {_SCHEMA.replace(' PRIMARY KEY', '')})")
+            values = (f"{stream}-{key}", *row, _seal(*row))
+            self._news.execute("INSERT INTO news VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     def save(self) -> None:
         """Add what was learnt to the indexes, if it is much; they stay as they are where that cannot be."""
         if self._news is None:
             return
         counts = dict(self._news.execute("SELECT key, COUNT(*) FROM news GROUP BY key").fetchall())
-        for key in counts if sum(counts.values()) >= LEAST_NEW else ():
+        for key in counts if sum(counts.values()) >= self._storage.few else ():
             try:
                 self._save(key)
             except (WriteError, sqlite3.Error, OSError) as error:
@@ -111,6 +122,7 @@ class EntryIndex:
                 connection.close()
         self._news = None
         self._open.clear()
+        self._ahead.clear()
 
     def _save(self, key: str) -> None:
         assert self._news is not None
@@ -123,33 +135,28 @@ class EntryIndex:
                 table.execute("PRAGMA journal_mode = OFF")  # the file takes its place only when it is whole
                 if not table.execute("SELECT * FROM sqlite_master").fetchall():
                     table.execute(_TABLE)
-                rows = self._news.execute(
-                    "SELECT name, state, video, n_rows, n_features, identity, report, source, beside, seal "
-                    "FROM news WHERE key = ?",
-                    (key,),
-                )
-                table.executemany(
-                    "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
-                )
+                rows = self._news.execute(f"SELECT {_COLUMNS} FROM news WHERE key = ?", (key,))  # noqa: S608
+                table.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
                 table.commit()
+        self._storage.keep(path)
 
     def _table(self, key: str) -> sqlite3.Connection | None:
         if key not in self._open:
             self._open[key] = self._connect(self._path(key))
         return self._open[key]
 
-    @staticmethod
-    def _connect(path: Path) -> sqlite3.Connection | None:
-        if not path.exists():
+    def _connect(self, path: Path) -> sqlite3.Connection | None:
+        if self._storage.state(str(path)) is None:
             return None
         try:
+            path = self._storage.fetch(path)
             # immutable: it is never written in place, so no lock is needed, which some file systems lack
             table = sqlite3.connect(
                 f"file:{quote(str(path.absolute()))}?immutable=1", uri=True, check_same_thread=False
             )
             if table.execute("SELECT sql FROM sqlite_master").fetchall() != [(_TABLE,)]:
-                raise sqlite3.DatabaseError("it is no index")  # a view, say, which never ends
-        except sqlite3.Error as error:
+                raise sqlite3.DatabaseError("it is no index, or one of before")  # a view, say, never ends
+        except (sqlite3.Error, CacheFileError) as error:
             _log.debug("%s: %s", path, error)
             return None
         return table
@@ -158,33 +165,13 @@ class EntryIndex:
         return self._folder / f"{key}.sqlite"
 
 
-def _state(stat: os.stat_result) -> str:
-    return f"{stat.st_size} {stat.st_mtime_ns}"
-
-
-def _seal(row: tuple[object, ...]) -> str:
-    return xxhash.xxh3_64_hexdigest("\0".join(map(str, row)).encode())
-
-
-def _entry(
-    home: str,
-    name: str,
-    video: str,
-    n_rows: int,
-    n_features: int,
-    identity: str,
-    report: str,
-    source: str | None,
-    beside: str,
-) -> Entry:
-    said = _said(identity, report, source)
-    # one string each, not one a stream: there may be a hundred thousand videos
-    video, beside = (name if video == name else video), intern(beside)
-    return Entry(home, name, video, int(n_rows), int(n_features), *said, beside)
+def _seal(name: str, size_bytes: int, mtime_ns: int, n_rows: int, n_features: int, said: str) -> str:
+    row = f"{name}\0{size_bytes} {mtime_ns} {n_rows} {n_features}\0{said}"
+    return xxhash.xxh3_64_hexdigest(row.encode())
 
 
 @lru_cache(maxsize=_N_REMEMBERED)
-def _said(identity: str, report: str, source: str | None) -> tuple[SourceIdentity, DecodeReport, str | None]:
-    known = parse_json(report)
-    known["warnings"] = tuple(known["warnings"])
-    return SourceIdentity.from_dict(parse_json(identity)), DecodeReport(**known), source
+def _parse(said: str) -> tuple[str, str | None, str, SourceIdentity, DecodeReport]:
+    video, source, beside, identity, report = parse_json(said)
+    report["warnings"] = tuple(report["warnings"])
+    return video, source, intern(beside), SourceIdentity(*identity), DecodeReport(**report)

@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.data.cache.entries import CacheFileError, check_whole, open_hdf5
+from mulde.data.cache.entries import Entry, check_whole, open_hdf5
+from mulde.data.cache.storage import CacheFileError
 from mulde.data.features import is_without_measurement
 from mulde.data.foreign.hdf5 import own_dataset, read_array
 from mulde.data.harmless import require_harmless
@@ -25,19 +26,20 @@ class CachedRows:
     Files are opened when they are needed; the latest stay open.
 
     Args:
-        paths: of files of one stream.
+        files: of one stream; entries where copies of them may have to be fetched, and fetched again.
 
     Raises:
         CacheFileError: a file is damaged, as its checksum tells, or they differ in the number of features.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = tuple(paths)
+    def __init__(self, files: Sequence[Path | Entry]) -> None:
+        self._files = tuple(files)
         self._open: OrderedDict[int, h5py.File] = OrderedDict()
         widths = set()
         self._measured: list[NDArray[np.int64] | None] = []
         counts = []
-        for path in paths:
+        for file_of in files:
+            path = _path(file_of)
             check_whole(path)
             with open_hdf5(path) as file:
                 features = own_dataset(file, "features")
@@ -48,7 +50,7 @@ class CachedRows:
             counts.append(n_rows if measured is None else len(measured))
         if len(widths) > 1:
             raise CacheFileError(
-                f"cached features differ in length ({sorted(widths)}) below {paths[0].parent}"
+                f"cached features differ in length ({sorted(widths)}) below {_path(files[0]).parent}"
             )
         self._n_features = widths.pop() if widths else 0
         self.counts = np.array(counts, dtype=np.int64)
@@ -72,8 +74,8 @@ class CachedRows:
     def frames(self) -> NDArray[np.int64]:
         """Return the number of the frame that each row is about, in its own video, (N,)."""
         parts = [np.zeros(0, np.int64)]
-        for path, measured in zip(self._paths, self._measured, strict=True):
-            with open_hdf5(path) as file:
+        for file_of, measured in zip(self._files, self._measured, strict=True):
+            with open_hdf5(_path(file_of)) as file:
                 frame = read_array(own_dataset(file, "frame"))
             parts.append(frame if measured is None else frame[measured])
         return np.concatenate(parts)
@@ -109,15 +111,16 @@ class CachedRows:
                 out[:] = features[low:high][measured[first:last] - low]
         except (OSError, KeyError, ValueError, TypeError) as error:
             raise CacheFileError(
-                f"{self._paths[index]} cannot be read ({error}): run extract again"
+                f"{_path(self._files[index])} cannot be read ({error}): run extract again"
             ) from None
 
     def _file(self, index: int) -> h5py.File:
         if index not in self._open:
-            require_harmless(self._paths[index])
+            path = _path(self._files[index])
+            require_harmless(path)
             if len(self._open) >= _MOST_OPEN_FILES:
                 self._open.popitem(last=False)[1].close()
-            self._open[index] = h5py.File(self._paths[index], "r")
+            self._open[index] = h5py.File(path, "r")
         self._open.move_to_end(index)
         return self._open[index]
 
@@ -125,6 +128,10 @@ class CachedRows:
         """Close the files that are open; reading opens them again."""
         while self._open:
             self._open.popitem()[1].close()
+
+
+def _path(file: Path | Entry) -> Path:
+    return file.path if isinstance(file, Entry) else file
 
 
 def _find_measured(features: h5py.Dataset) -> NDArray[np.int64] | None:

@@ -16,7 +16,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
@@ -29,24 +29,25 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from mulde.data.atomic import make_folder, replacing, require_writable, writing
+from mulde.data.atomic import make_folder, replacing, writing
 from mulde.data.cache.entries import (
     COLUMNS,
     DESCRIPTION,
     SCHEMA_VERSION,
-    CacheFileError,
     Entry,
     StreamFolder,
     check_whole,
+    fetch_description,
     list_streams,
     open_hdf5,
-    read_description,
     read_entry,
     read_frame_seconds,
     read_rows,
     verify_entry,
 )
 from mulde.data.cache.index import EntryIndex
+from mulde.data.cache.places import open_storage
+from mulde.data.cache.storage import CacheFileError, Place
 from mulde.data.errors import VideoError
 from mulde.data.features import FeatureRows
 from mulde.data.foreign.hdf5 import own_dataset, read_array
@@ -55,7 +56,7 @@ from mulde.data.hdf5 import new_hdf5, open_to_write
 from mulde.data.identity import SourceIdentity, identify, is_unchanged
 from mulde.data.sealed import write_json
 from mulde.data.version import mulde_version
-from mulde.data.video import DecodeReport, Video
+from mulde.data.video import IMAGES, DecodeReport, Video
 
 __all__ = [
     "CacheFileError",
@@ -79,8 +80,6 @@ _KEY_CHARACTERS, _PLACE_CHARACTERS = 12, 6
 _SPOOL_BYTES = 64 * 2**20  # rows beyond this wait on disk, so that memory stays bounded on a ten-hour video
 _COPY_ROWS = 65_536
 _MADE_FROM = "made_from"
-LOCKS = ".locks"
-"""Folder of the cache for the locks of videos that are being extracted."""
 
 _log = logging.getLogger(__name__)
 
@@ -128,32 +127,54 @@ class _Now:
 
     def __init__(self, video: Video) -> None:
         self.video = video
+        self._compared: SourceIdentity | None = None
+        self._is_still = False
 
     @cached_property
     def identity(self) -> SourceIdentity:
         return identify(self.video, with_digest=False)
 
-    @cached_property
-    def is_frame_folder(self) -> bool:
-        return self.video.is_frame_folder
+    def is_still(self, known: SourceIdentity) -> bool:
+        """Whether it is what `known` describes; the streams of one pass say the same of it."""
+        if known is not self._compared:
+            self._compared, self._is_still = known, is_unchanged(self.video, known, self.identity)
+        return self._is_still
+
+    def is_folder_of(self, report: DecodeReport) -> bool:
+        """Whether it is a folder of images, as what has this report was."""
+        return report.backend == IMAGES and self.video.is_frame_folder
 
 
 class FeatureCache:
     """Features on disk, shared by runs and by processes."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.index = EntryIndex(folder)
+    def __init__(self, place: Place) -> None:
+        """Take the folder of a cache, or the address of one in an object store.
+
+        Raises:
+            InputError: it is an address, and what it needs is not installed.
+        """
+        self._storage = open_storage(place)
+        self.folder = self._storage.folder
+        """Where its files, or copies of them, are on this machine."""
+        self.index = EntryIndex(self._storage)
         self._digests: dict[tuple[Path, SourceIdentity], str] = {}
-        self._homes: dict[tuple[str, str], tuple[int, list[str]]] = {}
 
     def require_writable(self) -> None:
-        """Raise InputError, naming the folder, if nothing can be written to it."""
-        require_writable(self.folder, "cache folder", "choose another `cache`")
+        """Raise InputError, naming the place, if nothing can be written to it."""
+        self._storage.require_writable()
+
+    def look_anew(self) -> None:
+        """Forget what was listed of an object store, for others may have written there since."""
+        self._storage.look_anew()
 
     def entry_path(self, key: StreamKey, video: str) -> Path:
         """Return where the rows of a video are kept."""
         return self.folder / key.stream / key.key / f"{video}.h5"
+
+    def has_file(self, key: StreamKey, video: str) -> bool:
+        """Whether there is a file for the rows of a video, whatever they were made from."""
+        return self._storage.state(f"{self._home(key)}{os.sep}{video}.h5") is not None
 
     def find(self, key: StreamKey, video: Video, frames_per_second: float | None = None) -> Entry | None:
         """Return the entry of a video if it is there, readable, and made from the file as it is now.
@@ -172,16 +193,40 @@ class FeatureCache:
         """Return what `find` finds of several streams of a video, which is looked at once."""
         found, now = {}, _Now(video)
         for name, key in keys.items():
-            for home, is_elsewhere in self._places(key, video.name):
-                entry = self._read_entry(key.stream, home, video.name)
-                if entry is None or entry.beside != key.beside:
-                    continue
-                if frames_per_second not in (None, entry.report.fps) and now.is_frame_folder:
-                    continue
-                if self._is_of(now, entry.identity, is_elsewhere=is_elsewhere):
-                    found[name] = entry
-                    break
+            entry = self._find_in(self._home(key), key, now, frames_per_second, is_elsewhere=False)
+            if entry is None:
+                entry = self._find_elsewhere(key, now, frames_per_second)
+            if entry is not None:
+                found[name] = entry
         return found
+
+    def _find_in(
+        self, home: str, key: StreamKey, now: _Now, frames_per_second: float | None, *, is_elsewhere: bool
+    ) -> Entry | None:
+        """Return the entry of a video in a folder, if it is of the video as it is now."""
+        entry = self._read_entry(key.stream, home, now.video.name)
+        if entry is None or entry.beside != key.beside:
+            return None
+        if frames_per_second not in (None, entry.report.fps) and now.is_folder_of(entry.report):
+            return None
+        return entry if self._is_of(now, entry.identity, is_elsewhere=is_elsewhere) else None
+
+    def _find_elsewhere(self, key: StreamKey, now: _Now, frames_per_second: float | None) -> Entry | None:
+        for home in self._other_homes(key):
+            entry = self._find_in(home, key, now, frames_per_second, is_elsewhere=True)
+            if entry is not None:
+                return entry
+        return None
+
+    def read_ahead(self, videos: Iterable[tuple[Video, Mapping[str, StreamKey]]]) -> None:
+        """Read together what the indexes know of videos that `find_all` is asked for next: some hundred."""
+        names: dict[str, tuple[StreamKey, list[str]]] = {}
+        for video, keys in videos:
+            for key in keys.values():
+                names.setdefault(self._home(key), (key, []))[1].append(video.name)
+        for home, (key, of_key) in names.items():
+            self._storage.look_ahead(home)
+            self.index.read_ahead(key.stream, key.key, home, of_key)
 
     def is_settled(self, key: StreamKey, entry: Entry) -> bool:
         """Whether an entry that `find` has found is where the video's own is; see `settle`."""
@@ -202,6 +247,7 @@ class FeatureCache:
             with open_to_write(temporary, "r+") as file:
                 file.attrs["source"] = json.dumps(identity.to_dict())
                 _write_source_path(file, str(video.path.resolve()))
+        self._storage.keep(path)
 
     @contextmanager
     def writer(
@@ -232,6 +278,7 @@ class FeatureCache:
             n_extra=n_extra,
             source=source,
             beside=key.beside,
+            keep=self._storage.keep,
         ) as writer:
             yield writer
 
@@ -254,22 +301,9 @@ class FeatureCache:
         self, split_folder: str, name: str, *, wait: bool, on_wait: Callable[[], None] = lambda: None
     ) -> Iterator[bool]:
         """Do as `claim` for a video that may not be there any more: its split's whole path, and its name."""
-        locks = self.folder / LOCKS
-        lock = FileLock(locks / f"{digest_of([split_folder, name])[:32]}.lock", timeout=1 if wait else 0)
-        while not lock.is_locked:
-            try:
-                with writing(self.folder):
-                    locks.mkdir(parents=True, exist_ok=True)
-                    lock.acquire()
-            except Timeout:
-                if not wait:
-                    yield False
-                    return
-                on_wait()
-        try:
-            yield True
-        finally:
-            lock.release()
+        claim = digest_of([split_folder, name])[:32]
+        with self._storage.claim(claim, wait=wait, on_wait=on_wait) as is_ours:
+            yield is_ours
 
     def write_arrays(
         self,
@@ -299,6 +333,7 @@ class FeatureCache:
             file.attrs[_MADE_FROM] = json.dumps(sources)
             for column, values in arrays.items():
                 file.create_dataset(column, data=values)
+        self._storage.keep(path)
         return path
 
     def read_arrays(
@@ -331,14 +366,15 @@ class FeatureCache:
                     for name, source in known.items()
                 }
                 file.attrs[_MADE_FROM] = json.dumps(now)
+        self._storage.keep(own)
 
     def _find_arrays(self, key: StreamKey, name: str, made_from: Sequence[Video]) -> Path | None:
         own = self.entry_path(key, name)
         for path in (own, *self._elsewhere(key, name)):
-            if not path.exists():
+            if self._storage.state(str(path)) is None:
                 continue
             try:
-                check_whole(path)
+                check_whole(self._storage.fetch(path))
                 with open_hdf5(path) as file:
                     sources = parse_json(file.attrs.get(_MADE_FROM, "{}"))
                     for column in file:
@@ -353,50 +389,34 @@ class FeatureCache:
     def _home(self, key: StreamKey) -> str:
         return f"{self.folder}{os.sep}{key.stream}{os.sep}{key.key}"
 
-    def _places(self, key: StreamKey, name: str) -> Iterator[tuple[str, bool]]:
-        """Yield folders that may hold the entry of a video, and whether that would be one from elsewhere."""
-        own = self._home(key)
-        yield own, False
-        for home in self._homes_of_kind(key):
-            if home != own:
-                yield home, True
-
-    def _homes_of_kind(self, key: StreamKey) -> list[str]:
-        """Return the folders of a kind, listed again where some have come or gone."""
-        above = f"{self.folder}{os.sep}{key.stream}"
-        try:
-            changed = os.stat(above).st_mtime_ns  # noqa: PTH116  # of a hundred thousand videos, it counts
-        except OSError:
-            return []
-        known = self._homes.get((key.stream, key.kind))
-        if known is None or known[0] != changed:
-            known = (
-                changed,
-                [f"{above}{os.sep}{home.name}" for home in sorted(Path(above).glob(f"{key.kind}-*"))],
-            )
-            self._homes[key.stream, key.kind] = known
-        return known[1]
+    def _other_homes(self, key: StreamKey) -> list[str]:
+        """Return the folders that may hold the entry of a video where it was before it moved."""
+        above, kind = f"{self.folder}{os.sep}{key.stream}{os.sep}", f"{key.kind}-"
+        return [
+            f"{above}{other}"
+            for other in self._storage.keys(key.stream)
+            if other.startswith(kind) and other != key.key
+        ]
 
     def _elsewhere(self, key: StreamKey, name: str) -> list[Path]:
         """Return the files of the same name and kind for videos at other places."""
-        paths = [Path(home, f"{name}.h5") for home, elsewhere in self._places(key, name) if elsewhere]
-        return [path for path in paths if path.exists()]
+        return [Path(home, f"{name}.h5") for home in self._other_homes(key)]
 
     def _read_entry(self, stream: str, home: str, name: str) -> Entry | None:
         path, key = f"{home}{os.sep}{name}.h5", home.rpartition(os.sep)[2]
-        try:
-            stat = os.stat(path)  # noqa: PTH116  # of a hundred thousand videos, it counts
-        except OSError:
+        state = self._storage.state(path)
+        if state is None:
             return None
-        known = self.index.find(stream, key, home, name, stat)
+        known = self.index.find(stream, key, home, name, state)
         if known is not None:
             return known
         try:
-            entry = replace(read_entry(Path(path)), home=home, name=name)
+            said = read_entry(self._storage.fetch(Path(path)))
+            entry = replace(said, home=home, name=name, storage=self._storage.fetches)
         except CacheFileError as error:
             _log.warning("%s; it will be made again", error)
             return None
-        self.index.learn(stream, key, name, stat, entry)
+        self.index.learn(stream, key, name, state, entry)
         return entry
 
     def _is_one_of(self, video: Video, sources: Mapping[str, Any], *, is_elsewhere: bool) -> bool:
@@ -413,7 +433,7 @@ class FeatureCache:
         """Whether a video is the one that `known` describes; at another place only its content tells."""
         try:
             if not is_elsewhere:
-                return is_unchanged(now.video, known, now.identity)
+                return now.is_still(known)
             if (known.size_bytes, known.n_files) != (now.identity.size_bytes, now.identity.n_files):
                 return False
             if not known.digest:  # left out then: its content decided nothing
@@ -428,8 +448,9 @@ class FeatureCache:
     def describe(self, key: StreamKey) -> None:
         """Write down what a key stands for, where that is not there or cannot be read any more."""
         path = self.folder / key.stream / key.key / DESCRIPTION
-        if not read_description(path):
+        if not fetch_description(self._storage, path):
             write_description(path, key, {})
+            self._storage.keep(path)
 
 
 def write_description(path: Path, key: StreamKey, notes: Mapping[str, Any]) -> None:
@@ -455,15 +476,17 @@ def write_rows(
     n_extra: int = 0,
     source: str,
     beside: str = "",
+    keep: Callable[[Path], None] = lambda path: None,
 ) -> Iterator[RowWriter]:
     """Collect the rows of one file in bounded memory; only `commit` puts it in place.
 
     Args:
         source: where the video, or the file that is imported, lies.
         beside: see `StreamKey`.
+        keep: is told of the file when it is in place.
     """
     make_folder(path.parent)
-    writer = RowWriter(path, video, n_features, has_boxes, has_spans, n_extra, source, beside)
+    writer = RowWriter(path, video, n_features, has_boxes, has_spans, n_extra, source, beside, keep)
     try:
         yield writer
     finally:
@@ -492,8 +515,10 @@ class RowWriter:
         n_extra: int,
         source: str,
         beside: str,
+        keep: Callable[[Path], None],
     ) -> None:
         self._path, self._video, self._source, self._beside = path, video, source, beside
+        self._keep = keep
         self._columns: dict[str, tuple[type, tuple[int, ...]]] = {
             "features": (np.float32, (n_features,)),
             "frame": (np.int64, ()),
@@ -552,6 +577,7 @@ class RowWriter:
                 # Contiguous and uncompressed: dense features do not compress, and this reads 50× as fast
                 dataset = file.create_dataset(name, (self._n_rows, *shape), dtype)
                 self._copy(name, dataset)
+        self._keep(self._path)
 
     def _copy(self, name: str, dataset: h5py.Dataset) -> None:
         spool = self._spools[name]

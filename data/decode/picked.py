@@ -19,7 +19,7 @@ from mulde.data.decode.preflight import Probe, open_container, probe_file
 from mulde.data.decode.readers import FRAMES_PER_SECOND, open_frames
 from mulde.data.decode.report import Tally
 from mulde.data.errors import VideoError
-from mulde.data.video import Frame, Video
+from mulde.data.video import IMAGES, Frame, Video
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -97,7 +97,7 @@ def read_between(
         images = list_frames(video.path)
         info = describe_images(images, frames_per_second)
         yield from decode_images(
-            images, info, range(start_frame, min(stop_frame, len(images))), Tally("images")
+            images, info, range(start_frame, min(stop_frame, len(images))), Tally(IMAGES)
         )
         return
     if start_frame > _NEAR_FRAMES and not is_stack(video.path):
@@ -140,7 +140,7 @@ def _pick_images(
     images = list_frames(folder)
     there = [index for index in wanted if index < len(images)]
     info = describe_images(images, frames_per_second)
-    return {frame.index: keep(frame) for frame in decode_images(images, info, there, Tally("images"))}
+    return {frame.index: keep(frame) for frame in decode_images(images, info, there, Tally(IMAGES))}
 
 
 def _pick_in_order(

@@ -20,7 +20,7 @@ from mulde.data.decode.video_files import (
     sample_by_seeking,
 )
 from mulde.data.errors import InputError, VideoError
-from mulde.data.video import DecodeReport, Frame, Video
+from mulde.data.video import IMAGES, DecodeReport, Frame, Video
 
 T = TypeVar("T")
 
@@ -155,11 +155,11 @@ def sample_frames(
         images = list_frames(video.path)
         info = describe_images(images, frames_per_second)
         wanted = spread(len(images), n_frames)
-        return [keep(frame) for frame in decode_images(images, info, wanted, Tally("images"))]
+        return [keep(frame) for frame in decode_images(images, info, wanted, Tally(IMAGES))]
     if is_stack(video.path):
         stack = open_stack(video.path, frames_per_second)
         wanted = spread(len(stack.seconds), n_frames)
-        return [keep(frame) for frame in decode_stack(stack, wanted, Tally("images"))]
+        return [keep(frame) for frame in decode_stack(stack, wanted, Tally(IMAGES))]
     probe = probe_file(video.path)
     if n_frames < (probe.info.n_frames_claimed or 0):
         samples = sample_by_seeking(video.path, probe, n_frames, keep)
@@ -188,12 +188,12 @@ def spread(n_total: int, n: int) -> list[int]:
 def _open_folder(folder: Path, frames_per_second: float) -> FrameReader:
     images = list_frames(folder)
     info = describe_images(images, frames_per_second)
-    tally = Tally("images")
+    tally = Tally(IMAGES)
     return FrameReader(info, decode_images(images, info, range(len(images)), tally), tally)
 
 
 def _open_stack(path: Path, frames_per_second: float) -> FrameReader:
-    stack, tally = open_stack(path, frames_per_second), Tally("images")
+    stack, tally = open_stack(path, frames_per_second), Tally(IMAGES)
     return FrameReader(stack.info, decode_stack(stack, range(len(stack.seconds)), tally), tally)
 
 

@@ -22,6 +22,7 @@ from mulde.data.cache.entries import (
     read_frame_seconds,
     read_rows,
 )
+from mulde.data.cache.storage import Place, require_folder
 from mulde.data.errors import InputError
 from mulde.data.files import natural_key
 from mulde.data.hdf5 import open_to_write
@@ -43,16 +44,16 @@ _UNITS = {
 }
 
 
-def find_stream(cache: Path, stream: str, key: str | None = None) -> StreamFolder:
+def find_stream(cache: Place, stream: str, key: str | None = None) -> StreamFolder:
     """Return the one stream folder that a name and the beginning of a key stand for.
 
     Raises:
         InputError: there is none, or there are several; the text lists them.
     """
-    folders = list_streams(cache)
-    known = [folder for folder in folders if folder.stream == stream and folder.entries]
+    folders = list_streams(require_folder(cache, "exporting needs"))
+    known = [folder for folder in folders if folder.stream == stream and folder.size[0]]
     if not known:
-        there = sorted({folder.stream for folder in folders if folder.entries})
+        there = sorted({folder.stream for folder in folders if folder.size[0]})
         raise InputError(f"{cache} has no stream {stream!r}: it has {', '.join(there) or 'none'}")
     found = [folder for folder in known if folder.key.startswith(key or "")]
     if len(found) != 1:

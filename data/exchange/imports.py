@@ -17,6 +17,7 @@ import numpy as np
 from mulde.data.atomic import make_folder
 from mulde.data.cache.entries import DESCRIPTION, IMPORTED, StreamFolder, list_streams
 from mulde.data.cache.keys import STAGING, import_claim
+from mulde.data.cache.storage import Place, require_folder
 from mulde.data.cache.store import FeatureCache, StreamKey, write_description, write_rows
 from mulde.data.decode.readers import FRAMES_PER_SECOND
 from mulde.data.errors import InputError
@@ -141,7 +142,7 @@ class ImportResult:
     """Whether the very same features were there already."""
 
 
-def import_features(request: ImportRequest, cache: Path) -> ImportResult:
+def import_features(request: ImportRequest, cache: Place) -> ImportResult:
     """Check features, and put all of them into the cache or none.
 
     They are written to a folder beside, which takes its place in the cache as a whole.
@@ -149,6 +150,7 @@ def import_features(request: ImportRequest, cache: Path) -> ImportResult:
     Raises:
         InputError: something cannot be used, or others are there under these names.
     """
+    cache = require_folder(cache, "importing needs")
     store = FeatureCache(cache)
     store.require_writable()
     with (
@@ -188,14 +190,14 @@ def _put_in_place(request: ImportRequest, cache: Path, staging: Path, key: Strea
     return False
 
 
-def list_imported(cache: Path, split: str | None = None) -> list[ImportedSplit]:
+def list_imported(cache: Place, split: str | None = None) -> list[ImportedSplit]:
     """Return the imported streams of a split, or of all; of one imported twice, only the later.
 
     Raises:
         InputError: a description is damaged.
     """
     found: dict[tuple[str, str], ImportedSplit] = {}
-    for folder in list_streams(cache):
+    for folder in list_streams(require_folder(cache, "imported features need")):
         imported_as = folder.description.get("imported_as")
         if imported_as is None or split not in (None, imported_as):
             continue

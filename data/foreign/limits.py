@@ -50,7 +50,7 @@ def limit_bytes() -> int:
     Raises:
         InputError: the environment variable is no number.
     """
-    return int(_number(UNPACK_VARIABLE, _UNPACK_GB) * 1e9)
+    return int(positive_number(UNPACK_VARIABLE, _UNPACK_GB) * 1e9)
 
 
 def check_picture(where: str, width: int, height: int) -> None:
@@ -73,10 +73,15 @@ def most_pixels() -> int:
     Raises:
         InputError: the environment variable is no number.
     """
-    return int(_number(PICTURE_VARIABLE, _MEGAPIXELS) * 1e6)
+    return int(positive_number(PICTURE_VARIABLE, _MEGAPIXELS) * 1e6)
 
 
-def _number(variable: str, default: float) -> float:
+def positive_number(variable: str, default: float) -> float:
+    """Return what an environment variable says, or a default.
+
+    Raises:
+        InputError: it is no number above 0.
+    """
     text = os.environ.get(variable, "")
     try:
         value = float(text or default)

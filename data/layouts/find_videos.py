@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mulde.data.cycles import no_cycles
 from mulde.data.decode.image_stacks import is_stack, may_be_stack
 from mulde.data.errors import InputError
 from mulde.data.files import (
@@ -35,6 +36,7 @@ class FoundVideos:
     """What lies beside the videos, is not read and is not evidently something else: a sentence a kind."""
 
 
+@no_cycles()
 def find_videos(folder: Path) -> tuple[Video, ...]:
     """Find video files and folders of images in and below `folder`, in natural order of their names.
 
@@ -49,6 +51,7 @@ def find_videos(folder: Path) -> tuple[Video, ...]:
     return _find_below(Path(folder)).videos
 
 
+@no_cycles()
 def find_all(paths: Sequence[Path]) -> FoundVideos:
     """Find the videos that paths name: files, folders of frames, or folders of videos.
 
@@ -152,17 +155,17 @@ def _search(folder: Path, ancestors: frozenset[Path], passed_over: _PassedOver) 
         return []
     images: list[Path] = []
     found: list[Path] = []
-    with os.scandir(folder) as scan:  # which knows of each entry what it is, without a further look
-        entries = [(folder / entry.name, entry.is_dir()) for entry in scan if not is_hidden(entry.name)]
-    for entry, is_folder in entries:
-        if is_folder:
-            found += _search(entry, ancestors | {real}, passed_over)
+    with os.scandir(folder) as scan:
+        entries = [entry for entry in scan if not is_hidden(entry.name)]
+    for entry in entries:
+        if entry.is_dir():  # which is known of each without a further look
+            found += _search(folder / entry.name, ancestors | {real}, passed_over)
         elif is_image_file(entry):
-            images.append(entry)
+            images.append(folder / entry.name)
         elif is_video_file(entry):
-            found.append(entry)
+            found.append(folder / entry.name)
         elif not is_no_video(entry):
-            passed_over.others.append(entry)
+            passed_over.others.append(folder / entry.name)
     stacks = _stacks(images)
     stills = [image for image in images if image not in stacks]
     if len(stacks) >= len(stills):
@@ -192,12 +195,12 @@ def _stacks(images: Iterable[Path]) -> set[Path]:
 
 
 def _make_video(path: Path, folder: Path) -> Video:
-    relative = path.relative_to(folder)
+    relative = path.parts[len(folder.parts) :]
     return Video(
-        name=name_without_suffix(relative.as_posix()),
+        name=name_without_suffix("/".join(relative)),
         path=path,
         split_folder=folder,
-        scene=spell(relative.parts[0]) if len(relative.parts) > 1 else "",
+        scene=spell(relative[0]) if len(relative) > 1 else "",
     )
 
 

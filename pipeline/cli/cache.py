@@ -12,12 +12,14 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from mulde.data.cache.places import open_storage
+from mulde.data.cache.storage import Place, is_address
 from mulde.data.errors import InputError
 from mulde.data.files import name_without_suffix
 from mulde.data.foreign.text import read_text
 from mulde.data.spelling import counted
 from mulde.pipeline.cli.console import print_json, stderr, stdout
-from mulde.pipeline.cli.options import json_option
+from mulde.pipeline.cli.options import json_option, to_place
 from mulde.pipeline.config.words import respell, respelled
 
 if TYPE_CHECKING:
@@ -28,10 +30,11 @@ _FOLDER = click.Path(path_type=Path)
 _at = click.option(
     "--cache",
     "folder",
-    type=_FOLDER,
+    type=to_place,
+    metavar="DIR",
     default=Path(".cache/mulde"),
     show_default=True,
-    help="Folder of the cache.",
+    help="Folder of the cache, or its address, such as s3://bucket/prefix.",
 )
 _runs = click.argument("runs", nargs=-1, type=_FOLDER, metavar="[RUN ...]")
 _dry_run = click.option("--dry-run", is_flag=True, help="Only show what would be done.")
@@ -45,7 +48,7 @@ def cache() -> None:
 @cache.command("list")
 @_at
 @json_option
-def list_(folder: Path, as_json: bool) -> int:
+def list_(folder: Place, as_json: bool) -> int:
     """Show what is cached, by stream and settings."""
     from mulde.data.cache.entries import list_streams
     from mulde.data.exchange.exports import describe_origin
@@ -58,9 +61,9 @@ def list_(folder: Path, as_json: bool) -> int:
                 {
                     "stream": stream.stream,
                     "key": stream.key,
-                    "videos": len(stream.entries),
-                    "size_bytes": stream.size_bytes,
-                    "folder": stream.home,
+                    "videos": stream.size[0],
+                    "size_bytes": stream.size[1],
+                    "folder": f"{folder}/{stream.stream}/{stream.key}",
                     "description": stream.description,
                 }
                 for stream in streams
@@ -69,11 +72,12 @@ def list_(folder: Path, as_json: bool) -> int:
         return EXIT_DONE
     table = Table("stream", "key", "videos", "size", "of", box=None, pad_edge=False)
     for stream in streams:
+        n_files, n_bytes = stream.size
         table.add_row(
             escape(stream.stream),
             stream.key,
-            str(len(stream.entries)),
-            _megabytes(stream.size_bytes),
+            str(n_files),
+            _megabytes(n_bytes),
             escape(describe_origin(stream.description)),
         )
     stdout.print(table)
@@ -83,7 +87,7 @@ def list_(folder: Path, as_json: bool) -> int:
 @cache.command()
 @_runs
 @_at
-def verify(runs: Sequence[Path], folder: Path) -> int:
+def verify(runs: Sequence[Path], folder: Place) -> int:
     """Read every file of the cache, or of runs, in full; exit 2 if one is damaged or nobody knows what it is.
 
     What it says and holds is compared with its checksum. Files of earlier versions have none: their
@@ -107,7 +111,7 @@ def verify(runs: Sequence[Path], folder: Path) -> int:
 @_runs
 @_at
 @_dry_run
-def repair(runs: Sequence[Path], folder: Path, dry_run: bool) -> int:
+def repair(runs: Sequence[Path], folder: Place, dry_run: bool) -> int:
     """Delete what is damaged, or was left by a killed process, in the cache or in runs.
 
     The next `mulde run` makes it again, and `mulde extract` what is in the cache. Every file is read in full.
@@ -126,7 +130,7 @@ def repair(runs: Sequence[Path], folder: Path, dry_run: bool) -> int:
     return EXIT_USAGE if is_left else EXIT_DONE
 
 
-def _examine(runs: Sequence[Path], folder: Path, *, is_held: bool = False) -> Iterator[tuple[Path, Damage]]:
+def _examine(runs: Sequence[Path], folder: Place, *, is_held: bool = False) -> Iterator[tuple[Place, Damage]]:
     """Yield what is wrong with each run, or with the cache where none is named.
 
     Args:
@@ -159,7 +163,7 @@ def _examine(runs: Sequence[Path], folder: Path, *, is_held: bool = False) -> It
 )
 @click.option("--yes", is_flag=True, help="Delete without being asked.")
 def prune(
-    folder: Path, dry_run: bool, stream: str | None, key: str | None, days: float | None, yes: bool
+    folder: Place, dry_run: bool, stream: str | None, key: str | None, days: float | None, yes: bool
 ) -> int:
     """Delete features that no video stands for any more; or those that are named.
 
@@ -174,7 +178,7 @@ def prune(
     else:
         items = find_selected(folder, stream=stream, key=key, older_than_days=days)
     for item in items:
-        stdout.print(f"{item.path.relative_to(folder)}: {item.reason}", markup=False)
+        stdout.print(f"{_below(folder, item)}: {item.reason}", markup=False)
     if items and not (dry_run or yes) and not _agrees(len(items)):
         raise InputError("nothing was deleted: say yes, or give --yes")
     stdout.print(_remove(folder, items, dry_run=dry_run or not items, tell=False))
@@ -192,12 +196,12 @@ def _agrees(n_files: int) -> bool:
 @click.option("--stream", required=True, metavar="NAME", help="Which features.")
 @click.option("--key", metavar="KEY", help="The beginning of their key, where there are several kinds.")
 @_at
-def export(out: Path, stream: str, key: str | None, folder: Path) -> int:
+def export(out: Path, stream: str, key: str | None, folder: Place) -> int:
     """Pack a stream into one HDF5 file, a group per video: for h5py, MATLAB, Julia, `mulde cache import`."""
     from mulde.data.exchange.exports import export_stream, find_stream
 
     _require_folder(folder)
-    with respelled(key="--key"):
+    with respelled(key="--key", cache="--cache DIR"):
         n_videos = export_stream(find_stream(folder, stream, key), out)
     stdout.print(f"{counted(n_videos, 'video')}, {_megabytes(out.stat().st_size)}: {out}", markup=False)
     return EXIT_DONE
@@ -238,7 +242,7 @@ _OPTIONS_OF_IMPORT = {
 def import_(
     source: Path, stream: str, split: str, fps: float | None, videos: Path | None, clip_lengths: Path | None,
     lengths: str | None, boxes: Path | None, allow_pickle: bool, whiten: int | None, one_unit: bool,
-    replace: bool, folder: Path,
+    replace: bool, folder: Place,
 ) -> int:  # fmt: skip
     """Take features that were made elsewhere into the cache.
 
@@ -293,13 +297,13 @@ def _parse_lengths(text: str) -> tuple[int, ...]:
         raise InputError(f"--lengths {text!r} must be whole numbers with commas, such as 180,150") from None
 
 
-def _remove(folder: Path, items: Sequence[Removal], *, dry_run: bool, tell: bool = True) -> str:
+def _remove(folder: Place, items: Sequence[Removal], *, dry_run: bool, tell: bool = True) -> str:
     """Delete files, or only show them; return in words what was done."""
     from mulde.data.cache.care import remove
 
     if tell:
         for item in items:
-            stdout.print(f"{item.path.relative_to(folder)}: {item.reason}", markup=False)
+            stdout.print(f"{_below(folder, item)}: {item.reason}", markup=False)
     size = sum(item.size_bytes for item in items)
     if dry_run:
         return f"{counted(len(items), 'file')} ({_megabytes(size)}) would be deleted"
@@ -313,6 +317,10 @@ def _megabytes(n_bytes: int) -> str:
     return f"{n_bytes / 1e6:.1f} MB"
 
 
-def _require_folder(folder: Path) -> None:
-    if not folder.is_dir():
+def _below(folder: Place, item: Removal) -> str:
+    return str(item.path.relative_to(open_storage(folder).folder))
+
+
+def _require_folder(folder: Place) -> None:
+    if not is_address(folder) and not Path(folder).is_dir():
         raise InputError(f"there is no cache at {folder}: give --cache DIR")

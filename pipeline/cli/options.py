@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mulde.data.cache.storage import Place, is_address
 from mulde.data.errors import InputError
 from mulde.data.files import VIDEO_SUFFIXES
 from mulde.data.spelling import counted
@@ -27,11 +28,18 @@ EXIT_DONE, EXIT_UNEXPECTED, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_INTERRUPTED = 0, 
 CLIP_SECONDS_AROUND = 3.0
 """Before and after an event, in its clip."""
 _FOLDER = click.Path(path_type=Path)
+
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, for programs, in place of text."
 )
+
+
+def to_place(value: str | Path) -> Place:
+    """Return where a cache is: a folder, or the address of an object store, which is no path."""
+    return str(value) if is_address(value) else Path(value)
 
 
 def common_options(command: F) -> F:
@@ -71,7 +79,12 @@ def _common_options(arguments: str) -> list[Callable[[F], F]]:
         click.option("--layout", metavar="NAME", help="Layout of --dataset, see `mulde datasets`. [auto]"),
         click.option("--preset", metavar="NAME", help=f"Set of defaults: {', '.join(PRESETS)}."),
         click.option("--out", type=_FOLDER, help="Folder of the run. [runs/<dataset>-<preset>]"),
-        click.option("--cache", type=_FOLDER, help="Folder of the feature cache. [.cache/mulde]"),
+        click.option(
+            "--cache",
+            type=to_place,
+            metavar="DIR",
+            help="Folder of the feature cache, or its s3:// address. [.cache/mulde]",
+        ),
         click.option(
             "--protocol", metavar="NAME", help="Of the evaluation, such as mulde, unsmoothed or ai-vad."
         ),

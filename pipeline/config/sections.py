@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import yaml
 from annotated_types import Ge, Gt, Le, MinLen
-from pydantic import Field, create_model, field_validator, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, create_model, field_validator, model_validator
 
+from mulde.data.cache.storage import is_address
 from mulde.data.ranges import hints_of, misfits
 from mulde.data.recorded import compile_pattern
 from mulde.detector.settings import PAPER, SETTINGS, EnergySettings
@@ -198,8 +199,7 @@ class ScoreConfig(Section):
     @property
     def of_frames(self) -> dict[str, Any]:
         """Return what the scores of frames depend on; the rest is about events."""
-        names = {"smoothing_sigma_seconds", "causal", "log_tail"}
-        return self.model_dump(mode="json", include=names)
+        return {name: getattr(self, name) for name in ("smoothing_sigma_seconds", "causal", "log_tail")}
 
     @property
     def of_events(self) -> dict[str, Any]:
@@ -233,6 +233,13 @@ def _with_absolute_files(settings: Any) -> Any:
     return replace(settings, **changes)
 
 
+def _place(value: object) -> object:
+    return value if is_address(value) else TypeAdapter(Path).validate_python(value)
+
+
+CachePlace: TypeAlias = Annotated[Path | str, BeforeValidator(_place)]
+
+
 class Config(Section):
     """A run."""
 
@@ -247,8 +254,8 @@ class Config(Section):
     report: ReportConfig = ReportConfig()
     out: Path | None = None
     """Folder of the run; runs/<dataset>-<preset> if not given."""
-    cache: Path = Path(".cache/mulde")
-    """Folder of the feature cache, shared by runs."""
+    cache: CachePlace = Path(".cache/mulde")
+    """Folder of the feature cache, shared by runs; or an address such as s3://bucket/prefix."""
     device: str = "auto"
     """auto (a GPU where there is one), cpu, cuda or cuda:N."""
     executor: ExecutorName = "local"
@@ -273,8 +280,9 @@ class Config(Section):
     @classmethod
     def _keep_weights_in_the_cache(cls, values: Any) -> Any:
         extract = values.get("extract", {})
-        if isinstance(values.get("cache"), str | Path) and isinstance(extract, Mapping):
-            folder = Path(values["cache"]) / WEIGHTS_FOLDER
+        cache = values.get("cache")
+        if isinstance(cache, str | Path) and not is_address(cache) and isinstance(extract, Mapping):
+            folder = Path(cache) / WEIGHTS_FOLDER
             return {**values, "extract": {"weights_folder": folder, **extract}}
         return values
 
@@ -294,7 +302,7 @@ class Config(Section):
             update={
                 "data": self.data.model_copy(update=data),
                 "extract": self.extract.model_copy(update=extract),
-                **absolute(self, "out", "cache"),
+                **absolute(self, "out", *(() if is_address(self.cache) else ("cache",))),
             }
         )
 

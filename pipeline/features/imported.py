@@ -19,6 +19,7 @@ from mulde.data.labels.labels import Labels
 from mulde.data.layouts.dataset import Dataset
 from mulde.data.video import Video
 from mulde.pipeline.config.sections import Config
+from mulde.pipeline.config.words import respelled
 from mulde.pipeline.features.inventory import STAGE, CachedVideo, Inventory
 from mulde.pipeline.features.scenes import Scenes
 from mulde.pipeline.runs.job import Job
@@ -95,7 +96,8 @@ def imported_streams(job: Job) -> tuple[ImportedStream, ...]:
 
 def _splits(config: Config, split: str) -> list[ImportedSplit]:
     """Return the streams of a split in the order of `extract.streams`."""
-    there = {found.stream: found for found in list_imported(config.cache, split)}
+    with respelled(cache="--cache DIR"):
+        there = {found.stream: found for found in list_imported(config.cache, split)}
     if not there:
         known = sorted({found.split for found in list_imported(config.cache)})
         near = difflib.get_close_matches(split, known, n=1, cutoff=0.4) or known

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mulde.data.boxes import NO_BOXES
 from mulde.data.cache.store import Entry, FeatureCache, StreamKey
+from mulde.data.cycles import no_cycles
 from mulde.data.errors import InputError
 from mulde.data.video import DecodeReport, Video
 from mulde.extractors.scene import SceneModel
@@ -19,6 +20,7 @@ from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
 
 STAGE = "extract"
+_VIDEOS_AHEAD = 500
 _UNKNOWN = StreamKey(BOXES, {})  # before its scene is learnt, a video's keys are not known
 
 
@@ -37,7 +39,7 @@ class CachedVideo:
     @property
     def is_complete(self) -> bool:
         """Whether nothing has to be extracted."""
-        return self.keys.keys() == self.entries.keys()
+        return len(self.keys) == len(self.entries)
 
     def is_elsewhere(self, cache: FeatureCache) -> bool:
         """Whether something was found at another place, where the video was before it moved."""
@@ -67,6 +69,8 @@ class Inventory:
 def without_failed(run: RunFolder, videos: Sequence[CachedVideo]) -> list[CachedVideo]:
     """Leave out what failed when it was last extracted, and what no stage can use until it is mended."""
     failed = {failure.path for failure in run.failures() if failure.stage == STAGE}
+    if not failed:
+        return list(videos)
     return [
         cached
         for cached in videos
@@ -141,12 +145,12 @@ def look_up(
 ) -> CachedVideo:
     """Return what the cache has of a video."""
     entries = cache.find_all(keys, video, frames_per_second)
-    is_stale = any(
-        name not in entries and cache.entry_path(key, video.name).exists() for name, key in keys.items()
-    )
+    missing = () if len(entries) == len(keys) else keys.keys() - entries.keys()
+    is_stale = any(cache.has_file(keys[name], video.name) for name in missing)
     return CachedVideo(video, keys, entries, is_stale)
 
 
+@no_cycles()
 def look_up_all(job: Job, recipes: Recipes) -> Inventory:
     """Look up what the cache has of all videos of a job; nothing is decoded and nothing written.
 
@@ -154,11 +158,16 @@ def look_up_all(job: Job, recipes: Recipes) -> Inventory:
         InputError: a video's files cannot be read, or it is of no known scene.
     """
 
+    job.cache.look_anew()
+
     def all_of(videos: Sequence[Video]) -> tuple[CachedVideo, ...]:
         if recipes.scenes is None:
             return tuple(CachedVideo(video, {BOXES: _UNKNOWN}, {}, is_stale=False) for video in videos)
-        return tuple(
-            look_up(job.cache, video, recipes.keys(video), job.frames_per_second) for video in videos
-        )
+        found = list[CachedVideo]()
+        for start in range(0, len(videos), _VIDEOS_AHEAD):
+            some = [(video, recipes.keys(video)) for video in videos[start : start + _VIDEOS_AHEAD]]
+            job.cache.read_ahead(some)
+            found += [look_up(job.cache, video, keys, job.frames_per_second) for video, keys in some]
+        return tuple(found)
 
     return Inventory(recipes.scenes, all_of(job.dataset.normal), all_of(job.dataset.test))

@@ -86,7 +86,7 @@ def open_rows(
         InputError: there are too few to learn from, or a file is damaged.
     """
     name = extractor.name
-    rows = CachedRows([cached.entries[name].path for cached in videos])
+    rows = CachedRows([cached.entries[name] for cached in videos])
     if rows.shape[0] < MIN_ROWS:
         n_objects = sum(cached.entries[name].n_rows for cached in videos)
         way_out = "is there motion in them? Lower extract.boxes.windows.min_coverage or threshold"

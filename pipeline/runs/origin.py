@@ -14,6 +14,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from mulde.data.cache.storage import is_address
 from mulde.data.errors import InputError
 from mulde.data.foreign.text import parse_json
 from mulde.data.ours import is_signature, own_key, signature
@@ -74,8 +75,9 @@ def load_run_config(
 
 def _with_own_places(file: Path, config: Config, given: Sequence[str]) -> Config:
     """Return a configuration with the user's own places to write to, where theirs were not given now."""
-    default = Config().cache
-    if not _is_given("cache", given) and config.cache.absolute() != default.absolute():
+    default = Path(Config().cache)
+    is_other = is_address(config.cache) or Path(config.cache).absolute() != default.absolute()
+    if not _is_given("cache", given) and is_other:
         _log.warning(
             "%s was not made here by you: its cache %s is not used, but %s (--cache DIR, or --trust)",
             file, config.cache, default,
@@ -84,7 +86,8 @@ def _with_own_places(file: Path, config: Config, given: Sequence[str]) -> Config
     if not _is_given("out", given):
         config = config.model_copy(update={"out": file.parent})
     if not _is_given("extract.weights_folder", given):
-        extract = config.extract.model_copy(update={"weights_folder": config.cache / WEIGHTS_FOLDER})
+        above = default if is_address(config.cache) else Path(config.cache)
+        extract = config.extract.model_copy(update={"weights_folder": above / WEIGHTS_FOLDER})
         config = config.model_copy(update={"extract": extract})
     return config
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -153,12 +154,14 @@ def write_scores(run: RunFolder, video: ScoredVideo, datasets: Mapping[str, NDAr
 
 def note_written(run: RunFolder, *names: str) -> None:
     """Keep what both score files of videos are like now that they are whole."""
-    run.remember(_WRITTEN, {name: _sizes_and_times(run, name) for name in names})
+    folder = str(run.scores)
+    run.remember(_WRITTEN, {name: _sizes_and_times(folder, name) for name in names})
 
 
-def _sizes_and_times(run: RunFolder, name: str) -> str:
-    stats = [path.stat() for path in (run.csv(name), run.objects(name))]
-    return " ".join(f"{stat.st_size} {stat.st_mtime_ns}" for stat in stats)
+def _sizes_and_times(folder: str, name: str) -> str:
+    path = f"{folder}{os.sep}{name}"  # no Path: there may be a hundred thousand
+    table, objects = os.stat(f"{path}.csv"), os.stat(f"{path}.h5")  # noqa: PTH116
+    return f"{table.st_size} {table.st_mtime_ns} {objects.st_size} {objects.st_mtime_ns}"
 
 
 def those_whole(run: RunFolder, names: Iterable[str]) -> set[str]:
@@ -167,12 +170,19 @@ def those_whole(run: RunFolder, names: Iterable[str]) -> set[str]:
     They are read only where their sizes or times have changed since: all that read scores look again.
     """
     written = run.fingerprints(_WRITTEN)
-    return {name for name in names if _is_whole(run, name, written.get(name))}
+    folder = str(run.scores)
+    return {name for name in names if _is_whole(run, folder, name, written.get(name))}
 
 
-def _is_whole(run: RunFolder, name: str, written: str | None) -> bool:
+def with_scores(run: RunFolder, names: Iterable[str]) -> list[str]:
+    """Return the videos, in order, of which there is a CSV file."""
+    folder = str(run.scores)
+    return [name for name in names if os.path.exists(f"{folder}{os.sep}{name}.csv")]  # noqa: PTH110
+
+
+def _is_whole(run: RunFolder, folder: str, name: str, written: str | None) -> bool:
     try:
-        if written == _sizes_and_times(run, name):
+        if written == _sizes_and_times(folder, name):
             return True
         _check(run, name)
     except OSError:

@@ -17,13 +17,13 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from mulde.data.atomic import WriteError
 from mulde.data.errors import InputError
+from mulde.data.processes import is_alive
 from mulde.data.sealed import read_json, write_json
 from mulde.data.video import Video
 from mulde.pipeline.runs.folder import Failure, RunFolder
@@ -210,21 +210,6 @@ def _state(progress: ShardProgress) -> Literal["scene", "running", "ended", "kil
     if progress.state == "ended":
         return "ended"
     if progress.host == socket.gethostname():
-        return progress.state if _is_alive(progress.pid) else "killed"
+        return progress.state if is_alive(progress.pid) else "killed"
     patience = SILENT_SECONDS if progress.state == "running" else 10 * SILENT_SECONDS
     return progress.state if time.time() - progress.updated < patience else "killed"
-
-
-def _is_alive(pid: int) -> bool:
-    if not 0 < pid < 2**31:  # others name groups of processes, or none
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    # one that was killed but not waited for yet
-    with suppress(OSError, IndexError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return True

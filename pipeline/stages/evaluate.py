@@ -26,7 +26,7 @@ from mulde.pipeline.metrics.protocols import Smoothing, find_protocol
 from mulde.pipeline.metrics.settings import EvaluateConfig
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
-from mulde.pipeline.runs.scores import ScoredVideo, read_scores
+from mulde.pipeline.runs.scores import ScoredVideo, read_scores, with_scores
 from mulde.pipeline.stages import score
 from mulde.pipeline.stages.find_events import FindEvents
 from mulde.pipeline.stages.region_labels import read_region_videos
@@ -88,11 +88,10 @@ def names_of_scored(situation: Situation) -> list[str]:
     """Return the test videos that have scores, without those that can no longer be read."""
     run = situation.job.run
     failed = {failure.path for failure in run.failures()}
-    return [
-        video.name
-        for video in situation.job.dataset.test
-        if str(video.path.absolute()) not in failed and run.csv(video.name).exists()
-    ]
+    videos = situation.job.dataset.test
+    if failed:
+        videos = tuple(video for video in videos if str(video.path.absolute()) not in failed)
+    return with_scores(run, (video.name for video in videos))
 
 
 def require_scores(situation: Situation) -> list[str]:

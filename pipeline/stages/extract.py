@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -19,6 +18,7 @@ import numpy as np
 from mulde.data.atomic import WriteError
 from mulde.data.boxes import NO_BOXES, VideoBoxes
 from mulde.data.cache.entries import RowsInOrder
+from mulde.data.cache.storage import Place
 from mulde.data.cache.store import FeatureCache, RowWriter
 from mulde.data.decode.lengths import claimed_length
 from mulde.data.decode.readers import open_frames
@@ -72,7 +72,7 @@ class ExtractTask:
     video: Video
     scene: SceneModel
     config: ExtractConfig
-    cache_folder: Path
+    cache: Place
     frames_per_second: float
     wait: bool = False
     """Whether to wait for another process that is extracting this video."""
@@ -430,7 +430,7 @@ def extract_video(task: ExtractTask, tick: Tick) -> ExtractResult:
     Raises:
         VideoError: the video cannot be read, or changed meanwhile.
     """
-    cache = FeatureCache(task.cache_folder)
+    cache = FeatureCache(task.cache)
     with cache.claim(task.video, wait=task.wait, on_wait=lambda: tick(0)) as is_ours:
         if not is_ours:
             return ExtractResult("claimed")

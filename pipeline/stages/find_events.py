@@ -24,7 +24,7 @@ from mulde.pipeline.events.files import STAGE, read_events, read_threshold, writ
 from mulde.pipeline.events.find import Rule, Stretch, Track, find_stretches
 from mulde.pipeline.events.record import Event, Threshold, sort_events
 from mulde.pipeline.events.thresholds import Marked, NormalFootage, no_threshold
-from mulde.pipeline.features.inventory import CachedVideo, usable
+from mulde.pipeline.features.inventory import CachedVideo, usable, without_failed
 from mulde.pipeline.marks.record import Mark, event_id, is_marked, marks_digest, marks_of, read_marks
 from mulde.pipeline.models.explain import NOTHING_STANDS_OUT, explain
 from mulde.pipeline.models.held_out import HeldOutPiece, held_out_digest
@@ -60,8 +60,11 @@ class FindEvents(RunStage[Found]):
         """Return what the events would be made from: scores, normal scores and settings."""
         job = situation.job
         is_known = not {hold_out.STAGE, score.STAGE} & situation.pending
-        names = [name for name, made in score.Score().wanted(situation).items() if made]
-        return {WHOLE: fingerprint(job.run, job.run, job.config, names) if is_known else None}
+        if not is_known:
+            return {WHOLE: None}
+        videos = without_failed(job.run, situation.inventory.test)
+        names = [cached.video.name for cached in videos if cached.is_complete]
+        return {WHOLE: fingerprint(job.run, job.run, job.config, names)}
 
     def is_there(self, run: RunFolder, unit: str) -> bool:
         """Whether there are events and a threshold that can be read."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mulde.data.cache.entries import CacheFileError
+from mulde.data.cache.storage import CacheFileError
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError
 from mulde.data.spelling import counted

@@ -5,24 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from mulde.data.atomic import WriteError
 from mulde.data.cache.care import discard_damaged
-from mulde.data.cache.entries import CacheFileError
+from mulde.data.cache.storage import CacheFileError, Place
 from mulde.pipeline.features.inventory import CachedVideo
 
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def discarding_damage(cache: Path, videos: Sequence[CachedVideo]) -> Iterator[list[CacheFileError]]:
+def discarding_damage(cache: Place, videos: Sequence[CachedVideo]) -> Iterator[list[CacheFileError]]:
     """Catch what says that cached features are damaged, and delete all of these videos' that are.
 
     Imported features stay, as does everything where the cache cannot be written.
 
     Args:
-        cache: folder of the cache.
+        cache: its folder or address.
         videos: whose features are read.
 
     Yields:
@@ -34,7 +33,7 @@ def discarding_damage(cache: Path, videos: Sequence[CachedVideo]) -> Iterator[li
     except CacheFileError as error:
         errors.append(error)
         try:
-            gone = discard_damaged(cache, [e.path for cached in videos for e in cached.entries.values()])
+            gone = discard_damaged(cache, [e.file for cached in videos for e in cached.entries.values()])
         except WriteError:
             raise error from None
         for path in gone:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mulde.data.cycles import no_cycles
 from mulde.pipeline.config.words import in_users_words
 from mulde.pipeline.features.inventory import Recipes, look_up_all
 from mulde.pipeline.features.recipe import weights_to_fetch
@@ -13,6 +14,7 @@ from mulde.pipeline.stages.stage import Situation, Work
 
 
 @in_users_words()
+@no_cycles()
 def make_plan(job: Job) -> list[Work]:
     """Return what each stage would do; nothing is decoded, fetched or written.
 

@@ -45,8 +45,10 @@ class Score(RunStage[None]):
         is_trained = inventory.scenes is not None and train.STAGE not in situation.pending
         model = train.fingerprint(situation) if is_trained else None
         return {
-            c.video.name: fingerprint(c, job.config, model) if model and c.is_complete else None
-            for c in without_failed(job.run, inventory.test)
+            cached.video.name: fingerprint(cached, job.config, model)
+            if model and cached.is_complete
+            else None
+            for cached in without_failed(job.run, inventory.test)
         }
 
     def is_there(self, run: RunFolder, unit: str) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from mulde.data.cache import index
 from mulde.data.cache.entries import Entry, read_entry
+from mulde.data.cache.folders import FolderStorage
 from mulde.data.cache.store import FeatureCache, StreamKey
 from mulde.data.features import FeatureRows
 from mulde.data.identity import identify
@@ -62,7 +63,7 @@ def videos(tmp_path: Path) -> list[Video]:
 @pytest.fixture
 def folder(tmp_path: Path, videos: list[Video], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a cache of three videos that has been looked through and is indexed."""
-    monkeypatch.setattr(index, "LEAST_NEW", 2)
+    monkeypatch.setattr(FolderStorage, "few", 2)
     fill(FeatureCache(tmp_path / "cache"), videos)
     look(tmp_path / "cache", videos)[1].index.save()
     return tmp_path / "cache"
@@ -130,7 +131,7 @@ def _lie(path: Path) -> None:
 
 def _change_columns(path: Path) -> None:
     with sqlite3.connect(path) as table:
-        table.execute("ALTER TABLE entries DROP COLUMN report")
+        table.execute("ALTER TABLE entries DROP COLUMN said")
 
 
 @pytest.mark.parametrize("damage", [_cut, _replace, _lie, _change_columns, Path.unlink])
@@ -142,6 +143,29 @@ def test_a_damaged_index_is_not_believed(
     found, _ = look(folder, videos)
     assert [[entry.n_rows for entry in entries.values()] for entries in found] == [[2, 2]] * 3
     assert len(opened) == 6
+
+
+def test_an_index_of_before_is_written_anew(folder: Path, videos: list[Video], opened: list[Path]) -> None:
+    for path in (folder / index.INDEX).iterdir():
+        path.unlink()
+        with sqlite3.connect(path) as table:
+            table.execute("CREATE TABLE entries (name TEXT PRIMARY KEY, state TEXT) WITHOUT ROWID")
+    look(folder, videos)[1].index.save()
+    opened.clear()
+    assert [len(entries) for entries in look(folder, videos)[0]] == [2, 2, 2]
+    assert opened == []
+
+
+@pytest.mark.parametrize("asked", [[], [0], [2, 0, 1]])
+def test_what_is_read_ahead_is_what_is_found(
+    folder: Path, videos: list[Video], opened: list[Path], asked: list[int]
+) -> None:
+    cache = FeatureCache(folder)
+    cache.read_ahead([(videos[number], KEYS) for number in asked])
+    assert [cache.find_all(KEYS, video) for video in videos] == look(folder, videos)[0]
+    fill(cache, videos[:1], n_rows=5)
+    assert [entry.n_rows for entry in cache.find_all(KEYS, videos[0]).values()] == [5, 5]
+    assert len(opened) == 2
 
 
 def test_an_index_that_cannot_be_written_stays_as_it_is(folder: Path, videos: list[Video]) -> None:

@@ -71,11 +71,17 @@ def cache(tmp_path: Path) -> FeatureCache:
     return FeatureCache(tmp_path / "cache")
 
 
-def write(cache: FeatureCache, video: Video, *parts: FeatureRows, key: StreamKey = KEY) -> Path:
+def write(
+    cache: FeatureCache,
+    video: Video,
+    *parts: FeatureRows,
+    key: StreamKey = KEY,
+    report: DecodeReport = REPORT,
+) -> Path:
     with cache.writer(key, video, parts[0].n_features, has_boxes=True) as writer:
         for part in parts:
             writer.append(part)
-        writer.commit(identify(video, with_digest=True), REPORT, SECONDS)
+        writer.commit(identify(video, with_digest=True), report, SECONDS)
     return cache.entry_path(key, video.name)
 
 
@@ -146,7 +152,7 @@ def test_images_are_made_again_for_another_frame_rate(cache: FeatureCache, tmp_p
     folder.mkdir(parents=True)
     (folder / "1.jpg").write_bytes(b"not decoded here")
     video = Video("a", folder, folder.parent)
-    write(cache, video, make_rows(3))
+    write(cache, video, make_rows(3), report=replace(REPORT, backend="images"))
     assert cache.find(KEY, video) is not None
     assert cache.find(KEY, video, REPORT.fps) is not None
     assert cache.find(KEY, video, REPORT.fps + 1) is None

@@ -127,7 +127,7 @@ def test_the_same_scene_at_another_resolution_has_the_same_features(
     assert report is not None
     assert report.warnings[-1].endswith("motion is seen at the same size in both")
     for stream in ("boxes", "velocity"):
-        own, seen = rows_of(task.cache_folder, stream), rows_of(other.cache_folder, stream)
+        own, seen = rows_of(task.cache, stream), rows_of(other.cache, stream)
         assert len(seen) == pytest.approx(len(own), rel=0.35)
     own_speed, speed = (np.percentile(rows.features[:, 0], (50, 90)) for rows in (own, seen))
     np.testing.assert_allclose(speed, own_speed, rtol=0.35)  # in heights of an object
@@ -159,7 +159,7 @@ def test_another_shape_is_learnt_from_the_video_alone_and_bounded(task: ExtractT
     assert report is not None
     assert "another shape" in report.warnings[0]
     assert "extract.boxes.windows.max_windows" in report.warnings[1]
-    assert np.bincount(rows_of(task.cache_folder, "boxes").frame).max() == 20
+    assert np.bincount(rows_of(task.cache, "boxes").frame).max() == 20
 
 
 def test_a_camera_that_was_turned_round_is_noticed(task: ExtractTask) -> None:
