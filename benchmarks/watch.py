@@ -27,9 +27,11 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -37,6 +39,7 @@ import numpy as np
 from rich.console import Console
 
 from mulde.data.rendered.render import render_scene
+from mulde.data.times import usual_rate
 from mulde.data.video import Frame
 from mulde.pipeline.events.find import Rule
 from mulde.pipeline.events.live import Ended, LiveStretches
@@ -246,16 +249,18 @@ class Account:
     n_begun: int = 0
     held: list[tuple[int, int]] = field(default_factory=list)
     stretches: LiveStretches | None = None
-    last: ScoredFrame | None = None
+    times: deque[float] = field(default_factory=partial(deque, maxlen=1001))
+    fps: float = 25.0
 
     def take(self, seen: Seen) -> None:
         if isinstance(seen, Opened):
-            self.stretches, self.last = LiveStretches(self.threshold, self.rule), None
+            self.stretches, self.fps = LiveStretches(self.threshold, self.rule), seen.frames_per_second
+            self.times.clear()
         elif isinstance(seen, ScoredFrame) and self.stretches is not None:
             self.n_frames += 1
-            step = 0.04 if self.last is None else seen.seconds - self.last.seconds
+            self.times.append(seen.seconds)
+            step = 1 / (usual_rate(np.array(self.times)) or self.fps)  # as it is known to who watches
             self._hold(self.stretches.push(seen.frame, seen.seconds, seen.score, step))
-            self.last = seen
         elif isinstance(seen, Happening):
             self.told.append((seen.event.start_frame, seen.event.stop_frame))
         elif isinstance(seen, Beginning):
