@@ -79,7 +79,7 @@ def open_live(source: str | io.RawIOBase) -> Iterator[LiveFrames]:
 
 def _without_password(address: str) -> str:
     """Return an address as it may be shown."""
-    if "@" not in address:
+    if "://" not in address or "@" not in address:
         return address
     parts = split_address(address)
     if not parts.scheme:  # it is none: nobody knows where in it a password is

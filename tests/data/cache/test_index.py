@@ -134,7 +134,25 @@ def _change_columns(path: Path) -> None:
         table.execute("ALTER TABLE entries DROP COLUMN said")
 
 
-@pytest.mark.parametrize("damage", [_cut, _replace, _lie, _change_columns, Path.unlink])
+def _never_end(path: Path) -> None:
+    path.unlink()
+    with sqlite3.connect(path) as table:
+        table.execute(
+            "CREATE VIEW entries AS WITH RECURSIVE c(name) AS (SELECT 'a' UNION ALL SELECT 'a' FROM c) "
+            "SELECT * FROM c WHERE name = 'b'"
+        )
+
+
+def _be_another_table(path: Path) -> None:
+    path.unlink()
+    with sqlite3.connect(path) as table:
+        table.execute("CREATE TABLE entries (name TEXT)")
+        table.execute("INSERT INTO entries VALUES ('a')")
+
+
+@pytest.mark.parametrize(
+    "damage", [_cut, _replace, _lie, _change_columns, _never_end, _be_another_table, Path.unlink]
+)
 def test_a_damaged_index_is_not_believed(
     folder: Path, videos: list[Video], opened: list[Path], damage: Callable[[Path], None]
 ) -> None:

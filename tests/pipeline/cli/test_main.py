@@ -581,6 +581,7 @@ def _labels(text: str) -> Callable[[Path], list[object]]:
 MISTAKES: dict[str, tuple[Callable[[Path], list[object]], str]] = {
     "no data": (lambda scene: [], "--normal PATH and --test PATH"),
     "missing folder": (lambda scene: ["--normal", scene / "no", "--test", scene / "test"], "no is not there"),
+    "long name": (lambda scene: ["--normal", scene / ("x" * 300), "--test", scene / "test"], "is too long"),
     "empty folder": (
         lambda scene: [(scene / "none").mkdir() or "--normal", scene / "none", "--test", scene / "test"],
         "none holds no videos",

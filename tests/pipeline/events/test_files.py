@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
 from mulde.data.errors import InputError
-from mulde.pipeline.events.files import read_events, read_threshold, write_events, write_threshold
+from mulde.pipeline.events.files import as_row, read_events, read_threshold, write_events, write_threshold
 from mulde.pipeline.events.record import Event, Threshold
 from mulde.pipeline.runs.folder import RunFolder
 
@@ -50,6 +51,31 @@ def test_the_threshold_reads_back(tmp_path: Path) -> None:
     written = Threshold(2.5, 2.0, 1.0, 0.25, is_extrapolated=True, text="a, b")
     write_threshold(RunFolder(tmp_path), written)
     assert read_threshold(RunFolder(tmp_path)) == written
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"video": ["a"]}, {"start_frame": 3.5}, {"start_frame": False}, {"stop_frame": 10**400},
+        {"peak_frame": None}, {"start_s": "0"}, {"score": 10**400}, {"score": float("nan")}, {"x2": 10**400},
+        {"x1": "a"}, {"reason": 5}, {"stream": None}, {"start_clock": 5}, {"start_clock": "today"},
+    ],
+)  # fmt: skip
+def test_an_event_of_other_types_is_none(changed: dict[str, object], tmp_path: Path) -> None:
+    row = {**as_row(EVENTS[1]), **changed}
+    (tmp_path / "events.json").write_text(json.dumps([row]), encoding="utf-8")
+    with pytest.raises(InputError, match=r"events\.json.*mulde score"):
+        read_events(RunFolder(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "changed", [{"text": 5}, {"is_extrapolated": "perhaps"}, {"score": 10**400}, {"normal_hours": 10**400}]
+)
+def test_a_threshold_of_other_types_is_none(changed: dict[str, object], tmp_path: Path) -> None:
+    known = asdict(Threshold(2.5, 2.0, 1.0, 0.25, is_extrapolated=True, text=""))
+    (tmp_path / "threshold.json").write_text(json.dumps({**known, **changed}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"threshold\.json.*mulde score"):
+        read_threshold(RunFolder(tmp_path))
 
 
 @pytest.mark.parametrize("text", [None, "", "[{}]", "3", '[{"video": "a"}]'])

@@ -23,6 +23,14 @@ def test_nothing_is_remembered_at_first(tmp_path: Path) -> None:
     assert not run.was_changed("failures.json")
 
 
+def test_times_that_are_none_are_not_known(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    assert run.stage_seconds() == {}
+    run.remember_seconds("train", 1.5)
+    run.remember("seconds", {"score": "x", "report": "nan", "extract": "-1", "events": "1e999"})
+    assert run.stage_seconds() == {"train": 1.5}
+
+
 def test_what_is_remembered_comes_back(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     run.remember("score", {"b": "2", "a": "1"})

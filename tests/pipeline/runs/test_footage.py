@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,24 @@ def test_what_is_written_comes_back_and_is_added_to(tmp_path: Path) -> None:
     assert len(read_footage(run).videos) == 3  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"videos": {"a": {}}}'])
+def of_others(name: str = "a", scene: object = "", rate: str = "25") -> str:
+    row = json.dumps({"path": "/a.mp4", "split_folder": "/", "scene": scene})
+    return f'{{"model_run": "/run", "frames_per_second": {rate}, "videos": {{"{name}": {row}}}}}'
+
+
+def test_that_of_others_is_read(tmp_path: Path) -> None:
+    RunFolder(tmp_path).footage.write_text(of_others("cam1/a"))
+    assert [*read_footage(RunFolder(tmp_path)).videos] == ["cam1/a"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "[]", "{}", '{"videos": {"a": {}}}', of_others(""), of_others("../a"), of_others("a/../../b"),
+        of_others("/tmp/a"), of_others(scene=5), of_others(rate="0"), of_others(rate="NaN"),
+        of_others(rate="1" + "0" * 400),
+    ],
+)  # fmt: skip
 def test_what_is_damaged_is_said(content: str, tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     run.footage.write_text(content)

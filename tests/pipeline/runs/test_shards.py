@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import time
@@ -13,12 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mulde.data.errors import InputError
+from mulde.data.sealed import read_json, write_json
 from mulde.data.video import Video
 from mulde.pipeline.runs.folder import Failure, RunFolder
 from mulde.pipeline.runs.shards import (
     SILENT_SECONDS,
     Heart,
     Shard,
+    ShardProgress,
     failed_before,
     read_status,
     split_by_length,
@@ -159,6 +162,30 @@ def test_parts_of_an_earlier_cut_are_not_counted(tmp_path: Path) -> None:
     for shard in (Shard(1, 2), Shard(2, 2), Shard(1, 4)):
         Heart(shard.folder(run), shard).beat(now=True)
     assert [part.progress.n_shards for part in read_status(run)] == [4]
+
+
+@pytest.mark.parametrize("pid", [-1, 0, 10**30])
+def test_what_is_no_process_is_gone(pid: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _told_by(RunFolder(tmp_path), pid, "", 0, monkeypatch) == "killed"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"share": math.nan}, {"share": 2.0}, {"seconds": math.inf}, {"hours": -1.0}, {"updated": math.nan}],
+)
+def test_numbers_that_cannot_be_are_passed_over(changed: dict[str, float], tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    Heart(run, Shard(1, 1)).beat(now=True)
+    told = read_json(tmp_path / "progress.json")
+    write_json(tmp_path / "progress.json", told)
+    assert len(read_status(run)) == 1
+    write_json(tmp_path / "progress.json", {**told, **changed})
+    assert read_status(run) == []
+
+
+def test_what_has_hardly_begun_has_no_end_yet() -> None:
+    told = ShardProgress(1, 1, "a", 1, 0.0, "running", seconds=9.0, share=1e-320)
+    assert told.seconds_left is None
 
 
 def test_a_damaged_file_is_passed_over(tmp_path: Path) -> None:

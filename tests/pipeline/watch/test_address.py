@@ -17,7 +17,7 @@ TOKEN = "0123456789abcdef"
 
 
 @pytest.mark.parametrize(
-    "text", ["", ":", "door", "-1", "65536", ":8080", "[]:8080", "1.5", "localhost:", "٣"]
+    "text", ["", ":", "door", "-1", "65536", ":8080", "[]:8080", "1.5", "localhost:", "٣", "9" * 5000]
 )
 def test_no_place_for_a_page(text: str) -> None:
     with pytest.raises(InputError, match="is no place for a page: PORT, such as 8080, or HOST:PORT"):

@@ -27,6 +27,7 @@ paho = pytest.importorskip("paho.mqtt.client")
         ("http://host/topic", "no broker"),
         ("mqtt:///topic", "no broker"),
         ("mqtt://host:port/topic", "no broker"),
+        ("mqtt://[host/topic", "no broker"),
         ("mqtt://host/a/%23", "no topic"),
     ],
 )

@@ -161,7 +161,8 @@ def test_a_password_goes_into_a_header_and_nowhere_else(receiver: Receiver, tmp_
 
 
 @pytest.mark.parametrize(
-    "address", ["", "file:///etc/passwd", "ftp://me:secret@host/x", "http://", "receiver"]
+    "address",
+    ["", "file:///etc/passwd", "ftp://me:secret@host/x", "http://", "receiver", "http://me:secret@[x"],
 )
 def test_no_address_of_the_web(address: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no address that can be posted to") as error:
