@@ -222,7 +222,8 @@ class ObjectStorage:
                 found = store.find(f"{root}/{folder}", detail=True)
             except FileNotFoundError:
                 return {}
-        return {name[len(root) + 1 :]: _state(info) for name, info in found.items()}
+        below = {name[len(root) + 1 :]: _state(info) for name, info in found.items()}
+        return {name: state for name, state in below.items() if _is_below(name)}
 
     def _folders(self, folder: str) -> list[str]:
         with self._reaching() as (store, root):
@@ -293,6 +294,11 @@ def _way_out(error: Exception) -> str:
             "check the credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws), and their rights"
         )
     return f"is the server, or the network, in order? {_GOES_ON.capitalize()}"
+
+
+def _is_below(name: str) -> bool:
+    """Whether a file of an object's name lies below the folder of copies: any text can be a name."""
+    return not {"", ".", ".."} & set(name.split("/")) and "\\" not in name
 
 
 def _state(info: dict[str, Any]) -> FileState:

@@ -21,7 +21,7 @@ import pytest
 from mulde.data.cache.entries import list_streams
 from mulde.data.cache.storage import Place
 
-_MADE = re.compile(rb'"created": "[^"]*"|checksum: [0-9a-f]{32}|"mtime_ns": \d+')
+_MADE = re.compile(rb'"created": "[^"]*"|checksum: [0-9a-f]{32}|signed: [0-9a-f]{64}|"mtime_ns": \d+')
 
 
 class Server:

@@ -259,3 +259,15 @@ def test_a_store_that_refuses_is_said(
     monkeypatch.setattr(objects, "_connect", lambda address: (_Refusing(), "bucket"))
     with pytest.raises(StoreError, match=r"cannot be used \(Access Denied\): check the credentials"):
         FeatureCache(address).read_ahead([(Video("a", Path("a"), Path()), KEYS)])
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../../evil.h5", "a/../../../../../evil.h5", "./a.h5", "a//b.h5", "..\\evil.h5"]
+)
+def test_a_name_that_leads_elsewhere_is_none(address: str, video: Video, name: str) -> None:
+    write(FeatureCache(address), video)
+    storage = ObjectStorage(address)
+    (stream, _) = list_streams(address)
+    storage.put(f"{stream.stream}/{stream.key}/{name}", b"whatever")
+    home = storage.folder / stream.stream / stream.key
+    assert [Path(path).name for path, _ in storage.files(home)] == ["ü.h5"]
