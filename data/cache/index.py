@@ -149,7 +149,7 @@ class EntryIndex:
             )
             if table.execute("SELECT sql FROM sqlite_master").fetchall() != [(_TABLE,)]:
                 raise sqlite3.DatabaseError("it is no index")  # a view, say, which never ends
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError) as error:  # the latter of text that is no UTF-8
             _log.debug("%s: %s", path, error)
             return None
         return table

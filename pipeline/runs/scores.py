@@ -324,13 +324,16 @@ def read_stream_scores(run: RunFolder, name: str, n_frames: int) -> dict[str, ND
     """
     behind, looked_at = read_rows_behind(run, name), read_looked_at(run, name)
     curves = {}
-    for stream, scores in behind.scores.items():
-        frame = behind.frame[stream]
-        if behind.total is not None:  # of objects: a frame that was looked at may have none
-            highest = max_over_objects(scores, frame, n_frames, nothing=0.0)
-            frame = np.arange(n_frames) if looked_at is None else looked_at
-            scores = highest[frame]
-        curves[stream] = interpolate_frames(scores, frame, np.arange(n_frames), nothing=0.0)
+    try:
+        for stream, scores in behind.scores.items():
+            frame = behind.frame[stream]
+            if behind.total is not None:  # of objects: a frame that was looked at may have none
+                highest = max_over_objects(scores, frame, n_frames, nothing=0.0)
+                frame = np.arange(n_frames) if looked_at is None else looked_at
+                scores = highest[frame]
+            curves[stream] = interpolate_frames(scores, frame, np.arange(n_frames), nothing=0.0)
+    except (ValueError, IndexError, TypeError) as error:  # frames that the video does not have, or are none
+        raise _damaged(run.objects(name), error) from None
     return curves
 
 
