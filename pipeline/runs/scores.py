@@ -202,7 +202,6 @@ def has_checksum(path: Path) -> bool:
 def check_objects(path: Path) -> str | None:
     """Read the HDF5 file of a video in full; return what is wrong with it, or None."""
     try:
-        check(path)
         with _open_objects(path) as file:
             _read(file, _UNSMOOTHED)
     except (OSError, ValueError, LookupError) as error:
@@ -218,7 +217,6 @@ def _check(run: RunFolder, name: str) -> None:
     """
     path = run.objects(name)
     try:
-        check(path)
         with _open_objects(path) as file:
             own_dataset(file, _UNSMOOTHED)  # else it is whole, but of something else
         has_checksum(run.csv(name))
@@ -258,7 +256,6 @@ def read_objects(run: RunFolder, name: str) -> ScoredObjects | None:
     """
     path = run.objects(name)
     try:
-        check(path)
         with _open_objects(path) as file:
             if _BOX not in file:
                 return None
@@ -306,7 +303,6 @@ def read_datasets(run: RunFolder, name: str) -> dict[str, NDArray[Any]]:
             names.append(dataset)
 
     try:
-        check(run.objects(name))
         with _open_objects(run.objects(name)) as file:
             file.visititems(keep)
             return {dataset: _read(file, dataset) for dataset in names}
@@ -404,9 +400,10 @@ def _open_objects(path: Path) -> Iterator[h5py.File]:
     """Open the HDF5 file of a video for reading.
 
     Raises:
-        InputError: it is damaged, or holds what mulde writes none of.
+        InputError: it is damaged, as its checksum tells, or holds what mulde writes none of.
         OSError: it cannot be read.
     """
+    check(path)
     require_harmless(path)
     with open_plain(path) as file:
         yield file
