@@ -97,7 +97,7 @@ class Checkpoint:
         *,
         seconds_between: float,
     ) -> None:
-        self._path, self._fingerprint, self._device = path, fingerprint, device
+        self.path, self._fingerprint, self._device = path, fingerprint, device
         self._seconds_between, self._saved = seconds_between, time.monotonic()
 
     def save_sometimes(self, state: Callable[[], TrainingState]) -> None:
@@ -123,40 +123,46 @@ class Checkpoint:
             {name: value.contiguous() for name, value in tensors.items()},
             metadata={_NUMBERS: json.dumps(numbers), KEY: "0" * 32},
         )
-        write_bytes(self._path, seal(content))
+        write_bytes(self.path, seal(content))
 
     def load(self) -> TrainingState | None:
         """Return the state, or None if there is none of this training or the file is damaged."""
         try:
-            if not check(self._path):
+            if not check(self.path):
                 return None
-            with safe_open(self._path, "pt", device=str(self._device)) as file:
+            with safe_open(self.path, "pt", device=str(self._device)) as file:
                 numbers = parse_json(file.metadata()[_NUMBERS])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
             if numbers.pop("fingerprint") != self._fingerprint:
                 return None
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError):
+            return _state(numbers, tensors)
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return None
-        best_loss = numbers.pop("best_loss")
-        groups = {
-            group: {
-                name.removeprefix(f"{group}."): value
-                for name, value in tensors.items()
-                if name.startswith(f"{group}.")
-            }
-            for group in ("weights", "moments", "average", "best")
-        }
-        return TrainingState(
-            weights=groups["weights"],
-            moments=groups["moments"],
-            average=groups["average"] or None,
-            best=groups["best"] or None,
-            losses=tensors["losses"].cpu(),
-            held_out=tensors["held_out"].cpu(),
-            best_loss=math.inf if best_loss is None else float.fromhex(best_loss),
-            **numbers,
-        )
 
     def remove(self) -> None:
         """Delete the file, if there is one."""
-        self._path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+
+def _state(numbers: dict[str, Any], tensors: dict[str, Tensor]) -> TrainingState:
+    best_loss = numbers.pop("best_loss")
+    groups = {
+        group: {
+            name.removeprefix(f"{group}."): value
+            for name, value in tensors.items()
+            if name.startswith(f"{group}.")
+        }
+        for group in ("weights", "moments", "average", "best")
+    }
+    return TrainingState(
+        weights=groups["weights"],
+        moments=groups["moments"],
+        average=groups["average"] or None,
+        best=groups["best"] or None,
+        losses=tensors["losses"].cpu(),
+        held_out=tensors["held_out"].cpu(),
+        best_loss=math.inf if best_loss is None else float.fromhex(best_loss),
+        best_step=int(numbers["best_step"]),
+        step=int(numbers["step"]),
+        seconds=float(numbers["seconds"]),
+    )

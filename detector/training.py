@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mulde.data.errors import InputError
 from mulde.detector.batches import Batches, derived_seed
 from mulde.detector.checkpoint import Checkpoint, TrainingState
 from mulde.detector.network import EnergyNetwork
@@ -256,15 +257,18 @@ class Trainer:
         found = self._checkpoint.load() if self._checkpoint is not None else None
         if found is None:
             return
-        found.put_into(self._network, self._optimiser, self._average)
+        try:
+            found.put_into(self._network, self._optimiser, self._average)
+            looks = [(int(step), float(loss)) for step, loss in found.held_out]
+        except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+            assert self._checkpoint is not None
+            told = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"{self._checkpoint.path} says that it is of this training, but is not ({told}): delete it"
+            ) from None
         self._best = found.best
         self._state = _Progression(
-            [found.losses],
-            [(int(step), float(loss)) for step, loss in found.held_out],
-            found.best_loss,
-            found.best_step,
-            found.step,
-            found.seconds,
+            [found.losses], looks, found.best_loss, found.best_step, found.step, found.seconds
         )
 
     def _to_state(self) -> TrainingState:

@@ -156,7 +156,7 @@ class EntryIndex:
             )
             if table.execute("SELECT sql FROM sqlite_master").fetchall() != [(_TABLE,)]:
                 raise sqlite3.DatabaseError("it is no index, or one of before")  # a view, say, never ends
-        except (sqlite3.Error, CacheFileError) as error:
+        except (sqlite3.Error, ValueError, CacheFileError) as error:  # ValueError of text that is no UTF-8
             _log.debug("%s: %s", path, error)
             return None
         return table

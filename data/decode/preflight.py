@@ -204,7 +204,7 @@ def claimed_seconds(container: InputContainer, stream: VideoStream) -> float | N
 
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
-    tag = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))
+    tag = re.fullmatch(r"(\d{1,9}):(\d{1,9}):(\d{1,9}(?:\.\d*)?)", stream.metadata.get("DURATION", ""))
     if tag:  # of Matroska; it is the time when the stream ends, which may begin late
         start = float((stream.start_time or 0) * (stream.time_base or 0))
         return max(int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]) - start, 0.0)

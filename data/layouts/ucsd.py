@@ -63,15 +63,23 @@ def read_ground_truth(path: Path) -> list[tuple[Interval, ...]]:
         code = line.partition("%")[0]  # MATLAB's comments
         if "gt_frame" not in code:
             continue
-        found = re.search(r"gt_frame\s*=\s*\[(.*?)\]", code)
-        ranges = re.split(r"[,;\s]+", re.sub(r"\s*:\s*", ":", found[1]).strip()) if found else ["?"]
         try:
-            clips.append(tuple(_parse_range(text) for text in ranges if text))
+            clips.append(tuple(map(_parse_range, _split_ranges(code))))
         except ValueError as error:
             raise InputError(
-                f"{path}:{number}: expected gt_frame = [5:90, 140:200], found {line!r}"
+                f"{path}:{number}: expected gt_frame = [5:90, 140:200], found {line[:80]!r}"
             ) from error
     return clips
+
+
+def _split_ranges(code: str) -> list[str]:
+    """Return "5:90" and "140:200" of gt_frame = [5:90, 140:200], in time that grows as the line does."""
+    equals, bracket, rest = (part.strip() for part in code.partition("gt_frame")[2].partition("["))
+    inside, end, _ = rest.partition("]")
+    if (equals, bracket, end) != ("=", "[", "]"):
+        raise ValueError(code)
+    words = re.split(r"[,;\s]+", inside)
+    return " ".join(words).replace(" :", ":").replace(": ", ":").split()
 
 
 def _parse_range(text: str) -> Interval:

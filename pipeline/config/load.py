@@ -153,6 +153,8 @@ def _parse_value(key: str, text: str) -> Any:
 
 def _put(target: dict[str, Any], dotted: str, value: Any, where: str) -> None:
     *parents, last = dotted.split(".")
+    if len(parents) > _MOST_NESTED:
+        raise InputError(f"{where[:80]!r} … names a group of settings more than {_MOST_NESTED} deep")
     for name in parents:
         target = target.setdefault(name, {})
         if not isinstance(target, dict):

@@ -32,6 +32,8 @@ _SMOOTHED, _UNSMOOTHED = "frame_score", "frame_score_unsmoothed"
 _CSV_CHECKSUM = "csv_checksum"  # a CSV file has no place for its own
 _FRAME, _BOX, _OBJECT_SCORE, _TOTAL = "frame", "box", "object_score", "total"
 _LOOKED_AT, _ROW, _SCORE = "looked_at", "row", "score"
+_OF_DAMAGE = (OSError, ValueError, LookupError, AttributeError, TypeError, OverflowError, RuntimeError)
+"""What h5py raises, and what is done with values that are others than expected."""
 _WRITTEN = "score_files"
 """In the state of a run: sizes and times of both files, by video."""
 
@@ -202,9 +204,9 @@ def has_checksum(path: Path) -> bool:
     try:
         with _open_objects(beside) as file:
             known = file.attrs.get(_CSV_CHECKSUM)
-    except (OSError, ValueError, KeyError):  # that one is damaged, or of something else
+    except _OF_DAMAGE:  # that one is damaged, or of something else
         return False
-    if known not in (None, digest(path.read_bytes())):
+    if known is not None and (not isinstance(known, str) or known != digest(path.read_bytes())):
         raise ChangedError(f"{path} was changed after it was written")
     return known is not None
 
@@ -212,10 +214,9 @@ def has_checksum(path: Path) -> bool:
 def check_objects(path: Path) -> str | None:
     """Read the HDF5 file of a video in full; return what is wrong with it, or None."""
     try:
-        check(path)
         with _open_objects(path) as file:
             _read(file, _UNSMOOTHED)
-    except (OSError, ValueError, LookupError) as error:
+    except _OF_DAMAGE as error:
         return str(_damaged(path, error))
     return None
 
@@ -228,11 +229,10 @@ def _check(run: RunFolder, name: str) -> None:
     """
     path = run.objects(name)
     try:
-        check(path)
         with _open_objects(path) as file:
             own_dataset(file, _UNSMOOTHED)  # else it is whole, but of something else
         has_checksum(run.csv(name))
-    except (OSError, ValueError, KeyError) as error:
+    except _OF_DAMAGE as error:
         raise _damaged(run.csv(name), error) from None
 
 
@@ -252,7 +252,7 @@ def read_scores(run: RunFolder, name: str) -> ScoredVideo:
             note = str(file.attrs.get("interpolation", ""))
         if unsmoothed.ndim != 1 or not fps > 0:
             raise ValueError(f"{unsmoothed.shape} scores at {fps} frames per second")
-    except (OSError, ValueError, LookupError) as error:
+    except _OF_DAMAGE as error:
         raise _damaged(path, error) from None
     if len(columns) != len(unsmoothed):
         raise InputError(f"{path} has {len(columns)} rows, but {len(unsmoothed)} frames were scored")
@@ -268,13 +268,12 @@ def read_objects(run: RunFolder, name: str) -> ScoredObjects | None:
     """
     path = run.objects(name)
     try:
-        check(path)
         with _open_objects(path) as file:
             if _BOX not in file:
                 return None
             scores = _read_all(file[_OBJECT_SCORE])
             return ScoredObjects(_read(file, _FRAME), _read(file, _BOX), scores, scores.pop(_TOTAL))
-    except (OSError, ValueError) as error:
+    except _OF_DAMAGE as error:
         raise _damaged(path, error) from None
 
 
@@ -299,7 +298,7 @@ def read_rows_behind(run: RunFolder, name: str) -> RowsBehind:
                 None,
                 None,
             )
-    except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
+    except _OF_DAMAGE as error:
         raise _damaged(path, error) from None
 
 
@@ -316,11 +315,10 @@ def read_datasets(run: RunFolder, name: str) -> dict[str, NDArray[Any]]:
             names.append(dataset)
 
     try:
-        check(run.objects(name))
         with _open_objects(run.objects(name)) as file:
             file.visititems(keep)
             return {dataset: _read(file, dataset) for dataset in names}
-    except (OSError, ValueError) as error:
+    except _OF_DAMAGE as error:
         raise _damaged(run.objects(name), error) from None
 
 
@@ -334,13 +332,16 @@ def read_stream_scores(run: RunFolder, name: str, n_frames: int) -> dict[str, ND
     """
     behind, looked_at = read_rows_behind(run, name), read_looked_at(run, name)
     curves = {}
-    for stream, scores in behind.scores.items():
-        frame = behind.frame[stream]
-        if behind.total is not None:  # of objects: a frame that was looked at may have none
-            highest = max_over_objects(scores, frame, n_frames, nothing=0.0)
-            frame = np.arange(n_frames) if looked_at is None else looked_at
-            scores = highest[frame]
-        curves[stream] = interpolate_frames(scores, frame, np.arange(n_frames), nothing=0.0)
+    try:
+        for stream, scores in behind.scores.items():
+            frame = behind.frame[stream]
+            if behind.total is not None:  # of objects: a frame that was looked at may have none
+                highest = max_over_objects(scores, frame, n_frames, nothing=0.0)
+                frame = np.arange(n_frames) if looked_at is None else looked_at
+                scores = highest[frame]
+            curves[stream] = interpolate_frames(scores, frame, np.arange(n_frames), nothing=0.0)
+    except (ValueError, IndexError, TypeError) as error:  # frames that the video does not have, or are none
+        raise _damaged(run.objects(name), error) from None
     return curves
 
 
@@ -357,7 +358,7 @@ def read_objects_per_frame(run: RunFolder, name: str) -> float | None:
                 return None
             n_frames = len(file[_LOOKED_AT if _LOOKED_AT in file else _SMOOTHED])
             return len(file[_FRAME]) / n_frames if n_frames else None
-    except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
+    except _OF_DAMAGE as error:
         raise _damaged(path, error) from None
 
 
@@ -370,7 +371,7 @@ def read_looked_at(run: RunFolder, name: str) -> NDArray[np.int64] | None:
     try:
         with _open_objects(run.objects(name)) as file:
             return _read(file, _LOOKED_AT) if _LOOKED_AT in file else None
-    except (OSError, ValueError) as error:
+    except _OF_DAMAGE as error:
         raise _damaged(run.objects(name), error) from None
 
 
@@ -411,9 +412,10 @@ def _open_objects(path: Path) -> Iterator[h5py.File]:
     """Open the HDF5 file of a video for reading.
 
     Raises:
-        InputError: it is damaged, or holds what mulde writes none of.
+        InputError: it is damaged, as its checksum tells, or holds what mulde writes none of.
         OSError: it cannot be read.
     """
+    check(path)
     require_harmless(path)
     with open_plain(path) as file:
         yield file

@@ -19,6 +19,7 @@ from mulde.data.decode.live import _without_password
         ("http://℀.com", None, None),
         ("http://camera:port", None, None),
         ("http://camera:99999", None, None),
+        ("http://camera/\udcff", None, None),
     ],
 )
 def test_parts(text: str, host: str | None, port: int | None) -> None:

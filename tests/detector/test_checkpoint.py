@@ -1,12 +1,17 @@
 """A training that was interrupted goes on to the same weights, bit for bit."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save
 
+from mulde.data.errors import InputError
+from mulde.data.sealed import seal
 from mulde.detector import MULDE, Look
 
 SETTINGS: dict[str, Any] = {
@@ -87,6 +92,46 @@ def test_other_rows_begin_anew(tmp_path: Path) -> None:
         MULDE(**SETTINGS, checkpoint=file, progress=stop_at(30)).fit(rows())
     got = MULDE(**SETTINGS, checkpoint=file).fit(rows() + 1)
     np.testing.assert_array_equal(got.losses_, MULDE(**SETTINGS).fit(rows() + 1).losses_)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "tensors"),
+    [
+        ({"sec,nds": 1.0}, {}), ({"seconds": None}, {}), ({"step": "x"}, {}), ({"step": float("inf")}, {}),
+        ({"best_loss": 5}, {}), ({"best_loss": None}, {"losses": None}), ({}, {"held_out": None}),
+    ],
+)  # fmt: skip
+def test_what_says_something_else_begins_anew(
+    tmp_path: Path, numbers: dict[str, Any], tensors: dict[str, Any]
+) -> None:
+    file = tmp_path / "state.safetensors"
+    with pytest.raises(StoppedError):
+        MULDE(**SETTINGS, checkpoint=file, progress=stop_at(30)).fit(rows())
+    change(file, numbers, tensors)
+    got = MULDE(**SETTINGS, checkpoint=file).fit(rows())
+    np.testing.assert_array_equal(got.losses_, MULDE(**SETTINGS).fit(rows()).losses_)
+
+
+@pytest.mark.parametrize("tensors", [{"weights": torch.zeros(3)}, {"held_out": torch.zeros(3)}])
+def test_what_does_not_fit_is_named(tmp_path: Path, tensors: dict[str, Any]) -> None:
+    file = tmp_path / "state.safetensors"
+    with pytest.raises(StoppedError):
+        MULDE(**SETTINGS, checkpoint=file, progress=stop_at(30)).fit(rows())
+    name = next(name for name in load_file(file) if name.startswith(next(iter(tensors))))
+    change(file, {}, {name: next(iter(tensors.values()))})
+    with pytest.raises(InputError, match=r"state\.safetensors says that it is of this training.*delete it"):
+        MULDE(**SETTINGS, checkpoint=file).fit(rows())
+
+
+def change(file: Path, numbers: dict[str, Any], tensors: dict[str, Any]) -> None:
+    """Change what a state says, with the checksum that it has then; a tensor that is None goes."""
+    with safe_open(file, "pt") as opened:
+        said = json.loads(opened.metadata()["numbers"])
+    if "sec,nds" in numbers:
+        del said["seconds"]
+    kept = {name: tensor for name, tensor in {**load_file(file), **tensors}.items() if tensor is not None}
+    metadata = {"numbers": json.dumps({**said, **numbers}), "checksum": "0" * 32}
+    file.write_bytes(seal(save(kept, metadata=metadata)))
 
 
 @pytest.mark.parametrize("damage", ["empty", "rubbish", "cut", "flipped bit"])

@@ -150,8 +150,13 @@ def _be_another_table(path: Path) -> None:
         table.execute("INSERT INTO entries VALUES ('a')")
 
 
+def _be_no_text(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"CREATE TABLE entries (name", b"CREATE TABLE entries (n\xffme"))
+
+
 @pytest.mark.parametrize(
-    "damage", [_cut, _replace, _lie, _change_columns, _never_end, _be_another_table, Path.unlink]
+    "damage", [_be_no_text, _cut, _replace, _lie, _change_columns, _never_end, _be_another_table, Path.unlink]
 )
 def test_a_damaged_index_is_not_believed(
     folder: Path, videos: list[Video], opened: list[Path], damage: Callable[[Path], None]

@@ -81,6 +81,7 @@ def test_resolved_configuration_reads_back(tmp_path: Path) -> None:
         ("executor=cloud", r"executor = 'cloud' is not allowed: it must be one of local, ray"),
         ("seed.a=1", r"seed"),
         ("hello", r"'hello' is neither key=value nor"),
+        (".".join("a" * 5000) + "=1", r"names a group of settings more than \d+ deep"),
     ],
 )
 def test_mistakes_are_named(override: str, message: str) -> None:

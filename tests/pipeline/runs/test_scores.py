@@ -24,6 +24,7 @@ from mulde.pipeline.runs.scores import (
     read_objects_per_frame,
     read_rows_behind,
     read_scores,
+    read_stream_scores,
     to_csv,
     write_alarms,
     write_scores,
@@ -165,6 +166,41 @@ def test_rows_that_do_not_fit_together_are_damage(tmp_path: Path, part: str) -> 
             file["object_score/velocity"], file["object_score/total"] = np.zeros(2), np.zeros(3)
     with pytest.raises(InputError, match=r"missing or damaged .*run `mulde score` again"):
         read_rows_behind(run, "a")
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ("csv_checksum", np.zeros(2, [("a", "f4")])), ("csv_checksum", 5), ("csv_checksum", np.zeros(3)),
+        ("fps", "fast"), ("fps", np.zeros(2, [("a", "f4")])), ("fps", np.ones(3)), ("warnings", 5),
+        ("warnings", "5"), ("warnings", "[" * 9000), ("warnings", np.zeros(3)),
+    ],
+)  # fmt: skip
+def test_attributes_of_other_kinds_are_damage(attribute: str, value: object, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    write_scores(run, video(), {})
+    with open_to_write(run.objects("cam1/a"), "r+") as file:
+        file.attrs[attribute] = value
+    with pytest.raises(InputError, match="mulde score"):
+        read_scores(run, "cam1/a")
+
+
+@pytest.mark.parametrize("gone", ["object_score", "object_score/total", "frame"])
+def test_objects_without_scores_are_damage(gone: str, tmp_path: Path) -> None:
+    run, box = RunFolder(tmp_path), np.array([[0, 0, 4, 8]] * 2, np.float32)
+    write_scores(run, video(), object_datasets(np.arange(2), box, {"velocity": np.ones(2)}, np.ones(2)))
+    with open_to_write(run.objects("cam1/a"), "r+") as file:
+        del file[gone]
+    with pytest.raises(InputError, match="mulde score"):
+        read_objects(run, "cam1/a")
+
+
+@pytest.mark.parametrize("frame", [[0, 9], [-1, 0]])
+def test_objects_of_frames_that_are_not_there_are_refused(frame: list[int], tmp_path: Path) -> None:
+    run, box = RunFolder(tmp_path), np.array([[0, 0, 4, 8]] * 2, np.float32)
+    write_scores(run, video(), object_datasets(np.array(frame), box, {"velocity": np.ones(2)}, np.ones(2)))
+    with pytest.raises(InputError, match="missing or damaged"):
+        read_stream_scores(run, "cam1/a", 3)
 
 
 @pytest.mark.parametrize(
