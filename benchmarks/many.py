@@ -4,9 +4,9 @@
 
 First a data set of very many videos: their files, every stream of theirs in the cache, a trained model, the
 scores of all test videos and some events are made up, by copying what the pipeline itself has written of one
-video. Then `plan`, `cache list`, an `extract` that finds all there, `status` and `report` are run on it, each in
-a process of its own. Then one video with very many frames, from its cached features on: `run`, and a report once
-more.
+video. Then `plan`, `cache list`, an `extract` that finds all there, `status` and `report` are run on it, each
+in a process of its own. Then one video with very many frames, from its cached features on: `run`, and a
+report once more.
 """
 
 from __future__ import annotations

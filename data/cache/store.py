@@ -80,8 +80,8 @@ _KEY_CHARACTERS, _PLACE_CHARACTERS = 12, 6
 _SPOOL_BYTES = 64 * 2**20  # rows beyond this wait on disk, so that memory stays bounded on a ten-hour video
 _COPY_ROWS = 65_536
 _MADE_FROM = "made_from"
-
 _JSON = json.JSONEncoder(sort_keys=True)
+
 _log = logging.getLogger(__name__)
 
 
