@@ -4,9 +4,9 @@
 
 First a data set of very many videos: their files, every stream of theirs in the cache, a trained model, the
 scores of all test videos and some events are made up, by copying what the pipeline itself has written of one
-video. Then `plan`, `cache list`, `report` and an `extract` that finds all there are run on it, each in a
-process of its own. Then one video with very many
-frames, from its cached features on: `run`, and a report once more.
+video. Then `plan`, `cache list`, an `extract` that finds all there, `status` and `report` are run on it, each
+in a process of its own. Then one video with very many frames, from its cached features on: `run`, and a
+report once more.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mulde.data import sealed
+from mulde.data.cache.storage import FileState
 from mulde.data.cache.store import FeatureCache
 from mulde.data.features import FeatureRows
 from mulde.data.identity import identify
@@ -127,7 +128,8 @@ def _make_entries(
             _write_renamed(content, first.name, video.name, copy)
             source = entry.source.replace(first.name, video.name)
             said = dataclasses.replace(entry, name=video.name, video=video.name, source=source)
-            cache.index.learn(key.stream, key.key, video.name, copy.stat(), said)
+            state = FileState(copy.stat().st_size, copy.stat().st_mtime_ns)
+            cache.index.learn(str(path.parent), video.name, state, said)
 
 
 def _write_renamed(content: bytes, old: str, new: str, path: Path) -> None:
@@ -250,6 +252,7 @@ def main() -> None:
             show(f"{arguments.videos} videos, plan", "plan", *many.options)
             show(f"{arguments.videos} videos, cache list", "cache", "list", *cache)
             show(f"{arguments.videos} videos, extract, all cached", "extract", *many.options)
+            show(f"{arguments.videos} videos, status", "status", str(many.folder / "run"))
             show(f"{arguments.videos} videos, report", "report", *many.options)
         long = Made(folder / "long")
         if arguments.frames:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from mulde.data.cycles import no_cycles
 from mulde.data.errors import InputError
 from mulde.data.layouts.catalogue import open_dataset, open_folders
 from mulde.data.layouts.dataset import Dataset
@@ -40,6 +41,7 @@ def tell_notes(job: Job) -> None:
         _log.info("%s: %s", job.dataset.name, job.dataset.protocol)
 
 
+@no_cycles()
 def find_data(data: DataConfig, *, needs_test: bool = True) -> Dataset:
     """Open the data that a configuration names.
 

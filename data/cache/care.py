@@ -168,6 +168,7 @@ def _files(cache: Place) -> Iterator[tuple[StreamFolder, Path]]:
     """Yield the entries that lie in the cache itself: a link that leads out of it is nobody's to delete."""
     root = open_storage(cache).folder.resolve()
     for stream in list_streams(cache):
+        stream.storage.look_ahead(str(stream.home))
         for path in stream.entries:
             if root in path.resolve().parents and not path.is_symlink():
                 yield stream, path

@@ -13,7 +13,7 @@ import json
 import logging
 import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, astuple
 from functools import lru_cache
@@ -40,6 +40,7 @@ _SCHEMA = (
 _TABLE = f"CREATE TABLE entries ({_SCHEMA}) WITHOUT ROWID"
 _FIND = f"SELECT {_COLUMNS} FROM entries WHERE name = ?"  # noqa: S608  # of constants
 _Row: TypeAlias = tuple[str, int, int, int, int, str, str]
+_NONE: Mapping[str, _Row] = {}
 _N_REMEMBERED = 64  # streams of one video say the same, and are asked for one after the other
 
 _log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class EntryIndex:
         self._ahead: dict[str, dict[str, _Row]] = {}
         self._news: sqlite3.Connection | None = None
 
-    def find(self, stream: str, key: str, home: str, name: str, state: FileState) -> Entry | None:
+    def find(self, home: str, name: str, state: FileState) -> Entry | None:
         """Return what a file said when it was read; None where that is not known of the file as it is now.
 
         Args:
@@ -62,11 +63,8 @@ class EntryIndex:
             name: the file's below, without suffix.
             state: what the file is like now.
         """
-        table = self._table(f"{stream}-{key}")
-        if table is None:
-            return None
         try:
-            row = self._ahead.get(home, {}).pop(name, None) or table.execute(_FIND, (name,)).fetchone()
+            row = self._ahead.get(home, _NONE).get(name) or self._find_row(home, name)
             if row is None:
                 return None
             _, size_bytes, mtime_ns, n_rows, n_features, said, seal = row
@@ -79,19 +77,24 @@ class EntryIndex:
                 home, name, video, n_rows, n_features, identity, report, source, beside, self._storage.fetches
             )
         except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
-            _log.debug("index of %s-%s: %s", stream, key, error)
+            _log.debug("index of %s: %s", home, error)
             return None
 
-    def read_ahead(self, stream: str, key: str, home: str, names: Sequence[str]) -> None:
+    def _find_row(self, home: str, name: str) -> _Row | None:
+        table = self._table(_name_of(home))
+        row: _Row | None = None if table is None else table.execute(_FIND, (name,)).fetchone()
+        return row
+
+    def read_ahead(self, home: str, names: Sequence[str]) -> None:
         """Read what is known of files that are asked for next: together it takes half as long."""
-        table = self._table(f"{stream}-{key}")
+        table = self._table(_name_of(home))
         if table is None:
             return
         find = f"SELECT {_COLUMNS} FROM entries WHERE name IN ({', '.join('?' * len(names))})"  # noqa: S608
         with suppress(sqlite3.Error, ValueError):  # then each is looked for alone
             self._ahead[home] = {row[0]: row for row in table.execute(find, names)}
 
-    def learn(self, stream: str, key: str, name: str, state: FileState, entry: Entry) -> None:
+    def learn(self, home: str, name: str, state: FileState, entry: Entry) -> None:
         """Take down what a file says, for `save`."""
         said = [entry.video, entry.source, entry.beside, astuple(entry.identity), asdict(entry.report)]
         row = name, *state, entry.n_rows, entry.n_features, json.dumps(said)
@@ -100,7 +103,7 @@ class EntryIndex:
             if self._news is None:
                 self._news = sqlite3.connect("", check_same_thread=False)  # on disk where it gets large
                 self._news.execute(f"CREATE TABLE news (key TEXT, {_SCHEMA.replace(' PRIMARY KEY', '')})")
-            values = (f"{stream}-{key}", *row, _seal(*row))
+            values = (_name_of(home), *row, _seal(*row))
             self._news.execute("INSERT INTO news VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     def save(self) -> None:
@@ -163,6 +166,10 @@ class EntryIndex:
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.sqlite"
+
+
+def _name_of(home: str) -> str:
+    return "-".join(Path(home).parts[-2:])
 
 
 def _seal(name: str, size_bytes: int, mtime_ns: int, n_rows: int, n_features: int, said: str) -> str:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from mulde.data.atomic import make_folder, replacing
+from mulde.data.atomic import WriteError, make_folder, replacing
 from mulde.data.cache.copies import Copies
 from mulde.data.cache.storage import LOCKS, CacheFileError, FileState, is_entry
 from mulde.data.errors import InputError, require_package
@@ -39,8 +39,8 @@ _GOES_ON = "the same command goes on with what is not finished"
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
 
 
-class StoreError(InputError):
-    """An object store cannot be used, and whatever comes next there could not either."""
+class StoreError(WriteError):
+    """An object store cannot be used, to write or to read, and whatever comes next there could not either."""
 
 
 class ObjectStorage:
@@ -79,9 +79,10 @@ class ObjectStorage:
             return self._listed[home].get(name)
         with self._reaching() as (store, root):
             try:
-                return _state(store.info(f"{root}/{name}"))
+                info = store.info(f"{root}/{name}")
             except FileNotFoundError:
                 return None
+        return None if info["type"] == "directory" else _state(info)
 
     def look_ahead(self, home: str) -> None:
         """List all objects of a key at once."""
@@ -146,7 +147,9 @@ class ObjectStorage:
 
     def files(self, home: Path) -> Iterator[tuple[str, FileState]]:
         """Yield the path and state of each entry of a key; the path is a copy's, which need not be here."""
-        for name, state in self._list(self._name(home)).items():
+        key = self._name(home)
+        listed = self._listed[key] if key in self._listed else self._list(key)
+        for name, state in listed.items():
             if is_entry(name.rpartition("/")[2]):
                 yield str(self.folder.joinpath(*name.split("/"))), state
 

@@ -80,13 +80,14 @@ _KEY_CHARACTERS, _PLACE_CHARACTERS = 12, 6
 _SPOOL_BYTES = 64 * 2**20  # rows beyond this wait on disk, so that memory stays bounded on a ten-hour video
 _COPY_ROWS = 65_536
 _MADE_FROM = "made_from"
+_JSON = json.JSONEncoder(sort_keys=True)
 
 _log = logging.getLogger(__name__)
 
 
 def digest_of(content: object) -> str:
     """Return a hash of what JSON can hold, the same on every machine."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_JSON.encode(content).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ class FeatureCache:
         self, home: str, key: StreamKey, now: _Now, frames_per_second: float | None, *, is_elsewhere: bool
     ) -> Entry | None:
         """Return the entry of a video in a folder, if it is of the video as it is now."""
-        entry = self._read_entry(key.stream, home, now.video.name)
+        entry = self._read_entry(home, now.video.name)
         if entry is None or entry.beside != key.beside:
             return None
         if frames_per_second not in (None, entry.report.fps) and now.is_folder_of(entry.report):
@@ -220,13 +221,13 @@ class FeatureCache:
 
     def read_ahead(self, videos: Iterable[tuple[Video, Mapping[str, StreamKey]]]) -> None:
         """Read together what the indexes know of videos that `find_all` is asked for next: some hundred."""
-        names: dict[str, tuple[StreamKey, list[str]]] = {}
+        names: dict[str, list[str]] = {}
         for video, keys in videos:
             for key in keys.values():
-                names.setdefault(self._home(key), (key, []))[1].append(video.name)
-        for home, (key, of_key) in names.items():
+                names.setdefault(self._home(key), []).append(video.name)
+        for home, of_key in names.items():
             self._storage.look_ahead(home)
-            self.index.read_ahead(key.stream, key.key, home, of_key)
+            self.index.read_ahead(home, of_key)
 
     def is_settled(self, key: StreamKey, entry: Entry) -> bool:
         """Whether an entry that `find` has found is where the video's own is; see `settle`."""
@@ -402,12 +403,12 @@ class FeatureCache:
         """Return the files of the same name and kind for videos at other places."""
         return [Path(home, f"{name}.h5") for home in self._other_homes(key)]
 
-    def _read_entry(self, stream: str, home: str, name: str) -> Entry | None:
-        path, key = f"{home}{os.sep}{name}.h5", home.rpartition(os.sep)[2]
+    def _read_entry(self, home: str, name: str) -> Entry | None:
+        path = f"{home}{os.sep}{name}.h5"
         state = self._storage.state(path)
         if state is None:
             return None
-        known = self.index.find(stream, key, home, name, state)
+        known = self.index.find(home, name, state)
         if known is not None:
             return known
         try:
@@ -416,7 +417,7 @@ class FeatureCache:
         except CacheFileError as error:
             _log.warning("%s; it will be made again", error)
             return None
-        self.index.learn(stream, key, name, state, entry)
+        self.index.learn(home, name, state, entry)
         return entry
 
     def _is_one_of(self, video: Video, sources: Mapping[str, Any], *, is_elsewhere: bool) -> bool:

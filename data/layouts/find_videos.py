@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mulde.data.cycles import no_cycles
 from mulde.data.decode.image_stacks import is_stack, may_be_stack
 from mulde.data.errors import InputError
 from mulde.data.files import (
@@ -36,7 +35,6 @@ class FoundVideos:
     """What lies beside the videos, is not read and is not evidently something else: a sentence a kind."""
 
 
-@no_cycles()
 def find_videos(folder: Path) -> tuple[Video, ...]:
     """Find video files and folders of images in and below `folder`, in natural order of their names.
 
@@ -51,7 +49,6 @@ def find_videos(folder: Path) -> tuple[Video, ...]:
     return _find_below(Path(folder)).videos
 
 
-@no_cycles()
 def find_all(paths: Sequence[Path]) -> FoundVideos:
     """Find the videos that paths name: files, folders of frames, or folders of videos.
 

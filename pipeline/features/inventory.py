@@ -158,7 +158,8 @@ def look_up_all(job: Job, recipes: Recipes) -> Inventory:
         InputError: a video's files cannot be read, or it is of no known scene.
     """
 
-    job.cache.look_anew()
+    cache, frames_per_second = job.cache, job.frames_per_second
+    cache.look_anew()
 
     def all_of(videos: Sequence[Video]) -> tuple[CachedVideo, ...]:
         if recipes.scenes is None:
@@ -166,8 +167,8 @@ def look_up_all(job: Job, recipes: Recipes) -> Inventory:
         found = list[CachedVideo]()
         for start in range(0, len(videos), _VIDEOS_AHEAD):
             some = [(video, recipes.keys(video)) for video in videos[start : start + _VIDEOS_AHEAD]]
-            job.cache.read_ahead(some)
-            found += [look_up(job.cache, video, keys, job.frames_per_second) for video, keys in some]
+            cache.read_ahead(some)
+            found += [look_up(cache, video, keys, frames_per_second) for video, keys in some]
         return tuple(found)
 
     return Inventory(recipes.scenes, all_of(job.dataset.normal), all_of(job.dataset.test))

@@ -80,9 +80,9 @@ class Server:
 @contextmanager
 def served() -> Iterator[Server]:
     """Start a server on a free port, and stop it; skip where something of it is not installed."""
-    for package in ("moto", "flask", "s3fs", "boto3"):
+    for package in ("moto", "flask", "flask_cors", "s3fs"):
         if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed: pip install 's3fs' 'moto[server]'")
+            pytest.skip(f"{package} is not installed: pip install 'mulde[dev]'")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

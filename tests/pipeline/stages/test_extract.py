@@ -55,7 +55,7 @@ def test_working_ahead_changes_nothing(
     for works_ahead in (False, True):
         folder = tmp_path / str(works_ahead)
         result = extract_video(
-            replace(task, works_ahead=works_ahead, cache_folder=folder),
+            replace(task, works_ahead=works_ahead, cache=folder),
             lambda n_frames, n_expected=None: None,
         )
         assert result.status == "done"
@@ -119,7 +119,7 @@ def test_the_same_scene_at_another_resolution_has_the_same_features(
     task: ExtractTask, tmp_path: Path, size: tuple[int, int]
 ) -> None:
     (video, *_) = find_videos(render_as(tmp_path / "other", size))
-    other = replace(task, video=video, cache_folder=tmp_path / "cache-other")
+    other = replace(task, video=video, cache=tmp_path / "cache-other")
     first = done(other)
     assert (first.status, first.frame_size) == ("resized", size)  # said before the work
     report = done(replace(other, size_is_told=True)).report
@@ -139,9 +139,9 @@ def test_a_stream_added_later_is_the_same_at_another_resolution(task: ExtractTas
     (video, *_) = find_videos(render_as(tmp_path / "other", (320, 240)))
     other = replace(task, video=video, size_is_told=True)
     few = other.config.model_copy(update={"streams": ("direction",)})
-    assert done(replace(other, config=few, cache_folder=tmp_path / "later")).status == "done"
-    result = done(replace(other, cache_folder=tmp_path / "later"))
-    assert done(replace(other, cache_folder=tmp_path / "once")).status == "done"
+    assert done(replace(other, config=few, cache=tmp_path / "later")).status == "done"
+    result = done(replace(other, cache=tmp_path / "later"))
+    assert done(replace(other, cache=tmp_path / "once")).status == "done"
     for stream in other.config.streams:
         once, later = (rows_of(tmp_path / name, stream) for name in ("once", "later"))
         np.testing.assert_array_equal(once.features, later.features)

@@ -132,3 +132,16 @@ def test_a_server_that_goes_away_is_said_and_the_command_goes_on_later(
     assert told[-1].startswith("mulde: s3://bucket/cache cannot be used ("), told
     assert "the same command goes on with what is not finished" in told[-1].lower()
     assert "Traceback" not in "".join(told)
+
+
+@pytest.mark.slow
+def test_tasks_on_ray_make_the_same(
+    cli, scene_once: Path, address: str, store_server: Server, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray", reason="ray is not installed: pip install 'mulde[ray]'")
+    assert cli("extract", "--dataset", scene_once, *FAST, "--out", "here", "--cache", "cache").code == 0
+    given = command(scene_once, "--out", tmp_path / "run", "--cache", address, "--executor", "ray")
+    environment = subprocess_environment(store_server, tmp_path / "copies")
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # for the processes of the cluster
+    subprocess.run(given, env=environment, check=True)
+    assert features(address) == features(Path("cache"))
