@@ -10,7 +10,7 @@ import pytest
 from mulde.data.processes import is_alive
 
 
-@pytest.mark.parametrize("pid", [0, -1, -os.getpid(), 2**31, 2**70])
+@pytest.mark.parametrize("pid", [0, -1, -2, 2**31, 2**70])
 def test_other_numbers_are_no_processes(pid: int) -> None:
     assert not is_alive(pid)
 
