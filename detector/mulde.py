@@ -21,7 +21,6 @@ from mulde.detector.aggregation import AGGREGATIONS, fit_aggregation
 from mulde.detector.base import Detector, RowsOfArray, arrays_below, resolve_device
 from mulde.detector.batches import Batches, RowsInMemory, RowsStreamed
 from mulde.detector.checkpoint import Checkpoint
-from mulde.detector.cores import score_passes, threads_for
 from mulde.detector.network import EnergyNetwork
 from mulde.detector.rows import RowSource, sample
 from mulde.detector.settings import (
@@ -201,8 +200,7 @@ class MULDE(Detector):
             progress=self.progress,
             checkpoint=self._open_checkpoint(source, groups, seed, device),
         )
-        with threads_for(self.widths_, device):
-            history = trainer.run()
+        history = trainer.run()
         self.losses_, self.held_out_losses_ = history.losses, history.held_out
         self.best_step_ = history.best_step
         some = self.standardisation_(sample(source, _ROWS_FOR_AGGREGATION, seed + 2))
@@ -292,6 +290,7 @@ class MULDE(Detector):
         settings = {field.name: getattr(self, field.name) for field in fields(TrainingSettings)}
         return Recipe(**settings, sigma_low=low, sigma_high=high)
 
+    @torch.inference_mode()
     def _energies_of(self, x: torch.Tensor, scales: Sequence[int] | None = None) -> NDArray[np.float64]:
         """Return the energies of standardised rows (N, k) on any device, at all or at the given scales."""
         device = self.network_.out.weight.device
@@ -302,11 +301,9 @@ class MULDE(Detector):
         padded = pad(x, (0, 0, 0, -len(x) % _ROWS_PER_TILE))
         passes = torch.split(padded, _ROWS_PER_PASS)
         dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
-
-        def score(rows: torch.Tensor) -> torch.Tensor:
-            return self.network_.energies(rows.to(device), sigmas, dtype=dtype)
-
-        return score_passes(score, passes, device)[: len(x)].numpy().astype(np.float64)
+        parts = [self.network_.energies(rows.to(device), sigmas, dtype=dtype).cpu() for rows in passes]
+        energies = torch.cat(parts)
+        return energies[: len(x)].numpy().astype(np.float64)
 
     def _provenance(self) -> dict[str, Any]:
         return {
