@@ -17,6 +17,7 @@ from mulde.data.foreign.arrays import reading
 from mulde.data.foreign.limits import check_unpacked
 
 _MOST_NESTED = 50
+_PLAIN = "iufbS"
 _IN_ONE_PIECE = (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT)
 
 
@@ -47,7 +48,7 @@ def read_array(dataset: h5py.Dataset) -> NDArray[Any]:
         InputError: it holds something else, such as rows of any length, which may take any memory.
     """
     is_reference = h5py.check_ref_dtype(dataset.dtype) is not None
-    if dataset.dtype.kind not in "iufbS" and not is_reference:
+    if dataset.dtype.kind not in _PLAIN and not is_reference:
         raise InputError(f"{dataset.file.filename}, {dataset.name} holds {dataset.dtype}, not plain numbers")
     if dataset.shape is None:
         raise InputError(f"{dataset.file.filename}, {dataset.name} is empty")
@@ -82,6 +83,8 @@ def own_dataset(group: h5py.Group, name: str) -> h5py.Dataset:
     where, kept = f"{group.file.filename}, {dataset.name}", dataset.id.get_create_plist()
     if kept.get_layout() not in _IN_ONE_PIECE or kept.get_nfilters():
         raise InputError(f"{where} is packed or in chunks, as mulde writes none")
+    if dataset.dtype.kind not in _PLAIN:  # rows of any length lie in a heap, which may have no end
+        raise InputError(f"{where} holds {dataset.dtype}, not plain numbers")
     if dataset.nbytes > dataset.id.get_storage_size():
         raise InputError(f"{where} claims {dataset.nbytes} bytes, and holds {dataset.id.get_storage_size()}")
     return dataset

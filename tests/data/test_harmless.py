@@ -15,6 +15,7 @@ import pytest
 from mulde.data import harmless
 from mulde.data.cache.entries import (
     CacheFileError,
+    RowsInOrder,
     holds_rows,
     read_entry,
     read_frame_seconds,
@@ -170,6 +171,15 @@ def test_what_never_ends_is_refused(entry: Path, asked: list[Path], monkeypatch:
     assert time.monotonic() - started < 1.0
     assert asked == [entry]  # that it is is known from then on
     assert "made to hang" in str(verify_apart(entry))
+
+
+def test_rows_of_any_length_are_refused(entry: Path) -> None:
+    with open_to_write(entry, "r+") as file:
+        del file["features"]
+        file["features"] = ["a text"] * 3
+    for read in (read_rows, RowsInOrder, lambda path: CachedRows([path])):
+        with pytest.raises(CacheFileError, match="not plain numbers"):
+            read(entry)
 
 
 def test_links_are_refused(tmp_path: Path, asked: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
