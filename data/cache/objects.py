@@ -174,11 +174,10 @@ class ObjectStorage:
             except FileExistsError:
                 return False
             except OSError as error:  # as older versions of s3fs have it
-                if "PreconditionFailed" in repr(error) + repr(error.__cause__):
-                    return False
-                if "ConditionalRequestConflict" in repr(error) + repr(error.__cause__):
-                    return False
-                raise
+                said = repr(error) + repr(error.__cause__)
+                if "PreconditionFailed" not in said and "ConditionalRequestConflict" not in said:
+                    raise
+                return False
         return True
 
     def put(self, name: str, content: bytes) -> None:
