@@ -42,6 +42,7 @@ $(VENV)/installed: $(VENV)/bin/pip $(SOURCES)
 $(VENV)/installed-dev: $(VENV)/bin/pip $(SOURCES)
 	rm -rf build
 	$(BIN)/pip install --quiet '.[all,dev]'
+	$(BIN)/pip install --quiet '.[store-tests]'
 	touch $@ $(VENV)/installed
 
 $(VENV)/bin/pip:
