@@ -609,19 +609,19 @@ def _journal_of(name: str, content: bytes) -> Files:
 
 def _indexed() -> tuple[bytes, ...]:
     def write(folder: Path) -> bytes:
-        from mulde.data.cache import index
         from mulde.data.cache.entries import read_entry
+        from mulde.data.cache.folders import FolderStorage
+        from mulde.data.cache.index import EntryIndex
 
         path = folder / "cache" / "velocity" / "0123" / "a.h5"
         path.parent.mkdir(parents=True)
         path.write_bytes(_in_folder(cached))
-        known, least = index.EntryIndex(folder / "cache"), index.LEAST_NEW
-        known.learn("velocity", "0123", "a", path.stat(), read_entry(path))
-        try:
-            index.LEAST_NEW = 1
-            known.save()
-        finally:
-            index.LEAST_NEW = least
+        storage = FolderStorage(folder / "cache")
+        storage.few = 1
+        state, known = storage.state(str(path)), EntryIndex(storage)
+        assert state is not None
+        known.learn(str(path.parent), "a", state, read_entry(path))
+        known.save()
         return (folder / "cache" / ".index" / "velocity-0123.sqlite").read_bytes()
 
     return (_in_folder(write),)

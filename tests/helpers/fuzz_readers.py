@@ -17,8 +17,10 @@ from pathlib import Path
 import torch
 
 from mulde.data.cache.entries import RowsInOrder, read_entry, read_frame_seconds, read_rows, verify_entry
+from mulde.data.cache.folders import FolderStorage
 from mulde.data.cache.index import EntryIndex
 from mulde.data.cache.rows import CachedRows
+from mulde.data.cache.storage import FileState
 from mulde.data.decode.image_folders import load_image
 from mulde.data.decode.image_stacks import decode_stack, open_stack
 from mulde.data.decode.live import _without_password
@@ -285,7 +287,8 @@ def index(path: Path) -> None:
     (cache / ".index").mkdir(parents=True)
     shutil.copyfile(path, cache / ".index" / path.name)
     for name in ("a", "b"):
-        EntryIndex(cache).find("velocity", "0123", "home", name, path.stat())
+        state = FileState(path.stat().st_size, path.stat().st_mtime_ns)
+        EntryIndex(FolderStorage(cache)).find(str(cache / "velocity" / "0123"), name, state)
 
 
 def request(path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -17,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cached_files import as_made
 
 from mulde.data.cache.entries import list_streams
 from mulde.data.cache.storage import Place
-
-_MADE = re.compile(rb'"created": "[^"]*"|checksum: [0-9a-f]{32}|signed: [0-9a-f]{64}|"mtime_ns": \d+')
 
 
 class Server:
@@ -94,10 +92,10 @@ def served() -> Iterator[Server]:
 
 
 def features(cache: Place) -> dict[str, bytes]:
-    """Return all files of a cache but for when they were made, and the checksum that follows from it."""
+    """Return all files of a cache but for when they were made, and what follows from it."""
     return {
-        f"{stream.stream}/{stream.key}/{path.relative_to(stream.home)}": _MADE.sub(
-            b"", stream.storage.fetch(path).read_bytes()
+        f"{stream.stream}/{stream.key}/{path.relative_to(stream.home)}": as_made(
+            stream.storage.fetch(path).read_bytes()
         )
         for stream in list_streams(cache)
         for path in stream.entries

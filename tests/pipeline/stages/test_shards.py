@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -12,15 +11,15 @@ import time
 from pathlib import Path
 
 import pytest
+from cached_files import as_made
 
 FAST = ["extract.streams=[place]", "extract.flow.preset=ultrafast", "--workers", "1", "--device", "cpu"]
-_MADE = re.compile(rb'"created": "[^"]*"|checksum: [0-9a-f]{32}|"mtime_ns": \d+')
 
 
 def features(cache: Path) -> dict[str, bytes]:
-    """Return all files of a cache but for when they were made, and the checksum that follows from it."""
+    """Return all files of a cache but for when they were made, and what follows from it."""
     files = [path for path in sorted(cache.rglob("*.h5")) if "scene" not in path.parts]
-    return {str(path.relative_to(cache)): _MADE.sub(b"", path.read_bytes()) for path in files}
+    return {str(path.relative_to(cache)): as_made(path.read_bytes()) for path in files}
 
 
 def command(scene: Path, *arguments: object) -> list[str]:
