@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find face data detector extractors pipeline -name '*.py' -o -path '*report*' -type f) pyproject.toml README.md
 
-.PHONY: demo test check docs pythons fuzz fuzz-hours clean
+.PHONY: demo test test-store check docs pythons fuzz fuzz-hours clean
 
 demo: $(VENV)/installed
 	$(BIN)/mulde demo
@@ -21,6 +21,11 @@ check: $(VENV)/installed-dev
 docs: $(VENV)/installed-dev
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env docs docs/_build/html
 	@echo "site    docs/_build/html/index.html"
+
+# With a server of S3. What it needs is not part of `dev`: beside all else pip looks for versions of it for many minutes.
+test-store: $(VENV)/installed-dev
+	$(BIN)/pip install --quiet 'flask>=3.0' 'flask-cors>=4.0' 'moto[s3]>=5.0.28' 'fsspec>=2024.12' 's3fs>=2024.12'
+	$(BIN)/pytest -n auto tests/data/cache/test_objects.py tests/pipeline/stages/test_object_store.py
 
 fuzz: $(VENV)/installed-dev
 	MULDE_FUZZ_EXAMPLES=$${MULDE_FUZZ_EXAMPLES:-500} $(BIN)/pytest -n auto tests/fuzz
@@ -42,7 +47,6 @@ $(VENV)/installed: $(VENV)/bin/pip $(SOURCES)
 $(VENV)/installed-dev: $(VENV)/bin/pip $(SOURCES)
 	rm -rf build
 	$(BIN)/pip install --quiet '.[all,dev]'
-	$(BIN)/pip install --quiet '.[store-tests]'
 	touch $@ $(VENV)/installed
 
 $(VENV)/bin/pip:

@@ -14,7 +14,6 @@ PYTHONS = nox.project.python_versions(nox.project.load_toml("pyproject.toml"))
 def tests(session: nox.Session) -> None:
     """Run the tests with what a fresh install gives today."""
     session.install(".[all,dev]")
-    session.install(".[store-tests]")
     session.run("pytest", "-n", "auto", *session.posargs)
 
 

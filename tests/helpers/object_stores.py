@@ -80,7 +80,7 @@ def served() -> Iterator[Server]:
     """Start a server on a free port, and stop it; skip where something of it is not installed."""
     for package in ("moto", "flask", "flask_cors", "s3fs"):
         if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed: pip install 'mulde[dev]'")
+            pytest.skip(f"{package} is not installed: make test-store")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
