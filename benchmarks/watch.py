@@ -271,6 +271,17 @@ class Account:
         elif isinstance(seen, Lost):
             self.n_lost += 1
 
+    def compare(self, file: Path) -> str:
+        """Return what was told, in records and in a file of them, beside what the scores hold."""
+        lines = file.read_text(encoding="utf-8").splitlines()
+        n_kept = sum(json.loads(line)["type"] == "event" for line in lines)
+        n_missing = len([each for each in self.held if each not in self.told])
+        n_doubled = len(self.told) - len(set(zip(self.told, _pieces(self.told), strict=True)))
+        return (
+            f"{self.n_frames} scored, lost {self.n_lost} times; {len(self.held)} events in the scores, "
+            f"{len(self.told)} told, {n_kept} in the file, {n_missing} missing, {n_doubled} doubled"
+        )
+
     def _hold(self, said: Sequence[object]) -> None:
         self.held += [(e.stretch.start, e.stretch.stop) for e in said if isinstance(e, Ended)]
 
@@ -313,6 +324,13 @@ class Receiver:
         self._server = ThreadingHTTPServer(("127.0.0.1", self._port), self._handler)
         self._serve()
 
+    def got(self) -> str:
+        """Return what has come."""
+        events = [record for record in self.records if record["type"] == "event"]
+        n_events = len({(record["camera"], record["event_id"]) for record in events})
+        n_clips = sum(record["type"] == "clip" and not record["error"] for record in self.records)
+        return f"{n_events} got, {len(events) - n_events} more than once; {n_clips} clips"
+
     def _serve(self) -> None:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -321,8 +339,6 @@ def soak(made: Made, n_cameras: int, over: str, minutes: float, n_kills: int, aw
     """Watch for long, with senders that are killed; print what became of memory, frames and events."""
     kept = Path(tempfile.mkdtemp(prefix="soak-"))
     started, memories = time.monotonic(), list[tuple[float, float]]()
-    kills = [minutes * 60 * (k + 1) / (n_kills + 1) for k in range(n_kills)]
-    away = [minutes * 60 * 0.4, minutes * 60 * 0.4 + away_minutes * 60]
     n_waiting = 0
     with opened(made, n_cameras, over) as (cameras, senders), ExitStack() as stack:
         receiver = stack.enter_context(Receiver().running())
@@ -337,6 +353,19 @@ def soak(made: Made, n_cameras: int, over: str, minutes: float, n_kills: int, aw
             accounts[camera.name] = Account(camera.watcher.rule, threshold)
         for attendant in attendants:
             stack.enter_context(attendant.ready())
+
+        def kill() -> None:
+            for sender in senders:
+                sender.kill()
+
+        def come_back() -> None:
+            nonlocal n_waiting
+            n_waiting = sum(1 for _ in kept.glob("*/outbox/*.json"))
+            receiver.come_back()
+
+        plan = [(minutes * (k + 1) / (n_kills + 1), kill) for k in range(n_kills)]
+        plan += [(minutes * 0.4, receiver.go_away), (minutes * 0.4 + away_minutes, come_back)]
+        plan.sort(key=lambda each: each[0])
 
         def feed(attendant: Attendant) -> Callable[[], Generator[dict[str, object], None, None]]:
             def noted() -> Iterator[Seen]:
@@ -355,17 +384,8 @@ def soak(made: Made, n_cameras: int, over: str, minutes: float, n_kills: int, aw
                     status[name] = record
                 if not memories or lasted - memories[-1][0] >= minutes * 60 / 12:
                     memories.append((lasted, memory_mb()))
-                if kills and lasted >= kills[0]:
-                    kills.pop(0)
-                    for sender in senders:
-                        sender.kill()
-                if len(away) == 2 and lasted >= away[0]:
-                    away.pop(0)
-                    receiver.go_away()
-                elif len(away) == 1 and lasted >= away[0]:
-                    away.pop(0)
-                    n_waiting = sum(1 for _ in kept.glob("*/outbox/*.json"))
-                    receiver.come_back()
+                while plan and lasted >= plan[0][0] * 60:
+                    plan.pop(0)[1]()
                 if lasted >= minutes * 60:
                     break
     stdout.print(
@@ -373,25 +393,15 @@ def soak(made: Made, n_cameras: int, over: str, minutes: float, n_kills: int, aw
     )
     stdout.print("memory: " + " · ".join(f"{mb:.0f} MB at {at / 60:.1f} min" for at, mb in memories))
     for camera in cameras:
-        account, health = accounts[camera.name], camera.source.health
-        lines = (kept / camera.name / "events.jsonl").read_text(encoding="utf-8").splitlines()
-        n_kept = sum(json.loads(line)["type"] == "event" for line in lines)
-        held, said = account.held, status.get(camera.name, {}).get("n_dropped", 0)
-        n_lost = len([each for each in held if each not in account.told])
-        n_doubled = len(account.told) - len(set(zip(account.told, _pieces(account.told), strict=True)))
+        said = status.get(camera.name, {}).get("n_dropped", 0)
         stdout.print(
-            f"{camera.name}: {account.n_frames} frames scored, {health.n_dropped} dropped "
-            f"({said} said a minute ago or less), lost {account.n_lost} times; "
-            f"{len(held)} events in the scores, {len(account.told)} told, {n_kept} in the file, "
-            f"{n_lost} missing, {n_doubled} doubled"
+            f"{camera.name}: {camera.source.health.n_dropped} frames dropped ({said} said a minute ago or "
+            f"less), {accounts[camera.name].compare(kept / camera.name / 'events.jsonl')}"
         )
-    events = [record for record in receiver.records if record["type"] == "event"]
     n_told = sum(len(account.told) for account in accounts.values())
-    n_got = len({(record["camera"], record["event_id"]) for record in events})
-    n_clips = sum(record["type"] == "clip" and not record["error"] for record in receiver.records)
     stdout.print(
         f"webhook: away for {away_minutes:g} min, {n_waiting} records waited when it was back; "
-        f"{n_told} events told, {n_got} got, {len(events) - n_got} more than once; {n_clips} clips"
+        f"{n_told} events told, {receiver.got()}"
     )
     shutil.rmtree(kept)
 

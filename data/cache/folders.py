@@ -73,8 +73,8 @@ class FolderStorage:
     def files(self, home: Path) -> Iterator[tuple[str, FileState]]:
         """Yield the path and state of each entry of a key, in any order."""
         for entry in _walk(str(home)):
-            stat = entry.stat()
-            yield entry.path, FileState(stat.st_size, stat.st_mtime_ns)
+            # a link may lead nowhere, and another process may have deleted it
+            yield entry.path, self.state(entry.path) or FileState(0, 0)
 
     @contextmanager
     def claim(self, name: str, *, wait: bool, on_wait: Callable[[], None]) -> Iterator[bool]:

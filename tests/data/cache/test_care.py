@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mulde.data.cache.care import discard_damaged, find_damage, find_orphans, find_selected, remove
+from mulde.data.cache.entries import list_streams
 from mulde.data.cache.store import FeatureCache, StreamKey
 from mulde.data.exchange.imports import ImportRequest, import_features, list_imported
 from mulde.data.exchange.sources import ForeignSource
@@ -191,3 +192,12 @@ def test_links_out_of_the_cache_are_left(cache: FeatureCache, key: StreamKey, tm
     (outside / "a.h5").write_bytes(b"damaged")
     assert find_damage(cache.folder).items == ()
     assert len(find_selected(cache.folder)) == 1
+
+
+def test_a_link_that_leads_nowhere_is_left(cache: FeatureCache, key: StreamKey, tmp_path: Path) -> None:
+    cache.entry_path(key, "lost").symlink_to(tmp_path / "nowhere")
+    assert find_damage(cache.folder).items == ()
+    assert len(find_selected(cache.folder, key=key.key)) == 3
+    (stream,) = (each for each in list_streams(cache.folder) if each.key == key.key)
+    n_bytes = sum(path.stat().st_size for path in stream.home.rglob("*.h5") if path.exists())
+    assert stream.size == (4, n_bytes)

@@ -12,6 +12,7 @@ from dataclasses import astuple
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -22,7 +23,7 @@ from mulde.pipeline.events.files import read_events
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.origin import load_run_config
 from mulde.pipeline.stages.normal import mark_as_normal
-from mulde.pipeline.watch.happenings import Beginning, Happening
+from mulde.pipeline.watch.happenings import Beginning, Happening, LiveEvents
 from mulde.pipeline.watch.outputs import EventFolder, as_record
 from mulde.pipeline.watch.scorer import ScoredFrame
 from mulde.pipeline.watch.sources import open_source
@@ -279,3 +280,24 @@ def test_which_of_several_cameras(cli, scene: Path, tmp_path: Path) -> None:
     assert "the run knows no camera dor: --camera can be door, gate" in mistyped.err
     watched = cli("watch", clip, "--model", run.folder, "--camera", "gate")
     assert watched.code == 0, watched.err
+
+
+def test_what_is_remembered_of_a_frame_keeps_nothing_else_in_memory(
+    trained: Path, scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    push = LiveEvents.push
+
+    def noting(self: LiveEvents, scored: Any, found: Any, *more: Any) -> Any:
+        looks.extend(found)
+        return push(self, scored, found, *more)
+
+    monkeypatch.setattr(LiveEvents, "push", noting)
+    clip = sorted((scene / "test").iterdir())[0]
+    for _ in Watcher(RunFolder(trained), load_run_config(trained / "config.yaml")).watch(
+        open_source(str(clip))
+    ):
+        pass
+    arrays = [array for look in looks for array in (*look.features.values(), look.box_xyxy)]
+    assert len(arrays) > 40
+    assert all(array.base is None for array in arrays)
