@@ -352,6 +352,7 @@ def soak(made: Made, n_cameras: int, over: str, minutes: float, n_kills: int, aw
             assert threshold is not None, "there is no threshold"
             accounts[camera.name] = Account(camera.watcher.rule, threshold)
         for attendant in attendants:
+            stack.enter_context(attendant.folder.held())
             stack.enter_context(attendant.ready())
 
         def kill() -> None:

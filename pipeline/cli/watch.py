@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -105,13 +106,10 @@ def watch(
             attendants = _open_several(Path(source), settings, model, out, wishes, trust=trust)
         else:
             attendants = [_open_one(source, settings, model, out, wishes, camera, follow, trust=trust)]
+        stack.enter_context(_all_ready(attendants))
         for each in attendants:
-            stack.enter_context(each.ready())
-            # of several, each in its own thread
-            thread = f"camera {each.name}" if each.name else ""
-            stack.enter_context(log_to_file(each.folder.log, thread=thread))
             said_by = f"{each.name}: " if each.name else ""
-            _log.info("%s%s", said_by, each.watcher.threshold.text, extra={"thread_meant": thread})
+            _log.info("%s%s", said_by, each.watcher.threshold.text, extra={"thread_meant": _thread_of(each)})
         if listener is not None:
             from mulde.pipeline.watch.server import PageServer
 
@@ -176,6 +174,34 @@ def _open_several(
         )
         for camera in open_cameras(file, model=model, settings=settings, trust=trust)
     ]
+
+
+@contextmanager
+def _all_ready(attendants: Sequence[Attendant]) -> Iterator[None]:
+    """Hold the folders of all, with their logs, and have them ready; at the end they end side by side."""
+    opened: list[ExitStack] = []
+    try:
+        for each in attendants:
+            stack = ExitStack()
+            opened.append(stack)
+            stack.enter_context(each.folder.held())
+            stack.enter_context(log_to_file(each.folder.log, thread=_thread_of(each)))
+            stack.enter_context(each.ready())
+        yield
+    finally:
+        threads = [
+            Thread(target=stack.close, name=_thread_of(each) or None)
+            for each, stack in zip(attendants, opened, strict=False)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+def _thread_of(attendant: Attendant) -> str:
+    """Return how the thread of one of several cameras is called, by which its log knows what is its own."""
+    return f"camera {attendant.name}" if attendant.name else ""
 
 
 def _folder(out: Path | None, run: RunFolder, name: str = "") -> Path:

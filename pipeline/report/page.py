@@ -21,6 +21,7 @@ import numpy as np
 
 from mulde.data import atomic
 from mulde.data.sealed import BLANK, seal
+from mulde.data.spelling import printable
 from mulde.pipeline.events.record import Event, Threshold, time_in_video
 from mulde.pipeline.events.thresholds import rate_in_words
 from mulde.pipeline.metrics.records import Metric, Metrics
@@ -100,6 +101,7 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mulde.pipeline.report"),
         autoescape=True,
+        finalize=_shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -112,6 +114,12 @@ def _template() -> jinja2.Template:
         rate=lambda per_day: rate_in_words(per_day) if per_day else "never",
     )
     return environment.get_template("report.html")
+
+
+def _shown(value: object) -> object:
+    """Return a value as the page shows it: control characters in names and reasons are spelt out."""
+    is_text = isinstance(value, str) and not hasattr(value, "__html__")  # style and script are none
+    return printable(str(value), keep="\n\t") if is_text else value
 
 
 def _style() -> str:

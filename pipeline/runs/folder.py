@@ -173,7 +173,7 @@ class RunFolder:
         Raises:
             InputError: another process works in it.
         """
-        lock = FileLock(self.folder / ".lock", timeout=0)
+        lock = FileLock(self.folder / ".lock", timeout=0, thread_local=False)  # any thread may let go
         try:
             with writing(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)

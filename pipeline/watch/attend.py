@@ -63,14 +63,15 @@ class Attendant:
 
     @contextmanager
     def ready(self) -> Iterator[Attendant]:
-        """Hold the folder, and be connected to receivers.
+        """Be connected to receivers; only while the folder is held.
+
+        At the end, each receiver has some seconds for what it has not got yet.
 
         Raises:
-            InputError: the folder is held by others, or cannot be written, or a receiver cannot be used.
+            InputError: the folder cannot be written, or a receiver cannot be used.
         """
         wishes, folder = self._wishes, self.folder.folder
         with ExitStack() as stack:
-            stack.enter_context(self.folder.held())
             self._kept = stack.enter_context(closing(EventFolder(folder, self.watcher.stream_digests)))
             if wishes.webhook is not None:
                 webhook = Webhook(wishes.webhook, folder / "outbox", thread_name=self._thread("webhook"))

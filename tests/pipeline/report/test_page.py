@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from mulde.data.sealed import seal
+from mulde.data.spelling import printable
 from mulde.pipeline.events.record import Event, Threshold
 from mulde.pipeline.metrics.alarms import AlarmCount
 from mulde.pipeline.metrics.events import runs
@@ -469,8 +470,15 @@ def test_names_and_messages_are_escaped() -> None:
     page = Page(html)
     assert "<script>alert" not in html
     assert page.tags.count("script") == 2
-    assert HOSTILE in page.text
+    assert printable(HOSTILE) in page.text
     assert page.data["events"][0]["reason"] == HOSTILE
+
+
+def test_control_characters_are_spelt_out() -> None:
+    html = render_report(make_run([make_video("a\x1b[31m\x9b")], name="run\x07", events=[]))
+    assert "a%1B[31m" in html
+    assert "run%07" in html
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", html)
 
 
 def test_nothing_is_loaded_from_elsewhere_and_the_policy_forbids_it() -> None:
