@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "extract": {
             "streams": ["velocity", "pose", "appearance"],
             "boxes": {"finder": "yolo", "join": "windows"},
+            # as in AI-VAD: such a box holds one whole object, a window often parts of several
+            "velocity": {"over": "box"},
         }
     },
     # the paper's frame-centric setup: clips of whole frames, described by a video network
@@ -97,8 +100,14 @@ def _refuse_idle_preset(file: Path | None, from_file: Mapping[str, Any], given: 
             )
 
 
+_BOOL = "tag:yaml.org,2002:bool"
+
+
 class _PlainLoader(yaml.SafeLoader):
-    """Reads YAML without aliases, of which a few lines can stand for gigabytes, and of bounded depth."""
+    """Reads YAML without aliases, of which a few lines can stand for gigabytes, and of bounded depth.
+
+    As in YAML 1.2, no and off are words; where a setting is true or false, they are taken for that later.
+    """
 
     _depth = 0
 
@@ -114,6 +123,13 @@ class _PlainLoader(yaml.SafeLoader):
             return super().compose_node(parent, index)
         finally:
             self._depth -= 1
+
+
+_PlainLoader.yaml_implicit_resolvers = {
+    first: [each for each in resolvers if each[0] != _BOOL]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_PlainLoader.add_implicit_resolver(_BOOL, re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
 def parse_yaml(text: str) -> Any:

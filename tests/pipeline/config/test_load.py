@@ -141,6 +141,26 @@ def test_weights_in_files_are_found_from_any_folder(tmp_path: Path, monkeypatch:
     assert (extract.pose.weights, extract.appearance.weights) == ("yolo11s-pose", "default")
 
 
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("extract.velocity.per_height=no", "no"),
+        ('extract.velocity.per_height="no"', "no"),
+        ("score.causal=no", False),
+        ("score.causal=yes", True),
+        ("score.causal=On", True),
+        ("score.causal=false", False),
+        ("score.causal=TRUE", True),
+        ("train.folds=0", 0),
+    ],
+)
+def test_words_that_older_yaml_takes_for_true_and_false(override: str, expected: object) -> None:
+    value: object = load_config(overrides=[override])
+    for part in override.partition("=")[0].split("."):
+        value = getattr(value, part)
+    assert value == expected and type(value) is type(expected)
+
+
 def test_paper_is_a_preset() -> None:
     settings = load_config(overrides=["detector.preset=paper", "detector.beta=0.3"]).detector.settings()
     assert {name: settings[name] for name in PAPER} == {**PAPER, "beta": 0.3}
