@@ -63,7 +63,7 @@ FROZEN = {
     },
     "object with local weights": {
         "boxes": "d785fa4d5325-adbf3e",
-        "velocity": "e288482664db-adbf3e",
+        "velocity": "8595888a7617-adbf3e",
         "pose": "b2cf8eacd542-adbf3e",
         "appearance": "4d70e6235937-adbf3e",
     },
@@ -76,8 +76,8 @@ FROZEN_FILES = {
         "report": "2e6da0833f95", "cache": "62e1dc635800", "scores": "fe4ae4293569",
     },
     "object with local weights": {
-        "train": "c4c1bd44c17e", "score": "b95edfebd74f", "evaluate": "cfca95dd07c0",
-        "report": "d6e96c063dd3", "cache": "d2dc9772935b", "scores": "fe4ae4293569",
+        "train": "3320abd0ee2b", "score": "c999dc1d5b05", "evaluate": "79418163ec6a",
+        "report": "b0199cacb540", "cache": "19efc67ed9cd", "scores": "fe4ae4293569",
     },
     "frame with random weights": {
         "train": "6335e77c733d", "score": "76e4e1734e38", "evaluate": "b6a669087593",
