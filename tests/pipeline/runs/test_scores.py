@@ -18,13 +18,12 @@ from mulde.pipeline.runs.scores import (
     ScoredObjects,
     ScoredVideo,
     object_datasets,
+    open_scores,
     read_datasets,
     read_looked_at,
     read_objects,
-    read_objects_per_frame,
     read_rows_behind,
     read_scores,
-    read_stream_scores,
     to_csv,
     write_alarms,
     write_scores,
@@ -199,14 +198,14 @@ def test_objects_without_scores_are_damage(gone: str, tmp_path: Path) -> None:
 def test_objects_of_frames_that_are_not_there_are_refused(frame: list[int], tmp_path: Path) -> None:
     run, box = RunFolder(tmp_path), np.array([[0, 0, 4, 8]] * 2, np.float32)
     write_scores(run, video(), object_datasets(np.array(frame), box, {"velocity": np.ones(2)}, np.ones(2)))
-    with pytest.raises(InputError, match="missing or damaged"):
-        read_stream_scores(run, "cam1/a", 3)
+    with open_scores(run, "cam1/a") as files, pytest.raises(InputError, match="missing or damaged"):
+        files.stream_scores(3)
 
 
 @pytest.mark.parametrize(
     "read",
     [
-        read_scores, read_objects, read_datasets, read_rows_behind, read_objects_per_frame, read_looked_at,
+        read_scores, read_objects, read_datasets, read_rows_behind, read_looked_at,
         lambda run, name: write_alarms(run, video(), np.ones(3, np.bool_)),
     ],
 )  # fmt: skip
