@@ -12,7 +12,6 @@ report once more.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import subprocess
@@ -96,7 +95,7 @@ def make(folder: Path, n_videos: int, n_normal: int, n_frames: int) -> Made:
     groups = scenes.group_by_scene(job.dataset.normal, job.dataset.test)
     scene = SceneModel(SIZE, np.full((1, SIZE[1], SIZE[0]), 90, np.uint8), 40.0, 0.1, (30.0, 70.0), 0.5)
     for name, videos in groups.items():
-        scenes._write(job.cache, name, videos, job.config.extract.scene, scene.to_arrays(), usable=videos)
+        scenes._write(job.cache, name, videos, job.config.extract.scene, scene, usable=videos)
     for of_split in (job.dataset.normal, job.dataset.test):
         _make_entries(job.cache, made.config(), scene, of_split, n_frames)
     job.cache.index.save()  # as `extract` does
@@ -127,7 +126,7 @@ def _make_entries(
             copy = path.with_name(f"{video.name}.h5")
             _write_renamed(content, first.name, video.name, copy)
             source = entry.source.replace(first.name, video.name)
-            said = dataclasses.replace(entry, name=video.name, video=video.name, source=source)
+            said = entry._replace(name=video.name, video=video.name, source=source)
             state = FileState(copy.stat().st_size, copy.stat().st_mtime_ns)
             cache.index.learn(str(path.parent), video.name, state, said)
 

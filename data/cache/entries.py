@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -45,9 +45,8 @@ IMPORTED = "imported"
 """Stands in the place of a decoder in the report of features that were made elsewhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What a cached file says about itself, without its rows."""
+class Entry(NamedTuple):
+    """What a cached file says about itself, without its rows; a tuple, for there may be half a million."""
 
     home: str
     """The folder of its key."""
@@ -62,7 +61,7 @@ class Entry:
     """Where the video, or the file that was imported, was; None in files that do not say."""
     beside: str = ""
     """A hash of what was read beside the video, such as boxes that others made; "" for nothing."""
-    storage: Storage | None = field(default=None, compare=False, repr=False)
+    storage: Storage | None = None
     """What has to have the file here before it is read; None where it is here."""
 
     @property

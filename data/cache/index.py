@@ -13,13 +13,12 @@ import json
 import logging
 import shutil
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, astuple
 from functools import lru_cache
 from pathlib import Path
 from sys import intern
-from typing import TypeAlias
 from urllib.parse import quote
 
 import xxhash
@@ -38,10 +37,8 @@ _SCHEMA = (
     "name TEXT PRIMARY KEY, size_bytes INT, mtime_ns INT, n_rows INT, n_features INT, said TEXT, seal TEXT"
 )
 _TABLE = f"CREATE TABLE entries ({_SCHEMA}) WITHOUT ROWID"
-_FIND = f"SELECT {_COLUMNS} FROM entries WHERE name = ?"  # noqa: S608  # of constants
-_Row: TypeAlias = tuple[str, int, int, int, int, str, str]
-_NONE: Mapping[str, _Row] = {}
-_N_REMEMBERED = 64  # streams of one video say the same, and are asked for one after the other
+_FIND = f"SELECT {_COLUMNS} FROM entries WHERE name IN"  # noqa: S608  # of constants
+_N_REMEMBERED = 1024  # streams of one video say the same; of some hundred videos, one stream follows another
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +49,6 @@ class EntryIndex:
     def __init__(self, storage: Storage) -> None:
         self._storage, self._folder = storage, storage.folder / INDEX
         self._open: dict[str, sqlite3.Connection | None] = {}
-        self._ahead: dict[str, dict[str, _Row]] = {}
         self._news: sqlite3.Connection | None = None
 
     def find(self, home: str, name: str, state: FileState) -> Entry | None:
@@ -63,36 +59,36 @@ class EntryIndex:
             name: the file's below, without suffix.
             state: what the file is like now.
         """
+        return self.find_many(home, [name], lambda _: state).get(name)
+
+    def find_many(
+        self, home: str, names: Sequence[str], state_of: Callable[[str], FileState | None]
+    ) -> dict[str, Entry]:
+        """Return by name what `find` finds of files of one key, some hundred, which are read together.
+
+        Args:
+            state_of: tells what the file of a name is like now; None where it is not there.
+        """
+        found, fetches = dict[str, Entry](), self._storage.fetches
         try:
-            row = self._ahead.get(home, _NONE).get(name) or self._find_row(home, name)
-            if row is None:
-                return None
-            _, size_bytes, mtime_ns, n_rows, n_features, said, seal = row
-            if (size_bytes, mtime_ns) != state or seal != _seal(*row[:-1]):
-                return None
-            video, source, beside, identity, report = _parse(said)
-            # one string each, not one a stream: there may be a hundred thousand videos
-            video = name if video == name else video
-            return Entry(
-                home, name, video, n_rows, n_features, identity, report, source, beside, self._storage.fetches
-            )
-        except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
+            table = self._table(_name_of(home))
+            find = f"{_FIND} ({', '.join('?' * len(names))})"
+            for row in () if table is None else table.execute(find, names):
+                name, size_bytes, mtime_ns, n_rows, n_features, said, seal = row
+                if (size_bytes, mtime_ns) != state_of(name) or seal != _seal(*row[:-1]):
+                    continue  # it was changed, or is of a file that has changed since
+                try:
+                    video, source, beside, identity, report = _parse(said)
+                except (ValueError, TypeError, KeyError):
+                    continue
+                # one string each, not one a stream: there may be a hundred thousand videos
+                video = name if video == name else video
+                found[name] = Entry(
+                    home, name, video, n_rows, n_features, identity, report, source, beside, fetches
+                )
+        except (sqlite3.Error, ValueError, TypeError) as error:  # the rest is read from the files themselves
             _log.debug("index of %s: %s", home, error)
-            return None
-
-    def _find_row(self, home: str, name: str) -> _Row | None:
-        table = self._table(_name_of(home))
-        row: _Row | None = None if table is None else table.execute(_FIND, (name,)).fetchone()
-        return row
-
-    def read_ahead(self, home: str, names: Sequence[str]) -> None:
-        """Read what is known of files that are asked for next: together it takes half as long."""
-        table = self._table(_name_of(home))
-        if table is None:
-            return
-        find = f"SELECT {_COLUMNS} FROM entries WHERE name IN ({', '.join('?' * len(names))})"  # noqa: S608
-        with suppress(sqlite3.Error, ValueError):  # then each is looked for alone
-            self._ahead[home] = {row[0]: row for row in table.execute(find, names)}
+        return found
 
     def learn(self, home: str, name: str, state: FileState, entry: Entry) -> None:
         """Take down what a file says, for `save`."""
@@ -125,7 +121,6 @@ class EntryIndex:
                 connection.close()
         self._news = None
         self._open.clear()
-        self._ahead.clear()
 
     def _save(self, key: str) -> None:
         assert self._news is not None

@@ -90,6 +90,21 @@ def own_dataset(group: h5py.Group, name: str) -> h5py.Dataset:
     return dataset
 
 
+def own_group(group: h5py.Group, name: str) -> h5py.Group:
+    """Return a group of a file that mulde has written.
+
+    What is a dataset in its place can claim rows without end, which whoever goes through its names would see.
+
+    Raises:
+        InputError: it is a link, or no group.
+        KeyError: there is none of that name.
+    """
+    item = _plain(group, name)
+    if not isinstance(item, h5py.Group):
+        raise InputError(f"{group.file.filename}, {item.name} is no group")
+    return item
+
+
 def _plain(group: h5py.Group, name: str) -> h5py.HLObject:
     where = f"{group.file.filename}, {group.name.rstrip('/')}/{name}"
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):

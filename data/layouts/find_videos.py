@@ -157,10 +157,10 @@ def _search(folder: Path, ancestors: frozenset[Path], passed_over: _PassedOver) 
     for entry in entries:
         if entry.is_dir():  # which is known of each without a further look
             found += _search(folder / entry.name, ancestors | {real}, passed_over)
-        elif is_image_file(entry):
-            images.append(folder / entry.name)
         elif is_video_file(entry):
             found.append(folder / entry.name)
+        elif is_image_file(entry):
+            images.append(folder / entry.name)
         elif not is_no_video(entry):
             passed_over.others.append(folder / entry.name)
     stacks = _stacks(images)

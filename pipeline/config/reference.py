@@ -6,7 +6,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import cache
 from typing import Any, get_origin
 
@@ -26,8 +26,15 @@ class Setting:
     default: Any
     allowed: str
     """In words, such as "a number ≥ 0"."""
-    meaning: str
-    """A sentence or more; empty where the name says it."""
+    kind: type
+    """The class that has it."""
+    whose: str = ""
+    """Which detectors have it, where not all do."""
+
+    @property
+    def meaning(self) -> str:
+        """A sentence or more; empty where the name says it. Read from the source, which takes a while."""
+        return _docstrings(self.kind).get(self.name.rpartition(".")[2], "") + self.whose
 
 
 @cache
@@ -50,12 +57,11 @@ def groups() -> list[str]:
 
 
 def _settings_of(kind: type, prefix: str) -> Iterator[Setting]:
-    meanings = _docstrings(kind)
     for name, (hint, default) in _members(kind).items():
         if _is_group(hint):
             yield from _settings_of(hint, f"{prefix}{name}.")
         else:
-            yield Setting(prefix + name, default, describe(hint, none="null"), meanings.get(name, ""))
+            yield Setting(prefix + name, default, describe(hint, none="null"), kind)
     if kind is DetectorConfig:
         yield from _settings_of_densities(prefix)
 
@@ -70,7 +76,7 @@ def _settings_of_densities(prefix: str) -> Iterator[Setting]:
         settings = SETTINGS[kinds[0]]
         (setting,) = (s for s in _settings_of(settings, prefix) if s.name == prefix + name)
         whose = "" if len(kinds) == len(SETTINGS) else f" (detector.kind={', '.join(kinds)})"
-        yield Setting(setting.name, setting.default, setting.allowed, setting.meaning + whose)
+        yield replace(setting, whose=whose)
 
 
 def _members(kind: Any) -> dict[str, tuple[Any, Any]]:
@@ -97,6 +103,7 @@ def _is_group(hint: Any) -> bool:
     return is_class and (is_dataclass(hint) or issubclass(hint, BaseModel))
 
 
+@cache
 def _docstrings(kind: type) -> dict[str, str]:
     """Return the texts that stand below the fields of a class and of those that it derives from."""
     texts: dict[str, str] = {}

@@ -20,7 +20,7 @@ from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
 
 STAGE = "extract"
-_VIDEOS_AHEAD = 500
+_VIDEOS_AT_ONCE = 500
 _UNKNOWN = StreamKey(BOXES, {})  # before its scene is learnt, a video's keys are not known
 
 
@@ -144,7 +144,12 @@ def look_up(
     cache: FeatureCache, video: Video, keys: dict[str, StreamKey], frames_per_second: float
 ) -> CachedVideo:
     """Return what the cache has of a video."""
-    entries = cache.find_all(keys, video, frames_per_second)
+    return _cached(cache, video, keys, cache.find_all(keys, video, frames_per_second))
+
+
+def _cached(
+    cache: FeatureCache, video: Video, keys: dict[str, StreamKey], entries: dict[str, Entry]
+) -> CachedVideo:
     missing = () if len(entries) == len(keys) else keys.keys() - entries.keys()
     is_stale = any(cache.has_file(keys[name], video.name) for name in missing)
     return CachedVideo(video, keys, entries, is_stale)
@@ -165,10 +170,10 @@ def look_up_all(job: Job, recipes: Recipes) -> Inventory:
         if recipes.scenes is None:
             return tuple(CachedVideo(video, {BOXES: _UNKNOWN}, {}, is_stale=False) for video in videos)
         found = list[CachedVideo]()
-        for start in range(0, len(videos), _VIDEOS_AHEAD):
-            some = [(video, recipes.keys(video)) for video in videos[start : start + _VIDEOS_AHEAD]]
-            cache.read_ahead(some)
-            found += [look_up(cache, video, keys, frames_per_second) for video, keys in some]
+        for start in range(0, len(videos), _VIDEOS_AT_ONCE):
+            some = [(video, recipes.keys(video)) for video in videos[start : start + _VIDEOS_AT_ONCE]]
+            entries = cache.find_many(some, frames_per_second)
+            found += [_cached(cache, *each, of) for each, of in zip(some, entries, strict=True)]
         return tuple(found)
 
     return Inventory(recipes.scenes, all_of(job.dataset.normal), all_of(job.dataset.test))

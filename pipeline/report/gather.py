@@ -23,15 +23,21 @@ from mulde.pipeline.pictures.stills import take_stills
 from mulde.pipeline.report.curves import reduce_curve
 from mulde.pipeline.report.records import Rates, ReportEvent, ReportVideo, Stretch
 from mulde.pipeline.runs.folder import RunFolder
-from mulde.pipeline.runs.scores import ScoredVideo, read_objects, read_scores, read_stream_scores
+from mulde.pipeline.runs.scores import ScoredVideo, open_scores, read_objects, read_scores
 
 _MOST_MOMENTS, _APART_SECONDS = 6, 30.0
 _MOST_FRAMES_ASIDE = 3
 """Objects are looked for in about ten frames a second: the nearest is so near, or there was none."""
-MOST_EVENTS = 500
-"""Events that a page names; weaker ones are in events.csv only."""
-MOST_VIDEOS = 500
-"""Videos that a page draws, at least those of its events; more would take a browser long, and its reader."""
+_MOST_SHOWN, _SHOWN_OF_MORE = 500, 200
+
+
+def most_shown(n_videos: int) -> int:
+    """Return how many events a page names, and how many videos it draws, of a run of so many.
+
+    All videos, up to some hundred. Nobody looks through more: of those, the page has the strongest events and
+    their videos, and opens quickly; scores/ and events.csv have all.
+    """
+    return _MOST_SHOWN if n_videos <= _MOST_SHOWN else _SHOWN_OF_MORE
 
 
 def choose_videos(names: Sequence[str], events: Sequence[Event]) -> list[str]:
@@ -40,10 +46,11 @@ def choose_videos(names: Sequence[str], events: Sequence[Event]) -> list[str]:
     Args:
         events: the strongest first.
     """
-    if len(names) <= MOST_VIDEOS:
+    most = most_shown(len(names))
+    if len(names) <= most:
         return [*names]
-    first = dict.fromkeys([event.video for event in events[:MOST_EVENTS]] + [*names])
-    chosen = {*islice(first, MOST_VIDEOS)}
+    first = dict.fromkeys([event.video for event in events[:most]] + [*names])
+    chosen = {*islice(first, most)}
     return [name for name in names if name in chosen]
 
 
@@ -56,6 +63,8 @@ class Gatherer:
     """Of all videos, the strongest first."""
     n_points: int
     """Of a curve."""
+    n_events: int
+    """Of the strongest events, so many are named."""
     n_pictures: int
     """Of the strongest events, so many have pictures."""
     frames_per_second: float
@@ -67,6 +76,8 @@ class Gatherer:
     _stills: dict[Event, ReportEvent] = field(default_factory=dict)
     _highest: list[tuple[str, int, float]] = field(default_factory=list)
     """Name, frame and score of what was highest in the videos, where there is no event."""
+    _n_objects: list[float] = field(default_factory=list)
+    """In a frame of each video that was looked at."""
 
     def read(self, name: str, source: Video | None, start_clock: datetime | None = None) -> ReportVideo:
         """Return what is drawn of a video, and take the pictures of its events.
@@ -78,14 +89,17 @@ class Gatherer:
         Raises:
             InputError: its scores are missing or damaged.
         """
-        scored = read_scores(self.run, name)
-        shown = self.events[:MOST_EVENTS]
+        with open_scores(self.run, name) as files:
+            scored, n_objects = files.scores(), files.objects_per_frame()
+            streams = files.stream_scores(scored.scores.size)
+        if n_objects is not None:
+            self._n_objects.append(n_objects)
+        shown = self.events[: self.n_events]
         if source is not None:
             pictured = [event for event in shown[: self.n_pictures] if event.video == name]
             self._take_stills(source, pictured, scored)
         if not self.events:
             self._highest += _highest(scored)
-        streams = read_stream_scores(self.run, name, scored.scores.size)
         normal, abnormal = self._stretches(scored)
         return ReportVideo(
             name,
@@ -107,9 +121,13 @@ class Gatherer:
         if self.labels is not None and self.labels.has(name):
             self._stretches(read_scores(self.run, name))
 
+    def objects_per_frame(self) -> float | None:
+        """Return how many objects a frame that was looked at has on average; None where frames are whole."""
+        return sum(self._n_objects) / len(self._n_objects) if self._n_objects else None
+
     def shown_events(self) -> list[ReportEvent]:
         """Return the events with the pictures that were taken, once all videos have been read."""
-        return [self._stills.get(event, ReportEvent(event)) for event in self.events[:MOST_EVENTS]]
+        return [self._stills.get(event, ReportEvent(event)) for event in self.events[: self.n_events]]
 
     def moments(self, sources: Mapping[str, Video]) -> list[ReportEvent]:
         """Return the highest scores of all videos, once they have been read, as if each were an event.

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mulde.data.atomic import encode, replacing, write_bytes
 from mulde.data.errors import InputError
-from mulde.data.foreign.hdf5 import open_plain, own_dataset, read_array
+from mulde.data.foreign.hdf5 import open_plain, own_dataset, own_group, read_array
 from mulde.data.foreign.text import parse_json
 from mulde.data.harmless import require_harmless
 from mulde.data.hdf5 import new_hdf5, open_to_write
@@ -206,9 +206,15 @@ def has_checksum(path: Path) -> bool:
             known = file.attrs.get(_CSV_CHECKSUM)
     except _OF_DAMAGE:  # that one is damaged, or of something else
         return False
-    if known is not None and (not isinstance(known, str) or known != digest(path.read_bytes())):
-        raise ChangedError(f"{path} was changed after it was written")
+    if known is not None:
+        _compare(known, path, path.read_bytes())
     return known is not None
+
+
+def _compare(known: object, path: Path, table: bytes) -> None:
+    """Raise ChangedError where the checksum that lies beside a CSV file is not that of its content."""
+    if not isinstance(known, str) or known != digest(table):
+        raise ChangedError(f"{path} was changed after it was written")
 
 
 def check_objects(path: Path) -> str | None:
@@ -227,13 +233,121 @@ def _check(run: RunFolder, name: str) -> None:
     Raises:
         InputError: they are missing or damaged, or not of one another.
     """
-    path = run.objects(name)
-    try:
-        with _open_objects(path) as file:
-            own_dataset(file, _UNSMOOTHED)  # else it is whole, but of something else
-        has_checksum(run.csv(name))
-    except _OF_DAMAGE as error:
-        raise _damaged(run.csv(name), error) from None
+    with open_scores(run, name) as files:
+        files.read_table()
+
+
+class ScoreFiles:
+    """Both score files of a video, opened together for whoever reads several things of them.
+
+    What is damaged raises InputError when it is reached.
+    """
+
+    def __init__(self, run: RunFolder, name: str, file: h5py.File) -> None:
+        self._name, self._file = name, file
+        self._csv, self._path = run.csv(name), run.objects(name)
+
+    def read_table(self) -> bytes:
+        """Return the content of the CSV file, which is the one that the other was written with."""
+        with _naming(self._csv):
+            own_dataset(self._file, _UNSMOOTHED)  # else it is whole, but of something else
+            content, known = self._csv.read_bytes(), self._file.attrs.get(_CSV_CHECKSUM)
+            if known is not None:
+                _compare(known, self._csv, content)
+            return content
+
+    def scores(self) -> ScoredVideo:
+        """Return the frame scores."""
+        table, file = self.read_table(), self._file
+        with _naming(self._csv):
+            columns = np.loadtxt(
+                io.StringIO(table.decode("utf-8")),
+                delimiter=",",
+                skiprows=1,
+                usecols=(1, 2),
+                dtype=np.float64,
+                ndmin=2,
+            )
+            unsmoothed = _read(file, _UNSMOOTHED).astype(np.float64)
+            fps, warnings = float(file.attrs["fps"]), tuple(map(str, parse_json(file.attrs["warnings"])))
+            note = str(file.attrs.get("interpolation", ""))
+            if unsmoothed.ndim != 1 or not fps > 0:
+                raise ValueError(f"{unsmoothed.shape} scores at {fps} frames per second")
+        if len(columns) != len(unsmoothed):
+            raise InputError(f"{self._csv} has {len(columns)} rows, but {len(unsmoothed)} frames were scored")
+        seconds, scores = columns.reshape(-1, 2).T
+        return ScoredVideo(self._name, scores, unsmoothed, seconds, fps, warnings, note)
+
+    def objects(self) -> ScoredObjects | None:
+        """Return the scored objects; None where whole frames were scored, or objects without boxes."""
+        with _naming(self._path):
+            if _BOX not in self._file:
+                return None
+            scores = _read_all(own_group(self._file, _OBJECT_SCORE))
+            return ScoredObjects(
+                _read(self._file, _FRAME), _read(self._file, _BOX), scores, scores.pop(_TOTAL)
+            )
+
+    def rows_behind(self) -> RowsBehind:
+        """Return the rows that the scores were made from."""
+        file = self._file
+        with _naming(self._path):
+            if _OBJECT_SCORE in file:
+                scores = _read_all(own_group(file, _OBJECT_SCORE))
+                total, frame = scores.pop(_TOTAL), _read(file, _FRAME)
+                boxes = _read(file, _BOX) if _BOX in file else None
+                return RowsBehind(dict.fromkeys(scores, frame), scores, total, boxes)
+            rows = own_group(file, _ROW) if _ROW in file else {}
+            return RowsBehind(
+                {stream: _read(own_group(rows, stream), _FRAME) for stream in rows},
+                {stream: _read(own_group(rows, stream), _SCORE) for stream in rows},
+                None,
+                None,
+            )
+
+    def stream_scores(self, n_frames: int) -> dict[str, NDArray[np.float64]]:
+        """Return the highest score of each stream in each frame, (n_frames,) by name.
+
+        Frames that were not looked at have what lies between their neighbours.
+        """
+        behind, looked_at = self.rows_behind(), self.looked_at()
+        curves = {}
+        with _naming(self._path):  # of frames that the video does not have, or that are none
+            for stream, scores in behind.scores.items():
+                frame = behind.frame[stream]
+                if behind.total is not None:  # of objects: a frame that was looked at may have none
+                    highest = max_over_objects(scores, frame, n_frames, nothing=0.0)
+                    frame = np.arange(n_frames) if looked_at is None else looked_at
+                    scores = highest[frame]
+                curves[stream] = interpolate_frames(scores, frame, np.arange(n_frames), nothing=0.0)
+        return curves
+
+    def objects_per_frame(self) -> float | None:
+        """Return how many objects a frame that was looked at has on average; None where frames are whole."""
+        file = self._file
+        with _naming(self._path):
+            if _FRAME not in file:
+                return None
+            n_frames = len(file[_LOOKED_AT if _LOOKED_AT in file else _SMOOTHED])
+            return len(file[_FRAME]) / n_frames if n_frames else None
+
+    def looked_at(self) -> NDArray[np.int64] | None:
+        """Return the frames in which objects were looked for, in order; None for all of them."""
+        with _naming(self._path):
+            return _read(self._file, _LOOKED_AT) if _LOOKED_AT in self._file else None
+
+
+@contextmanager
+def open_scores(run: RunFolder, name: str) -> Iterator[ScoreFiles]:
+    """Open the score files of a video.
+
+    Raises:
+        InputError: they are missing or damaged.
+    """
+    with ExitStack() as stack:
+        with _naming(run.objects(name)):
+            file = stack.enter_context(_open_objects(run.objects(name)))
+        yield ScoreFiles(run, name, file)
 
 
 def read_scores(run: RunFolder, name: str) -> ScoredVideo:
@@ -242,22 +356,8 @@ def read_scores(run: RunFolder, name: str) -> ScoredVideo:
     Raises:
         InputError: they are missing or damaged.
     """
-    path = run.csv(name)
-    _check(run, name)
-    try:
-        columns = np.loadtxt(path, delimiter=",", skiprows=1, usecols=(1, 2), dtype=np.float64, ndmin=2)
-        with _open_objects(run.objects(name)) as file:
-            unsmoothed = _read(file, _UNSMOOTHED).astype(np.float64)
-            fps, warnings = float(file.attrs["fps"]), tuple(map(str, parse_json(file.attrs["warnings"])))
-            note = str(file.attrs.get("interpolation", ""))
-        if unsmoothed.ndim != 1 or not fps > 0:
-            raise ValueError(f"{unsmoothed.shape} scores at {fps} frames per second")
-    except _OF_DAMAGE as error:
-        raise _damaged(path, error) from None
-    if len(columns) != len(unsmoothed):
-        raise InputError(f"{path} has {len(columns)} rows, but {len(unsmoothed)} frames were scored")
-    seconds, scores = columns.reshape(-1, 2).T
-    return ScoredVideo(name, scores, unsmoothed, seconds, fps, warnings, note)
+    with open_scores(run, name) as files:
+        return files.scores()
 
 
 def read_objects(run: RunFolder, name: str) -> ScoredObjects | None:
@@ -266,15 +366,8 @@ def read_objects(run: RunFolder, name: str) -> ScoredObjects | None:
     Raises:
         InputError: they are missing or damaged.
     """
-    path = run.objects(name)
-    try:
-        with _open_objects(path) as file:
-            if _BOX not in file:
-                return None
-            scores = _read_all(file[_OBJECT_SCORE])
-            return ScoredObjects(_read(file, _FRAME), _read(file, _BOX), scores, scores.pop(_TOTAL))
-    except _OF_DAMAGE as error:
-        raise _damaged(path, error) from None
+    with open_scores(run, name) as files:
+        return files.objects()
 
 
 def read_rows_behind(run: RunFolder, name: str) -> RowsBehind:
@@ -283,23 +376,18 @@ def read_rows_behind(run: RunFolder, name: str) -> RowsBehind:
     Raises:
         InputError: they are missing or damaged.
     """
-    path = run.objects(name)
-    try:
-        with _open_objects(path) as file:
-            if _OBJECT_SCORE in file:
-                scores = _read_all(file[_OBJECT_SCORE])
-                total, frame = scores.pop(_TOTAL), _read(file, _FRAME)
-                boxes = _read(file, _BOX) if _BOX in file else None
-                return RowsBehind(dict.fromkeys(scores, frame), scores, total, boxes)
-            rows = file.get(_ROW, {})
-            return RowsBehind(
-                {stream: _read(part, _FRAME) for stream, part in rows.items()},
-                {stream: _read(part, _SCORE) for stream, part in rows.items()},
-                None,
-                None,
-            )
-    except _OF_DAMAGE as error:
-        raise _damaged(path, error) from None
+    with open_scores(run, name) as files:
+        return files.rows_behind()
+
+
+def read_looked_at(run: RunFolder, name: str) -> NDArray[np.int64] | None:
+    """Read the frames of a video in which objects were looked for, in order; None for all of them.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    with open_scores(run, name) as files:
+        return files.looked_at()
 
 
 def read_datasets(run: RunFolder, name: str) -> dict[str, NDArray[Any]]:
@@ -318,59 +406,6 @@ def read_datasets(run: RunFolder, name: str) -> dict[str, NDArray[Any]]:
         with _open_objects(run.objects(name)) as file:
             file.visititems(keep)
             return {dataset: _read(file, dataset) for dataset in names}
-    except _OF_DAMAGE as error:
-        raise _damaged(run.objects(name), error) from None
-
-
-def read_stream_scores(run: RunFolder, name: str, n_frames: int) -> dict[str, NDArray[np.float64]]:
-    """Return the highest score of each stream in each frame of a video, (n_frames,) by name.
-
-    Frames that were not looked at have what lies between their neighbours.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
-    behind, looked_at = read_rows_behind(run, name), read_looked_at(run, name)
-    curves = {}
-    try:
-        for stream, scores in behind.scores.items():
-            frame = behind.frame[stream]
-            if behind.total is not None:  # of objects: a frame that was looked at may have none
-                highest = max_over_objects(scores, frame, n_frames, nothing=0.0)
-                frame = np.arange(n_frames) if looked_at is None else looked_at
-                scores = highest[frame]
-            curves[stream] = interpolate_frames(scores, frame, np.arange(n_frames), nothing=0.0)
-    except (ValueError, IndexError, TypeError) as error:  # frames that the video does not have, or are none
-        raise _damaged(run.objects(name), error) from None
-    return curves
-
-
-def read_objects_per_frame(run: RunFolder, name: str) -> float | None:
-    """Return how many objects a frame that was looked at has on average; None where frames are whole.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
-    path = run.objects(name)
-    try:
-        with _open_objects(path) as file:
-            if _FRAME not in file:
-                return None
-            n_frames = len(file[_LOOKED_AT if _LOOKED_AT in file else _SMOOTHED])
-            return len(file[_FRAME]) / n_frames if n_frames else None
-    except _OF_DAMAGE as error:
-        raise _damaged(path, error) from None
-
-
-def read_looked_at(run: RunFolder, name: str) -> NDArray[np.int64] | None:
-    """Read the frames of a video in which objects were looked for, in order; None for all of them.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
-    try:
-        with _open_objects(run.objects(name)) as file:
-            return _read(file, _LOOKED_AT) if _LOOKED_AT in file else None
     except _OF_DAMAGE as error:
         raise _damaged(run.objects(name), error) from None
 
@@ -427,6 +462,15 @@ def _read(group: h5py.Group, name: str) -> NDArray[Any]:
 
 def _read_all(group: h5py.Group) -> dict[str, NDArray[Any]]:
     return {name: _read(group, name) for name in group}
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Have what goes wrong with the score files of a video say which of them it is, and the way out."""
+    try:
+        yield
+    except _OF_DAMAGE as error:
+        raise _damaged(path, error) from None
 
 
 def _damaged(path: object, error: Exception) -> InputError:

@@ -28,20 +28,19 @@ from mulde.pipeline.pictures.scene import draw_scene, scene_facts
 from mulde.pipeline.pictures.stills import to_jpeg
 from mulde.pipeline.progress import Progress, Tracked, silent
 from mulde.pipeline.report.curves import n_points
-from mulde.pipeline.report.gather import MOST_EVENTS, Gatherer, choose_videos
+from mulde.pipeline.report.gather import Gatherer, choose_videos, most_shown
 from mulde.pipeline.report.page import write_report
 from mulde.pipeline.report.records import ReportFailure, ReportRun, ReportScene
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.footage import read_footage
 from mulde.pipeline.runs.job import Job
-from mulde.pipeline.runs.scores import read_objects_per_frame
 from mulde.pipeline.stages import score
 from mulde.pipeline.stages.evaluate import Evaluate, names_of_scored, read_metrics, require_scores
 from mulde.pipeline.stages.evaluate import fingerprint as metrics_fingerprint
 from mulde.pipeline.stages.find_events import Found, recording_began
 from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
 
-CODE_VERSION = 6
+CODE_VERSION = 7
 """Raise it when the same run gives another page than before."""
 _SCENE_WIDTH_PX = 640
 _log = logging.getLogger(__name__)
@@ -69,10 +68,10 @@ class Report(RunStage[Path]):
         """
         job = situation.job
         names, page = require_scores(situation), _page(job.run)
-        if not self.look(situation).todo:
+        wanted = fingerprint(situation)
+        if not self.compare(job.run, {WHOLE: wanted}).todo:
             _log.info("report: up to date, %s", page)
             return page
-        wanted = fingerprint(situation)
         is_evaluated = _is_evaluated(situation)
         no_metrics_reason = ReportRun.no_metrics_reason
         if job.dataset.labels is not None and not is_evaluated:
@@ -201,11 +200,12 @@ def _write(subject: _Subject, progress: Progress) -> None:
     names = {*subject.names}
     events = [event for event in _events(run) if event.video in names]
     threshold, is_labelled = _threshold(run), subject.labels is not None
-    shown = choose_videos(subject.names, events)
+    shown, n_events = choose_videos(subject.names, events), most_shown(len(names))
     gatherer = Gatherer(
         run,
         events,
         n_points(len(shown)),
+        n_events,
         config.report.n_pictures,
         subject.frames_per_second,
         find_protocol(config.evaluate.protocol) if is_labelled else None,
@@ -231,14 +231,14 @@ def _write(subject: _Subject, progress: Progress) -> None:
             videos=videos,
             n_more_videos=len(names) - len(shown),
             events=gatherer.shown_events(),
-            n_more_events=max(0, len(events) - MOST_EVENTS),
-            n_more_alarms=sum(threshold.is_alarm(e.score) for e in events[MOST_EVENTS:] if threshold),
+            n_more_events=max(0, len(events) - n_events),
+            n_more_alarms=sum(threshold.is_alarm(e.score) for e in events[n_events:] if threshold),
             moments=[] if events else gatherer.moments(subject.sources),
             threshold=threshold,
             metrics=subject.metrics,
             no_metrics_reason=subject.no_metrics_reason,
             rates=gatherer.rates(),
-            scenes=_scenes(subject, shown),
+            scenes=_scenes(subject, gatherer.objects_per_frame()),
             failures=[ReportFailure(each.video, each.stage, each.reason) for each in run.failures()],
             configuration=config.to_yaml(),
             stage_seconds=_stage_seconds(run),
@@ -267,7 +267,7 @@ def _threshold(run: RunFolder) -> Threshold | None:
     return read_threshold(run) if run.threshold.exists() else None
 
 
-def _scenes(subject: _Subject, shown: Sequence[str]) -> list[ReportScene]:
+def _scenes(subject: _Subject, objects_per_frame: float | None) -> list[ReportScene]:
     """Return what was learnt of each camera; nothing where that is not there any more, or was not learnt."""
     try:
         models = read_scenes(subject.model).models
@@ -282,9 +282,7 @@ def _scenes(subject: _Subject, shown: Sequence[str]) -> list[ReportScene]:
         )
         for name, scene in models.items()
     ]
-    counts = [read_objects_per_frame(subject.run, name) for name in shown]
-    known = [number for number in counts if number is not None]
-    if known and len(scenes) == 1:
-        fact = f"In a frame of these videos, {sum(known) / len(known):.1f} objects are looked at on average."
+    if objects_per_frame is not None and len(scenes) == 1:
+        fact = f"In a frame of these videos, {objects_per_frame:.1f} objects are looked at on average."
         scenes[0] = replace(scenes[0], facts=(*scenes[0].facts, fact))
     return scenes

@@ -51,13 +51,12 @@ from mulde.pipeline.runs.footage import read_footage
 from mulde.pipeline.runs.origin import is_ours, load_run_config
 from mulde.pipeline.runs.scores import (
     check_objects,
+    open_scores,
     read_datasets,
     read_looked_at,
     read_objects,
-    read_objects_per_frame,
     read_rows_behind,
     read_scores,
-    read_stream_scores,
     those_whole,
 )
 from mulde.pipeline.runs.shards import Shard, failed_before, read_status
@@ -134,6 +133,12 @@ def description(path: Path) -> None:
     list_imported(cache)
 
 
+def _read_for_report(run: RunFolder) -> None:
+    with open_scores(run, "a") as files:
+        files.stream_scores(N_FRAMES)
+        files.objects_per_frame()
+
+
 def run_scores(path: Path) -> None:
     """Read the scores of a run, of which one file is this, and the other lies beside it."""
     run = RunFolder(path.parent)
@@ -142,8 +147,7 @@ def run_scores(path: Path) -> None:
         shutil.copyfile(path.parent / file.name, file)
     for read in (read_scores, read_objects, read_datasets, read_rows_behind, read_looked_at):
         _tried(lambda _, read=read: read(run, "a"), path)
-    _tried(lambda _: read_stream_scores(run, "a", N_FRAMES), path)
-    _tried(lambda _: read_objects_per_frame(run, "a"), path)
+    _tried(lambda _: _read_for_report(run), path)
     those_whole(run, ["a"])
     check_objects(run.objects("a"))
 

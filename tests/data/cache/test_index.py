@@ -180,15 +180,18 @@ def test_an_index_of_before_is_written_anew(folder: Path, videos: list[Video], o
 
 
 @pytest.mark.parametrize("asked", [[], [0], [2, 0, 1]])
-def test_what_is_read_ahead_is_what_is_found(
+def test_what_is_found_of_many_is_what_is_found_of_each(
     folder: Path, videos: list[Video], opened: list[Path], asked: list[int]
 ) -> None:
-    cache = FeatureCache(folder)
-    cache.read_ahead([(videos[number], KEYS) for number in asked])
-    assert [cache.find_all(KEYS, video) for video in videos] == look(folder, videos)[0]
+    cache, some = FeatureCache(folder), [(videos[number], KEYS) for number in asked]
+    assert cache.find_many(some) == [cache.find_all(KEYS, video) for video, _ in some]
+    assert opened == []
     fill(cache, videos[:1], n_rows=5)
-    assert [entry.n_rows for entry in cache.find_all(KEYS, videos[0]).values()] == [5, 5]
-    assert len(opened) == 2
+    videos[1].path.write_bytes(b"another")
+    (folder / "velocity" / KEYS["velocity"].key / f"{videos[2].name}.h5").unlink()
+    found = cache.find_many([(video, KEYS) for video in videos])
+    assert found == [cache.find_all(KEYS, video) for video in videos]
+    assert [[entry.n_rows for entry in entries.values()] for entries in found] == [[5, 5], [], [2]]
 
 
 def test_an_index_that_cannot_be_written_stays_as_it_is(folder: Path, videos: list[Video]) -> None:

@@ -13,7 +13,7 @@ from mulde.data.labels.labels import Labels
 from mulde.data.video import Video
 from mulde.pipeline.events.record import Event
 from mulde.pipeline.metrics.protocols import PROTOCOLS
-from mulde.pipeline.report.gather import MOST_EVENTS, MOST_VIDEOS, Gatherer, choose_videos
+from mulde.pipeline.report.gather import Gatherer, choose_videos, most_shown
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.scores import ScoredVideo, object_datasets, write_scores
 
@@ -39,7 +39,14 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 def gatherer(run: RunFolder, **changes: object) -> Gatherer:
-    settings = {"events": (), "n_points": 1000, "n_pictures": 1, "frames_per_second": 25.0, **changes}
+    settings = {
+        "events": (),
+        "n_points": 1000,
+        "n_events": 9,
+        "n_pictures": 1,
+        "frames_per_second": 25.0,
+        **changes,
+    }
     return Gatherer(run, **settings)  # type: ignore[arg-type]
 
 
@@ -141,26 +148,29 @@ def test_a_video_that_is_gone_has_a_note_in_place_of_pictures(run: RunFolder, tm
     assert "gone.mp4 any more" in shown.picture_note
 
 
-MANY = [f"v{index}" for index in range(MOST_VIDEOS + 300)]
+MANY = [f"v{index}" for index in range(501)]
 
 
 @pytest.mark.parametrize(
     ("names", "events", "expected"),
     [
         ([], [], []),
-        (MANY[:MOST_VIDEOS], [MANY[3]], MANY[:MOST_VIDEOS]),
-        (MANY, [], MANY[:MOST_VIDEOS]),
-        (MANY, [MANY[-1], MANY[-1], MANY[7]], [*MANY[: MOST_VIDEOS - 1], MANY[-1]]),
-        (MANY, MANY[300:], MANY[300:]),
-        (MANY, [*MANY[:0:-1]], MANY[300:]),  # the weakest events are not named, nor are their videos
+        (MANY[:500], [MANY[3]], MANY[:500]),
+        (MANY, [], MANY[:200]),
+        (MANY, [MANY[-1], MANY[-1], MANY[7]], [*MANY[:199], MANY[-1]]),
+        (MANY, MANY[301:], MANY[301:]),
+        (MANY, [*MANY[:0:-1]], MANY[301:]),  # the weakest events are not named, nor are their videos
     ],
 )
 def test_which_videos_are_drawn(names: list[str], events: list[str], expected: list[str]) -> None:
     assert choose_videos(names, [event(name) for name in events]) == expected
 
 
-def test_all_videos_of_events_are_drawn() -> None:
-    assert MOST_VIDEOS >= MOST_EVENTS
+@pytest.mark.parametrize(("n_videos", "n_named"), [(0, 500), (500, 500), (501, 200)])
+def test_how_many_events_are_named(run: RunFolder, n_videos: int, n_named: int) -> None:
+    events = [event(f"v{number}") for number in range(600)]
+    gathering = gatherer(run, events=events, n_events=most_shown(n_videos))
+    assert [shown.event for shown in gathering.shown_events()] == events[:n_named]
 
 
 def test_what_is_not_drawn_is_measured(run: RunFolder) -> None:

@@ -18,13 +18,13 @@ from mulde.pipeline.runs.scores import (
     ScoredObjects,
     ScoredVideo,
     object_datasets,
+    open_scores,
     read_datasets,
     read_looked_at,
     read_objects,
-    read_objects_per_frame,
     read_rows_behind,
     read_scores,
-    read_stream_scores,
+    row_datasets,
     to_csv,
     write_alarms,
     write_scores,
@@ -154,6 +154,24 @@ def test_hostile_scores_are_refused(tmp_path: Path, name: str, spoil: Callable[.
             read(run, "cam1/a")
 
 
+@pytest.mark.parametrize("group", ["object_score", "row", "row/velocity"])
+def test_rows_without_end_in_place_of_a_group_are_refused(tmp_path: Path, group: str) -> None:
+    run, frame, scores = RunFolder(tmp_path), np.arange(3), np.arange(3.0)
+    if group == "object_score":
+        datasets = object_datasets(frame, np.ones((3, 4), np.float32), {"velocity": scores}, scores)
+    else:
+        datasets = row_datasets("velocity", frame, scores, {})
+    write_scores(run, video(), datasets)
+    with open_to_write(run.objects("cam1/a"), "r+") as file:
+        del file[group]
+        file.create_dataset(
+            group, (2**26,), "f4", chunks=(2**20,)
+        )  # it takes no room, and minutes to go through
+    for read in [read_rows_behind, *([read_objects] if group == "object_score" else [])]:
+        with pytest.raises(InputError, match=f"{group} is no group"):
+            read(run, "cam1/a")
+
+
 @pytest.mark.parametrize("part", ["a file of numbers", "a stream that is too short"])
 def test_rows_that_do_not_fit_together_are_damage(tmp_path: Path, part: str) -> None:
     run, path = RunFolder(tmp_path), RunFolder(tmp_path).objects("a")
@@ -199,14 +217,14 @@ def test_objects_without_scores_are_damage(gone: str, tmp_path: Path) -> None:
 def test_objects_of_frames_that_are_not_there_are_refused(frame: list[int], tmp_path: Path) -> None:
     run, box = RunFolder(tmp_path), np.array([[0, 0, 4, 8]] * 2, np.float32)
     write_scores(run, video(), object_datasets(np.array(frame), box, {"velocity": np.ones(2)}, np.ones(2)))
-    with pytest.raises(InputError, match="missing or damaged"):
-        read_stream_scores(run, "cam1/a", 3)
+    with open_scores(run, "cam1/a") as files, pytest.raises(InputError, match="missing or damaged"):
+        files.stream_scores(3)
 
 
 @pytest.mark.parametrize(
     "read",
     [
-        read_scores, read_objects, read_datasets, read_rows_behind, read_objects_per_frame, read_looked_at,
+        read_scores, read_objects, read_datasets, read_rows_behind, read_looked_at,
         lambda run, name: write_alarms(run, video(), np.ones(3, np.bool_)),
     ],
 )  # fmt: skip
