@@ -164,9 +164,7 @@ def test_rows_without_end_in_place_of_a_group_are_refused(tmp_path: Path, group:
     write_scores(run, video(), datasets)
     with open_to_write(run.objects("cam1/a"), "r+") as file:
         del file[group]
-        file.create_dataset(
-            group, (2**26,), "f4", chunks=(2**20,)
-        )  # it takes no room, and minutes to go through
+        file.create_dataset(group, (2**26,), "f4", chunks=(2**20,))  # takes no room, and minutes
     for read in [read_rows_behind, *([read_objects] if group == "object_score" else [])]:
         with pytest.raises(InputError, match=f"{group} is no group"):
             read(run, "cam1/a")
