@@ -1,10 +1,10 @@
-"""Print how long executors take for the same videos, and whether they make the same files.
+"""Print how long executors take to extract, train and score the same videos, and whether files are the same.
 
     python benchmarks/executors.py FOLDER [--ray-nodes 2] [key=value ...]
 
-Each is a `mulde extract` of its own with a cache of its own: local with one worker, local with two, and Ray
-on a cluster of so many nodes of a core each on this machine, of which one is killed if --kill is given. The
-time of Ray holds the start of its workers; the cluster itself is there before.
+The videos are learnt from and scored, by each executor with a cache and a run of its own: local with one
+worker, local with two, and Ray on a cluster of so many nodes of a core each on this machine, of which one is
+killed if --kill is given. The time of Ray holds the start of its workers; the cluster itself is there before.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -26,19 +26,33 @@ from rich.table import Table
 _MADE = re.compile(rb'"created": "[^"]*"|checksum: [0-9a-f]{32}|"mtime_ns": \d+')
 
 
-def extract(videos: Path, cache: Path, options: Sequence[str]) -> float:
-    """Extract, and return the seconds it took."""
-    command = ["extract", "--normal", str(videos), "--cache", str(cache), "--out", str(cache / "run")]
-    started = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "mulde", *command, "--quiet", "--device", "cpu", *options], check=True
-    )
-    return time.perf_counter() - started
+def run(videos: Path, cache: Path, options: Sequence[str]) -> list[float]:
+    """Extract, train and score, and return the seconds that each took."""
+    where = [
+        "--normal",
+        str(videos),
+        "--test",
+        str(videos),
+        "--cache",
+        str(cache),
+        "--out",
+        str(cache / "run"),
+    ]
+    where += ["--quiet", "--device", "cpu", "train.folds=0", *options]
+    seconds = []
+    for command in ("extract", "train", "score"):
+        started = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "mulde", command, *where], check=True, stdout=subprocess.DEVNULL
+        )
+        seconds.append(time.perf_counter() - started)
+    return seconds
 
 
-def features(cache: Path) -> dict[str, bytes]:
-    """Return all files but for when they were made, and the checksum that follows from it."""
-    return {str(path.relative_to(cache)): _MADE.sub(b"", path.read_bytes()) for path in cache.rglob("*.h5")}
+def made(cache: Path) -> dict[str, bytes]:
+    """Return features, tensors and scores but for when they were made, and the checksums of that."""
+    files = [path for kind in ("*.h5", "*.safetensors", "*.csv") for path in cache.rglob(kind)]
+    return {str(path.relative_to(cache)): _MADE.sub(b"", path.read_bytes()) for path in files}
 
 
 def main() -> None:
@@ -48,14 +62,15 @@ def main() -> None:
     parser.add_argument("--kill", action="store_true", help="a node, when half of the videos are done")
     parser.add_argument("overrides", nargs="*")
     arguments = parser.parse_args()
-    table = Table("executor", "seconds", "same files", box=None, pad_edge=False)
+    table = Table("executor", "extract, s", "train, s", "score, s", "same files", box=None, pad_edge=False)
     with tempfile.TemporaryDirectory(prefix="mulde-executors-") as folder:
         root, known = Path(folder), dict[str, bytes]()
         for workers in (1, 2):
             cache = root / f"local-{workers}"
-            seconds = extract(arguments.videos, cache, ["--workers", str(workers), *arguments.overrides])
-            known = known or features(cache)
-            table.add_row(f"local, {workers}", f"{seconds:.1f}", str(features(cache) == known))
+            seconds = run(arguments.videos, cache, ["--workers", str(workers), *arguments.overrides])
+            known = known or made(cache)
+            same = str(made(cache) == known)
+            table.add_row(f"local, {workers}", *(f"{each:.1f}" for each in seconds), same)
         from ray.cluster_utils import Cluster
 
         store = 100 * 2**20
@@ -66,14 +81,20 @@ def main() -> None:
         os.environ["RAY_ADDRESS"] = cluster.address
         cache = root / "ray"
         if arguments.kill:
-            threading.Thread(target=_kill_a_node, args=[cluster, cache, len(known) // 2]).start()
-        seconds = extract(arguments.videos, cache, ["--executor", "ray", *arguments.overrides])
+            threading.Thread(target=_kill_a_node, args=[cluster, cache, _n_features(known) // 2]).start()
+        seconds = run(arguments.videos, cache, ["--executor", "ray", *arguments.overrides])
         killed = ", one killed" if arguments.kill else ""
         table.add_row(
-            f"ray, {arguments.ray_nodes} nodes{killed}", f"{seconds:.1f}", str(features(cache) == known)
+            f"ray, {arguments.ray_nodes} nodes{killed}",
+            *(f"{each:.1f}" for each in seconds),
+            str(made(cache) == known),
         )
         cluster.shutdown()
     Console().print(table)
+
+
+def _n_features(files: Iterable[str]) -> int:
+    return sum(name.endswith(".h5") and not name.startswith("run") for name in files)
 
 
 def _kill_a_node(cluster: object, cache: Path, n_files: int) -> None:

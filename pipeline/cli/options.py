@@ -101,7 +101,9 @@ def _common_options(arguments: str) -> list[Callable[[F], F]]:
             help="How names of videos say when they were recorded, such as cam_%Y%m%d_%H%M%S.",
         ),
         click.option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N."),
-        click.option("--executor", metavar="NAME", help=f"What extracts the videos: {', '.join(EXECUTORS)}."),
+        click.option(
+            "--executor", metavar="NAME", help=f"What extracts, trains and scores: {', '.join(EXECUTORS)}."
+        ),
         click.option(
             "--workers",
             type=int,

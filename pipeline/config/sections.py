@@ -259,11 +259,11 @@ class Config(Section):
     device: str = "auto"
     """auto (a GPU where there is one), cpu, cuda or cuda:N."""
     executor: ExecutorName = "local"
-    """What extracts the videos: local is worker processes of this machine, ray a Ray cluster."""
+    """What extracts, trains and scores: local is this machine, ray a Ray cluster."""
     ray: RaySettings = RaySettings()
     workers: Annotated[int, Ge(1)] | None = None
-    """Videos that are extracted at the same time; if not given one a core, but at most 4 on a GPU, and as
-    many as there is room for on a Ray cluster."""
+    """Videos that are extracted at the same time, and tasks of any kind on a Ray cluster; if not given one a
+    core, but at most 4 on a GPU, and as many as there is room for on a Ray cluster."""
     seed: int = 0
     """Seed of all that is random."""
     offline: bool = False

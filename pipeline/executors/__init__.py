@@ -1,1 +1,1 @@
-"""Run one task per video, in this process's children or elsewhere."""
+"""Run tasks, such as one per video: in this process, in its children or elsewhere."""

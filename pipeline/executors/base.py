@@ -16,8 +16,20 @@ R = TypeVar("R")
 class Tick(Protocol):
     """Called by a task now and then; every call is a sign of life."""
 
-    def __call__(self, n_frames: int, n_expected: int | None = None) -> None:
-        """Tell how many frames are done, and of how many if that is known."""
+    def __call__(self, n_frames: int, n_expected: int | None = None, detail: str = "") -> None:
+        """Tell how many frames, steps or rows are done, of how many if that is known, and more in words."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a task at work has told last."""
+
+    task: Any
+    n_done: int
+    n_expected: int
+    """0 where that is not known."""
+    detail: str
+    """In words."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,26 @@ class WorkerStalledError(Exception):
 
 class WorkerDiedError(Exception):
     """A worker process ended in the middle of its task."""
+
+
+class Computation(Protocol):
+    """Runs one function call per task; a context manager that ends what it has started."""
+
+    @property
+    def running(self) -> list[Told]:
+        """What the tasks at work have told last, of those that have told anything."""
+
+    def submit(self, function: Callable[[T, Tick], R], task: T) -> None:
+        """Queue a task; both can be sent to another process."""
+
+    def outcomes(self, on_poll: Callable[[], None] = lambda: None) -> Iterator[Outcome[Any, Any]]:
+        """Yield outcomes as they come until no task is left; tasks may be submitted meanwhile."""
+
+    def __enter__(self) -> Computation: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 class Executor(Protocol):

@@ -182,7 +182,7 @@ def _run(function: Callable[[T, Tick], R], task: T, slot: int) -> R:
     done, expected, beats, pids = _progress
     pids[slot] = os.getpid()
 
-    def tick(n_frames: int, n_expected: int | None = None) -> None:
+    def tick(n_frames: int, n_expected: int | None = None, detail: str = "") -> None:
         if os.getppid() != parent:
             os._exit(1)  # whoever wanted the result was killed; what is half written is not believed anyway
         done[slot], expected[slot] = n_frames, n_expected or 0

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Generic
 
 from mulde.data.errors import InputError, require_package
-from mulde.pipeline.executors.base import Outcome, R, T, Tick, WorkerDiedError, WorkerStalledError
+from mulde.pipeline.executors.base import Outcome, R, T, Tick, Told, WorkerDiedError, WorkerStalledError
 from mulde.pipeline.executors.settings import RaySettings
 
 _POLL_SECONDS, _TELL_SECONDS = 0.2, 1.0
@@ -33,6 +33,7 @@ class _Told:
     n_frames: int = 0
     n_expected: int = 0
     n_beats: int = 0
+    detail: str = ""
 
 
 class _Board:
@@ -41,9 +42,9 @@ class _Board:
     def __init__(self) -> None:
         self._told: dict[int, _Told] = {}
 
-    def tell(self, slot: int, n_frames: int, n_expected: int) -> None:
+    def tell(self, slot: int, n_frames: int, n_expected: int, detail: str) -> None:
         n_beats = self._told.get(slot, _Told()).n_beats + 1
-        self._told[slot] = _Told(n_frames, n_expected, n_beats)
+        self._told[slot] = _Told(n_frames, n_expected, n_beats, detail)
 
     def read(self) -> dict[int, _Told]:
         return self._told
@@ -111,6 +112,14 @@ class RayPool:
         told = [self._told.get(entry.slot, _Told()) for entry in self._running.values()]
         parts = sum(min(1.0, each.n_frames / each.n_expected) for each in told if each.n_expected)
         return (self._n_ended + parts) / self._n_submitted if self._n_submitted else 0.0
+
+    @property
+    def running(self) -> list[Told]:
+        """What the tasks at work have told last, of those that have told anything."""
+        at_work = [
+            (entry, self._told[entry.slot]) for entry in self._running.values() if entry.slot in self._told
+        ]
+        return [Told(entry.task, told.n_frames, told.n_expected, told.detail) for entry, told in at_work]
 
     def submit(self, function: Callable[[T, Tick], R], task: T) -> None:
         """Queue a task."""
@@ -188,12 +197,12 @@ def _run(function: Callable[[T, Tick], R], task: T, slot: int, board: Any, folde
     os.chdir(folder)  # paths may be relative
     told = 0.0
 
-    def tick(n_frames: int, n_expected: int | None = None) -> None:
+    def tick(n_frames: int, n_expected: int | None = None, detail: str = "") -> None:
         nonlocal told
         now = time.monotonic()
         if now - told >= _TELL_SECONDS or n_frames == n_expected:
             told = now
-            board.tell.remote(slot, n_frames, n_expected or 0)
+            board.tell.remote(slot, n_frames, n_expected or 0, detail)
 
     tick(0)
     return function(task, tick)

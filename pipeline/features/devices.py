@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from mulde.data.errors import InputError
 from mulde.pipeline.config.sections import Config
@@ -32,6 +34,28 @@ def extraction_device(config: Config) -> str:
     if not runs_networks(config.extract):
         return "cpu"
     return config.device if config.executor == "ray" else _resolve(config.device)
+
+
+def n_threads() -> int:
+    """Return how many threads detectors learn and score with here; the last bits of sums depend on it."""
+    import torch  # only here, for it takes a second
+
+    return int(torch.get_num_threads())
+
+
+@contextmanager
+def with_threads(number: int) -> Iterator[None]:
+    """Have detectors use so many threads, whatever the machine has, or a cluster allows for."""
+    import torch  # only here, for it takes a second
+
+    before = torch.get_num_threads()
+    if before != number:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        if before != number:
+            torch.set_num_threads(before)
 
 
 def local_workers(config: Config) -> int:

@@ -134,7 +134,15 @@ def row_datasets(
 
 
 def write_scores(run: RunFolder, video: ScoredVideo, datasets: Mapping[str, NDArray[Any]]) -> None:
+    """Write both files of a video as `write_score_files` does, and keep what they are like."""
+    write_score_files(run, video, datasets)
+    note_written(run, video.name)
+
+
+def write_score_files(run: RunFolder, video: ScoredVideo, datasets: Mapping[str, NDArray[Any]]) -> None:
     """Write both files of a video; whether frames alarm is not known yet, see `write_alarms`.
+
+    The state of the run is left alone: of several processes one has to `note_written`.
 
     Args:
         datasets: what the scores were made from, by name in the HDF5 file.
@@ -151,7 +159,6 @@ def write_scores(run: RunFolder, video: ScoredVideo, datasets: Mapping[str, NDAr
         file[_SMOOTHED], file[_UNSMOOTHED] = video.scores, video.unsmoothed
         for dataset, values in datasets.items():
             file[dataset] = values
-    note_written(run, video.name)
 
 
 def note_written(run: RunFolder, *names: str) -> None:

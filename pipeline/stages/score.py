@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,15 @@ from mulde.data.labels.labels import Labels
 from mulde.data.spelling import counted
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.events.files import STAGE as EVENTS
+from mulde.pipeline.executors.base import Tick
+from mulde.pipeline.executors.kinds import open_computation
+from mulde.pipeline.features.devices import n_threads, with_threads
 from mulde.pipeline.features.inventory import CachedVideo, usable, without_failed
 from mulde.pipeline.models.fuse import frames_looked_at, fuse_streams, smooth_frames
 from mulde.pipeline.models.model import RunModel, StreamModel, load_model
 from mulde.pipeline.progress import Progress, Tracked, silent
 from mulde.pipeline.runs.folder import RunFolder
-from mulde.pipeline.runs.scores import ScoredVideo, those_whole, write_scores
+from mulde.pipeline.runs.scores import ScoredVideo, note_written, those_whole, write_score_files
 from mulde.pipeline.stages import train
 from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
 
@@ -30,6 +34,8 @@ STAGE = "score"
 CODE_VERSION = 5
 """Raise it when the same features and model give other scores than before."""
 _log = logging.getLogger(__name__)
+_MOST_TASKS = 1000
+"""About, on a cluster: of more videos, several are scored together."""
 _ROWS_SHOWN = 8192
 """Rows between two signs of progress; some blocks of the detector's."""
 
@@ -101,20 +107,39 @@ class Score(RunStage[None]):
         if work.note:
             _log.info("score: %s", work.note)
         started = time.monotonic()
-        model = load_model(model_folder or run.model, config.extract, config.device)
-        notes = []
+        model = model_folder or run.model
+        n_in_task = 1 if config.executor == "local" else 1 + len(todo) // _MOST_TASKS
+        tasks = [
+            ScoreTask(tuple(todo[k : k + n_in_task]), model, model_fingerprint, config, run, n_threads())
+            for k in range(0, len(todo), n_in_task)
+        ]
+        _loaded.clear()
+        _load(tasks[0])  # what is wrong with the model is said before anything is done
         run.remember(EVENTS, {WHOLE: ""})  # score files are written without alarms
-        with Tracked(progress, "score", len(todo), "videos") as tracked:
-            for done, cached in enumerate(todo):
-                name = cached.video.name
+        notes = list[str]()
+        with (
+            open_computation(config.executor, config.workers, config.ray) as pool,
+            Tracked(progress, "score", len(todo), "videos") as tracked,
+        ):
+            done = 0
 
-                def show(n_rows: int, n_all: int, before: int = done, name: str = name) -> None:
-                    share = (before + n_rows / n_all) / len(todo)
-                    tracked.update(before, f"{name}: {n_rows} of {n_all} rows", share=share)
+            def show() -> None:
+                running, parts = pool.running, 0.0
+                for told in running:
+                    parts += len(told.task.videos) * told.n_done / max(1, told.n_expected)
+                detail = running[0].detail if running else ""
+                tracked.update(done, detail, share=(done + parts) / len(todo))
 
-                notes += _score_video(run, model, cached, config, show)
-                run.remember(STAGE, {name: wanted[name]})
-                tracked.update(done + 1)
+            for task in tasks:
+                pool.submit(score_videos, task)
+            for outcome in pool.outcomes(show):
+                notes += train.result_of(outcome, "score")
+                of_task = [cached.video.name for cached in outcome.task.videos]
+                note_written(run, *of_task)
+                run.remember(STAGE, {name: wanted[name] for name in of_task})
+                done += len(of_task)
+                tracked.update(done)
+        _loaded.clear()
         if notes:
             n_videos = counted(len(notes), "video")
             _log.info("score: interpolated scores in %s; the first: %s", n_videos, notes[0])
@@ -149,6 +174,54 @@ def fingerprint(cached: CachedVideo, config: Config, model_fingerprint: str) -> 
     )
 
 
+@dataclass(frozen=True)
+class ScoreTask:
+    """All that is needed to score some videos."""
+
+    videos: tuple[CachedVideo, ...]
+    model: Path
+    """Its folder."""
+    fingerprint: str
+    """What it was made from."""
+    config: Config
+    run: RunFolder
+    n_threads: int
+
+
+_loaded: dict[tuple[Path, str], RunModel] = {}
+"""The model that this process has scored with last; of its folder and fingerprint."""
+
+
+def score_videos(task: ScoreTask, tick: Tick) -> list[str]:
+    """Write the scores of some videos; return what is to be said of them.
+
+    The state of the run is left alone, for other processes score into it as well.
+
+    Raises:
+        InputError: features are damaged.
+    """
+    n_rows = [sum(cached.entries[s].n_rows for s in task.config.extract.streams) for cached in task.videos]
+    notes, before = list[str](), 0
+    with with_threads(task.n_threads):
+        model = _load(task)
+        for cached, n_own in zip(task.videos, n_rows, strict=True):
+
+            def show(n_done: int, n_all: int, before: int = before, name: str = cached.video.name) -> None:
+                tick(before + n_done, sum(n_rows), f"{name}: {n_done} of {n_all} rows")
+
+            notes += _score_video(task.run, model, cached, task.config, show)
+            before += n_own
+    return notes
+
+
+def _load(task: ScoreTask) -> RunModel:
+    key = task.model, task.fingerprint
+    if key not in _loaded:
+        _loaded.clear()
+        _loaded[key] = load_model(task.model, task.config.extract, task.config.device)
+    return _loaded[key]
+
+
 def _score_video(
     run: RunFolder,
     model: RunModel,
@@ -171,7 +244,7 @@ def _score_video(
     report = cached.report
     smoothed = smooth_frames(scored.unsmoothed, seconds, report.fps, settings)
     video = ScoredVideo(name, smoothed, scored.unsmoothed, seconds, report.fps, report.warnings, scored.note)
-    write_scores(run, video, scored.datasets)
+    write_score_files(run, video, scored.datasets)
     return [f"{name}: {scored.note}"] if scored.note else []
 
 

@@ -7,10 +7,11 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -19,8 +20,14 @@ from mulde.data.atomic import make_folder, writing
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError, require_package
 from mulde.extractors.base import FeatureOperator
+from mulde.extractors.scene import SceneModel
+from mulde.pipeline.config.sections import Config
+from mulde.pipeline.executors.base import Outcome, Tick, Told, WorkerDiedError
+from mulde.pipeline.executors.kinds import open_computation
+from mulde.pipeline.features.devices import n_threads, with_threads
 from mulde.pipeline.features.imported import ImportedStream
 from mulde.pipeline.features.inventory import CachedVideo, usable, without_failed
+from mulde.pipeline.features.recipe import build_recipe
 from mulde.pipeline.models.fit import StreamRows, build_detector, describe_streams, fit_stream, open_rows
 from mulde.pipeline.models.model import (
     EVERY_SCENE,
@@ -42,6 +49,8 @@ from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
 
 if TYPE_CHECKING:
     from mulde.detector import Detector, Look
+
+R = TypeVar("R")
 
 STAGE = "train"
 CODE_VERSION = 5
@@ -93,12 +102,27 @@ class Train(RunStage[None]):
         (job.run.model / MANIFEST).unlink(missing_ok=True)
         job.run.metrics.unlink(missing_ok=True)  # they are of another model
         n_detectors = len(by_part) * len(extractors)
-        parts = {
-            part: {
-                extractor.name: _train_or_reuse(job, part, extractor, some, n_detectors)
-                for extractor in extractors
-            }
+        scene = next(iter(inventory.scenes.models.values()), None)  # streams do not depend on which
+        tasks = [
+            TrainTask(
+                part,
+                extractor.name,
+                tuple(_with_stream(cached, extractor.name) for cached in some),
+                scene,
+                extractor if isinstance(extractor, ImportedStream) else None,
+                job.config,
+                job.run,
+                job.dataset.name,
+                n_detectors,
+                n_threads(),
+            )
             for part, some in by_part.items()
+            for extractor in extractors
+        ]
+        _train_all(job, tasks)
+        parts = {
+            part: {extractor.name: _trained(job, part, extractor.name) for extractor in extractors}
+            for part in by_part
         }
         provenance = {"dataset": job.dataset.name, "n_videos": len(videos), "seed": job.config.seed}
         provenance["frames_per_second"] = job.frames_per_second
@@ -173,16 +197,139 @@ def split_by_scene(job: Job, videos: Sequence[CachedVideo]) -> dict[str, list[Ca
     return parts
 
 
-def _train_or_reuse(
-    job: Job,
-    part: str,
-    extractor: FeatureOperator | ImportedStream,
-    videos: Sequence[CachedVideo],
-    n_detectors: int,
-) -> StreamModel:
-    """Return the model of a stream, which is saved then; one that is there is read if it is of the same."""
-    name, config = extractor.name, job.config
-    folder = stream_folder(job.run.model, part, name)
+@dataclass(frozen=True)
+class TrainTask:
+    """All that is needed to train one detector: of a stream, and of all videos or those of a scene."""
+
+    part: str
+    """The scene; `EVERY_SCENE` for all."""
+    stream: str
+    videos: tuple[CachedVideo, ...]
+    """With the entries of this stream alone."""
+    scene: SceneModel | None
+    """Any, for what a stream is does not depend on it; None where it was imported."""
+    imported: ImportedStream | None
+    """None where it was extracted."""
+    config: Config
+    run: RunFolder
+    dataset: str
+    """Its name."""
+    n_detectors: int
+    """Trained by the same command, which share `detector.minutes`."""
+    n_threads: int
+
+    @property
+    def title(self) -> str:
+        """What the user calls it."""
+        return f"{self.part}/{self.stream}" if self.part else self.stream
+
+    def describe(self) -> FeatureOperator | ImportedStream:
+        """Return what made the features, or what stands for it."""
+        if self.imported is not None:
+            return self.imported
+        assert self.scene is not None
+        extractors = build_recipe(self.config.extract, self.scene).extractors
+        return next(extractor for extractor in extractors if extractor.name == self.stream)
+
+
+def _with_stream(cached: CachedVideo, stream: str) -> CachedVideo:
+    return replace(cached, entries={stream: cached.entries[stream]})
+
+
+def _train_all(job: Job, tasks: Sequence[TrainTask]) -> None:
+    """Train detectors, in this process or on a cluster.
+
+    Raises:
+        InputError: one cannot be learnt, or what it was learnt by was lost again and again.
+    """
+    config, shown = job.config, _Shown(job, len(tasks))
+    with shown, open_computation(config.executor, config.workers, config.ray) as pool:
+        for task in tasks:
+            pool.submit(train_detector, task)
+        for outcome in pool.outcomes(lambda: shown.show(pool.running)):
+            shown.n_done += 1
+            _log.info("train %s: %s", outcome.task.title, result_of(outcome, f"train {outcome.task.title}"))
+
+
+def result_of(outcome: Outcome[Any, R], what: str) -> R:
+    """Return the result of a task; raise its error, for without it nothing can go on.
+
+    Raises:
+        InputError: that of the task, or the machine that it ran on is gone.
+    """
+    if isinstance(outcome.error, WorkerDiedError):
+        raise InputError(f"{what}: {outcome.error}; the same command goes on with what is missing")
+    if outcome.error is not None:
+        raise outcome.error
+    assert outcome.result is not None
+    return outcome.result
+
+
+class _Shown:
+    """Progress of training: here of one detector after the other, on a cluster of all of them."""
+
+    def __init__(self, job: Job, n_tasks: int) -> None:
+        self._progress, self._n_tasks = job.progress, n_tasks
+        self._is_here = job.config.executor == "local"
+        self._stack = ExitStack()
+        self._tracked: dict[str, Tracked] = {}
+        self.n_done = 0
+
+    def __enter__(self) -> None:
+        if not self._is_here:
+            self._open("train", self._n_tasks, "detectors")
+
+    def __exit__(self, *exception: Any) -> None:
+        self._stack.close()
+
+    def show(self, running: Sequence[Told]) -> None:
+        """Tell how far it is."""
+        if self._is_here:
+            for told in running:
+                tracked = self._open(f"train {told.task.title}", 0, "steps")
+                tracked.update(told.n_done, told.detail, total=told.n_expected)
+            return
+        parts = sum(told.n_done / told.n_expected for told in running if told.n_expected)
+        detail = ", ".join(f"{told.task.title} {told.n_done}/{told.n_expected}" for told in running[:3])
+        share = (self.n_done + parts) / self._n_tasks
+        self._tracked["train"].update(self.n_done, detail, share=share)
+
+    def _open(self, title: str, total: int, unit: str) -> Tracked:
+        if title not in self._tracked:
+            self._stack.close()  # one is over when the next begins
+            self._tracked[title] = self._stack.enter_context(Tracked(self._progress, title, total, unit))
+        return self._tracked[title]
+
+
+def _trained(job: Job, part: str, stream: str) -> StreamModel:
+    """Return a detector that a task has written.
+
+    Raises:
+        InputError: it is not there.
+    """
+    folder = stream_folder(job.run.model, part, stream)
+    model = load_stream(folder, stream, job.config.extract, job.config.device, None)
+    if model is None:
+        raise InputError(
+            f"the detector of {stream} was trained, but is not in {folder}: the run folder has to lie at the "
+            "same path on all machines"
+        )
+    return model
+
+
+def train_detector(task: TrainTask, tick: Tick) -> str:
+    """Train a detector and save it in the run, unless it was; return what is to be said of it.
+
+    Raises:
+        InputError: there is too little to learn from.
+    """
+    with with_threads(task.n_threads):
+        return _train_or_reuse(task, tick)
+
+
+def _train_or_reuse(task: TrainTask, tick: Tick) -> str:
+    name, config, extractor = task.stream, task.config, task.describe()
+    folder = stream_folder(task.run.model, task.part, name)
     source = digest_of(
         {
             "features": [
@@ -192,7 +339,7 @@ def _train_or_reuse(
                     cached.entries[name].identity.digest,
                     *filter(None, [cached.entries[name].beside]),
                 ]
-                for cached in videos
+                for cached in task.videos
             ],
             "hints": [
                 extractor.has_one_unit,
@@ -201,53 +348,49 @@ def _train_or_reuse(
             ],
             "code_version": CODE_VERSION,
             "detector": config.detector.resolved(),
-            "n_detectors": n_detectors if config.detector.settings().get("minutes") else 0,
+            "n_detectors": task.n_detectors if config.detector.settings().get("minutes") else 0,
             "seed": config.seed,
         }
     )
-    title = f"{part}/{name}" if part else name
-    known = load_stream(folder, name, config.extract, config.device, source)
-    if known is not None:
-        _log.info("train %s: done before, %s", title, folder)
-        return known
+    if load_stream(folder, name, config.extract, config.device, source) is not None:
+        return f"done before, {folder}"
     started = time.monotonic()
-    rows = open_rows(extractor, videos, config.train.memory_gb)
-    model = _fit(job, part, title, rows, n_detectors)
+    rows = open_rows(extractor, task.videos, config.train.memory_gb)
+    model = _fit(task, rows, tick)
     seconds = time.monotonic() - started
     provenance = {
         "source": source,
-        "dataset": job.dataset.name,
-        "n_videos": len(videos),
+        "dataset": task.dataset,
+        "n_videos": len(task.videos),
         "seconds": round(seconds, 2),
         "widths": list(getattr(model.detector, "widths_", ())),
     }
     save_stream(folder, name, model, config.extract, provenance)
-    _log.info("train %s: %s", title, _summary(model.detector, config.detector.kind, seconds))
-    return model
+    return _summary(model.detector, config.detector.kind, seconds)
 
 
-def _fit(job: Job, part: str, title: str, rows: StreamRows, n_detectors: int) -> StreamModel:
+def _fit(task: TrainTask, rows: StreamRows, tick: Tick) -> StreamModel:
     """Fit the detector of a stream with progress, checkpoint and, if asked for, TensorBoard."""
-    config = job.config.detector
+    config, run = task.config.detector, task.run.folder
     settings = config.settings()
     if settings.get("minutes"):
-        settings["minutes"] /= n_detectors
+        settings["minutes"] /= task.n_detectors
     with ExitStack() as stack:
         listeners: list[Callable[[Look], None]] = []
         if "max_steps" in settings:
-            _log.info("train %s: %s", title, _describe_widths(settings["widths"], rows, job.config.device))
-            tracked = stack.enter_context(Tracked(job.progress, f"train {title}", 0, "steps"))
-            listeners.append(_show(tracked))
+            widths = _describe_widths(settings["widths"], rows, task.config.device)
+            _log.info("train %s: %s", task.title, widths)
+            listeners.append(_show(tick))
         if config.tensorboard:
-            listeners.append(_TensorBoard(job.run.folder / "tensorboard" / part / rows.name, stack))
+            listeners.append(_TensorBoard(run / "tensorboard" / task.part / rows.name, stack))
         detector = build_detector(
             config.kind,
             settings,
             rows,
-            device=job.config.device,
-            seed=job.config.seed,
+            device=task.config.device,
+            seed=task.config.seed,
             progress=lambda look: [listener(look) for listener in listeners],
-            checkpoint=stream_folder(job.run.folder / "checkpoints", part, f"{rows.name}.safetensors"),
+            checkpoint=stream_folder(run / "checkpoints", task.part, f"{rows.name}.safetensors"),
         )
         return fit_stream(detector, rows)
 
@@ -264,11 +407,11 @@ def _describe_widths(widths: Sequence[int] | str, rows: StreamRows, device: str)
     return f"{units} units, chosen for {n_inputs} features on {found} (detector.widths)"
 
 
-def _show(tracked: Tracked) -> Callable[[Look], None]:
+def _show(tick: Tick) -> Callable[[Look], None]:
     def show(look: Look) -> None:
         held_out = "" if look.held_out_loss is None else f"  held-out {look.held_out_loss:.4f}"
         rate = f"{look.rows_per_second:,.0f} rows/s"
-        tracked.update(look.step, f"loss {look.loss:.4f}{held_out}  {rate}", total=look.n_steps)
+        tick(look.step, look.n_steps, f"loss {look.loss:.4f}{held_out}  {rate}")
 
     return show
 

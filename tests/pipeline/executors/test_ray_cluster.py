@@ -27,13 +27,24 @@ def features(cache: Path) -> dict[str, bytes]:
     return {str(path.relative_to(cache)): as_made(path.read_bytes()) for path in cache.rglob("*.h5")}
 
 
+def tensors(run: Path) -> dict[str, bytes]:
+    """Return the files of a model that hold numbers."""
+    return {str(path.relative_to(run)): path.read_bytes() for path in (run / "model").rglob("*.safetensors")}
+
+
+def scores(run: Path) -> dict[str, bytes]:
+    """Return all score files, but for when they were made."""
+    files = [path for path in (run / "scores").rglob("*") if path.is_file()]
+    return {str(path.relative_to(run)): as_made(path.read_bytes()) for path in files}
+
+
 def test_without_ray_the_command_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(PackageMissingError, match=r"pip install 'mulde\[ray\]'"):
         open_executor("ray", 1, 30, 1)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def cluster() -> Iterator[Any]:
     """Start a cluster of two nodes of a core each, and connect to it."""
     ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'mulde[ray]'")
@@ -65,6 +76,39 @@ def test_tasks_end_as_they_do_in_worker_processes(cluster: Any, monkeypatch: pyt
     assert ended.keys() == {type(None), ValueError, WorkerDiedError, WorkerStalledError}, ended
     assert ended[type(None)].result == 9
     assert str(ended[ValueError].error) == "task 3"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost_while", ["", "train", "score"])
+def test_learning_and_scoring_are_the_same(cluster: Any, cli, tmp_path: Path, lost_while: str) -> None:
+    scene = tmp_path / "scene"
+    render_scene(scene, size=(160, 120), n_normal=3, n_test=6, seconds=10.0, fps=10, seed=1)
+    options = ["--dataset", scene, "extract.streams=[velocity,place]", "--device", "cpu", "--quiet"]
+    options += ["--cache", "cache", "train.folds=0", "detector.max_steps=300"]
+    assert cli("extract", *options, "--out", "one").code == 0
+    for command in ("train", "score"):
+        assert cli(command, *options, "--out", "one").code == 0
+    sign = {"train": "checkpoints/*.safetensors", "score": "scores/**/*.h5"}.get(lost_while)
+    lost = threading.Event()
+
+    def lose_a_node() -> None:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not list(Path("run").glob(sign or "")):
+            time.sleep(0.02)
+        cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+        lost.set()
+
+    thread = threading.Thread(target=lose_a_node)
+    for command in ("train", "score"):
+        if command == lost_while:
+            thread.start()
+        done = cli(command, *options, "--out", "run", "--executor", "ray")
+        assert done.code == 0, done.err
+    if lost_while:
+        thread.join()
+        assert lost.is_set()
+    assert tensors(Path("run")) == tensors(Path("one")) != {}
+    assert scores(Path("run")) == scores(Path("one")) != {}
 
 
 @pytest.mark.slow
