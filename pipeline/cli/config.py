@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import textwrap
 
@@ -25,7 +24,8 @@ def config(names: tuple[str, ...], as_json: bool) -> int:
     """
     chosen = _choose(names)
     if as_json:
-        print_json([dataclasses.asdict(setting) for setting in chosen])
+        names = ("name", "default", "allowed", "meaning")
+        print_json([{name: getattr(setting, name) for name in names} for setting in chosen])
         return EXIT_DONE
     width = min(stdout.width, 110)
     group = None
