@@ -28,17 +28,8 @@ _MADE = re.compile(rb'"created": "[^"]*"|checksum: [0-9a-f]{32}|"mtime_ns": \d+'
 
 def run(videos: Path, cache: Path, options: Sequence[str]) -> list[float]:
     """Extract, train and score, and return the seconds that each took."""
-    where = [
-        "--normal",
-        str(videos),
-        "--test",
-        str(videos),
-        "--cache",
-        str(cache),
-        "--out",
-        str(cache / "run"),
-    ]
-    where += ["--quiet", "--device", "cpu", "train.folds=0", *options]
+    where = ["--normal", str(videos), "--test", str(videos), "--cache", str(cache)]
+    where += ["--out", str(cache / "run"), "--quiet", "--device", "cpu", "train.folds=0", *options]
     seconds = []
     for command in ("extract", "train", "score"):
         started = time.perf_counter()

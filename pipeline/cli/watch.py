@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import Thread
@@ -189,14 +189,29 @@ def _all_ready(attendants: Sequence[Attendant]) -> Iterator[None]:
             stack.enter_context(each.ready())
         yield
     finally:
-        threads = [
-            Thread(target=stack.close, name=_thread_of(each) or None)
-            for each, stack in zip(attendants, opened, strict=False)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        errors = _close_all(
+            {_thread_of(each): stack for each, stack in zip(attendants, opened, strict=False)}
+        )
+    for error in errors:  # where nothing else went wrong
+        raise error
+
+
+def _close_all(stacks: Mapping[str, ExitStack]) -> list[Exception]:
+    """Close each in a thread of its name, by which logs tell last words apart; return what failed."""
+    errors: list[Exception] = []
+
+    def close(stack: ExitStack) -> None:
+        try:
+            stack.close()
+        except Exception as error:  # passed on, whatever it is
+            errors.append(error)
+
+    threads = [Thread(target=close, args=(stack,), name=name or None) for name, stack in stacks.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return errors
 
 
 def _thread_of(attendant: Attendant) -> str:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
-T = TypeVar("T")
-
+from mulde.data.errors import InputError
 
 R = TypeVar("R")
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 class Tick(Protocol):
@@ -41,6 +42,23 @@ class Outcome(Generic[T, R]):
     error: BaseException | None
     seconds: float
 
+    def required(self, what: str) -> R:
+        """Return the result, without which nothing can go on.
+
+        Args:
+            what: the task was, for whoever reads that it was lost.
+
+        Raises:
+            BaseException: that of the task.
+            InputError: the machine that it ran on is gone.
+        """
+        if isinstance(self.error, WorkerDiedError):
+            raise InputError(f"{what}: {self.error}; the same command goes on with what is missing")
+        if self.error is not None:
+            raise self.error
+        assert self.result is not None
+        return self.result
+
 
 class WorkerStalledError(Exception):
     """A worker made no progress for too long and was stopped."""
@@ -50,12 +68,8 @@ class WorkerDiedError(Exception):
     """A worker process ended in the middle of its task."""
 
 
-class Computation(Protocol):
+class Runner(Protocol):
     """Runs one function call per task; a context manager that ends what it has started."""
-
-    @property
-    def running(self) -> list[Told]:
-        """What the tasks at work have told last, of those that have told anything."""
 
     def submit(self, function: Callable[[T, Tick], R], task: T) -> None:
         """Queue a task; both can be sent to another process."""
@@ -63,17 +77,25 @@ class Computation(Protocol):
     def outcomes(self, on_poll: Callable[[], None] = lambda: None) -> Iterator[Outcome[Any, Any]]:
         """Yield outcomes as they come until no task is left; tasks may be submitted meanwhile."""
 
-    def __enter__(self) -> Computation: ...
+    def __enter__(self: S) -> S: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
 
-class Executor(Protocol):
-    """Runs one function call per task; a context manager that ends what it has started.
+class Computation(Runner, Protocol):
+    """Runs tasks that learn or score, a few that take long."""
 
-    A task that gives no sign of life for too long, or whose worker dies, ends with an error; others go on.
+    @property
+    def running(self) -> list[Told]:
+        """What the tasks at work have told last, of those that have told anything."""
+
+
+class Executor(Runner, Protocol):
+    """Runs a task for each of many videos.
+
+    One that gives no sign of life for too long, or whose worker dies, ends with an error; others go on.
     """
 
     @property
@@ -83,15 +105,3 @@ class Executor(Protocol):
     @property
     def share_done(self) -> float:
         """Share of all frames that are done, in [0, 1]."""
-
-    def submit(self, function: Callable[[T, Tick], R], task: T) -> None:
-        """Queue a task; both can be sent to another process."""
-
-    def outcomes(self, on_poll: Callable[[], None] = lambda: None) -> Iterator[Outcome[Any, Any]]:
-        """Yield outcomes as they come until no task is left; tasks may be submitted meanwhile."""
-
-    def __enter__(self) -> Executor: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...

@@ -119,19 +119,19 @@ def save_stream(
 
 
 def load_stream(
-    folder: Path, name: str, config: ExtractConfig, device: str, source: str | None
+    folder: Path, name: str, config: ExtractConfig, device: str, source: str
 ) -> StreamModel | None:
     """Read a detector that a training, which was cut off later, has finished with; None if there is none.
 
     Args:
-        source: the entry "source" of its provenance: what it has to have been made from; None for anything.
+        source: the entry "source" of its provenance: what it has to have been made from.
     """
     from mulde.detector import load_detector  # only here, for it imports torch
     from mulde.detector.store import read_model
 
     try:
         provenance = read_model(folder).provenance
-        if source is not None and provenance.get("source") != source:
+        if provenance.get("source") != source:
             return None
         expect = {"stream": name, "settings": stream_digests(config)[name]}
         return StreamModel(

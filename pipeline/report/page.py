@@ -118,7 +118,7 @@ def _template() -> jinja2.Template:
 
 def _shown(value: object) -> object:
     """Return a value as the page shows it: control characters in names and reasons are spelt out."""
-    is_text = isinstance(value, str) and not hasattr(value, "__html__")  # style and script are none
+    is_text = isinstance(value, str) and not hasattr(value, "__html__")  # which what is marked as safe has
     return printable(str(value), keep="\n\t") if is_text else value
 
 

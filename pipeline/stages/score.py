@@ -116,29 +116,7 @@ class Score(RunStage[None]):
         _loaded.clear()
         _load(tasks[0])  # what is wrong with the model is said before anything is done
         run.remember(EVENTS, {WHOLE: ""})  # score files are written without alarms
-        notes = list[str]()
-        with (
-            open_computation(config.executor, config.workers, config.ray) as pool,
-            Tracked(progress, "score", len(todo), "videos") as tracked,
-        ):
-            done = 0
-
-            def show() -> None:
-                running, parts = pool.running, 0.0
-                for told in running:
-                    parts += len(told.task.videos) * told.n_done / max(1, told.n_expected)
-                detail = running[0].detail if running else ""
-                tracked.update(done, detail, share=(done + parts) / len(todo))
-
-            for task in tasks:
-                pool.submit(score_videos, task)
-            for outcome in pool.outcomes(show):
-                notes += train.result_of(outcome, "score")
-                of_task = [cached.video.name for cached in outcome.task.videos]
-                note_written(run, *of_task)
-                run.remember(STAGE, {name: wanted[name] for name in of_task})
-                done += len(of_task)
-                tracked.update(done)
+        notes = _score_all(tasks, wanted, progress)
         _loaded.clear()
         if notes:
             n_videos = counted(len(notes), "video")
@@ -146,6 +124,41 @@ class Score(RunStage[None]):
         seconds = time.monotonic() - started
         run.remember_seconds(STAGE, seconds)
         _log.info("score: %s in %.1f s, %s", counted(len(todo), "video"), seconds, run.scores)
+
+
+def _score_all(tasks: Sequence[ScoreTask], wanted: Mapping[str, str], progress: Progress) -> list[str]:
+    """Score videos, in this process or on a cluster; return what is to be said of them.
+
+    Args:
+        wanted: what the scores of each video are made from, to be remembered when they are there.
+
+    Raises:
+        InputError: features are damaged, or who scored was lost again and again.
+    """
+    config, run = tasks[0].config, tasks[0].run
+    n_videos, done, notes = sum(len(task.videos) for task in tasks), 0, list[str]()
+    with (
+        open_computation(config.executor, config.workers, config.ray) as pool,
+        Tracked(progress, "score", n_videos, "videos") as tracked,
+    ):
+
+        def show() -> None:
+            running, parts = pool.running, 0.0
+            for told in running:
+                parts += len(told.task.videos) * told.n_done / max(1, told.n_expected)
+            detail = running[0].detail if running else ""
+            tracked.update(done, detail, share=(done + parts) / n_videos)
+
+        for task in tasks:
+            pool.submit(score_videos, task)
+        for outcome in pool.outcomes(show):
+            notes += outcome.required("score")
+            names = [cached.video.name for cached in outcome.task.videos]
+            note_written(run, *names)
+            run.remember(STAGE, {name: wanted[name] for name in names})
+            done += len(names)
+            tracked.update(done)
+    return notes
 
 
 def check_labels(labels: Labels | None, videos: Sequence[CachedVideo]) -> None:

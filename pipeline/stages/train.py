@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from mulde.data.errors import InputError, require_package
 from mulde.extractors.base import FeatureOperator
 from mulde.extractors.scene import SceneModel
 from mulde.pipeline.config.sections import Config
-from mulde.pipeline.executors.base import Outcome, Tick, Told, WorkerDiedError
+from mulde.pipeline.executors.base import Tick, Told
 from mulde.pipeline.executors.kinds import open_computation
 from mulde.pipeline.features.devices import n_threads, with_threads
 from mulde.pipeline.features.imported import ImportedStream
@@ -49,8 +49,6 @@ from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
 
 if TYPE_CHECKING:
     from mulde.detector import Detector, Look
-
-R = TypeVar("R")
 
 STAGE = "train"
 CODE_VERSION = 5
@@ -101,29 +99,12 @@ class Train(RunStage[None]):
         job.run.model.mkdir(parents=True, exist_ok=True)
         (job.run.model / MANIFEST).unlink(missing_ok=True)
         job.run.metrics.unlink(missing_ok=True)  # they are of another model
-        n_detectors = len(by_part) * len(extractors)
         scene = next(iter(inventory.scenes.models.values()), None)  # streams do not depend on which
-        tasks = [
-            TrainTask(
-                part,
-                extractor.name,
-                tuple(_with_stream(cached, extractor.name) for cached in some),
-                scene,
-                extractor if isinstance(extractor, ImportedStream) else None,
-                job.config,
-                job.run,
-                job.dataset.name,
-                n_detectors,
-                n_threads(),
-            )
-            for part, some in by_part.items()
-            for extractor in extractors
-        ]
+        tasks = _tasks(job, by_part, extractors, scene)
         _train_all(job, tasks)
-        parts = {
-            part: {extractor.name: _trained(job, part, extractor.name) for extractor in extractors}
-            for part in by_part
-        }
+        parts: dict[str, dict[str, StreamModel]] = {}
+        for task in tasks:
+            parts.setdefault(task.part, {})[task.stream] = _trained(task)
         provenance = {"dataset": job.dataset.name, "n_videos": len(videos), "seed": job.config.seed}
         provenance["frames_per_second"] = job.frames_per_second
         if situation.learnt_marks:
@@ -212,6 +193,8 @@ class TrainTask:
     """None where it was extracted."""
     config: Config
     run: RunFolder
+    source: str
+    """A hash of all that the detector is made from."""
     dataset: str
     """Its name."""
     n_detectors: int
@@ -223,6 +206,11 @@ class TrainTask:
         """What the user calls it."""
         return f"{self.part}/{self.stream}" if self.part else self.stream
 
+    @property
+    def folder(self) -> Path:
+        """Where the detector is kept."""
+        return stream_folder(self.run.model, self.part, self.stream)
+
     def describe(self) -> FeatureOperator | ImportedStream:
         """Return what made the features, or what stands for it."""
         if self.imported is not None:
@@ -232,8 +220,66 @@ class TrainTask:
         return next(extractor for extractor in extractors if extractor.name == self.stream)
 
 
+def _tasks(
+    job: Job,
+    by_part: Mapping[str, Sequence[CachedVideo]],
+    extractors: Sequence[FeatureOperator | ImportedStream],
+    scene: SceneModel | None,
+) -> list[TrainTask]:
+    n_detectors = len(by_part) * len(extractors)
+    return [
+        TrainTask(
+            part,
+            extractor.name,
+            tuple(_with_stream(cached, extractor.name) for cached in videos),
+            scene,
+            extractor if isinstance(extractor, ImportedStream) else None,
+            job.config,
+            job.run,
+            _source(extractor, videos, job.config, n_detectors),
+            job.dataset.name,
+            n_detectors,
+            n_threads(),
+        )
+        for part, videos in by_part.items()
+        for extractor in extractors
+    ]
+
+
 def _with_stream(cached: CachedVideo, stream: str) -> CachedVideo:
     return replace(cached, entries={stream: cached.entries[stream]})
+
+
+def _source(
+    extractor: FeatureOperator | ImportedStream,
+    videos: Sequence[CachedVideo],
+    config: Config,
+    n_detectors: int,
+) -> str:
+    """Return a hash of all that the detector of a stream is made from."""
+    name = extractor.name
+    return digest_of(
+        {
+            "features": [
+                [
+                    cached.video.name,
+                    cached.keys[name].kind,
+                    cached.entries[name].identity.digest,
+                    *filter(None, [cached.entries[name].beside]),
+                ]
+                for cached in videos
+            ],
+            "hints": [
+                extractor.has_one_unit,
+                np.asarray(extractor.noise_floor).tolist(),
+                extractor.n_whitened,
+            ],
+            "code_version": CODE_VERSION,
+            "detector": config.detector.resolved(),
+            "n_detectors": n_detectors if config.detector.settings().get("minutes") else 0,
+            "seed": config.seed,
+        }
+    )
 
 
 def _train_all(job: Job, tasks: Sequence[TrainTask]) -> None:
@@ -248,21 +294,7 @@ def _train_all(job: Job, tasks: Sequence[TrainTask]) -> None:
             pool.submit(train_detector, task)
         for outcome in pool.outcomes(lambda: shown.show(pool.running)):
             shown.n_done += 1
-            _log.info("train %s: %s", outcome.task.title, result_of(outcome, f"train {outcome.task.title}"))
-
-
-def result_of(outcome: Outcome[Any, R], what: str) -> R:
-    """Return the result of a task; raise its error, for without it nothing can go on.
-
-    Raises:
-        InputError: that of the task, or the machine that it ran on is gone.
-    """
-    if isinstance(outcome.error, WorkerDiedError):
-        raise InputError(f"{what}: {outcome.error}; the same command goes on with what is missing")
-    if outcome.error is not None:
-        raise outcome.error
-    assert outcome.result is not None
-    return outcome.result
+            _log.info("train %s: %s", outcome.task.title, outcome.required(f"train {outcome.task.title}"))
 
 
 class _Shown:
@@ -301,20 +333,23 @@ class _Shown:
         return self._tracked[title]
 
 
-def _trained(job: Job, part: str, stream: str) -> StreamModel:
-    """Return a detector that a task has written.
+def _trained(task: TrainTask) -> StreamModel:
+    """Return the detector that a task has written.
 
     Raises:
         InputError: it is not there.
     """
-    folder = stream_folder(job.run.model, part, stream)
-    model = load_stream(folder, stream, job.config.extract, job.config.device, None)
+    model = _load(task)
     if model is None:
         raise InputError(
-            f"the detector of {stream} was trained, but is not in {folder}: the run folder has to lie at the "
-            "same path on all machines"
+            f"the detector of {task.title} was trained, but is not in {task.folder}: the folder of the run "
+            "has to lie at the same path on all machines"
         )
     return model
+
+
+def _load(task: TrainTask) -> StreamModel | None:
+    return load_stream(task.folder, task.stream, task.config.extract, task.config.device, task.source)
 
 
 def train_detector(task: TrainTask, tick: Tick) -> str:
@@ -328,44 +363,20 @@ def train_detector(task: TrainTask, tick: Tick) -> str:
 
 
 def _train_or_reuse(task: TrainTask, tick: Tick) -> str:
-    name, config, extractor = task.stream, task.config, task.describe()
-    folder = stream_folder(task.run.model, task.part, name)
-    source = digest_of(
-        {
-            "features": [
-                [
-                    cached.video.name,
-                    cached.keys[name].kind,
-                    cached.entries[name].identity.digest,
-                    *filter(None, [cached.entries[name].beside]),
-                ]
-                for cached in task.videos
-            ],
-            "hints": [
-                extractor.has_one_unit,
-                np.asarray(extractor.noise_floor).tolist(),
-                extractor.n_whitened,
-            ],
-            "code_version": CODE_VERSION,
-            "detector": config.detector.resolved(),
-            "n_detectors": task.n_detectors if config.detector.settings().get("minutes") else 0,
-            "seed": config.seed,
-        }
-    )
-    if load_stream(folder, name, config.extract, config.device, source) is not None:
-        return f"done before, {folder}"
+    config = task.config
+    if _load(task) is not None:
+        return f"done before, {task.folder}"
     started = time.monotonic()
-    rows = open_rows(extractor, task.videos, config.train.memory_gb)
-    model = _fit(task, rows, tick)
+    model = _fit(task, open_rows(task.describe(), task.videos, config.train.memory_gb), tick)
     seconds = time.monotonic() - started
     provenance = {
-        "source": source,
+        "source": task.source,
         "dataset": task.dataset,
         "n_videos": len(task.videos),
         "seconds": round(seconds, 2),
         "widths": list(getattr(model.detector, "widths_", ())),
     }
-    save_stream(folder, name, model, config.extract, provenance)
+    save_stream(task.folder, task.stream, model, config.extract, provenance)
     return _summary(model.detector, config.detector.kind, seconds)
 
 
