@@ -23,7 +23,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-_MADE = re.compile(rb'"created": "[^"]*"|checksum: [0-9a-f]{32}|"mtime_ns": \d+')
+_MADE = re.compile(rb'"created": "[^"]*"|checksum: [0-9a-f]{32}|signed: [0-9a-f]{64}|"mtime_ns": \d+')
 
 
 def run(videos: Path, cache: Path, options: Sequence[str]) -> list[float]:
@@ -41,7 +41,7 @@ def run(videos: Path, cache: Path, options: Sequence[str]) -> list[float]:
 
 
 def made(cache: Path) -> dict[str, bytes]:
-    """Return features, tensors and scores but for when they were made, and the checksums of that."""
+    """Return features, tensors and scores but for when they were made, and what follows from that."""
     files = [path for kind in ("*.h5", "*.safetensors", "*.csv") for path in cache.rglob(kind)]
     return {str(path.relative_to(cache)): _MADE.sub(b"", path.read_bytes()) for path in files}
 
