@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from mulde.extractors.base import Preparation
 from mulde.extractors.images import blur, box_means, to_pixels
 from mulde.extractors.light import light_difference
 from mulde.extractors.scene import SceneModel
+from mulde.extractors.shake import STILL, CameraShake, Shift, shift_between, shifted
 
 _MOST_CHANGED = 0.6
 """Where more of the picture than this changes at once, the light or the camera has: nothing moves."""
@@ -28,6 +30,8 @@ _LOOKS = 4
 """How often the time for which something must look the same is looked at again."""
 _LIKE_THE_BACKGROUND = 3.0
 """Mean difference in grey levels, up to which no other background is looked for."""
+_FARTHEST = 0.03
+"""Share of the picture's width: a camera that is further off its background was moved, which is told."""
 _SURROUNDINGS = np.ones((3, 3), np.uint8)
 
 
@@ -74,7 +78,8 @@ class Mask:
 class Movement(Preparation):
     """Where a frame differs from the one a fifth of a second before it, other than by noise and light.
 
-    It needs no background: it sees the same of a camera that was moved, by day and by night.
+    It needs no background: it sees the same of a camera that was moved, by day and by night. Where the
+    picture moved as a whole in between, the earlier frame is moved along.
     """
 
     size: tuple[int, int]
@@ -84,21 +89,37 @@ class Movement(Preparation):
     seconds_back: float
     """How long before the frame it was compared with is, at least."""
 
-    def start(self) -> Callable[[Frame], Mask]:
-        """Return the function that compares each frame with an earlier one."""
-        past: deque[tuple[float, NDArray[np.uint8]]] = deque()
+    @property
+    def parts(self) -> tuple[CameraShake]:
+        """Where the picture is as a whole."""
+        return (self.shake,)
 
-        def compare(frame: Frame) -> Mask:
+    @property
+    def shake(self) -> CameraShake:
+        """What follows the picture as a whole."""
+        return CameraShake(self.size)
+
+    def start(self) -> Callable[[Frame, Shift], Mask]:
+        """Return the function that compares each frame with an earlier one."""
+        past: deque[tuple[float, Shift, NDArray[np.uint8]]] = deque()
+
+        def compare(frame: Frame, position: Shift) -> Mask:
             now = blur(frame.grey(self.size))
             while len(past) > 1 and past[1][0] <= frame.seconds - self.seconds_back + 1e-3:
                 past.popleft()
-            before = past[0][1] if past else now
-            past.append((frame.seconds, now))
-            return Mask(self._changed(before, now), frame.size)
+            past.append((frame.seconds, position, now))
+            _, (x, y), before = past[0]
+            return Mask(self._changed(before, now, (position[0] - x, position[1] - y)), frame.size)
 
         return compare
 
-    def _changed(self, before: NDArray[np.uint8], now: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _changed(self, before: NDArray[np.uint8], now: NDArray[np.uint8], shift: Shift) -> NDArray[np.uint8]:
+        if shift == STILL:
+            return self._differences(before, now)
+        mask = self._differences(shifted(before, shift), now)
+        return _without_edges(mask, shift)
+
+    def _differences(self, before: NDArray[np.uint8], now: NDArray[np.uint8]) -> NDArray[np.uint8]:
         difference = cv2.subtract(now, before, dtype=cv2.CV_16S)
         brighter = float(np.median(difference[::4, ::4]))
         change = cv2.convertScaleAbs(difference, alpha=1, beta=-brighter)  # (h, w) uint8
@@ -148,6 +169,10 @@ class Arrivals(Preparation):
             elapsed, last_seconds = 0.0 if np.isinf(elapsed) else elapsed, frame.seconds
             grey = blur(cv2.resize(frame.grey(self.scene.size), size, interpolation=cv2.INTER_AREA))
             difference = _least_difference(grey, known)
+            x, y = shift_between(known[0], grey)
+            if 0 < max(abs(x), abs(y)) <= _FARTHEST * size[0]:
+                grey = shifted(grey, (-x, -y))
+                difference = _least_difference(grey, known)
             is_foreground = difference > self.threshold
             # Half the threshold: a pixel that hovers around it is neither background nor an arrival.
             is_background = difference <= self.threshold / 2
@@ -156,6 +181,15 @@ class Arrivals(Preparation):
             return Mask(arrived, frame.size, share)
 
         return follow
+
+
+def _without_edges(mask: NDArray[np.uint8], shift: Shift) -> NDArray[np.uint8]:
+    """Return a mask without the part of the picture that came into view."""
+    x, y = (math.copysign(math.ceil(abs(step)), step) for step in shift)
+    height, width = mask.shape
+    inside = np.zeros_like(mask)
+    inside[int(max(0, y)) : int(height + min(0, y)), int(max(0, x)) : int(width + min(0, x))] = 1
+    return mask & inside
 
 
 def _least_difference(grey: NDArray[np.uint8], known: list[NDArray[np.uint8]]) -> NDArray[np.float32]:

@@ -18,12 +18,15 @@ from mulde.data.pictures import resize
 from mulde.extractors.images import blur
 from mulde.extractors.light import light_difference
 from mulde.extractors.settings import SceneSettings
+from mulde.extractors.shake import STILL, Shift, shift_between, shifted
 
-CODE_VERSION = 4
+CODE_VERSION = 5
 """Raise it when the same settings give another scene than before."""
 _ASPECT_TOLERANCE = 0.02  # 1920x1088 shows what 1920x1080 does
 _SIDES_PX = (240, 480, 960)
 """Longer sides at which blobs are looked for: a small picture joins what noise would tear apart."""
+_SIDE_OF_SHIFTS_PX = 480
+"""Longer side of the pictures by which it is found how far the camera was off."""
 _LEAST_BLOB_PX = 16
 """Objects are looked for in a larger picture where they are not so tall in a smaller one."""
 _MOST_BACKGROUNDS, _LEAST_PICTURES = 4, 8
@@ -159,14 +162,15 @@ def learn_scene(greys: Sequence[NDArray[np.uint8]], settings: SceneSettings) -> 
     if len(shapes) != 1:
         raise ValueError(f"a scene needs at least one image, all of one size, not of {sorted(shapes)}")
     height, width = greys[0].shape
-    sizes = _learn_sizes(greys, settings)
+    pictures = _Pictures(greys)
+    sizes = _learn_sizes(pictures, settings)
     scale = working_scale((width, height), sizes.typical_height, settings)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     scale = size[1] / height
     low, high = sizes.height_range
     return SceneModel(
         (width, height),
-        _backgrounds([resize(grey, size) for grey in greys], settings.threshold),
+        _backgrounds(pictures.at(size), settings.threshold),
         sizes.height_at_top * scale,
         sizes.height_per_row,
         (low * scale, high * scale),
@@ -180,21 +184,53 @@ def working_scale(frame_size: tuple[int, int], object_height_px: float, settings
     return float(min(1.0, settings.object_height_px / object_height_px, affordable))
 
 
-def _learn_sizes(greys: Sequence[NDArray[np.uint8]], settings: SceneSettings) -> _Sizes:
+class _Pictures:
+    """Frames of a scene, each moved to where most of them see it: the camera may shake."""
+
+    def __init__(self, greys: Sequence[NDArray[np.uint8]]) -> None:
+        self._greys = greys
+        self.height, self.width = greys[0].shape
+        self._shifts = [STILL] * len(greys)
+        """Of each frame against the median of all, in pixels of the frame."""
+        scale = min(1.0, _SIDE_OF_SHIFTS_PX / max(self.width, self.height))
+        for _ in range(2):  # the median of a camera that shakes is blurred, and then less so
+            small = self.at((max(1, round(self.width * scale)), max(1, round(self.height * scale))))
+            median = _median(small)
+            for index, picture in enumerate(small):
+                x, y = shift_between(median, picture)
+                before = self._shifts[index]
+                self._shifts[index] = before[0] + x / scale, before[1] + y / scale
+
+    def __len__(self) -> int:
+        return len(self._greys)
+
+    def at(self, size: tuple[int, int]) -> list[NDArray[np.uint8]]:
+        """Return them at a size, (width, height) in pixels."""
+        across, down = size[0] / self.width, size[1] / self.height
+        return [
+            _moved(resize(grey, size), (-x * across, -y * down))
+            for grey, (x, y) in zip(self._greys, self._shifts, strict=True)
+        ]
+
+
+def _moved(picture: NDArray[np.uint8], shift: Shift) -> NDArray[np.uint8]:
+    return picture if shift == STILL else shifted(picture, shift)
+
+
+def _learn_sizes(pictures: _Pictures, settings: SceneSettings) -> _Sizes:
     """Learn how tall objects are where from what is not background.
 
     A blob counts by its area: the many small ones are noise and torn off parts. Of blobs weighed in this way
     the narrower half, and of these a low quantile of the heights, are single objects: groups are wider and
     taller.
     """
-    height = greys[0].shape[0]
-    blobs, scale = _find_blobs(greys, settings)
+    blobs, scale = _find_blobs(pictures, settings)
     if len(blobs) < settings.min_blobs:
-        fallback = height * settings.fallback_height_share
+        fallback = pictures.height * settings.fallback_height_share
         _log.info(
             "only %d moving blobs in %d frames: object height set to %.0f px",
             len(blobs),
-            len(greys),
+            len(pictures),
             fallback,
         )
         return _Sizes(fallback, 0.0, (fallback, fallback), aspect=0.6)
@@ -241,19 +277,17 @@ def _quantile(values: NDArray[Any], weights: NDArray[Any], share: float) -> floa
     return float(values[order][np.searchsorted(total, share * total[-1])])
 
 
-def _find_blobs(
-    greys: Sequence[NDArray[np.uint8]], settings: SceneSettings
-) -> tuple[NDArray[np.int32], float]:
+def _find_blobs(pictures: _Pictures, settings: SceneSettings) -> tuple[NDArray[np.int32], float]:
     """Return x, y, width, height, area (n, 5) of solid regions, and the scale of the picture.
 
     The smallest picture is taken in which they are large enough.
     """
-    height, width = greys[0].shape
+    height, width = pictures.height, pictures.width
     blobs, scale = np.zeros((0, 5), np.int32), 1.0
     for side in _SIDES_PX:
         scale = min(1.0, side / max(width, height))
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        small = [resize(grey, size) for grey in greys]
+        small = pictures.at(size)
         background = _median(small)
         parts = [_blobs(foreground(grey, background, settings.threshold)) for grey in small]
         blobs = np.concatenate(parts)

@@ -15,6 +15,7 @@ from mulde.data.video import Frame
 from mulde.extractors.base import Preparation
 from mulde.extractors.images import integral_sums, to_pixels
 from mulde.extractors.movement import Mask, Movement
+from mulde.extractors.shake import Shift
 
 Preset = Literal["ultrafast", "fast", "medium"]
 _PRESETS: dict[str, int] = {
@@ -90,7 +91,8 @@ class MeanFlow:
 
 @dataclass(frozen=True)
 class DenseFlow(Preparation):
-    """Motion from the frame looked at before to this one, where anything moves.
+    """Motion from the frame looked at before to this one, where anything moves, less that of the picture as a
+    whole.
 
     Source: DIS, Kroeger et al., ECCV 2016, as implemented in OpenCV; the finest scale is half the picture's.
     """
@@ -102,26 +104,27 @@ class DenseFlow(Preparation):
 
     @property
     def parts(self) -> tuple[Preparation, ...]:
-        """What moves."""
-        return (self.movement,)
+        """What moves, and where the picture is as a whole."""
+        return self.movement, self.movement.shake
 
-    def start(self) -> Callable[[Frame, Mask], FlowField]:
+    def start(self) -> Callable[[Frame, Mask, Shift], FlowField]:
         """Return the flow from the previously given frame."""
         engine = cv2.DISOpticalFlow.create(_PRESETS[self.preset])
         engine.setFinestScale(1)
         size = max(_MIN_SIDE_PX, self.movement.size[0]), max(_MIN_SIDE_PX, self.movement.size[1])
-        previous: tuple[float, NDArray[np.uint8]] | None = None
+        previous: tuple[float, Shift, NDArray[np.uint8]] | None = None
 
-        def flow(frame: Frame, mask: Mask) -> FlowField:
+        def flow(frame: Frame, mask: Mask, position: Shift) -> FlowField:
             nonlocal previous
             now = frame.grey(size)
-            before, previous = previous, (frame.seconds, now)
+            before, previous = previous, (frame.seconds, position, now)
             grid = max(1, size[0] // _COARSER), max(1, size[1] // _COARSER)
             moving = cv2.resize(mask.pixels.astype(np.float32), grid, interpolation=cv2.INTER_AREA)
             if before is None or frame.seconds <= before[0] or not mask.pixels.any():
                 return FlowField(frame.seconds, None, moving, frame.size)
-            vectors = cv2.resize(engine.calc(before[1], now, None), grid, interpolation=cv2.INTER_AREA)
-            elapsed = frame.seconds - before[0]
+            elapsed, (x, y) = frame.seconds - before[0], before[1]
+            vectors = cv2.resize(engine.calc(before[2], now, None), grid, interpolation=cv2.INTER_AREA)
+            vectors -= np.array([position[0] - x, position[1] - y], np.float32)
             vectors *= np.array([frame.size[0] / size[0], frame.size[1] / size[1]], np.float32) / np.float32(
                 elapsed
             )

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from mulde.data.video import Frame
 from mulde.extractors.movement import Mask, Movement
+from mulde.extractors.preparer import prepare_with
 
 WIDTH, HEIGHT = 80, 60
 MOVEMENT = Movement((WIDTH, HEIGHT), threshold=10, seconds_back=0.2)
@@ -16,7 +17,7 @@ EMPTY = TEXTURE.repeat(4, axis=0).repeat(4, axis=1)
 
 
 def masks_of(greys: list[NDArray[np.uint8]], fps: float = 10.0) -> list[NDArray[np.uint8]]:
-    compare = MOVEMENT.start()
+    compare = prepare_with(MOVEMENT)
     frames = [Frame.of_rgb(t, t / fps, np.repeat(grey[..., None], 3, axis=2)) for t, grey in enumerate(greys)]
     return [compare(frame).pixels for frame in frames]
 

@@ -37,7 +37,7 @@ def velocity(**options: object) -> Velocity:
 
 
 def shifted(dx: float, dy: float, fps: float, n_frames: int = 3) -> list[Frame]:
-    """A smooth random texture that moves by (dx, dy) pixels a second in one half of the picture."""
+    """A smooth random texture that moves by (dx, dy) pixels a second in one part of the picture."""
     rng = np.random.default_rng(3)
     texture = cv2.GaussianBlur(rng.integers(0, 256, (140, 180), np.uint8), (0, 0), 2)
     texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX)
@@ -45,7 +45,7 @@ def shifted(dx: float, dy: float, fps: float, n_frames: int = 3) -> list[Frame]:
     for t in range(n_frames):
         move = np.array([[1, 0, t * dx / fps - 30], [0, 1, t * dy / fps - 20]], np.float32)
         moved = cv2.warpAffine(texture, move, SIZE, flags=cv2.INTER_CUBIC)
-        moved[:, 70:] = 0
+        moved[:, 48:] = 0
         frames.append(Frame.of_rgb(t, t / fps, np.repeat(moved[..., None], 3, axis=2)))
     return frames
 
@@ -63,9 +63,9 @@ def test_vectors_are_in_pixels_of_the_frame_a_second(
     flow = mean_flow([fields[-1]], 0, 0.0)
     if motion == (0, 0):
         assert fields[-1].vectors is None  # nothing moves
-    mean = flow.of_moving(np.array([[10, 20, 55, 80]], np.float32))[0]
+    mean = flow.of_moving(np.array([[10, 20, 38, 80]], np.float32))[0]
     np.testing.assert_allclose(
-        mean[:2], motion, atol=0.4 * fps
+        mean[:2], motion, atol=0.5 * fps
     )  # DIS is off by up to 0.22 px on known motion
 
 

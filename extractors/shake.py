@@ -1,0 +1,129 @@
+"""How a picture moved as a whole: a camera that shakes in the wind, or is knocked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mulde.data.video import Frame
+from mulde.extractors.base import Preparation
+
+Shift = tuple[float, float]
+"""x and y in pixels, to the right and down."""
+STILL: Shift = (0.0, 0.0)
+_N_ACROSS = 12
+"""Points that are followed along the longer side of the picture, spread evenly: few are on what moves."""
+_WINDOW_PX = 15
+"""Side of the surroundings by which a point is found again."""
+_LEAST_TEXTURE = 1e-3
+"""Surroundings with less of it, by their smaller eigenvalue, are found again anywhere."""
+_LEAST_SHIFT_PX = 0.25
+"""A steady camera seems to move by less: a tenth of it in noise and compression."""
+_AGREES_PX = 0.5
+"""How far from the median a point may move that moves with the picture."""
+_LEAST_AGREEING = 0.5
+"""Share of the points that are found again."""
+_LEAST_REACH = 0.6
+"""Share of the picture that the points that agree reach across: on a dark road only the car has any."""
+_LEAST_EXPLAINED = 0.3
+"""Share of the differences between two pictures that has to go when one is moved onto the other."""
+
+
+@dataclass(frozen=True)
+class CameraShake(Preparation):
+    """Where the picture as a whole is, as against the first frame: pixels of a picture of `size`, x and y.
+
+    Steps add up from frame to frame, so it says how far apart two frames of about the same time are.
+    """
+
+    size: tuple[int, int]
+    """(width, height) of the picture that is looked at."""
+
+    def start(self) -> Callable[[Frame], Shift]:
+        """Return the function that follows the picture."""
+        before: NDArray[np.uint8] | None = None
+        position = STILL
+
+        def follow(frame: Frame) -> Shift:
+            nonlocal before, position
+            now = frame.grey(self.size)
+            if before is not None:
+                step = shift_between(before, now)
+                position = position[0] + step[0], position[1] + step[1]
+            before = now
+            return position
+
+        return follow
+
+
+def shift_between(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> Shift:
+    """Return how far what a picture (H, W) shows has moved as a whole since another one of the same size.
+
+    It is the median over points on an even lattice that Lucas and Kanade's method finds again, and exactly
+    `STILL` unless most of them agree, all over the picture, and the pictures differ much less when one is
+    moved by so much: a bus that fills the picture is no shake.
+
+    Source: Lucas and Kanade, IJCAI 1981, in pyramids as implemented in OpenCV.
+    """
+    if min(before.shape) < 2 * _WINDOW_PX:
+        return STILL
+    before = _like(before, now)
+    x, y = _median_step(before, now)
+    if max(abs(x), abs(y)) < _LEAST_SHIFT_PX:
+        return STILL
+    margin = math.ceil(max(abs(x), abs(y)))
+    inner = (slice(margin, -margin), slice(margin, -margin))
+    as_they_are = float(cv2.absdiff(before, now)[inner].mean())
+    moved = float(cv2.absdiff(shifted(before, (x, y)), now)[inner].mean())
+    return (x, y) if moved < (1 - _LEAST_EXPLAINED) * as_they_are else STILL
+
+
+def shifted(grey: NDArray[np.uint8], shift: Shift) -> NDArray[np.uint8]:
+    """Return a picture (H, W) with what it shows moved by so much; its edges are drawn out."""
+    matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32)
+    size = grey.shape[1], grey.shape[0]
+    return np.asarray(cv2.warpAffine(grey, matrix, size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def _median_step(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> Shift:
+    height, width = before.shape
+    distance = max(width, height) / _N_ACROSS
+    rows, columns = np.arange(distance / 2, height, distance), np.arange(distance / 2, width, distance)
+    points = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 1, 2).astype(np.float32)
+    found, is_found, _ = cv2.calcOpticalFlowPyrLK(
+        before,
+        now,
+        points,
+        np.empty_like(points),
+        winSize=(_WINDOW_PX, _WINDOW_PX),
+        maxLevel=2,
+        minEigThreshold=_LEAST_TEXTURE,
+    )
+    again = is_found[:, 0] == 1
+    points, steps = points[again, 0], (found - points)[again, 0]  # (n_found, 2) each
+    if not len(steps):
+        return STILL
+    median = np.median(steps, axis=0)
+    agrees = np.abs(steps - median).max(axis=1) < _AGREES_PX
+    if agrees.mean() < _LEAST_AGREEING or _reach(points[agrees], distance) < _LEAST_REACH * width * height:
+        return STILL
+    return float(median[0]), float(median[1])
+
+
+def _reach(points: NDArray[np.float32], distance: float) -> float:
+    """Return the area in pixels across which points (n, 2) of a lattice are spread."""
+    wide, tall = np.ptp(points, axis=0) + distance
+    return float(wide * tall)
+
+
+def _like(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a picture with the mean and the contrast of another: light may have changed."""
+    (mean, spread), (wanted_mean, wanted_spread) = cv2.meanStdDev(before), cv2.meanStdDev(now)
+    gain = float(wanted_spread[0, 0]) / max(float(spread[0, 0]), 1.0)
+    offset = float(wanted_mean[0, 0]) - gain * float(mean[0, 0])
+    return np.asarray(cv2.convertScaleAbs(before, alpha=gain, beta=offset), np.uint8)
