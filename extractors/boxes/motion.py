@@ -59,7 +59,7 @@ class MotionWindows(MotionFinder):
     """
 
     name: ClassVar[str] = "windows"
-    code_version: ClassVar[int] = 3
+    code_version: ClassVar[int] = 4
 
     scene: SceneModel = field(compare=False)
     options: WindowSettings

@@ -22,7 +22,7 @@ class Stillness(Extractor):
     """
 
     name: ClassVar[str] = "stillness"
-    code_version: ClassVar[int] = 2
+    code_version: ClassVar[int] = 3
     noise_floor: ClassVar[float] = 0.05
 
     arrivals: Arrivals

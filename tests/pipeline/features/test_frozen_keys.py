@@ -55,29 +55,29 @@ CONFIGURATIONS = {
 }
 FROZEN = {
     "motion": {
-        "boxes": "79b6bb74e79f-adbf3e",
-        "velocity": "11578c317672-adbf3e",
-        "direction": "b6362699c185-adbf3e",
-        "stillness": "6ebbf1692447-adbf3e",
-        "hog": "eeb904da235e-adbf3e",
+        "boxes": "6d126b42043a-adbf3e",
+        "velocity": "ede9ad2ea90d-adbf3e",
+        "direction": "b0badbab6cbf-adbf3e",
+        "stillness": "8bcf0bc9e255-adbf3e",
+        "hog": "ea182a3f90c0-adbf3e",
     },
     "object with local weights": {
-        "boxes": "d785fa4d5325-adbf3e",
-        "velocity": "8595888a7617-adbf3e",
-        "pose": "b2cf8eacd542-adbf3e",
-        "appearance": "4d70e6235937-adbf3e",
+        "boxes": "eabd3121d724-adbf3e",
+        "velocity": "38aa4a584cae-adbf3e",
+        "pose": "78c45bac8e2f-adbf3e",
+        "appearance": "f2b1e736ef6b-adbf3e",
     },
     "frame with random weights": {"clip": "5bb25ecb5650-adbf3e"},
     "imported": {"imported": "eded44eda3eb"},
 }
 FROZEN_FILES = {
     "motion": {
-        "train": "48c528a7509d", "score": "d07bd9bdf23a", "evaluate": "2c462b0ef93c",
-        "report": "e1ce8b8c5314", "cache": "62e1dc635800", "scores": "fe4ae4293569",
+        "train": "f2d70a6efe98", "score": "ebff91d4dc83", "evaluate": "43fc076a26f9",
+        "report": "7c70ff9ebe6a", "cache": "44aee837592f", "scores": "fe4ae4293569",
     },
     "object with local weights": {
-        "train": "3320abd0ee2b", "score": "c999dc1d5b05", "evaluate": "79418163ec6a",
-        "report": "3a36822784b6", "cache": "19efc67ed9cd", "scores": "fe4ae4293569",
+        "train": "6d29b4cd00b8", "score": "0bfbe6a6d1bf", "evaluate": "5daecb9d706e",
+        "report": "5792baf44167", "cache": "8b760bd3a1ca", "scores": "fe4ae4293569",
     },
     "frame with random weights": {
         "train": "6335e77c733d", "score": "76e4e1734e38", "evaluate": "b6a669087593",
