@@ -30,6 +30,8 @@ _LOOKS = 4
 """How often the time for which something must look the same is looked at again."""
 _LIKE_THE_BACKGROUND = 3.0
 """Mean difference in grey levels, up to which no other background is looked for."""
+_NEAREST_PX = 0.25
+"""Of the coarser picture: so far a person who fills a part of it may seem to move it."""
 _FARTHEST = 0.03
 """Share of the picture's width: a camera that is further off its background was moved, which is told."""
 _SURROUNDINGS = np.ones((3, 3), np.uint8)
@@ -170,7 +172,7 @@ class Arrivals(Preparation):
             grey = blur(cv2.resize(frame.grey(self.scene.size), size, interpolation=cv2.INTER_AREA))
             difference = _least_difference(grey, known)
             x, y = shift_between(known[0], grey)
-            if 0 < max(abs(x), abs(y)) <= _FARTHEST * size[0]:
+            if _NEAREST_PX <= max(abs(x), abs(y)) <= _FARTHEST * size[0]:
                 grey = shifted(grey, (-x, -y))
                 difference = _least_difference(grey, known)
             is_foreground = difference > self.threshold

@@ -22,15 +22,15 @@ _WINDOW_PX = 15
 """Side of the surroundings by which a point is found again."""
 _LEAST_TEXTURE = 1e-3
 """Surroundings with less of it, by their smaller eigenvalue, are found again anywhere."""
-_LEAST_SHIFT_PX = 0.25
-"""A steady camera seems to move by less: a tenth of it in noise and compression."""
+_LEAST_SHIFT_PX = 0.15
+"""A steady camera seems to move by a fifth of it at most, in noise and compression."""
 _AGREES_PX = 0.5
 """How far from the median a point may move that moves with the picture."""
 _LEAST_AGREEING = 0.5
 """Share of the points that are found again."""
 _LEAST_REACH = 0.6
 """Share of the picture that the points that agree reach across: on a dark road only the car has any."""
-_LEAST_EXPLAINED = 0.3
+_LEAST_EXPLAINED = 0.05
 """Share of the differences between two pictures that has to go when one is moved onto the other."""
 
 
