@@ -18,8 +18,10 @@ Shift = tuple[float, float]
 STILL: Shift = (0.0, 0.0)
 _N_ACROSS = 12
 """Points that are followed along the longer side of the picture, spread evenly: few are on what moves."""
-_WINDOW_PX = 15
+_WINDOW_PX = 11
 """Side of the surroundings by which a point is found again."""
+_ENOUGH = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)
+"""When the search for a point ends: after so many steps, or one of so few pixels."""
 _LEAST_TEXTURE = 1e-3
 """Surroundings with less of it, by their smaller eigenvalue, are found again anywhere."""
 _LEAST_SHIFT_PX = 0.15
@@ -102,6 +104,7 @@ def _median_step(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> Shift:
         np.empty_like(points),
         winSize=(_WINDOW_PX, _WINDOW_PX),
         maxLevel=2,
+        criteria=_ENOUGH,
         minEigThreshold=_LEAST_TEXTURE,
     )
     again = is_found[:, 0] == 1
