@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mulde.detector.aggregation import AGGREGATIONS, Aggregation, fit_aggregation
     from mulde.detector.base import Detector
     from mulde.detector.calibration import Calibration, fuse, log_tail
-    from mulde.detector.frames import interpolate_frames, max_over_objects, smooth
+    from mulde.detector.frames import interpolate_frames, max_over_objects, mean_of_overlapping, smooth
     from mulde.detector.gaussian import GaussianMixtureDensity, Mahalanobis
     from mulde.detector.kinds import DETECTORS, load_detector
     from mulde.detector.mulde import MULDE
@@ -46,6 +46,7 @@ _HOME = {
     "interpolate_frames": "mulde.detector.frames",
     "log_tail": "mulde.detector.calibration",
     "max_over_objects": "mulde.detector.frames",
+    "mean_of_overlapping": "mulde.detector.frames",
     "smooth": "mulde.detector.frames",
 }
 
@@ -73,6 +74,7 @@ __all__ = [
     "load_detector",
     "log_tail",
     "max_over_objects",
+    "mean_of_overlapping",
     "smooth",
 ]
 

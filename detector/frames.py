@@ -46,6 +46,51 @@ def max_over_objects(
     return result
 
 
+def mean_of_overlapping(
+    scores: ArrayLike, frame: ArrayLike, box_xyxy: ArrayLike, n_highest: int
+) -> NDArray[np.float64]:
+    """Give each window the mean of the highest scores among those of its frame that overlap it.
+
+    Windows that lie close see each object several times: what only one of them sees is chance. Where fewer
+    overlap, 0 stands for the others, which is usual after `Calibration`.
+
+    Args:
+        scores: anomaly scores of windows, (n,), higher = more anomalous.
+        frame: the frame of each, (n,), in rising order.
+        box_xyxy: (n, 4), x1, y1, x2, y2, half-open, in any unit.
+        n_highest: how many are averaged, a window's own included; 1 leaves scores as they are.
+
+    Returns:
+        Anomaly scores of windows, (n,).
+
+    Raises:
+        ValueError: lengths differ, or there is nothing to average.
+    """
+    values, index, boxes = np.asarray(scores, np.float64), np.asarray(frame), np.asarray(box_xyxy, np.float64)
+    if values.shape != index.shape or boxes.shape != (*values.shape, 4) or n_highest < 1:
+        raise ValueError(
+            f"scores {values.shape}, frame {index.shape} and boxes {boxes.shape} do not match, "
+            f"or {n_highest} are none"
+        )
+    if n_highest == 1:
+        return values
+    bounds = np.flatnonzero(np.diff(index, prepend=-1, append=-1))
+    means = np.empty_like(values)
+    for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        means[start:stop] = _mean_of_highest(values[start:stop], boxes[start:stop], n_highest)
+    return means
+
+
+def _mean_of_highest(scores: NDArray[np.float64], boxes: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Return the means in one frame: of (m,) scores and (m, 4) boxes, (m,)."""
+    x1, y1, x2, y2 = boxes.T
+    overlaps = (x1[:, None] < x2) & (x1 < x2[:, None]) & (y1[:, None] < y2) & (y1 < y2[:, None])
+    near = np.where(overlaps, scores, 0.0)  # (m, m)
+    if len(scores) > n:
+        near = np.partition(near, len(scores) - n, axis=1)[:, len(scores) - n :]
+    return np.asarray(near.sum(axis=1) / n)
+
+
 def interpolate_frames(
     scores: ArrayLike, frame: ArrayLike, at: ArrayLike, *, nothing: float
 ) -> NDArray[np.float64]:

@@ -220,10 +220,14 @@ def _subject(name: str, given: Mapping[str, Any]) -> str:
 
 
 def _settle_streams(config: Config) -> Config:
-    """Note whether features are imported; if not, check the names of streams against those that are known."""
+    """Note whether features are imported, and whether boxes are windows; check names of streams against those
+    that are known, unless they are imported.
+    """
     are_imported = config.data.normal_features is not None or config.data.test_features is not None
     extract = config.extract.model_copy(update={"are_imported": are_imported})
-    config = config.model_copy(update={"extract": extract})
+    are_windows = not are_imported and extract.boxes.finder == "windows"
+    score = config.score.model_copy(update={"are_windows": are_windows})
+    config = config.model_copy(update={"extract": extract, "score": score})
     if are_imported or extract.plugins:
         return config  # any name may do; it is looked for when data or plugins are opened
     known = list(STREAMS)

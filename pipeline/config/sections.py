@@ -169,6 +169,10 @@ class TrainConfig(Section):
     """Events that `mulde normal` has marked count towards the threshold, or are learnt from as well."""
 
 
+_N_SEEING = 10
+"""A third of the windows that overlap one: chosen on made anomalies, see docs/motion.md."""
+
+
 class ScoreConfig(Section):
     """From objects to frames, and from frames to events."""
 
@@ -178,6 +182,11 @@ class ScoreConfig(Section):
     """Smooth over the past only, as live footage demands."""
     log_tail: bool = True
     """Let scores grow only logarithmically beyond the training range, before streams are added up."""
+    n_overlapping: Annotated[int, Ge(1)] | None = None
+    """An object's score is the mean of the so many highest among those that overlap it, 0 standing for what
+    is missing. By default 10 where boxes are windows, of which many see an object, and else 1: its own."""
+    are_windows: bool = False
+    """Whether boxes are windows; follows from `extract.boxes.finder`, whatever is given here."""
     false_alarms_per_day: Annotated[float, Gt(0)] = 1.0
     """Budget from which the threshold follows: false alarms in 24 hours of normal footage, on average."""
     event_least_seconds: Annotated[float, Ge(0)] = 0.3
@@ -197,14 +206,25 @@ class ScoreConfig(Section):
         return pattern
 
     @property
+    def of_objects(self) -> dict[str, Any]:
+        """Return what the scores of objects depend on, beside those of streams."""
+        return {"log_tail": self.log_tail, "n_overlapping": self.n_averaged}
+
+    @property
     def of_frames(self) -> dict[str, Any]:
         """Return what the scores of frames depend on; the rest is about events."""
-        return {name: getattr(self, name) for name in ("smoothing_sigma_seconds", "causal", "log_tail")}
+        over_time = {name: getattr(self, name) for name in ("smoothing_sigma_seconds", "causal")}
+        return {**over_time, **self.of_objects}
 
     @property
     def of_events(self) -> dict[str, Any]:
         """Return what only events depend on."""
-        return self.model_dump(mode="json", exclude={*self.of_frames})
+        return self.model_dump(mode="json", exclude={*self.of_frames, "are_windows"})
+
+    @property
+    def n_averaged(self) -> int:
+        """How many scores the score of an object is the mean of."""
+        return self.n_overlapping or (_N_SEEING if self.are_windows else 1)
 
 
 class ReportConfig(Section):

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from mulde.data.cache.entries import BOXES_STREAM as BOXES
 from mulde.data.features import FeatureRows, is_without_measurement
 from mulde.data.times import LookRate, usual_rate
-from mulde.detector import fuse, interpolate_frames, log_tail, max_over_objects, smooth
+from mulde.detector import (
+    fuse,
+    interpolate_frames,
+    log_tail,
+    max_over_objects,
+    mean_of_overlapping,
+    smooth,
+)
 from mulde.pipeline.config.sections import ScoreConfig
 from mulde.pipeline.features.inventory import CachedVideo
 from mulde.pipeline.runs.scores import object_datasets, row_datasets
@@ -79,9 +86,16 @@ def fuse_streams(
     return _fuse_objects(scores, rows, n_frames, settings, looked_at)
 
 
-def add_up(streams: Iterable[NDArray[np.float64]], settings: ScoreConfig) -> NDArray[np.float64]:
-    """Return the sum of calibrated scores (n,) over streams, each with its tail treated as settings say."""
-    return fuse([log_tail(scores) if settings.log_tail else scores for scores in streams])
+def score_objects(
+    streams: Iterable[NDArray[np.float64]], objects: FeatureRows, settings: ScoreConfig
+) -> NDArray[np.float64]:
+    """Return the scores of objects (n,): the sum of calibrated scores (n,) over streams, each with its tail
+    treated as settings say; and, where boxes are windows, averaged over those that overlap.
+    """
+    totals = fuse([log_tail(scores) if settings.log_tail else scores for scores in streams])
+    if objects.box_xyxy is None:
+        return totals
+    return mean_of_overlapping(totals, objects.frame, objects.box_xyxy, settings.n_averaged)
 
 
 def to_frames(fused: NDArray[np.float64], looked_at: NDArray[np.int64], n_frames: int) -> NDArray[np.float64]:
@@ -115,7 +129,7 @@ def _fuse_objects(
     the frames that were looked at.
     """
     objects = next(iter(rows.values()))
-    totals = add_up(scores.values(), settings)
+    totals = score_objects(scores.values(), objects, settings)
     datasets = object_datasets(objects.frame, objects.box_xyxy, scores, totals)
     fused = max_over_objects(totals, objects.frame, n_frames, nothing=0.0)[looked_at]
     unsmoothed = to_frames(fused, looked_at, n_frames)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 _HEADER, _FORMAT, _FPS, _MODEL, _DIGEST = "held_out", "format_version", "fps", "model", "digest"
-_BENT, _WATCHED = "are_bent", "watched_hours"
+_BENT, _AVERAGED, _WATCHED = "are_bent", "n_averaged", "watched_hours"
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class HeldOutPiece:
     """(K,), the sum of the streams there."""
     is_bent: bool = True
     """Whether each stream was bent before, see `log_tail`."""
+    n_averaged: int = 1
+    """How many scores that of an object was the mean of."""
 
     def __post_init__(self) -> None:
         if self.seconds.ndim != 1 or not np.isfinite(self.seconds).all() or (np.diff(self.seconds) < 0).any():
@@ -68,6 +70,10 @@ class HeldOutPiece:
             raise ValueError("some scores are no numbers")
         if not 0 <= self.fps < math.inf:
             raise ValueError(f"{self.fps} frames per second cannot be")
+
+    def is_made_by(self, settings: ScoreConfig) -> bool:
+        """Whether its scores were put together as those of test videos are."""
+        return (self.is_bent, self.n_averaged) == (settings.log_tail, settings.n_averaged)
 
     def smoothed(self, settings: ScoreConfig) -> NDArray[np.float64]:
         """Return scores of all frames (T,), made as those of test videos are."""
@@ -149,7 +155,12 @@ def _fuse(
     fused = fuse_streams(scores, rows, piece.stop - piece.start, settings, looked_at=looked_at)
     times = seconds[piece.start : piece.stop]
     return HeldOutPiece(
-        times, cached.report.fps, fused.looked_at, fused.fused.astype(np.float32), settings.log_tail
+        times,
+        cached.report.fps,
+        fused.looked_at,
+        fused.fused.astype(np.float32),
+        settings.log_tail,
+        settings.n_averaged,
     )
 
 
@@ -179,6 +190,7 @@ def save_held_out(
         _MODEL: model,
         _FPS: json.dumps([piece.fps for piece in pieces]),
         _BENT: json.dumps([piece.is_bent for piece in pieces]),
+        _AVERAGED: json.dumps([piece.n_averaged for piece in pieces]),
     }
     if watched_hours is not None:
         header[_WATCHED] = json.dumps(watched_hours)
@@ -204,6 +216,7 @@ def load_held_out(path: Path, model: str) -> list[HeldOutPiece] | None:
         arrays = _read_arrays(path, file, header)
         rates = parse_json(header[_FPS])
         are_bent = parse_json(header[_BENT]) if _BENT in header else [False] * len(rates)
+        n_averaged = parse_json(header[_AVERAGED]) if _AVERAGED in header else [1] * len(rates)
         return [
             HeldOutPiece(
                 arrays[f"{index}/seconds"],
@@ -211,8 +224,9 @@ def load_held_out(path: Path, model: str) -> list[HeldOutPiece] | None:
                 arrays[f"{index}/looked_at"],
                 arrays[f"{index}/fused"],
                 is_bent,
+                int(n),
             )
-            for index, (fps, is_bent) in enumerate(zip(rates, are_bent, strict=True))
+            for index, (fps, is_bent, n) in enumerate(zip(rates, are_bent, n_averaged, strict=True))
         ]
 
 

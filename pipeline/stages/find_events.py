@@ -197,7 +197,7 @@ def learn_threshold(model_run: RunFolder, settings: ScoreConfig) -> tuple[Thresh
     """
     pieces = hold_out.read_held_out(model_run)
     normal = normal_footage(pieces or (), settings)
-    if pieces and all(piece.is_bent == settings.log_tail for piece in pieces):
+    if pieces and all(piece.is_made_by(settings) for piece in pieces):
         marked = _marked(model_run, settings)
         return normal.threshold(settings.false_alarms_per_day, marked), normal.rule
     reason = "there is too little normal footage to leave some of it out of learning"
@@ -208,8 +208,8 @@ def learn_threshold(model_run: RunFolder, settings: ScoreConfig) -> tuple[Thresh
         )
     if pieces:
         reason = (
-            "scores of normal footage were added up in another way than these, by score.log_tail; run "
-            "`mulde train` with it"
+            "scores of normal footage were added up in another way than these, by score.log_tail or "
+            "score.n_overlapping; run `mulde train` with these"
         )
     return no_threshold(settings.false_alarms_per_day, reason), normal.rule
 
@@ -217,7 +217,7 @@ def learn_threshold(model_run: RunFolder, settings: ScoreConfig) -> tuple[Thresh
 def _marked(model_run: RunFolder, settings: ScoreConfig) -> Marked | None:
     """Return what was marked as normal; None where nothing was, or before `mulde train` has scored it."""
     known = hold_out.read_marked(model_run)
-    if known is None or any(piece.is_bent != settings.log_tail for piece in known[0]):
+    if known is None or not all(piece.is_made_by(settings) for piece in known[0]):
         return None
     pieces, watched_hours = known
     return Marked(

@@ -162,7 +162,9 @@ class HoldOut(RunStage[None]):
 def fingerprint(situation: Situation) -> str:
     """Return a hash of all that the scores are made from."""
     config = situation.job.config
-    return digest_of([CODE_VERSION, train.fingerprint(situation), config.train.folds, config.score.log_tail])
+    return digest_of(
+        [CODE_VERSION, train.fingerprint(situation), config.train.folds, config.score.of_objects]
+    )
 
 
 def fingerprint_of_marked(situation: Situation) -> str:
@@ -170,7 +172,9 @@ def fingerprint_of_marked(situation: Situation) -> str:
     config, marks = situation.job.config, marks_digest(situation.marked)
     sources = sorted(train.source_of(cached) for cached in situation.marked.values())
     is_learnt = bool(situation.learnt_marks)
-    of_model = fingerprint(situation) if is_learnt else [train.fingerprint(situation), config.score.log_tail]
+    of_model = (
+        fingerprint(situation) if is_learnt else [train.fingerprint(situation), config.score.of_objects]
+    )
     return digest_of([CODE_VERSION, of_model, is_learnt, marks, sources])
 
 

@@ -24,7 +24,7 @@ from mulde.detector import fuse, interpolate_frames, log_tail, max_over_objects,
 from mulde.extractors.one_pass import OnePass
 from mulde.pipeline.config.sections import ScoreConfig
 from mulde.pipeline.features.recipe import Recipe
-from mulde.pipeline.models.fuse import add_up
+from mulde.pipeline.models.fuse import score_objects
 from mulde.pipeline.models.model import StreamModel
 
 _TIMES_KEPT = 1001
@@ -227,8 +227,9 @@ class _Objects(_Fusion):
                 self._drop(stream, n_rows)
         if not self._done_rows:
             return frames, np.zeros(len(frames))
-        position = np.searchsorted(frames, next(iter(self._done_rows.values())).frame)
-        self._totals = add_up(self._done_scores.values(), self._settings)
+        objects = next(iter(self._done_rows.values()))
+        position = np.searchsorted(frames, objects.frame)
+        self._totals = score_objects(self._done_scores.values(), objects, self._settings)
         return frames, max_over_objects(self._totals, position, len(frames), nothing=0.0)
 
     def looks(self, frames: NDArray[np.int64]) -> Iterator[Look]:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 
-from mulde.detector.frames import interpolate_frames, max_over_objects, smooth
+from mulde.detector.frames import interpolate_frames, max_over_objects, mean_of_overlapping, smooth
 
 
 @pytest.mark.parametrize(
@@ -121,3 +121,51 @@ def test_every_frame_has_a_row_and_keeps_its_score() -> None:
 def test_interpolation_refuses(scores: object, frame: object) -> None:
     with pytest.raises(ValueError, match=r"NaN|equally long"):
         interpolate_frames(scores, frame, np.arange(3), nothing=0.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_no_window_has_no_mean(n: int) -> None:
+    assert mean_of_overlapping([], [], np.empty((0, 4)), n).shape == (0,)
+
+
+def test_a_window_that_nothing_overlaps_has_its_share() -> None:
+    boxes = [[0, 0, 2, 2], [2, 0, 4, 2], [10, 10, 12, 12]]  # the first two only touch
+    np.testing.assert_allclose(mean_of_overlapping([6, 3, 9], [0, 0, 0], boxes, 3), [2, 1, 3])
+    np.testing.assert_array_equal(mean_of_overlapping([6, 3, 9], [0, 0, 0], boxes, 1), [6, 3, 9])
+
+
+def test_the_highest_that_overlap_are_averaged_within_a_frame() -> None:
+    boxes = np.tile([[0, 0, 4, 4]], (6, 1))
+    frame = [2, 2, 2, 2, 5, 5]
+    np.testing.assert_allclose(
+        mean_of_overlapping([1, 2, 3, 4, 10, 20], frame, boxes, 3), [3, 3, 3, 3, 10, 10]
+    )
+
+
+@given(
+    scores=st.lists(st.floats(0, 1e3), min_size=1, max_size=30), n=st.integers(1, 12), seed=st.integers(0, 99)
+)
+def test_means_of_overlapping_are_those_by_definition(scores: list[float], n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    frame = np.sort(rng.integers(0, 4, len(scores)))
+    corner, size = rng.integers(0, 20, (len(scores), 2)), rng.integers(1, 12, (len(scores), 2))
+    boxes = np.concatenate([corner, corner + size], axis=1)
+    found = mean_of_overlapping(scores, frame, boxes, n)
+    for i, (x1, y1, x2, y2) in enumerate(boxes):
+        near = [
+            score
+            for score, other, (u1, v1, u2, v2) in zip(scores, frame, boxes, strict=True)
+            if other == frame[i] and x1 < u2 and u1 < x2 and y1 < v2 and v1 < y2
+        ]
+        highest = sorted(near, reverse=True)[:n]
+        expected = scores[i] if n == 1 else sum(highest) / n
+        assert found[i] == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("frame", "boxes", "n"),
+    [([0], [[0, 0, 1, 1]], 2), ([0, 0], [[0, 0, 1, 1]], 2), ([0, 0], [[0, 0, 1, 1]] * 2, 0)],
+)
+def test_windows_that_do_not_match_are_refused(frame: list[int], boxes: list[list[int]], n: int) -> None:
+    with pytest.raises(ValueError, match="do not match"):
+        mean_of_overlapping([1.0, 2.0], frame, boxes, n)
