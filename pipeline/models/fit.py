@@ -36,6 +36,10 @@ _ROWS_FOR_CALIBRATION = 500_000
 """About; hundreds of those lie beyond the quantile that is learnt from them."""
 
 
+class NotLearnableError(InputError):
+    """Rows are too few, or too much alike, to learn from."""
+
+
 @dataclass(frozen=True)
 class StreamRows:
     """The feature rows of one stream of some videos, and what a detector has to know of them."""
@@ -83,7 +87,8 @@ def open_rows(
     """Return the rows of a stream: in memory, or to be read while training where they take more than allowed.
 
     Raises:
-        InputError: there are too few to learn from, or a file is damaged.
+        NotLearnableError: there are too few.
+        CacheFileError: a file is damaged.
     """
     name = extractor.name
     rows = CachedRows([cached.entries[name] for cached in videos])
@@ -103,7 +108,7 @@ def open_rows(
             way_out = f"lower extract.{name}.every_frames"
         if isinstance(extractor, ImportedStream):
             way_out = "look at what was imported with `mulde cache list`"
-        raise InputError(
+        raise NotLearnableError(
             f"the {len(videos)} normal videos hold {rows.shape[0]} rows, too few to learn {name} from: "
             f"{way_out}, or add videos"
         )
@@ -156,7 +161,8 @@ def fit_stream(detector: Detector, rows: StreamRows) -> StreamModel:
     """Fit a detector to the rows of a stream, and learn the scale of its scores on them.
 
     Raises:
-        InputError: the rows cannot be learnt from.
+        NotLearnableError: the rows cannot be learnt from.
+        InputError: they cannot be read, or the checkpoint of the training is damaged.
     """
     try:
         detector.fit(rows.source, groups=rows.groups)
@@ -168,7 +174,7 @@ def fit_stream(detector: Detector, rows: StreamRows) -> StreamModel:
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(f"{rows.name} cannot be learnt: {error}") from None
+        raise NotLearnableError(f"{rows.name} cannot be learnt: {error}") from None
 
 
 def _rows_of_some_frames(n_rows: int, frames: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
