@@ -82,9 +82,14 @@ def describe_streams(job: Job, scenes: Scenes) -> Sequence[FeatureOperator | Imp
 
 
 def open_rows(
-    extractor: FeatureOperator | ImportedStream, videos: Sequence[CachedVideo], memory_gb: float | None
+    extractor: FeatureOperator | ImportedStream, videos: Sequence[CachedVideo], limit_gb: float
 ) -> StreamRows:
     """Return the rows of a stream: in memory, or to be read while training where they take more than allowed.
+
+    What is learnt from either is the same but for the last bits.
+
+    Args:
+        limit_gb: see `memory_limit_gb`.
 
     Raises:
         NotLearnableError: there are too few.
@@ -114,7 +119,6 @@ def open_rows(
         )
     source: NDArray[np.float32] | CachedRows = rows
     groups, frame = rows.groups(), rows.frames()
-    limit_gb = memory_gb or _memory_gb() * _MEMORY_SHARE
     if rows.size_bytes > limit_gb * 1e9:
         _log.info(
             "train %s: %.1f GB of features are read while training, train.memory_gb is %.1f",
@@ -195,6 +199,11 @@ def _number_frames(groups: NDArray[np.int64], frame: NDArray[np.int64]) -> NDArr
     """
     is_next = (np.diff(groups) != 0) | (np.diff(frame) != 0)
     return None if is_next.all() else np.concatenate([[0], np.cumsum(is_next)])
+
+
+def memory_limit_gb(given: float | None) -> float:
+    """Return how much features may take before they are read while training: as given, or by this machine."""
+    return given or _memory_gb() * _MEMORY_SHARE
 
 
 def _memory_gb() -> float:

@@ -22,7 +22,7 @@ from mulde.pipeline.executors.kinds import open_computation
 from mulde.pipeline.features.devices import with_threads
 from mulde.pipeline.features.inventory import CachedVideo, usable
 from mulde.pipeline.marks.record import marks_digest, watched_hours
-from mulde.pipeline.models.fit import NotLearnableError, StreamRows, build_detector, open_rows
+from mulde.pipeline.models.fit import NotLearnableError, StreamRows, build_detector
 from mulde.pipeline.models.held_out import HeldOutPiece, load_held_out, load_watched_hours, save_held_out
 from mulde.pipeline.models.leave_out import Footage, cut_footage, score_left_out, score_whole
 from mulde.pipeline.models.model import load_model, model_digest
@@ -280,9 +280,8 @@ def score_fold(task: FoldTask, tick: Tick) -> dict[Piece, NDArray[np.float64]]:
     """
     training = task.training
     with with_threads(training.n_threads):
-        rows = open_rows(training.describe(), training.videos, training.config.train.memory_gb)
         build = partial(_build, training, tick)
-        return score_left_out(training.videos, task.pieces, task.fold, rows, build)
+        return score_left_out(training.videos, task.pieces, task.fold, training.open_rows(), build)
 
 
 def _build(training: TrainTask, tick: Tick, rows: StreamRows) -> Detector:

@@ -29,7 +29,14 @@ from mulde.pipeline.features.imported import ImportedStream
 from mulde.pipeline.features.inventory import CachedVideo, usable, without_failed
 from mulde.pipeline.features.recipe import build_recipe
 from mulde.pipeline.features.scenes import Scenes
-from mulde.pipeline.models.fit import StreamRows, build_detector, describe_streams, fit_stream, open_rows
+from mulde.pipeline.models.fit import (
+    StreamRows,
+    build_detector,
+    describe_streams,
+    fit_stream,
+    memory_limit_gb,
+    open_rows,
+)
 from mulde.pipeline.models.model import (
     EVERY_SCENE,
     MANIFEST,
@@ -199,6 +206,8 @@ class TrainTask:
     n_detectors: int
     """Trained by the same command, which share `detector.minutes`."""
     n_threads: int
+    memory_limit_gb: float
+    """Features that take more are read while training, on all machines alike: it changes last bits."""
 
     @property
     def title(self) -> str:
@@ -210,7 +219,15 @@ class TrainTask:
         """Where the detector is kept."""
         return stream_folder(self.run.model, self.part, self.stream)
 
-    def describe(self) -> FeatureOperator | ImportedStream:
+    def open_rows(self) -> StreamRows:
+        """Return the rows to learn from.
+
+        Raises:
+            InputError: they are too few, or a file is damaged.
+        """
+        return open_rows(self._describe(), self.videos, self.memory_limit_gb)
+
+    def _describe(self) -> FeatureOperator | ImportedStream:
         """Return what made the features, or what stands for it."""
         if self.imported is not None:
             return self.imported
@@ -237,6 +254,7 @@ def tasks_of(job: Job, by_part: Mapping[str, Sequence[CachedVideo]], scenes: Sce
             job.dataset.name,
             n_detectors,
             n_threads(),
+            memory_limit_gb(job.config.train.memory_gb),
         )
         for part, videos in by_part.items()
         for extractor in extractors
@@ -373,7 +391,7 @@ def _train_or_reuse(task: TrainTask, tick: Tick) -> str:
     if _load(task) is not None:
         return f"done before, {task.folder}"
     started = time.monotonic()
-    model = _fit(task, open_rows(task.describe(), task.videos, config.train.memory_gb), tick)
+    model = _fit(task, task.open_rows(), tick)
     seconds = time.monotonic() - started
     provenance = {
         "source": task.source,
