@@ -212,7 +212,7 @@ class _Part:
         self._footage = footage
         self.n_waiting = len(self.tasks)
         """Tasks that have not ended."""
-        self._too_little = ""
+        self._too_little: list[str] = []
         # filled here, for the last bits of a sum depend on its order, and tasks end in any
         self._scores: dict[str, dict[Piece, NDArray[np.float64]]] = {each.stream: {} for each in trainings}
 
@@ -224,14 +224,15 @@ class _Part:
         """
         training = outcome.task.training
         if isinstance(outcome.error, NotLearnableError):  # as a whole it was learnt, so the run goes on
-            self._too_little = str(outcome.error)
+            self._too_little.append(str(outcome.error))
         else:
             self._scores[training.stream] |= outcome.required(f"hold out {outcome.task.title}")
         self.n_waiting -= 1
         if self.n_waiting:
             return
         if self._too_little:
-            _log.warning("hold_out: too little normal footage to leave some of it out (%s)", self._too_little)
+            reason = min(self._too_little)  # the same whichever task ended first
+            _log.warning("hold_out: too little normal footage to leave some of it out (%s)", reason)
         else:
             found = self._footage.fuse(self._scores, training.config.score)
             self.found = list(zip(self._footage.videos, found, strict=True))
