@@ -168,7 +168,8 @@ def test_tasks_on_ray_make_the_same(
     given[given.index("extract")] = "run"
     environment = subprocess_environment(store_server, tmp_path / "copies")
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # for the processes of the cluster
-    subprocess.run(given, env=environment, check=True)
+    done = subprocess.run(given, env=environment, capture_output=True, text=True)
+    assert (done.returncode, "worker.py" in done.stderr) == (0, False), done.stderr
     assert features(address) == features(Path("cache"))
     for pattern in ("model/**/*.safetensors", "scores/**/*.csv"):
         here = {path.relative_to("here"): path.read_bytes() for path in Path("here").glob(pattern)}
