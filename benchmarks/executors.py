@@ -1,10 +1,11 @@
-"""Print how long executors take to extract, train and score the same videos, and whether files are the same.
+"""Print how long executors take to extract, train, hold out and score, and whether files are the same.
 
-    python benchmarks/executors.py FOLDER [--ray-nodes 2] [key=value ...]
+    python benchmarks/executors.py FOLDER [--test FOLDER] [--ray-nodes 2] [key=value ...]
 
-The videos are learnt from and scored, by each executor with a cache and a run of its own: local with one
-worker, local with two, and Ray on a cluster of so many nodes of a core each on this machine, of which one is
-killed if --kill is given. The time of Ray holds the start of its workers; the cluster itself is there before.
+The videos of the folder are learnt from, and scored if there are no others, by each executor with a cache
+and a run of its own: local with one worker, local with two, and Ray on a cluster of so many nodes of a core
+each on this machine, of which one is killed if --kill is given. The time of Ray holds the start of its
+workers; the cluster itself is there before.
 """
 
 from __future__ import annotations
@@ -26,15 +27,23 @@ from rich.table import Table
 _MADE = re.compile(rb'"created": "[^"]*"|checksum: [0-9a-f]{32}|signed: [0-9a-f]{64}|"mtime_ns": \d+')
 
 
-def run(videos: Path, cache: Path, options: Sequence[str]) -> list[float]:
-    """Extract, train and score, and return the seconds that each took."""
-    where = ["--normal", str(videos), "--test", str(videos), "--cache", str(cache)]
-    where += ["--out", str(cache / "run"), "--quiet", "--device", "cpu", "train.folds=0", *options]
+_COMMANDS = {
+    "extract": ["extract"],
+    "train": ["train", "train.folds=0"],
+    "hold out": ["train"],  # training is up to date
+    "score": ["score"],
+}
+
+
+def run(normal: Path, test: Path, cache: Path, options: Sequence[str]) -> list[float]:
+    """Run each of the commands, and return the seconds that each took."""
+    where = ["--normal", str(normal), "--test", str(test), "--cache", str(cache)]
+    where += ["--out", str(cache / "run"), "--quiet", "--device", "cpu", *options]
     seconds = []
-    for command in ("extract", "train", "score"):
+    for command in _COMMANDS.values():
         started = time.perf_counter()
         subprocess.run(
-            [sys.executable, "-m", "mulde", command, *where], check=True, stdout=subprocess.DEVNULL
+            [sys.executable, "-m", "mulde", *command, *where], check=True, stdout=subprocess.DEVNULL
         )
         seconds.append(time.perf_counter() - started)
     return seconds
@@ -48,17 +57,20 @@ def made(cache: Path) -> dict[str, bytes]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("videos", type=Path)
+    parser.add_argument("videos", type=Path, help="a folder of normal ones")
+    parser.add_argument("--test", type=Path, help="a folder of those to score")
     parser.add_argument("--ray-nodes", type=int, default=2)
     parser.add_argument("--kill", action="store_true", help="a node, when half of the videos are done")
     parser.add_argument("overrides", nargs="*")
     arguments = parser.parse_args()
-    table = Table("executor", "extract, s", "train, s", "score, s", "same files", box=None, pad_edge=False)
+    normal, test = arguments.videos, arguments.test or arguments.videos
+    columns = (f"{name}, s" for name in _COMMANDS)
+    table = Table("executor", *columns, "same files", box=None, pad_edge=False)
     with tempfile.TemporaryDirectory(prefix="mulde-executors-") as folder:
         root, known = Path(folder), dict[str, bytes]()
         for workers in (1, 2):
             cache = root / f"local-{workers}"
-            seconds = run(arguments.videos, cache, ["--workers", str(workers), *arguments.overrides])
+            seconds = run(normal, test, cache, ["--workers", str(workers), *arguments.overrides])
             known = known or made(cache)
             same = str(made(cache) == known)
             table.add_row(f"local, {workers}", *(f"{each:.1f}" for each in seconds), same)
@@ -73,7 +85,7 @@ def main() -> None:
         cache = root / "ray"
         if arguments.kill:
             threading.Thread(target=_kill_a_node, args=[cluster, cache, _n_features(known) // 2]).start()
-        seconds = run(arguments.videos, cache, ["--executor", "ray", *arguments.overrides])
+        seconds = run(normal, test, cache, ["--executor", "ray", *arguments.overrides])
         killed = ", one killed" if arguments.kill else ""
         table.add_row(
             f"ray, {arguments.ray_nodes} nodes{killed}",

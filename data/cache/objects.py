@@ -59,6 +59,9 @@ class ObjectStorage:
     def __str__(self) -> str:
         return self._address
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_listed": {}, "_keys": {}}  # lists of all objects, with each task of a cluster
+
     @property
     def fetches(self) -> ObjectStorage:
         """Itself: files have to be fetched before they are read."""

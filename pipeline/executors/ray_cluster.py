@@ -5,6 +5,7 @@ What runs there needs the same packages, and the folders of videos and cache at 
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import deque
@@ -177,13 +178,14 @@ class RayPool:
 def _connect(ray: Any, address: str) -> None:
     try:
         if address or os.environ.get("RAY_ADDRESS"):
-            ray.init(address=address or None, log_to_driver=False)
+            ray.init(address=address or None, log_to_driver=False, logging_level=logging.WARNING)
         else:
             ray.init(
                 address="local",
                 include_dashboard=False,
                 object_store_memory=_STORE_BYTES,
                 log_to_driver=False,
+                logging_level=logging.WARNING,
             )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(

@@ -15,6 +15,6 @@ class RaySettings(Section):
     address: str = ""
     """Of a cluster, such as auto or 10.0.0.1:6379; if not given RAY_ADDRESS, else this machine alone."""
     cpus: Annotated[float, Gt(0)] = 1.0
-    """Cores of a task, be it a video, a training or scores; a fraction lets several share one."""
+    """Cores of a task, be it a video, a detector or scores; a fraction lets several share one."""
     gpus: Annotated[float, Ge(0)] = 0.0
     """GPUs of a task, such as 0.25 for four tasks on each; without any, tasks see none."""

@@ -35,7 +35,14 @@ from mulde.pipeline.metrics.bootstrap import ConfidenceInterval, bootstrap
 from mulde.pipeline.metrics.frames import macro_auc, micro_auc
 from mulde.pipeline.metrics.protocols import find_protocol
 from mulde.pipeline.metrics.video_scores import VideoScores
-from mulde.pipeline.models.fit import StreamRows, build_detector, describe_streams, fit_stream, open_rows
+from mulde.pipeline.models.fit import (
+    StreamRows,
+    build_detector,
+    describe_streams,
+    fit_stream,
+    memory_limit_gb,
+    open_rows,
+)
 from mulde.pipeline.models.fuse import frames_looked_at, fuse_streams, smooth_frames
 from mulde.pipeline.progress import Tracked
 from mulde.pipeline.runs.job import Job
@@ -195,7 +202,7 @@ def _fit_all(
     fitted = {}
     with Tracked(job.progress, "ablate", n_fits, "detectors") as tracked:
         for extractor in extractors:
-            rows = open_rows(extractor, normal, job.config.train.memory_gb)
+            rows = open_rows(extractor, normal, memory_limit_gb(job.config.train.memory_gb))
             for density, seed in product(grid.densities, _seeds(job, grid)):
                 key = (extractor.name, density.title, seed)
                 fitted[key] = _fit(job, density, rows, seed, grid.aggregations, tests.rows[extractor.name])

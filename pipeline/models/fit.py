@@ -36,6 +36,10 @@ _ROWS_FOR_CALIBRATION = 500_000
 """About; hundreds of those lie beyond the quantile that is learnt from them."""
 
 
+class NotLearnableError(InputError):
+    """Rows are too few, or too much alike, to learn from."""
+
+
 @dataclass(frozen=True)
 class StreamRows:
     """The feature rows of one stream of some videos, and what a detector has to know of them."""
@@ -78,12 +82,18 @@ def describe_streams(job: Job, scenes: Scenes) -> Sequence[FeatureOperator | Imp
 
 
 def open_rows(
-    extractor: FeatureOperator | ImportedStream, videos: Sequence[CachedVideo], memory_gb: float | None
+    extractor: FeatureOperator | ImportedStream, videos: Sequence[CachedVideo], limit_gb: float
 ) -> StreamRows:
     """Return the rows of a stream: in memory, or to be read while training where they take more than allowed.
 
+    What is learnt from either is the same but for the last bits.
+
+    Args:
+        limit_gb: see `memory_limit_gb`.
+
     Raises:
-        InputError: there are too few to learn from, or a file is damaged.
+        NotLearnableError: there are too few.
+        CacheFileError: a file is damaged.
     """
     name = extractor.name
     rows = CachedRows([cached.entries[name] for cached in videos])
@@ -103,13 +113,12 @@ def open_rows(
             way_out = f"lower extract.{name}.every_frames"
         if isinstance(extractor, ImportedStream):
             way_out = "look at what was imported with `mulde cache list`"
-        raise InputError(
+        raise NotLearnableError(
             f"the {len(videos)} normal videos hold {rows.shape[0]} rows, too few to learn {name} from: "
             f"{way_out}, or add videos"
         )
     source: NDArray[np.float32] | CachedRows = rows
     groups, frame = rows.groups(), rows.frames()
-    limit_gb = memory_gb or _memory_gb() * _MEMORY_SHARE
     if rows.size_bytes > limit_gb * 1e9:
         _log.info(
             "train %s: %.1f GB of features are read while training, train.memory_gb is %.1f",
@@ -156,7 +165,8 @@ def fit_stream(detector: Detector, rows: StreamRows) -> StreamModel:
     """Fit a detector to the rows of a stream, and learn the scale of its scores on them.
 
     Raises:
-        InputError: the rows cannot be learnt from.
+        NotLearnableError: the rows cannot be learnt from.
+        InputError: they cannot be read, or the checkpoint of the training is damaged.
     """
     try:
         detector.fit(rows.source, groups=rows.groups)
@@ -168,7 +178,7 @@ def fit_stream(detector: Detector, rows: StreamRows) -> StreamModel:
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(f"{rows.name} cannot be learnt: {error}") from None
+        raise NotLearnableError(f"{rows.name} cannot be learnt: {error}") from None
 
 
 def _rows_of_some_frames(n_rows: int, frames: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
@@ -189,6 +199,11 @@ def _number_frames(groups: NDArray[np.int64], frame: NDArray[np.int64]) -> NDArr
     """
     is_next = (np.diff(groups) != 0) | (np.diff(frame) != 0)
     return None if is_next.all() else np.concatenate([[0], np.cumsum(is_next)])
+
+
+def memory_limit_gb(given: float | None) -> float:
+    """Return how much features may take before they are read while training: as given, or by this machine."""
+    return given or _memory_gb() * _MEMORY_SHARE
 
 
 def _memory_gb() -> float:

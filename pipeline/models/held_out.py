@@ -1,19 +1,15 @@
-"""The scores of normal footage by detectors that did not learn from it, and their form on disk.
-
-The scores of training rows are too low, so a threshold read off them promises too much. Footage is left out
-by folds, as in cross-validation: detectors of the same settings learn from the others and score it.
-"""
+"""The scores of normal footage by detectors that did not learn from it, and their form on disk."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,19 +17,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from mulde.data.atomic import replacing
-from mulde.data.cache.store import digest_of, read_frame_seconds, read_rows
+from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError
-from mulde.data.features import FeatureRows
 from mulde.data.foreign.text import parse_json
 from mulde.pipeline.config.sections import ScoreConfig
-from mulde.pipeline.features.inventory import CachedVideo
-from mulde.pipeline.models.fit import MIN_ROWS, StreamRows, fit_stream
-from mulde.pipeline.models.fuse import frames_looked_at, fuse_streams, smooth_frames, to_frames
-from mulde.pipeline.models.model import StreamModel
-from mulde.pipeline.models.pieces import Piece, cut_into_pieces, is_left_out
-
-if TYPE_CHECKING:
-    from mulde.detector import Detector
+from mulde.pipeline.models.fuse import smooth_frames, to_frames
 
 FORMAT_VERSION = 1
 _HEADER, _FORMAT, _FPS, _MODEL, _DIGEST = "held_out", "format_version", "fps", "model", "digest"
@@ -79,97 +67,6 @@ class HeldOutPiece:
         """Return scores of all frames (T,), made as those of test videos are."""
         unsmoothed = to_frames(self.fused.astype(np.float64), self.looked_at, len(self.seconds))
         return smooth_frames(unsmoothed, self.seconds, self.fps, settings)
-
-
-def hold_out(
-    videos: Sequence[CachedVideo],
-    streams: Mapping[str, Callable[[], StreamRows]],
-    build: Callable[[StreamRows], Detector],
-    settings: ScoreConfig,
-    n_folds: int,
-    show: Callable[[int, int], None],
-) -> list[list[HeldOutPiece]]:
-    """Score all of the videos, each piece by detectors that learnt from the other folds.
-
-    Args:
-        streams: by name, what opens the rows of all videos; one stream is in memory at a time.
-        build: makes an unfitted detector for the rows of a stream.
-        show: is told how many detectors are fitted, and of how many.
-
-    Returns:
-        The pieces of each video; nothing where there are not two pieces to learn from one another.
-
-    Raises:
-        InputError: what is left is too little to learn from.
-    """
-    seconds = [read_frame_seconds(next(iter(cached.entries.values())).path) for cached in videos]
-    pieces = cut_into_pieces(seconds, n_folds)
-    folds = sorted({piece.fold for piece in pieces})
-    if len(folds) < 2:
-        return []
-    scores: list[dict[str, NDArray[np.float64]]] = [{} for _ in pieces]
-    for n_done, (stream, open_all) in enumerate(streams.items()):
-        rows = open_all()
-        for fold in folds:
-            show(n_done * len(folds) + fold, len(streams) * len(folds))
-            model = _fit(rows.without(is_left_out(pieces, fold, seconds, rows.groups, rows.frame)), build)
-            for piece, known in zip(pieces, scores, strict=True):
-                if piece.fold == fold:
-                    known[stream] = model.score(_rows_of(videos[piece.video], stream, piece).features)
-    show(len(streams) * len(folds), len(streams) * len(folds))
-    found: list[list[HeldOutPiece]] = [[] for _ in videos]
-    for piece, known in zip(pieces, scores, strict=True):
-        found[piece.video].append(_fuse(videos[piece.video], piece, seconds[piece.video], known, settings))
-    return found
-
-
-def score_whole(
-    cached: CachedVideo, models: Mapping[str, StreamModel], settings: ScoreConfig
-) -> HeldOutPiece:
-    """Score a video in one piece, by detectors that did not learn from it."""
-    seconds = read_frame_seconds(next(iter(cached.entries.values())).path)
-    piece = Piece(0, 0, len(seconds), 0)
-    scores = {
-        stream: model.score(_rows_of(cached, stream, piece).features) for stream, model in models.items()
-    }
-    return _fuse(cached, piece, seconds, scores, settings)
-
-
-def _fit(rows: StreamRows, build: Callable[[StreamRows], Detector]) -> StreamModel:
-    if rows.source.shape[0] < MIN_ROWS:
-        raise InputError(f"without what is left out there are {rows.source.shape[0]} rows of {rows.name}")
-    return fit_stream(build(rows), rows)
-
-
-def _fuse(
-    cached: CachedVideo,
-    piece: Piece,
-    seconds: NDArray[np.float64],
-    scores: Mapping[str, NDArray[np.float64]],
-    settings: ScoreConfig,
-) -> HeldOutPiece:
-    rows = {stream: _rows_of(cached, stream, piece) for stream in scores}
-    looked_at = frames_looked_at(cached, rows, seconds)
-    if looked_at is not None:
-        looked_at = looked_at[(looked_at >= piece.start) & (looked_at < piece.stop)] - piece.start
-    fused = fuse_streams(scores, rows, piece.stop - piece.start, settings, looked_at=looked_at)
-    times = seconds[piece.start : piece.stop]
-    return HeldOutPiece(
-        times,
-        cached.report.fps,
-        fused.looked_at,
-        fused.fused.astype(np.float32),
-        settings.log_tail,
-        settings.n_averaged,
-    )
-
-
-def _rows_of(cached: CachedVideo, stream: str, piece: Piece) -> FeatureRows:
-    """Return the rows of a piece, whose first frame is 0."""
-    rows = read_rows(cached.entries[stream].path)
-    first, last = np.searchsorted(rows.frame, (piece.start, piece.stop))
-    part = rows.part(int(first), int(last))
-    return FeatureRows(part.features, part.frame - piece.start, part.box_xyxy)
 
 
 def save_held_out(

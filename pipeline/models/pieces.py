@@ -27,6 +27,10 @@ class Piece:
     """The frame after the last."""
     fold: int
     """Pieces of one fold are left out together."""
+    guard_start: int
+    """From this frame on, what is too close to the piece to be learnt where the piece is left out."""
+    guard_stop: int
+    """The frame after the last of those."""
 
 
 def cut_into_pieces(seconds: Sequence[NDArray[np.float64]], n_folds: int) -> list[Piece]:
@@ -40,7 +44,7 @@ def cut_into_pieces(seconds: Sequence[NDArray[np.float64]], n_folds: int) -> lis
     """
     total = sum(float(times[-1] - times[0]) for times in seconds if len(times))
     longest = max(_LEAST_SECONDS, total / (2 * n_folds))
-    pieces: list[Piece] = []
+    spans: list[tuple[int, int, int]] = []
     for video, times in enumerate(seconds):
         if not len(times):
             continue
@@ -48,28 +52,25 @@ def cut_into_pieces(seconds: Sequence[NDArray[np.float64]], n_folds: int) -> lis
         n_blocks = max(1, int(np.ceil((times[-1] - times[0]) / longest - 0.1)))
         borders = np.linspace(times[0], times[-1], n_blocks + 1)[1:-1]
         frames = [0, *np.searchsorted(times, borders).tolist(), len(times)]
-        pieces += [
-            Piece(video, start, stop, len(pieces) + k)
-            for k, (start, stop) in enumerate(pairwise(frames))
-            if start < stop
-        ]
-    n_folds = min(n_folds, len(pieces))
-    return [Piece(p.video, p.start, p.stop, k % n_folds) for k, p in enumerate(pieces)]
+        spans += [(video, start, stop) for start, stop in pairwise(frames) if start < stop]
+    n_folds = min(n_folds, len(spans))
+    return [
+        Piece(video, start, stop, k % n_folds, *_guarded(seconds[video], start, stop))
+        for k, (video, start, stop) in enumerate(spans)
+    ]
+
+
+def _guarded(times: NDArray[np.float64], start: int, stop: int) -> tuple[int, int]:
+    """Return the frames, half-open, that a piece and what is close to it take."""
+    first, last = np.searchsorted(times, (times[start] - _GUARD_SECONDS, times[stop - 1] + _GUARD_SECONDS))
+    return int(first), max(int(last), stop)
 
 
 def is_left_out(
-    pieces: Sequence[Piece],
-    fold: int,
-    seconds: Sequence[NDArray[np.float64]],
-    video: NDArray[np.int64],
-    frame: NDArray[np.int64],
+    pieces: Sequence[Piece], fold: int, video: NDArray[np.int64], frame: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Return of rows, each of a video (N,) and its frame (N,), which a fold must not learn from, (N,)."""
     left_out = np.zeros(len(video), bool)
     for piece in (piece for piece in pieces if piece.fold == fold):
-        times = seconds[piece.video]
-        start, stop = np.searchsorted(
-            times, (times[piece.start] - _GUARD_SECONDS, times[piece.stop - 1] + _GUARD_SECONDS)
-        )
-        left_out |= (video == piece.video) & (frame >= start) & (frame < max(stop, piece.stop))
+        left_out |= (video == piece.video) & (frame >= piece.guard_start) & (frame < piece.guard_stop)
     return left_out

@@ -5,33 +5,33 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mulde.data.cache.storage import CacheFileError
+import numpy as np
+from numpy.typing import NDArray
+
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError
 from mulde.data.spelling import counted
 from mulde.pipeline.config.sections import DetectorConfig
-from mulde.pipeline.features.inventory import usable
+from mulde.pipeline.executors.base import Outcome, Tick
+from mulde.pipeline.executors.kinds import open_computation
+from mulde.pipeline.features.devices import with_threads
+from mulde.pipeline.features.inventory import CachedVideo, usable
 from mulde.pipeline.marks.record import marks_digest, watched_hours
-from mulde.pipeline.models.fit import StreamRows, build_detector, describe_streams, open_rows
-from mulde.pipeline.models.held_out import (
-    HeldOutPiece,
-    hold_out,
-    load_held_out,
-    load_watched_hours,
-    save_held_out,
-    score_whole,
-)
+from mulde.pipeline.models.fit import NotLearnableError, StreamRows, build_detector
+from mulde.pipeline.models.held_out import HeldOutPiece, load_held_out, load_watched_hours, save_held_out
+from mulde.pipeline.models.leave_out import Footage, cut_footage, score_left_out, score_whole
 from mulde.pipeline.models.model import load_model, model_digest
+from mulde.pipeline.models.pieces import Piece
 from mulde.pipeline.progress import Tracked
 from mulde.pipeline.runs.folder import RunFolder
-from mulde.pipeline.runs.job import Job
 from mulde.pipeline.stages import train
 from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation, Work
+from mulde.pipeline.stages.train import TrainTask
 
 if TYPE_CHECKING:
     from mulde.detector import Detector
@@ -120,34 +120,15 @@ class HoldOut(RunStage[None]):
         job = situation.job
         started, wanted = time.monotonic(), fingerprint(situation)
         videos = usable(job, situation.inventory.normal, "normal")
-        assert situation.inventory.scenes is not None
-        extractors = describe_streams(job, situation.inventory.scenes)
-        learnt = situation.learnt_marks
-        parts = train.split_by_scene(job, [*videos, *learnt])
         pieces: list[HeldOutPiece] = []
         marked: list[HeldOutPiece] = []
-        with Tracked(job.progress, "hold out", 0, "detectors") as tracked:
-            for index, some in enumerate(parts.values()):
-                streams = {
-                    e.name: partial(open_rows, e, some, job.config.train.memory_gb) for e in extractors
-                }
-
-                def show(done: int, n_all: int, before: int = index) -> None:
-                    tracked.update(before * n_all + done, total=len(parts) * n_all)
-
-                build = _builder(job, len(parts) * len(streams))
-                try:
-                    found = hold_out(some, streams, build, job.config.score, job.config.train.folds, show)
-                    for cached, of_video in zip(some, found, strict=bool(found)):
-                        (marked if cached in learnt else pieces).extend(of_video)
-                except CacheFileError:  # those are made again
-                    raise
-                except InputError as error:  # it could be learnt from as a whole, so the run goes on
-                    _log.warning("hold_out: too little normal footage to leave some of it out (%s)", error)
+        for part in _score_parts(situation, train.split_by_scene(job, [*videos, *situation.learnt_marks])):
+            for cached, of_video in part.found:
+                (marked if cached in situation.learnt_marks else pieces).extend(of_video)
         model = model_digest(job.run.model)
         assert model is not None  # training, or the look at it, has seen to it
         save_held_out(job.run.held_out, pieces, model)
-        if learnt:
+        if situation.learnt_marks:
             _save_marked(situation, marked)
         job.run.remember(STAGE, {WHOLE: wanted})
         seconds = time.monotonic() - started
@@ -209,11 +190,115 @@ def read_held_out(run: RunFolder) -> list[HeldOutPiece] | None:
     return None if model is None else load_held_out(run.held_out, model)
 
 
-def _builder(job: Job, n_detectors: int) -> Callable[[StreamRows], Detector]:
-    config = job.config.detector
-    settings = _shortened(config, n_detectors)
-    return lambda rows: build_detector(
-        config.kind, settings, rows, device=job.config.device, seed=job.config.seed
+@dataclass(frozen=True)
+class FoldTask:
+    """All that is needed to score a fold of footage by a detector of one stream that does not learn it."""
+
+    training: TrainTask
+    """How the model's detector of this stream is trained, and by what videos."""
+    pieces: tuple[Piece, ...]
+    """Of all folds."""
+    fold: int
+
+    @property
+    def title(self) -> str:
+        """What the user calls it."""
+        return f"{self.training.title} without part {self.fold + 1}"
+
+
+class _Part:
+    """Footage that shares its detectors, a scene's or all, and its scores as they come."""
+
+    def __init__(self, footage: Footage, trainings: Sequence[TrainTask]) -> None:
+        self.tasks = [FoldTask(each, footage.pieces, fold) for each in trainings for fold in footage.folds]
+        self.found: list[tuple[CachedVideo, list[HeldOutPiece]]] = []
+        """The pieces of each video, when all tasks have ended; nothing where there is too little footage."""
+        self._footage = footage
+        self.n_waiting = len(self.tasks)
+        """Tasks that have not ended."""
+        self._too_little: list[str] = []
+        # filled here, for the last bits of a sum depend on its order, and tasks end in any
+        self._scores: dict[str, dict[Piece, NDArray[np.float64]]] = {each.stream: {} for each in trainings}
+
+    def take(self, outcome: Outcome[FoldTask, dict[Piece, NDArray[np.float64]]]) -> None:
+        """Take in how a task ended.
+
+        Raises:
+            InputError: features are damaged, or what it ran on was lost again and again.
+        """
+        training = outcome.task.training
+        if isinstance(outcome.error, NotLearnableError):  # as a whole it was learnt, so the run goes on
+            self._too_little.append(str(outcome.error))
+        else:
+            self._scores[training.stream] |= outcome.required(f"hold out {outcome.task.title}")
+        self.n_waiting -= 1
+        if self.n_waiting:
+            return
+        if self._too_little:
+            reason = min(self._too_little)  # the same whichever task ended first
+            _log.warning("hold_out: too little normal footage to leave some of it out (%s)", reason)
+        else:
+            found = self._footage.fuse(self._scores, training.config.score)
+            self.found = list(zip(self._footage.videos, found, strict=True))
+        self._scores.clear()  # they are as many as all rows
+
+
+def _score_parts(situation: Situation, by_part: Mapping[str, Sequence[CachedVideo]]) -> list[_Part]:
+    """Score all footage, here or on a cluster.
+
+    Raises:
+        InputError: features are damaged, or what a task ran on was lost again and again.
+    """
+    job, scenes = situation.job, situation.inventory.scenes
+    assert scenes is not None
+    config, trainings = job.config, train.tasks_of(job, by_part, scenes)
+    parts = {
+        name: _Part(
+            cut_footage(videos, config.train.folds), [each for each in trainings if each.part == name]
+        )
+        for name, videos in by_part.items()
+    }
+    tasks = [task for part in parts.values() for task in part.tasks]
+    with (
+        Tracked(job.progress, "hold out", len(tasks), "detectors") as tracked,
+        open_computation(config.executor, config.workers, config.ray) as pool,
+    ):
+
+        def show() -> None:
+            n_done = len(tasks) - sum(part.n_waiting for part in parts.values())
+            train.tell_running(tracked, n_done, len(tasks), pool.running)
+
+        for task in tasks:
+            pool.submit(score_fold, task)
+        for outcome in pool.outcomes(show):
+            parts[outcome.task.training.part].take(outcome)
+            show()
+    return list(parts.values())
+
+
+def score_fold(task: FoldTask, tick: Tick) -> dict[Piece, NDArray[np.float64]]:
+    """Train a detector without a fold; return by piece of the fold the scores of its rows.
+
+    Raises:
+        NotLearnableError: what is left is too little to learn from.
+        CacheFileError: features are damaged.
+    """
+    training = task.training
+    with with_threads(training.n_threads):
+        build = partial(_build, training, tick)
+        return score_left_out(training.videos, task.pieces, task.fold, training.open_rows(), build)
+
+
+def _build(training: TrainTask, tick: Tick, rows: StreamRows) -> Detector:
+    config = training.config
+    settings = _shortened(config.detector, training.n_detectors)
+    return build_detector(
+        config.detector.kind,
+        settings,
+        rows,
+        device=config.device,
+        seed=config.seed,
+        progress=train.telling(tick),
     )
 
 

@@ -28,7 +28,15 @@ from mulde.pipeline.features.devices import n_threads, with_threads
 from mulde.pipeline.features.imported import ImportedStream
 from mulde.pipeline.features.inventory import CachedVideo, usable, without_failed
 from mulde.pipeline.features.recipe import build_recipe
-from mulde.pipeline.models.fit import StreamRows, build_detector, describe_streams, fit_stream, open_rows
+from mulde.pipeline.features.scenes import Scenes
+from mulde.pipeline.models.fit import (
+    StreamRows,
+    build_detector,
+    describe_streams,
+    fit_stream,
+    memory_limit_gb,
+    open_rows,
+)
 from mulde.pipeline.models.model import (
     EVERY_SCENE,
     MANIFEST,
@@ -94,13 +102,11 @@ class Train(RunStage[None]):
             require_package("tensorboard", "tensorboard")
         started = time.monotonic()
         by_part = split_by_scene(job, [*videos, *situation.learnt_marks])
-        extractors = describe_streams(job, inventory.scenes)
+        tasks = tasks_of(job, by_part, inventory.scenes)
         _keep_earlier(situation)
         job.run.model.mkdir(parents=True, exist_ok=True)
         (job.run.model / MANIFEST).unlink(missing_ok=True)
         job.run.metrics.unlink(missing_ok=True)  # they are of another model
-        scene = next(iter(inventory.scenes.models.values()), None)  # streams do not depend on which
-        tasks = _tasks(job, by_part, extractors, scene)
         _train_all(job, tasks)
         parts: dict[str, dict[str, StreamModel]] = {}
         for task in tasks:
@@ -112,7 +118,7 @@ class Train(RunStage[None]):
         RunModel(parts, inventory.scenes).save(job.run.model, provenance)
         write_signed(job.run.model_config, job.config)
         job.run.remember(STAGE, {WHOLE: fingerprint(situation)})
-        names = ", ".join(extractor.name for extractor in extractors)
+        names = ", ".join(dict.fromkeys(task.stream for task in tasks))
         scenes = f" for each of {len(by_part)} scenes" if EVERY_SCENE not in by_part else ""
         seconds = time.monotonic() - started
         job.run.remember_seconds(STAGE, seconds)
@@ -200,6 +206,8 @@ class TrainTask:
     n_detectors: int
     """Trained by the same command, which share `detector.minutes`."""
     n_threads: int
+    memory_limit_gb: float
+    """Features that take more are read while training, on all machines alike: it changes last bits."""
 
     @property
     def title(self) -> str:
@@ -211,7 +219,15 @@ class TrainTask:
         """Where the detector is kept."""
         return stream_folder(self.run.model, self.part, self.stream)
 
-    def describe(self) -> FeatureOperator | ImportedStream:
+    def open_rows(self) -> StreamRows:
+        """Return the rows to learn from.
+
+        Raises:
+            InputError: they are too few, or a file is damaged.
+        """
+        return open_rows(self._describe(), self.videos, self.memory_limit_gb)
+
+    def _describe(self) -> FeatureOperator | ImportedStream:
         """Return what made the features, or what stands for it."""
         if self.imported is not None:
             return self.imported
@@ -220,12 +236,10 @@ class TrainTask:
         return next(extractor for extractor in extractors if extractor.name == self.stream)
 
 
-def _tasks(
-    job: Job,
-    by_part: Mapping[str, Sequence[CachedVideo]],
-    extractors: Sequence[FeatureOperator | ImportedStream],
-    scene: SceneModel | None,
-) -> list[TrainTask]:
+def tasks_of(job: Job, by_part: Mapping[str, Sequence[CachedVideo]], scenes: Scenes) -> list[TrainTask]:
+    """Return a task for each stream of each part, a scene or all, with the videos that it is learnt from."""
+    extractors = describe_streams(job, scenes)
+    scene = next(iter(scenes.models.values()), None)  # streams do not depend on which
     n_detectors = len(by_part) * len(extractors)
     return [
         TrainTask(
@@ -240,6 +254,7 @@ def _tasks(
             job.dataset.name,
             n_detectors,
             n_threads(),
+            memory_limit_gb(job.config.train.memory_gb),
         )
         for part, videos in by_part.items()
         for extractor in extractors
@@ -321,16 +336,25 @@ class _Shown:
                 tracked = self._open(f"train {told.task.title}", 0, "steps")
                 tracked.update(told.n_done, told.detail, total=told.n_expected)
             return
-        parts = sum(told.n_done / told.n_expected for told in running if told.n_expected)
-        detail = ", ".join(f"{told.task.title} {told.n_done}/{told.n_expected}" for told in running[:3])
-        share = (self.n_done + parts) / self._n_tasks
-        self._tracked["train"].update(self.n_done, detail, share=share)
+        tell_running(self._tracked["train"], self.n_done, self._n_tasks, running)
 
     def _open(self, title: str, total: int, unit: str) -> Tracked:
         if title not in self._tracked:
             self._stack.close()  # one is over when the next begins
             self._tracked[title] = self._stack.enter_context(Tracked(self._progress, title, total, unit))
         return self._tracked[title]
+
+
+def tell_running(tracked: Tracked, n_done: int, n_tasks: int, running: Sequence[Told]) -> None:
+    """Tell how far tasks are that each learn a detector.
+
+    Args:
+        n_done: have ended.
+        running: are at work; they have a title.
+    """
+    parts = sum(told.n_done / told.n_expected for told in running if told.n_expected)
+    detail = ", ".join(f"{told.task.title} {told.n_done}/{told.n_expected}" for told in running[:3])
+    tracked.update(n_done, detail, share=(n_done + parts) / n_tasks)
 
 
 def _trained(task: TrainTask) -> StreamModel:
@@ -367,7 +391,7 @@ def _train_or_reuse(task: TrainTask, tick: Tick) -> str:
     if _load(task) is not None:
         return f"done before, {task.folder}"
     started = time.monotonic()
-    model = _fit(task, open_rows(task.describe(), task.videos, config.train.memory_gb), tick)
+    model = _fit(task, task.open_rows(), tick)
     seconds = time.monotonic() - started
     provenance = {
         "source": task.source,
@@ -391,7 +415,7 @@ def _fit(task: TrainTask, rows: StreamRows, tick: Tick) -> StreamModel:
         if "max_steps" in settings:
             widths = _describe_widths(settings["widths"], rows, task.config.device)
             _log.info("train %s: %s", task.title, widths)
-            listeners.append(_show(tick))
+            listeners.append(telling(tick))
         if config.tensorboard:
             listeners.append(_TensorBoard(run / "tensorboard" / task.part / rows.name, stack))
         detector = build_detector(
@@ -418,7 +442,9 @@ def _describe_widths(widths: Sequence[int] | str, rows: StreamRows, device: str)
     return f"{units} units, chosen for {n_inputs} features on {found} (detector.widths)"
 
 
-def _show(tick: Tick) -> Callable[[Look], None]:
+def telling(tick: Tick) -> Callable[[Look], None]:
+    """Return what a training calls with its looks, to have them told by a task."""
+
     def show(look: Look) -> None:
         held_out = "" if look.held_out_loss is None else f"  held-out {look.held_out_loss:.4f}"
         rate = f"{look.rows_per_second:,.0f} rows/s"

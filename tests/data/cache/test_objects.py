@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import sys
 import time
 from pathlib import Path
@@ -168,6 +169,19 @@ def test_copies_take_so_much_room(address: str, tmp_path: Path, monkeypatch: pyt
     here = sorted(path.name for path in store.folder.rglob("*.h5"))
     assert here == ["3.h5", "4.h5"]
     assert len(list(store.files(store.folder / "s" / "k"))) == 5
+
+
+def test_it_goes_to_other_processes_without_its_lists(address: str) -> None:
+    store = ObjectStorage(address)
+    for number in range(3):
+        store.put(f"s/k/{number}.h5", bytes(10))
+    n_bytes = len(pickle.dumps(store))
+    store.look_ahead(str(store.folder / "s" / "k"))
+    sent = pickle.dumps(store)
+    assert len(sent) == n_bytes
+    path = store.folder / "s" / "k" / "1.h5"
+    assert pickle.loads(sent).state(str(path)) == store.state(str(path)) is not None
+    assert pickle.loads(sent).fetch(path).read_bytes() == bytes(10)
 
 
 class TestClaims:

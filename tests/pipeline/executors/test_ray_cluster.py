@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pool_tasks
 import pytest
 from cached_files import as_made
@@ -79,36 +80,82 @@ def test_tasks_end_as_they_do_in_worker_processes(cluster: Any, monkeypatch: pyt
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lost_while", ["", "train", "score"])
+@pytest.mark.parametrize("lost_while", ["train", "hold_out", "score"])
 def test_learning_and_scoring_are_the_same(cluster: Any, cli, tmp_path: Path, lost_while: str) -> None:
     scene = tmp_path / "scene"
     render_scene(scene, size=(160, 120), n_normal=3, n_test=6, seconds=10.0, fps=10, seed=1)
     options = ["--dataset", scene, "extract.streams=[velocity,place]", "--device", "cpu", "--quiet"]
-    options += ["--cache", "cache", "train.folds=0", "detector.max_steps=300"]
+    options += ["--cache", "cache", f"train.folds={2 if lost_while == 'hold_out' else 0}"]
+    options += ["detector.max_steps=300"]
     assert cli("extract", *options, "--out", "one").code == 0
     for command in ("train", "score"):
         assert cli(command, *options, "--out", "one").code == 0
-    sign = {"train": "checkpoints/*.safetensors", "score": "scores/**/*.h5"}.get(lost_while)
+    signs = {
+        "train": "checkpoints/*.safetensors",
+        "hold_out": "model/manifest.json",  # the model is there
+        "score": "scores/**/*.h5",
+    }
     lost = threading.Event()
 
     def lose_a_node() -> None:
         deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and not list(Path("run").glob(sign or "")):
+        while time.monotonic() < deadline and not list(Path("run").glob(signs[lost_while])):
             time.sleep(0.02)
+        time.sleep(2 if lost_while == "hold_out" else 0)  # until detectors are at work
         cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
         lost.set()
 
     thread = threading.Thread(target=lose_a_node)
     for command in ("train", "score"):
-        if command == lost_while:
+        if lost_while in {"train": ("train", "hold_out"), "score": ("score",)}[command]:
             thread.start()
         done = cli(command, *options, "--out", "run", "--executor", "ray")
         assert done.code == 0, done.err
-    if lost_while:
-        thread.join()
-        assert lost.is_set()
+    thread.join()
+    assert lost.is_set()
     assert tensors(Path("run")) == tensors(Path("one")) != {}
     assert scores(Path("run")) == scores(Path("one")) != {}
+
+
+@pytest.mark.slow
+def test_what_cannot_be_used_is_said_as_on_this_machine(cluster: Any, cli, scene: Path, write_video) -> None:
+    moving, *others = sorted((scene / "normal").iterdir())
+    for path in others:
+        path.unlink()
+    options = ["--dataset", scene, "--cache", "cache", "extract.streams=[velocity]", "--device", "cpu"]
+    options += ["--quiet", "detector.max_steps=40", "detector.widths=[32]", "extract.flow.preset=ultrafast"]
+    still = [np.full((120, 160, 3), 90, np.uint8)] * 40
+
+    def said(command: str) -> tuple[int, str]:
+        here = cli(command, *options, "--out", "one")
+        there = cli(command, *options, "--out", "run", "--executor", "ray")
+        assert (there.code, there.err) == (here.code, here.err)
+        return there.code, there.err
+
+    # footage of which too little can be left out is no error
+    write_video(scene / "normal" / "still.mp4", still)
+    assert cli("extract", *options, "--out", "one").code == 0
+    code, text = said("train")
+    assert (code, "too little normal footage to leave some of it out" in text) == (0, True)
+    assert tensors(Path("run")) == tensors(Path("one")) != {}
+    # features that are damaged
+    video = sorted((scene / "test").iterdir())[0].stem
+    (damaged,) = Path("cache/velocity").rglob(f"{video}.h5")
+    content = damaged.read_bytes()
+    broken = bytearray(content)
+    broken[len(broken) // 2] ^= 1
+    for extra in (["--out", "one"], ["--out", "run", "--executor", "ray"]):
+        damaged.write_bytes(broken)
+        done = cli("score", *options, *extra)
+        assert (done.code, done.err.count("\n")) == (2, 2), done.err
+        assert f"{video}.h5 was changed after it was written" in done.err
+        assert not damaged.exists()
+    # nothing to learn from
+    moving.unlink()
+    assert cli("extract", *options, "--out", "one").code == 0
+    code, text = said("train")
+    assert (code, text.count("\n")) == (2, 1)
+    assert "too few to learn velocity from: is there motion in them?" in text
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ def test_what_lies_close_to_a_piece_is_not_learnt_from() -> None:
     seconds = [np.arange(40, dtype=float), np.arange(5, dtype=float)]
     pieces = cut_into_pieces(seconds, 2)  # blocks of 10 s of the first
     video, frame = np.repeat([0, 1], [40, 5]), np.concatenate([np.arange(40), np.arange(5)])
-    left_out = is_left_out(pieces, 1, seconds, video, frame)
+    left_out = is_left_out(pieces, 1, video, frame)
     expected = {*range(8, 21), *range(28, 40)}  # two seconds on either side
     assert set(frame[left_out & (video == 0)]) == expected
     assert not left_out[video == 1].any()

@@ -17,6 +17,8 @@ from mulde.data.cache.objects import ObjectStorage
 FAST = ["extract.streams=[place]", "extract.flow.preset=ultrafast", "--workers", "1", "--device", "cpu",
         "detector.kind=mahalanobis", "train.folds=0", "report.n_pictures=0"]  # fmt: skip
 
+LEARNT = ["detector.kind=mulde", "detector.widths=[32]", "detector.max_steps=200", "train.folds=2"]
+
 
 def command(scene: Path, *arguments: object) -> list[str]:
     given = ["extract", "--dataset", scene, *FAST, *arguments]
@@ -135,13 +137,42 @@ def test_a_server_that_goes_away_is_said_and_the_command_goes_on_later(
 
 
 @pytest.mark.slow
+def test_a_server_that_goes_away_while_footage_is_held_out_is_not_too_little_footage(
+    scene_once: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    with served() as server:
+        server.make_bucket("bucket")
+        given = command(scene_once, "--out", run, "--cache", "s3://bucket/cache", *LEARNT)
+        given[given.index("extract")] = "run"
+        environment = subprocess_environment(server, tmp_path / "copies")
+        process = subprocess.Popen(given, env=environment, stderr=subprocess.PIPE, text=True)
+        while not (run / "model" / "manifest.json").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        server.stop()
+        (tmp_path / "copies").rename(tmp_path / "gone")
+        told = process.communicate(timeout=240)[1]
+    assert process.returncode == 2, told
+    assert told.splitlines()[-1].startswith("mulde: s3://bucket/cache cannot be used ("), told
+    assert "too little normal footage" not in told
+
+
+@pytest.mark.slow
 def test_tasks_on_ray_make_the_same(
     cli, scene_once: Path, address: str, store_server: Server, tmp_path: Path
 ) -> None:
     pytest.importorskip("ray", reason="ray is not installed: pip install 'mulde[ray]'")
-    assert cli("extract", "--dataset", scene_once, *FAST, "--out", "here", "--cache", "cache").code == 0
-    given = command(scene_once, "--out", tmp_path / "run", "--cache", address, "--executor", "ray")
+    assert cli("run", "--dataset", scene_once, *FAST, "--out", "here", "--cache", "cache", *LEARNT).code == 0
+    given = command(scene_once, "--out", tmp_path / "run", "--cache", address, *LEARNT, "--executor", "ray")
+    given[given.index("extract")] = "run"
     environment = subprocess_environment(store_server, tmp_path / "copies")
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # for the processes of the cluster
-    subprocess.run(given, env=environment, check=True)
+    done = subprocess.run(given, env=environment, capture_output=True, text=True)
+    assert (done.returncode, "worker.py" in done.stderr) == (0, False), done.stderr
     assert features(address) == features(Path("cache"))
+    for pattern in ("model/**/*.safetensors", "scores/**/*.csv"):
+        here = {path.relative_to("here"): path.read_bytes() for path in Path("here").glob(pattern)}
+        there = {name: (tmp_path / "run" / name).read_bytes() for name in here}
+        assert here == there != {}, pattern
+    assert (tmp_path / "run" / "model" / "held_out.safetensors").exists()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mulde.pipeline.stages import train
+from mulde.pipeline.executors.base import Outcome
+from mulde.pipeline.executors.in_process import InProcess
+from mulde.pipeline.models import fit
+from mulde.pipeline.stages import hold_out, train
 
 
 def test_a_detector_of_other_settings_is_not_taken_for_the_one_that_was_trained(
@@ -23,3 +27,26 @@ def test_a_detector_of_other_settings_is_not_taken_for_the_one_that_was_trained(
     assert done.code == 2
     assert "the detector of velocity was trained, but is not in" in done.err
     assert "same path on all machines" in done.err
+
+
+class Elsewhere(InProcess):
+    """Runs on a machine with more memory."""
+
+    def _run(self, function: Any, task: Any, on_poll: Any) -> Outcome[Any, Any]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fit, "_memory_gb", lambda: 1e9)
+            return super()._run(function, task, on_poll)
+
+
+def test_what_does_not_fit_here_is_read_while_training_on_all_machines(
+    cli, scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["--normal", scene / "normal", "--out", "run", "detector.kind=mahalanobis"]
+    options += ["extract.streams=[place]", "extract.flow.preset=ultrafast"]
+    assert cli("extract", *options).code == 0
+    monkeypatch.setattr(fit, "_memory_gb", lambda: 1e-6)  # a quarter of which takes 250 bytes
+    for stage in (train, hold_out):
+        monkeypatch.setattr(stage, "open_computation", lambda *_: Elsewhere())
+    done = cli("train", *options)
+    assert done.code == 0, done.err
+    assert done.err.count("of features are read while training") == 3  # the model, and two folds
