@@ -185,7 +185,7 @@ class ScoreConfig(Section):
     n_overlapping: Annotated[int, Ge(1)] | None = None
     """An object's score is the mean of the so many highest among those that overlap it, 0 standing for what
     is missing. By default 10 where boxes are windows, of which many see an object, and else 1: its own."""
-    are_windows: bool = False
+    are_windows: bool = True
     """Whether boxes are windows; follows from `extract.boxes.finder`, whatever is given here."""
     false_alarms_per_day: Annotated[float, Gt(0)] = 1.0
     """Budget from which the threshold follows: false alarms in 24 hours of normal footage, on average."""

@@ -56,6 +56,8 @@ class HeldOutPiece:
             raise ValueError(f"frames looked at are not among the {len(self.seconds)} of the piece")
         if self.fused.dtype.kind != "f" or np.isnan(self.fused).any():
             raise ValueError("some scores are no numbers")
+        if self.n_averaged < 1:
+            raise ValueError(f"a mean of {self.n_averaged} scores cannot be")
         if not 0 <= self.fps < math.inf:
             raise ValueError(f"{self.fps} frames per second cannot be")
 

@@ -161,6 +161,22 @@ def test_words_that_older_yaml_takes_for_true_and_false(override: str, expected:
     assert value == expected and type(value) is type(expected)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "n"),
+    [
+        ([], 10),
+        (["score.n_overlapping=3"], 3),
+        (["extract.boxes.finder=gradient"], 1),
+        (["extract.boxes.finder=yolo", "score.are_windows=true"], 1),
+        (["preset=object"], 1),
+        (["preset=object", "score.n_overlapping=2"], 2),
+        (["data.normal_features=tracks", "extract.streams=[tracks]"], 1),
+    ],
+)
+def test_scores_are_averaged_where_boxes_are_windows(overrides: list[str], n: int) -> None:
+    assert load_config(overrides=overrides).score.n_averaged == n
+
+
 def test_paper_is_a_preset() -> None:
     settings = load_config(overrides=["detector.preset=paper", "detector.beta=0.3"]).detector.settings()
     assert {name: settings[name] for name in PAPER} == {**PAPER, "beta": 0.3}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -188,14 +189,17 @@ def test_mistakes(cli, scene: Path, arguments: list[object], message: str) -> No
     assert (result.code, message in result.err) == (2, True), result.err
 
 
-@pytest.mark.parametrize("log_tail", [True, False])
+@pytest.mark.parametrize(
+    ("settings", "is_alike"),
+    [({}, True), ({"log_tail": False}, False), ({"n_overlapping": 5}, False), ({"n_overlapping": 10}, True)],
+)
 def test_a_threshold_is_of_scores_that_were_added_up_alike(
-    log_tail: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: dict[str, Any], is_alike: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = np.arange(6000)
     scores = np.random.default_rng(0).random(6000).astype(np.float32)
-    piece = HeldOutPiece(frames / 10, 10.0, frames, scores, is_bent=True)
+    piece = HeldOutPiece(frames / 10, 10.0, frames, scores, is_bent=True, n_averaged=10)
     monkeypatch.setattr("mulde.pipeline.stages.hold_out.read_held_out", lambda run: [piece])
-    threshold, _ = learn_threshold(RunFolder(tmp_path), ScoreConfig(log_tail=log_tail))
-    assert (threshold.score is not None) == log_tail
-    assert ("added up in another way" in threshold.text) == (not log_tail)
+    threshold, _ = learn_threshold(RunFolder(tmp_path), ScoreConfig(**settings))
+    assert (threshold.score is not None) == is_alike
+    assert ("added up in another way" in threshold.text) == (not is_alike)
