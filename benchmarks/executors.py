@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--ray-nodes", type=int, default=2)
     parser.add_argument("--kill", action="store_true", help="a node, when half of the videos are done")
     parser.add_argument("overrides", nargs="*")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     normal, test = arguments.videos, arguments.test or arguments.videos
     columns = (f"{name}, s" for name in _COMMANDS)
     table = Table("executor", *columns, "same files", box=None, pad_edge=False)
@@ -76,6 +76,7 @@ def main() -> None:
             table.add_row(f"local, {workers}", *(f"{each:.1f}" for each in seconds), same)
         from ray.cluster_utils import Cluster
 
+        os.environ["RAY_worker_niceness"] = "0"  # as the processes of local; else others are served first
         store = 100 * 2**20
         head = {"num_cpus": 1, "object_store_memory": store, "include_dashboard": False}
         cluster = Cluster(initialize_head=True, head_node_args=head)
