@@ -76,7 +76,8 @@ def main() -> None:
             table.add_row(f"local, {workers}", *(f"{each:.1f}" for each in seconds), same)
         from ray.cluster_utils import Cluster
 
-        os.environ["RAY_worker_niceness"] = "0"  # as the processes of local; else others are served first
+        # as the processes of local have it, else others are served first
+        os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - it is spelt so
         store = 100 * 2**20
         head = {"num_cpus": 1, "object_store_memory": store, "include_dashboard": False}
         cluster = Cluster(initialize_head=True, head_node_args=head)
