@@ -85,6 +85,7 @@ def _mean_of_highest(scores: NDArray[np.float64], boxes: NDArray[np.float64], n:
     """Return the means in one frame: of (m,) scores and (m, 4) boxes, (m,)."""
     x1, y1, x2, y2 = boxes.T
     overlaps = (x1[:, None] < x2) & (x1 < x2[:, None]) & (y1[:, None] < y2) & (y1 < y2[:, None])
+    np.fill_diagonal(overlaps, True)  # an empty one too
     near = np.where(overlaps, scores, 0.0)  # (m, m)
     if len(scores) > n:
         near = np.partition(near, len(scores) - n, axis=1)[:, len(scores) - n :]

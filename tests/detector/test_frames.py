@@ -132,6 +132,7 @@ def test_a_window_that_nothing_overlaps_has_its_share() -> None:
     boxes = [[0, 0, 2, 2], [2, 0, 4, 2], [10, 10, 12, 12]]  # the first two only touch
     np.testing.assert_allclose(mean_of_overlapping([6, 3, 9], [0, 0, 0], boxes, 3), [2, 1, 3])
     np.testing.assert_array_equal(mean_of_overlapping([6, 3, 9], [0, 0, 0], boxes, 1), [6, 3, 9])
+    np.testing.assert_allclose(mean_of_overlapping([6.0], [0], [[1, 1, 1, 1]], 3), [2])  # an empty one
 
 
 def test_the_highest_that_overlap_are_averaged_within_a_frame() -> None:

@@ -50,7 +50,7 @@ def test_objects_of_frames_that_were_looked_at_give_the_others_their_scores() ->
         {"velocity": np.array([0.2, 0.9, 0.4])},
         {"velocity": objects},
         6,
-        ScoreConfig(),
+        ScoreConfig(n_overlapping=1),
         looked_at=np.array([0, 3, 5]),
     )
     np.testing.assert_allclose(found.unsmoothed, [0.9, 0.6, 0.3, 0, 0.2, 0.4])
@@ -63,7 +63,7 @@ def test_each_stream_is_bent_before_they_are_added_up() -> None:
     objects = FeatureRows(np.zeros((2, 1), np.float32), np.array([0, 1]), np.zeros((2, 4), np.float32))
     streams = {"velocity": np.array([6.0, 2.5]), "place": np.array([0.1, 2.5])}
     found = fuse_streams(
-        streams, dict.fromkeys(streams, objects), 2, ScoreConfig(), looked_at=np.array([0, 1])
+        streams, dict.fromkeys(streams, objects), 2, ScoreConfig(n_overlapping=1), looked_at=np.array([0, 1])
     )
     expected = [1 + np.log(6) + 0.1, 2 + 2 * np.log(2.5)]
     np.testing.assert_allclose(found.unsmoothed, expected)
