@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from mulde.detector.aggregation import AGGREGATIONS, Aggregation, fit_aggregation
     from mulde.detector.base import Detector
     from mulde.detector.calibration import Calibration, fuse, log_tail
-    from mulde.detector.frames import interpolate_frames, max_over_objects, mean_of_overlapping, smooth
+    from mulde.detector.frames import (
+        highest_overlapping,
+        interpolate_frames,
+        max_over_objects,
+        mean_of_overlapping,
+        smooth,
+    )
     from mulde.detector.gaussian import GaussianMixtureDensity, Mahalanobis
     from mulde.detector.kinds import DETECTORS, load_detector
     from mulde.detector.mulde import MULDE
@@ -47,6 +53,7 @@ _HOME = {
     "log_tail": "mulde.detector.calibration",
     "max_over_objects": "mulde.detector.frames",
     "mean_of_overlapping": "mulde.detector.frames",
+    "highest_overlapping": "mulde.detector.frames",
     "smooth": "mulde.detector.frames",
 }
 
@@ -70,6 +77,7 @@ __all__ = [
     "SingleScale",
     "fit_aggregation",
     "fuse",
+    "highest_overlapping",
     "interpolate_frames",
     "load_detector",
     "log_tail",

@@ -81,12 +81,34 @@ def mean_of_overlapping(
     return means
 
 
-def _mean_of_highest(scores: NDArray[np.float64], boxes: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    """Return the means in one frame: of (m,) scores and (m, 4) boxes, (m,)."""
+def highest_overlapping(
+    scores: NDArray[np.float64], box_xyxy: NDArray[np.floating], index: int, n_highest: int
+) -> NDArray[np.int64]:
+    """Return which windows of a frame the mean of one is made of, in rising order, at most `n_highest`.
+
+    Args:
+        scores: anomaly scores of the windows of one frame, (m,), higher = more anomalous.
+        box_xyxy: (m, 4), x1, y1, x2, y2, half-open.
+        index: the window whose mean it is; it alone counts if `n_highest` is 1.
+        n_highest: see `mean_of_overlapping`.
+    """
+    if n_highest == 1:
+        return np.array([index])
+    near = np.flatnonzero(_overlaps(box_xyxy)[index])
+    return np.sort(near[np.argsort(-scores[near], kind="stable")[:n_highest]])
+
+
+def _overlaps(boxes: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return which of the boxes (m, 4) overlap which, (m, m); each overlaps itself, an empty one too."""
     x1, y1, x2, y2 = boxes.T
     overlaps = (x1[:, None] < x2) & (x1 < x2[:, None]) & (y1[:, None] < y2) & (y1 < y2[:, None])
-    np.fill_diagonal(overlaps, True)  # an empty one too
-    near = np.where(overlaps, scores, 0.0)  # (m, m)
+    np.fill_diagonal(overlaps, True)
+    return np.asarray(overlaps)
+
+
+def _mean_of_highest(scores: NDArray[np.float64], boxes: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Return the means in one frame: of (m,) scores and (m, 4) boxes, (m,)."""
+    near = np.where(_overlaps(boxes), scores, 0.0)  # (m, m)
     if len(scores) > n:
         near = np.partition(near, len(scores) - n, axis=1)[:, len(scores) - n :]
     return np.asarray(near.sum(axis=1) / n)

@@ -86,16 +86,16 @@ def fuse_streams(
     return _fuse_objects(scores, rows, n_frames, settings, looked_at)
 
 
-def score_objects(
-    streams: Iterable[NDArray[np.float64]], objects: FeatureRows, settings: ScoreConfig
-) -> NDArray[np.float64]:
-    """Return the scores of objects (n,): the sum of calibrated scores (n,) over streams, each with its tail
-    treated as settings say; and, where boxes are windows, averaged over those that overlap.
-    """
-    totals = fuse([log_tail(scores) if settings.log_tail else scores for scores in streams])
+def add_up(streams: Iterable[NDArray[np.float64]], settings: ScoreConfig) -> NDArray[np.float64]:
+    """Return the sum of calibrated scores (n,) over streams, each with its tail treated as settings say."""
+    return fuse([log_tail(scores) if settings.log_tail else scores for scores in streams])
+
+
+def average(sums: NDArray[np.float64], objects: FeatureRows, settings: ScoreConfig) -> NDArray[np.float64]:
+    """Return scores of objects (n,) from those sums (n,): of windows, the mean over those that overlap."""
     if objects.box_xyxy is None:
-        return totals
-    return mean_of_overlapping(totals, objects.frame, objects.box_xyxy, settings.n_averaged)
+        return sums
+    return mean_of_overlapping(sums, objects.frame, objects.box_xyxy, settings.n_averaged)
 
 
 def to_frames(fused: NDArray[np.float64], looked_at: NDArray[np.int64], n_frames: int) -> NDArray[np.float64]:
@@ -129,7 +129,7 @@ def _fuse_objects(
     the frames that were looked at.
     """
     objects = next(iter(rows.values()))
-    totals = score_objects(scores.values(), objects, settings)
+    totals = average(add_up(scores.values(), settings), objects, settings)
     datasets = object_datasets(objects.frame, objects.box_xyxy, scores, totals)
     fused = max_over_objects(totals, objects.frame, n_frames, nothing=0.0)[looked_at]
     unsmoothed = to_frames(fused, looked_at, n_frames)

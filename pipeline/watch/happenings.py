@@ -247,11 +247,16 @@ def _rows_of(stream: str, looks: Sequence[Look], position: Mapping[int, int]) ->
         of_stream = [b for a, b in pairs if a is None or _differ(a.features[stream], b.features[stream])]
     if not of_stream:
         return None
-    boxes = [look.box_xyxy for look in of_stream if look.box_xyxy is not None]
+    if of_stream[0].total is None:
+        frame = np.array([position[look.frame] for look in of_stream], np.int64)
+        return FeatureRows(np.stack([look.features[stream] for look in of_stream]), frame)
+    boxes = [look.window_xyxy for look in of_stream if look.window_xyxy is not None]
     return FeatureRows(
-        np.stack([look.features[stream] for look in of_stream]),
-        np.array([position[look.frame] for look in of_stream], np.int64),
-        np.stack(boxes) if boxes else None,
+        np.concatenate([look.windows[stream] for look in of_stream]),
+        np.repeat(
+            [position[look.frame] for look in of_stream], [len(look.windows[stream]) for look in of_stream]
+        ),
+        np.concatenate(boxes) if boxes else None,
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -20,11 +20,18 @@ from numpy.typing import NDArray
 from mulde.data.features import FeatureRows, is_without_measurement, join_rows
 from mulde.data.times import usual_rate
 from mulde.data.video import Frame
-from mulde.detector import fuse, interpolate_frames, log_tail, max_over_objects, smooth
+from mulde.detector import (
+    fuse,
+    highest_overlapping,
+    interpolate_frames,
+    log_tail,
+    max_over_objects,
+    smooth,
+)
 from mulde.extractors.one_pass import OnePass
 from mulde.pipeline.config.sections import ScoreConfig
 from mulde.pipeline.features.recipe import Recipe
-from mulde.pipeline.models.fuse import score_objects
+from mulde.pipeline.models.fuse import add_up, average
 from mulde.pipeline.models.model import StreamModel
 
 _TIMES_KEPT = 1001
@@ -59,9 +66,13 @@ class Look:
     scores: Mapping[str, float]
     """Calibrated; higher = more anomalous."""
     total: float | None
-    """Their sum; None of whole frames."""
+    """Their sum, of windows averaged; None of whole frames."""
     box_xyxy: NDArray[np.float32] | None
     """(4,) in pixels, of an object."""
+    windows: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """(m, D) each, of an object: features of those whose scores its own is the mean of, itself among them."""
+    window_xyxy: NDArray[np.float32] | None = None
+    """(m, 4) in pixels, their boxes."""
 
 
 class LiveScorer:
@@ -207,7 +218,7 @@ class _Objects(_Fusion):
         self._n_done = 0
         self._done_rows: dict[str, FeatureRows] = {}
         self._done_scores: dict[str, NDArray[np.float64]] = {}
-        self._totals = np.empty(0)
+        self._sums = self._totals = np.empty(0)
 
     def advance(
         self, n_described: int, *, is_finished: bool
@@ -229,7 +240,8 @@ class _Objects(_Fusion):
             return frames, np.zeros(len(frames))
         objects = next(iter(self._done_rows.values()))
         position = np.searchsorted(frames, objects.frame)
-        self._totals = score_objects(self._done_scores.values(), objects, self._settings)
+        self._sums = add_up(self._done_scores.values(), self._settings)
+        self._totals = average(self._sums, objects, self._settings)
         return frames, max_over_objects(self._totals, position, len(frames), nothing=0.0)
 
     def looks(self, frames: NDArray[np.int64]) -> Iterator[Look]:
@@ -242,12 +254,19 @@ class _Objects(_Fusion):
             if start == stop:
                 continue
             row = start + int(self._totals[start:stop].argmax())
+            boxes = objects.box_xyxy
+            seeing = np.array([row])
+            if boxes is not None:
+                inside = self._sums[start:stop], boxes[start:stop]
+                seeing = start + highest_overlapping(*inside, row - start, self._settings.n_averaged)
             yield Look(
                 frame,
                 {stream: rows.features[row].copy() for stream, rows in self._done_rows.items()},
                 {stream: float(values[row]) for stream, values in self._done_scores.items()},
                 float(self._totals[row]),
-                None if objects.box_xyxy is None else objects.box_xyxy[row].copy(),
+                None if boxes is None else boxes[row].copy(),
+                {stream: rows.features[seeing] for stream, rows in self._done_rows.items()},
+                None if boxes is None else boxes[seeing],
             )
 
     def objects(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:

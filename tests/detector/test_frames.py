@@ -4,7 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 
-from mulde.detector.frames import interpolate_frames, max_over_objects, mean_of_overlapping, smooth
+from mulde.detector.frames import (
+    highest_overlapping,
+    interpolate_frames,
+    max_over_objects,
+    mean_of_overlapping,
+    smooth,
+)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +166,11 @@ def test_means_of_overlapping_are_those_by_definition(scores: list[float], n: in
         ]
         highest = sorted(near, reverse=True)[:n]
         expected = scores[i] if n == 1 else sum(highest) / n
+        start, stop = np.searchsorted(frame, (frame[i], frame[i] + 1))
+        of_frame = np.array(scores[start:stop])
+        seeing = highest_overlapping(of_frame, boxes[start:stop], i - start, n)
+        assert len(seeing) == min(n, len(near))
+        assert of_frame[seeing].sum() / n == pytest.approx(found[i], rel=1e-9, abs=1e-9)
         assert found[i] == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 

@@ -175,7 +175,7 @@ def test_flow_that_sees_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         DenseFlow,
         "start",
-        lambda self: lambda frame, mask: FlowField(frame.seconds, None, nothing, frame.size),
+        lambda self: lambda frame, mask, position: FlowField(frame.seconds, None, nothing, frame.size),
     )
     with pytest.raises(WrongResultError, match="seems to have moved by nan"):
         trial("optical flow").run()
