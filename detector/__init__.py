@@ -49,11 +49,11 @@ _HOME = {
     "fit_aggregation": "mulde.detector.aggregation",
     "Calibration": "mulde.detector.calibration",
     "fuse": "mulde.detector.calibration",
+    "highest_overlapping": "mulde.detector.frames",
     "interpolate_frames": "mulde.detector.frames",
     "log_tail": "mulde.detector.calibration",
     "max_over_objects": "mulde.detector.frames",
     "mean_of_overlapping": "mulde.detector.frames",
-    "highest_overlapping": "mulde.detector.frames",
     "smooth": "mulde.detector.frames",
 }
 

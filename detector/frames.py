@@ -52,7 +52,7 @@ def mean_of_overlapping(
     """Give each window the mean of the highest scores among those of its frame that overlap it.
 
     Windows that lie close see each object several times: what only one of them sees is chance. Where fewer
-    overlap, 0 stands for the others, which is usual after `Calibration`.
+    than `n_highest` overlap, 0 stands for the missing ones, which is usual after `Calibration`.
 
     Args:
         scores: anomaly scores of windows, (n,), higher = more anomalous.
@@ -64,14 +64,13 @@ def mean_of_overlapping(
         Anomaly scores of windows, (n,).
 
     Raises:
-        ValueError: lengths differ, or there is nothing to average.
+        ValueError: lengths differ, or `n_highest` is less than 1.
     """
     values, index, boxes = np.asarray(scores, np.float64), np.asarray(frame), np.asarray(box_xyxy, np.float64)
-    if values.shape != index.shape or boxes.shape != (*values.shape, 4) or n_highest < 1:
-        raise ValueError(
-            f"scores {values.shape}, frame {index.shape} and boxes {boxes.shape} do not match, "
-            f"or {n_highest} are none"
-        )
+    if values.shape != index.shape or boxes.shape != (*values.shape, 4):
+        raise ValueError(f"scores {values.shape}, frame {index.shape} and boxes {boxes.shape} do not match")
+    if n_highest < 1:
+        raise ValueError(f"a mean of {n_highest} scores cannot be")
     if n_highest == 1:
         return values
     bounds = np.flatnonzero(np.diff(index, prepend=-1, append=-1))
@@ -84,18 +83,25 @@ def mean_of_overlapping(
 def highest_overlapping(
     scores: NDArray[np.float64], box_xyxy: NDArray[np.floating], index: int, n_highest: int
 ) -> NDArray[np.int64]:
-    """Return which windows of a frame the mean of one is made of, in rising order, at most `n_highest`.
+    """Return which windows of a frame the mean of one is made of, and itself, in rising order.
+
+    With these alone, `mean_of_overlapping` gives it the same score and, of scores of 0 or more, none of the
+    others a higher one.
 
     Args:
         scores: anomaly scores of the windows of one frame, (m,), higher = more anomalous.
         box_xyxy: (m, 4), x1, y1, x2, y2, half-open.
         index: the window whose mean it is; it alone counts if `n_highest` is 1.
         n_highest: see `mean_of_overlapping`.
+
+    Returns:
+        Positions in the frame, (k,), k at most `n_highest` + 1.
     """
     if n_highest == 1:
         return np.array([index])
     near = np.flatnonzero(_overlaps(box_xyxy)[index])
-    return np.sort(near[np.argsort(-scores[near], kind="stable")[:n_highest]])
+    highest = near[np.argsort(-scores[near], kind="stable")[:n_highest]]
+    return np.asarray(np.union1d(highest, index))
 
 
 def _overlaps(boxes: NDArray[np.floating]) -> NDArray[np.bool_]:
@@ -108,10 +114,10 @@ def _overlaps(boxes: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 def _mean_of_highest(scores: NDArray[np.float64], boxes: NDArray[np.float64], n: int) -> NDArray[np.float64]:
     """Return the means in one frame: of (m,) scores and (m, 4) boxes, (m,)."""
-    near = np.where(_overlaps(boxes), scores, 0.0)  # (m, m)
+    near = np.where(_overlaps(boxes), scores, -np.inf)  # (m, m)
     if len(scores) > n:
         near = np.partition(near, len(scores) - n, axis=1)[:, len(scores) - n :]
-    return np.asarray(near.sum(axis=1) / n)
+    return np.asarray(np.where(np.isinf(near), 0.0, near).sum(axis=1) / n)
 
 
 def interpolate_frames(

@@ -27,6 +27,8 @@ _SIDES_PX = (240, 480, 960)
 """Longer sides at which blobs are looked for: a small picture joins what noise would tear apart."""
 _SIDE_OF_SHIFTS_PX = 480
 """Longer side of the pictures by which it is found how far the camera was off."""
+_NEAREST_PX = 0.5
+"""Of such a picture: so far people who are in one and not in the other may seem to move it."""
 _LEAST_BLOB_PX = 16
 """Objects are looked for in a larger picture where they are not so tall in a smaller one."""
 _MOST_BACKGROUNDS, _LEAST_PICTURES = 4, 8
@@ -191,13 +193,19 @@ class _Pictures:
         self._greys = greys
         self.height, self.width = greys[0].shape
         self._shifts = [STILL] * len(greys)
-        """Of each frame against the median of all, in pixels of the frame."""
+        """Of each frame, in pixels of the frame."""
         scale = min(1.0, _SIDE_OF_SHIFTS_PX / max(self.width, self.height))
-        for _ in range(2):  # the median of a camera that shakes is blurred, and then less so
-            small = self.at((max(1, round(self.width * scale)), max(1, round(self.height * scale))))
-            median = _median(small)
-            for index, picture in enumerate(small):
-                x, y = shift_between(median, picture)
+        size = max(1, round(self.width * scale)), max(1, round(self.height * scale))
+        small = self.at(size)
+        self._follow(_most_usual(small), small, scale)
+        if any(shift != STILL for shift in self._shifts):  # what moves in that one is not in their median
+            small = self.at(size)
+            self._follow(_median(small), small, scale)
+
+    def _follow(self, reference: NDArray[np.uint8], small: Sequence[NDArray[np.uint8]], scale: float) -> None:
+        for index, picture in enumerate(small):
+            x, y = shift_between(reference, picture)
+            if max(abs(x), abs(y)) >= _NEAREST_PX:
                 before = self._shifts[index]
                 self._shifts[index] = before[0] + x / scale, before[1] + y / scale
 
@@ -211,6 +219,12 @@ class _Pictures:
             _moved(resize(grey, size), (-x * across, -y * down))
             for grey, (x, y) in zip(self._greys, self._shifts, strict=True)
         ]
+
+
+def _most_usual(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Return the one that is most like the median of all, which is blurred where the camera shakes."""
+    median = _median(pictures)
+    return min(pictures, key=lambda picture: float(cv2.absdiff(picture, median).mean()))
 
 
 def _moved(picture: NDArray[np.uint8], shift: Shift) -> NDArray[np.uint8]:

@@ -18,6 +18,8 @@ Shift = tuple[float, float]
 STILL: Shift = (0.0, 0.0)
 _N_ACROSS = 12
 """Points that are followed along the longer side of the picture, spread evenly: few are on what moves."""
+_LEAST_SIDE_PX = 32
+"""In smaller pictures a point's surroundings are most of what there is."""
 _WINDOW_PX = 11
 """Side of the surroundings by which a point is found again."""
 _ENOUGH = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)
@@ -67,18 +69,20 @@ def shift_between(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> Shift:
     """Return how far what a picture (H, W) shows has moved as a whole since another one of the same size.
 
     It is the median over points on an even lattice that Lucas and Kanade's method finds again, and exactly
-    `STILL` unless most of them agree, all over the picture, and the pictures differ much less when one is
-    moved by so much: a bus that fills the picture is no shake.
+    `STILL` unless most of them agree, all over the picture, and the pictures differ less when one is moved by
+    so much: a bus that fills the picture is no shake, for then the street would have moved.
 
     Source: Lucas and Kanade, IJCAI 1981, in pyramids as implemented in OpenCV.
     """
-    if min(before.shape) < 2 * _WINDOW_PX:
+    if min(before.shape) < _LEAST_SIDE_PX:
         return STILL
     before = _like(before, now)
     x, y = _median_step(before, now)
     if max(abs(x), abs(y)) < _LEAST_SHIFT_PX:
         return STILL
     margin = math.ceil(max(abs(x), abs(y)))
+    if 2 * margin >= min(before.shape):  # nothing is in both
+        return STILL
     inner = (slice(margin, -margin), slice(margin, -margin))
     as_they_are = float(cv2.absdiff(before, now)[inner].mean())
     moved = float(cv2.absdiff(shifted(before, (x, y)), now)[inner].mean())

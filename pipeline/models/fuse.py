@@ -34,7 +34,7 @@ class FusedScores:
     looked_at: NDArray[np.int64]
     """(K,), the frames that were looked at, in order; the scores of the others are interpolated."""
     fused: NDArray[np.float64]
-    """(K,), the sum of the streams there."""
+    """(K,), the scores there."""
     datasets: dict[str, NDArray[Any]]
     """What the rows are about and their scores, by name in the file."""
     note: str = ""

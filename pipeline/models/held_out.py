@@ -39,7 +39,7 @@ class HeldOutPiece:
     looked_at: NDArray[np.int64]
     """(K,), the frames that were looked at, in order."""
     fused: NDArray[np.float32]
-    """(K,), the sum of the streams there."""
+    """(K,), the scores there, not smoothed."""
     is_bent: bool = True
     """Whether each stream was bent before, see `log_tail`."""
     n_averaged: int = 1

@@ -70,7 +70,7 @@ class Look:
     box_xyxy: NDArray[np.float32] | None
     """(4,) in pixels, of an object."""
     windows: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    """(m, D) each, of an object: features of those whose scores its own is the mean of, itself among them."""
+    """(m, D) each, of an object: features of those whose scores its own is the mean of, and of itself."""
     window_xyxy: NDArray[np.float32] | None = None
     """(m, 4) in pixels, their boxes."""
 

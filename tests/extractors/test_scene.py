@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -177,3 +178,23 @@ def test_specks_of_noise_are_no_objects() -> None:
         images.append(noisy)
     clean, noisy_scene = (learn_scene(each, SceneSettings()) for each in (make_images(60), images))
     assert noisy_scene.typical_height == pytest.approx(clean.typical_height, rel=0.3)
+
+
+def test_the_scene_of_a_camera_that_shakes_is_that_of_a_steady_one() -> None:
+    rng = np.random.default_rng(0)
+    noise = cv2.GaussianBlur(rng.integers(0, 256, (260, 340), np.uint8), (0, 0), 2)
+    place = np.asarray(cv2.normalize(noise, None, 60, 180, cv2.NORM_MINMAX), np.uint8)
+    steady, shaken = [], []
+    for _ in range(40):
+        grey = place.copy()
+        x, y = rng.integers(30, 280), rng.integers(30, 180)
+        grey[y : y + 44, x : x + 24] = 250
+        dx, dy = rng.uniform(-4, 4, 2)
+        for greys, shift in ((steady, (-10, -10)), (shaken, (dx - 10, dy - 10))):
+            move = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32)
+            greys.append(np.asarray(cv2.warpAffine(grey, move, (320, 240), flags=cv2.INTER_CUBIC), np.uint8))
+    expected, found = (learn_scene(greys, SceneSettings()) for greys in (steady, shaken))
+    np.testing.assert_allclose(found.height_range_in_frame, expected.height_range_in_frame, rtol=0.1)
+    size = expected.size
+    background = cv2.resize(found.backgrounds[0], size).astype(int)
+    assert np.abs(background - expected.backgrounds[0])[8:-8, 8:-8].mean() < 4
