@@ -28,7 +28,7 @@ __all__ = [
     "video_auc",
 ]
 
-CODE_VERSION = 4
+CODE_VERSION = 5
 """Raise it when the same scores and labels give other metrics, or other fields, than before."""
 
 _REGION_KEYS = ("rbdc", "tbdc", "box_auc")
@@ -144,6 +144,8 @@ def _region_numbers(
     if n_passed_over:
         n_frames = sum(video.n_frames for video in ordered)
         treatment += f", in the {n_frames} of {n_frames + n_passed_over} frames that were looked at"
+    if any(video.are_windows for video in ordered):
+        treatment += "; RBDC and TBDC of the highest of windows that overlap"
     linked = ", whose tracks are linked by overlap, since the labels hold none"
     more = {"tbdc": linked} if any(video.are_tracks_linked for video in ordered) else {}
 

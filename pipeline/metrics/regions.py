@@ -15,6 +15,9 @@ The program that Georgescu et al. (Background-Agnostic Framework, TPAMI 2021) pu
 these choices too, but for three: its boxes include x2 and y2 (write these one less), tied scores come in the
 order of their files, and the curve ends level at the last point below 1, where ours is cut at 1 itself.
 
+Of windows, of which many see one object, the highest of each place is what was detected: as every detector
+does, those that overlap one with a higher score are left out before both criteria.
+
 The AUC of boxes judges scores without frames, maxima and smoothing: boxes that find a region against boxes
 that touch none. Those that touch one too little are left out: there is something of the anomaly in them.
 """
@@ -23,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +56,8 @@ class RegionVideo:
     """Whether it was found out here which regions are of one track, since the labels do not say."""
     n_passed_over: int = 0
     """Further frames of the video, in which nobody looked for boxes; no number above counts them."""
+    are_windows: bool = False
+    """Whether the boxes are windows, of which many see one object, and not objects themselves."""
 
     def __post_init__(self) -> None:
         n = len(self.frame)
@@ -91,6 +97,24 @@ class RegionVideo:
             n_passed_over=self.n_frames - len(frames),
         )
 
+    def detections(self) -> RegionVideo:
+        """Return the same with one box a place: of windows, without those that overlap a higher one."""
+        if not self.are_windows:
+            return self
+        import torch  # only here, for it takes a second
+        from torchvision.ops import nms
+
+        boxes, scores = torch.from_numpy(self.box_xyxy).double(), torch.from_numpy(self.scores)
+        bounds = np.flatnonzero(np.diff(self.frame, prepend=-1, append=-1)).tolist()
+        kept = [
+            start + nms(boxes[start:stop], scores[start:stop], 0.0).numpy()
+            for start, stop in pairwise(bounds)
+        ]
+        index = np.sort(np.concatenate(kept)) if kept else np.empty(0, dtype=np.int64)
+        return replace(
+            self, frame=self.frame[index], box_xyxy=self.box_xyxy[index], scores=self.scores[index]
+        )
+
 
 def rbdc(videos: Sequence[RegionVideo]) -> Statistic:
     """Return the region-based criterion as a function of the videos' weights; in [0, 1], higher = better."""
@@ -127,7 +151,7 @@ def _criterion(
 ) -> Statistic:
     found, wrong, n_targets = [], [], []
     for video, is_counted in zip(videos, counted, strict=True):
-        reached, false_positives = match(video)
+        reached, false_positives = match(video.detections())
         reached, track = reached[is_counted], video.regions.track[is_counted]
         targets = _track_scores(reached, track) if by_track else reached
         found.append(targets[np.isfinite(targets)])

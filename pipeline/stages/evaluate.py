@@ -194,7 +194,9 @@ def _measure(job: Job, scored: Sequence[ScoredVideo], labels: Labels) -> Metrics
         ]
         for is_raw in (False, True)
     )
-    regions, no_regions_reason = read_region_videos(job.run, labels, raw)
+    regions, no_regions_reason = read_region_videos(
+        job.run, labels, raw, are_windows=job.config.score.are_windows
+    )
     protocol = find_protocol(settings.protocol)
     metrics = evaluate_frames(
         apply_protocol(settings, smoothed, raw),

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 def read_region_videos(
-    run: RunFolder, labels: Labels, videos: Sequence[VideoScores]
+    run: RunFolder, labels: Labels, videos: Sequence[VideoScores], *, are_windows: bool
 ) -> tuple[list[RegionVideo], str]:
     """Return the videos whose abnormal regions are known, or none and the reason.
 
@@ -32,6 +32,9 @@ def read_region_videos(
 
     Videos that are normal throughout are among them. One with abnormal frames but without region labels is
     left out, with a warning.
+
+    Args:
+        are_windows: see `RegionVideo`.
 
     Raises:
         InputError: scores or regions cannot be read, or regions lie outside of their video.
@@ -51,14 +54,17 @@ def read_region_videos(
     for video in videos:
         regions = known[video.name]
         if regions is not None:
-            read = _read(run, video, _linked(regions, video.fps) if links else regions, links)
+            of_tracks = _linked(regions, video.fps) if links else regions
+            read = _read(run, video, of_tracks, are_linked=links, are_windows=are_windows)
             if read is None:
                 return [], "the scores are of whole frames, without boxes"
             found.append(read)
     return found, "" if found else "no region labels of these videos"
 
 
-def _read(run: RunFolder, video: VideoScores, regions: Regions, are_linked: bool) -> RegionVideo | None:
+def _read(
+    run: RunFolder, video: VideoScores, regions: Regions, *, are_linked: bool, are_windows: bool
+) -> RegionVideo | None:
     objects = read_objects(run, video.name)
     if objects is None:
         return None
@@ -72,6 +78,7 @@ def _read(run: RunFolder, video: VideoScores, regions: Regions, are_linked: bool
             objects.total.astype(np.float64),
             _fit(regions, video.n_frames),
             are_linked,
+            are_windows=are_windows,
         )
         return read if looked_at is None else read.looked_at(looked_at)
     except ValueError as error:

@@ -231,3 +231,33 @@ def test_frames_that_nobody_looked_at_do_not_count() -> None:
 def test_arrays_that_do_not_fit_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(make_video("a", 1, [(0, ON, 1)], []), **changes)
+
+
+WINDOWS = [
+    (0, (0, 0, 10, 10), 3.0),
+    (0, (5, 0, 15, 10), 5.0),
+    (0, (14, 0, 24, 10), 4.0),  # overlaps the highest, and goes
+    (0, (23, 0, 33, 10), 2.0),  # overlaps only one that goes, and stays
+    (0, (40, 0, 50, 10), 1.0),
+    (1, (0, 0, 10, 10), 3.0),
+]
+
+
+def test_of_windows_the_highest_of_each_place_is_a_detection() -> None:
+    video = make_video("a", 2, WINDOWS, [(0, (5, 0, 15, 10), 1)])
+    assert video.detections() is video
+    kept = replace(video, are_windows=True).detections()
+    assert kept.scores.tolist() == [5.0, 2.0, 1.0, 3.0]
+    assert kept.frame.tolist() == [0, 0, 0, 1]
+    empty = replace(make_video("none", 2, [], []), are_windows=True)
+    assert len(empty.detections().frame) == 0
+
+
+def test_windows_around_an_anomaly_are_no_false_positives_where_one_is_on_it() -> None:
+    # an object seen by windows at every pixel, of which those furthest off overlap it by less than a tenth
+    around = [(0, (50 + x, 0, 70 + x, 20), 9.0 - abs(x) / 9) for x in range(-19, 20)]
+    regions = [(0, (50, 0, 70, 20), 1), (0, (200, 0, 220, 20), 2)]
+    video = make_video("a", 1, [*around, (0, (200, 0, 220, 20), 1.0)], regions)
+    assert rbdc([video])(once([video])) == pytest.approx(0.5)  # the other object comes after six false ones
+    windows = replace(video, are_windows=True)
+    assert rbdc([windows])(once([windows])) == tbdc([windows])(once([windows])) == pytest.approx(1.0)

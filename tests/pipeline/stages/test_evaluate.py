@@ -212,18 +212,24 @@ def test_videos_with_known_regions_are_brought_together_with_their_boxes(
 ) -> None:
     monkeypatch.setattr(logging.getLogger("mulde"), "propagate", True)  # the command line turns it off
     labels = region_labels(a=[(1, *ON, 3), (2, *ON, 3)])  # the second is in the frame after the last
-    videos, reason = read_region_videos(run, labels, list(VIDEOS.values()))
+    videos, reason = read_region_videos(run, labels, list(VIDEOS.values()), are_windows=False)
     assert reason == ""
     assert [(video.name, len(video.regions), video.scores.tolist()) for video in videos] == [
         ("a", 1, [2.0]),
         ("quiet", 0, [2.0]),
     ]
     assert "1 video without region labels" in caplog.text
+    assert not any(video.are_windows for video in videos)
+    windows, _ = read_region_videos(run, labels, list(VIDEOS.values()), are_windows=True)
+    assert all(video.are_windows for video in windows)
 
 
 def test_why_there_are_no_region_metrics(run: RunFolder) -> None:
-    assert read_region_videos(run, region_labels(), list(VIDEOS.values())) == ([], "no region labels")
+    assert read_region_videos(run, region_labels(), list(VIDEOS.values()), are_windows=False) == (
+        [],
+        "no region labels",
+    )
     put_objects(run, "a", frame=np.array([1]), object_score__total=np.array([2.0]))
     labels = region_labels(a=[(1, *ON, 3)], b=[(1, *ON, 3)])
-    videos, reason = read_region_videos(run, labels, list(VIDEOS.values()))
+    videos, reason = read_region_videos(run, labels, list(VIDEOS.values()), are_windows=False)
     assert (videos, "whole frames" in reason) == ([], True)
