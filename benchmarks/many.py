@@ -159,7 +159,7 @@ def make_run(made: Made) -> None:
     for cached in inventory.test[1:]:
         job.run.csv(cached.video.name).write_bytes(table)
         job.run.objects(cached.video.name).write_bytes(objects)
-    made_from = {c.video.name: score.fingerprint(c, job.config, model) for c in inventory.test}
+    made_from = score.fingerprints(inventory.test, job.config, model)
     job.run.remember(score.STAGE, made_from)
     note_written(job.run, *made_from)
     names = [cached.video.name for cached in inventory.test]

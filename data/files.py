@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -126,8 +127,11 @@ def name_without_suffix(relative_path: str) -> str:
     Other dots stay: "cam1/day.2.mp4" -> "cam1/day.2", and "day.2" stays as it is. It is spelt so that it can
     be compared and written anywhere, see `spell`.
     """
-    path = PurePosixPath(spell(relative_path.replace("\\", "/")))
-    return str(path.with_suffix("") if path.suffix.lower() in _NAMED_WITHOUT else path)
+    name = spell(relative_path.replace("\\", "/"))
+    if not name or "//" in name or "./" in name or name.endswith(("/", "/.")):
+        name = str(PurePosixPath(name))  # which takes a while, with a hundred thousand videos
+    stem, suffix = posixpath.splitext(name)
+    return stem if suffix.lower() in _NAMED_WITHOUT else name
 
 
 def require_file(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import gaussian_filter1d
 
 _TRUNCATE_SIGMAS = 4.0  # where gaussian_filter1d ends the kernel by default
 
@@ -177,6 +176,8 @@ def smooth(scores: ArrayLike, sigma_frames: float, *, causal: bool = False) -> N
         return values
     if causal:
         return _half_gaussian(values, sigma_frames, min(radius, values.size - 1))
+    from scipy.ndimage import gaussian_filter1d  # only here, for its import takes a while
+
     return np.asarray(gaussian_filter1d(values, sigma_frames, radius=radius))
 
 

@@ -1,10 +1,11 @@
-"""What cached files say about themselves, by stream and key, so that a hundred thousand need not be opened.
+"""What cached files say about themselves, by video, so that a hundred thousand need not be opened.
 
-    CACHE/.index/<stream>-<key>.sqlite
+    CACHE/.index/<place of the videos>.sqlite
 
-An index is written as a whole, under a temporary name, by a command that has come to know many files, and is
-only read after that. A row counts while its file has the size and the time that it had then; where there is
-none, or an index is damaged, the file itself is read. So an index can be deleted at any time.
+A row is a video: it has all of its files, whatever streams and settings they are of, so that one look tells
+of all. An index is written as a whole, under a temporary name, by a command that has come to know many files,
+and is only read after that. What it says of a file counts while that has the size and the time that it had
+then; where it says nothing, or is damaged, the file itself is read. So an index can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import json
 import logging
 import shutil
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, astuple
-from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from sys import intern
+from typing import Any
 from urllib.parse import quote
 
 import xxhash
@@ -32,13 +35,11 @@ from mulde.data.video import DecodeReport
 
 INDEX = ".index"
 """Folder of the cache."""
-_COLUMNS = "name, size_bytes, mtime_ns, n_rows, n_features, said, seal"
-_SCHEMA = (
-    "name TEXT PRIMARY KEY, size_bytes INT, mtime_ns INT, n_rows INT, n_features INT, said TEXT, seal TEXT"
-)
-_TABLE = f"CREATE TABLE entries ({_SCHEMA}) WITHOUT ROWID"
-_FIND = f"SELECT {_COLUMNS} FROM entries WHERE name IN"  # noqa: S608  # of constants
-_N_REMEMBERED = 1024  # streams of one video say the same; of some hundred videos, one stream follows another
+_TABLE = "CREATE TABLE videos (name TEXT PRIMARY KEY, known TEXT, seal TEXT) WITHOUT ROWID"
+_NEWS = "CREATE TABLE news (place TEXT, name TEXT, file TEXT, size, mtime_ns, n_rows, n_features, said TEXT)"
+_NO_PLACE = "anywhere"
+_OF_DAMAGE = (ValueError, TypeError, LookupError, AttributeError)
+"""What a row raises that is not ours; its seal finds accidents alone."""
 
 _log = logging.getLogger(__name__)
 
@@ -59,59 +60,89 @@ class EntryIndex:
             name: the file's below, without suffix.
             state: what the file is like now.
         """
-        return self.find_many(home, [name], lambda _: state).get(name)
+        return self.find_many([home], [name], lambda home, name: state).get(name, {}).get(home)
 
     def find_many(
-        self, home: str, names: Sequence[str], state_of: Callable[[str], FileState | None]
-    ) -> dict[str, Entry]:
-        """Return by name what `find` finds of files of one key, some hundred, which are read together.
+        self, homes: Sequence[str], names: Sequence[str], state_of: Callable[[str, str], FileState | None]
+    ) -> dict[str, dict[str, Entry]]:
+        """Return by name, and then by home, what `find` finds of some hundred videos.
 
         Args:
-            state_of: tells what the file of a name is like now; None where it is not there.
+            homes: folders of keys.
+            names: of the videos.
+            state_of: tells what the file with this home and name is like now; None where it is not there.
         """
-        found, fetches = dict[str, Entry](), self._storage.fetches
-        try:
-            table = self._table(_name_of(home))
-            find = f"{_FIND} ({', '.join('?' * len(names))})"
-            for row in () if table is None else table.execute(find, names):
-                name, size_bytes, mtime_ns, n_rows, n_features, said, seal = row
-                if (size_bytes, mtime_ns) != state_of(name) or seal != _seal(*row[:-1]):
-                    continue  # it was changed, or is of a file that has changed since
+        found: dict[str, dict[str, Entry]] = {}
+        places: dict[str, dict[str, str]] = {}
+        for home in homes:
+            file = _file_of(home)
+            places.setdefault(_place_of(file), {})[file] = home
+        for place, home_of in places.items():
+            for name, known in self._rows(place, names):
                 try:
-                    video, source, beside, identity, report = _parse(said)
-                except (ValueError, TypeError, KeyError):
+                    entries = self._entries(name, parse_json(known), home_of, state_of)
+                except _OF_DAMAGE as error:
+                    _log.debug("index of %s, %s: %s", place, name, error)
                     continue
-                # one string each, not one a stream: there may be a hundred thousand videos
-                video = name if video == name else video
-                found[name] = Entry(
-                    home, name, video, n_rows, n_features, identity, report, source, beside, fetches
-                )
-        except (sqlite3.Error, ValueError, TypeError) as error:  # the rest is read from the files themselves
-            _log.debug("index of %s: %s", home, error)
+                found.setdefault(name, {}).update(entries)
         return found
+
+    def _rows(self, place: str, names: Sequence[str]) -> list[tuple[str, str]]:
+        """Return what is known of these videos, as it was written."""
+        find = f"SELECT name, known, seal FROM videos WHERE name IN ({', '.join('?' * len(names))})"  # noqa: S608  # of ?
+        try:
+            table = self._table(place)
+            rows = [] if table is None else table.execute(find, names).fetchall()
+            return [(name, known) for name, known, seal in rows if seal == _seal(name, known)]
+        except (sqlite3.Error, ValueError, TypeError, AttributeError) as error:  # files are read themselves
+            _log.debug("index of %s: %s", place, error)
+            return []
+
+    def _entries(
+        self,
+        name: str,
+        known: dict[str, Any],
+        home_of: dict[str, str],
+        state_of: Callable[[str, str], FileState | None],
+    ) -> dict[str, Entry]:
+        said, files, fetches = [_Said(*each) for each in known["said"]], known["files"], self._storage.fetches
+        entries = {}
+        for file, home in home_of.items():
+            if file not in files:
+                continue
+            size_bytes, mtime_ns, n_rows, n_features, number = files[file]
+            if (size_bytes, mtime_ns) != state_of(home, name):
+                continue  # it was changed since
+            of = said[number]
+            # one string each, not one a stream: there may be a hundred thousand videos
+            video = name if of.video == name else of.video
+            entries[home] = Entry(
+                home, name, video, n_rows, n_features, of.identity, of.report, of.source, of.beside, fetches
+            )
+        return entries
 
     def learn(self, home: str, name: str, state: FileState, entry: Entry) -> None:
         """Take down what a file says, for `save`."""
         said = [entry.video, entry.source, entry.beside, astuple(entry.identity), asdict(entry.report)]
-        row = name, *state, entry.n_rows, entry.n_features, json.dumps(said)
+        file = _file_of(home)
         # a path that is no Unicode, or no room for what is learnt: the file is read each time
         with suppress(UnicodeEncodeError, sqlite3.Error):
             if self._news is None:
                 self._news = sqlite3.connect("", check_same_thread=False)  # on disk where it gets large
-                self._news.execute(f"CREATE TABLE news (key TEXT, {_SCHEMA.replace(' PRIMARY KEY', '')})")
-            values = (_name_of(home), *row, _seal(*row))
+                self._news.execute(_NEWS)
+            values = (_place_of(file), name, file, *state, entry.n_rows, entry.n_features, json.dumps(said))
             self._news.execute("INSERT INTO news VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     def save(self) -> None:
         """Add what was learnt to the indexes, if it is much; they stay as they are where that cannot be."""
         if self._news is None:
             return
-        counts = dict(self._news.execute("SELECT key, COUNT(*) FROM news GROUP BY key").fetchall())
-        for key in counts if sum(counts.values()) >= self._storage.few else ():
+        counts = dict(self._news.execute("SELECT place, COUNT(*) FROM news GROUP BY place").fetchall())
+        for place in counts if sum(counts.values()) >= self._storage.few else ():
             try:
-                self._save(key)
+                self._save(place)
             except (WriteError, sqlite3.Error, OSError) as error:
-                _log.debug("index of %s cannot be written: %s", key, error)
+                _log.debug("index of %s cannot be written: %s", place, error)
         self.close()
 
     def close(self) -> None:
@@ -122,26 +153,49 @@ class EntryIndex:
         self._news = None
         self._open.clear()
 
-    def _save(self, key: str) -> None:
+    def _save(self, place: str) -> None:
         assert self._news is not None
-        path = self._path(key)
+        path = self._path(place)
         make_folder(path.parent)
+        news = self._news.execute("SELECT * FROM news WHERE place = ? ORDER BY name", (place,))
+        storage = self._storage
+        there = {f"{stream}/{key}" for stream in storage.streams() for key in storage.keys(stream)}
         with replacing(path) as temporary:
-            if self._table(key) is not None:
+            if self._table(place) is not None:
                 shutil.copyfile(path, temporary)
             with closing(sqlite3.connect(temporary)) as table:
                 table.execute("PRAGMA journal_mode = OFF")  # the file takes its place only when it is whole
                 if not table.execute("SELECT * FROM sqlite_master").fetchall():
                     table.execute(_TABLE)
-                rows = self._news.execute(f"SELECT {_COLUMNS} FROM news WHERE key = ?", (key,))  # noqa: S608
-                table.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+                for name, of_video in groupby(news, key=itemgetter(1)):
+                    known = self._with_news(place, name, of_video, there)
+                    row = name, known, _seal(name, known)
+                    table.execute("INSERT OR REPLACE INTO videos VALUES (?, ?, ?)", row)
                 table.commit()
         self._storage.keep(path)
 
-    def _table(self, key: str) -> sqlite3.Connection | None:
-        if key not in self._open:
-            self._open[key] = self._connect(self._path(key))
-        return self._open[key]
+    def _with_news(self, place: str, name: str, news: Iterable[Sequence[Any]], there: set[str]) -> str:
+        """Return what is known of a video with what was learnt of it, of the keys that are there still."""
+        files = dict[str, tuple[list[int], str]]()
+        for _, before in self._rows(place, [name]):
+            with suppress(*_OF_DAMAGE):
+                known = parse_json(before)
+                said = [json.dumps(each) for each in known["said"]]
+                files = {file: (state, said[number]) for file, (*state, number) in known["files"].items()}
+        files |= {file: (state, says) for _, _, file, *state, says in news}
+        files = {file: each for file, each in files.items() if file in there}
+        all_said = list(dict.fromkeys(says for _, says in files.values()))  # files of one pass say the same
+        return json.dumps(
+            {
+                "said": [json.loads(says) for says in all_said],
+                "files": {file: [*state, all_said.index(says)] for file, (state, says) in files.items()},
+            }
+        )
+
+    def _table(self, place: str) -> sqlite3.Connection | None:
+        if place not in self._open:
+            self._open[place] = self._connect(self._path(place))
+        return self._open[place]
 
     def _connect(self, path: Path) -> sqlite3.Connection | None:
         if self._storage.state(str(path)) is None:
@@ -159,21 +213,32 @@ class EntryIndex:
             return None
         return table
 
-    def _path(self, key: str) -> Path:
-        return self._folder / f"{key}.sqlite"
+    def _path(self, place: str) -> Path:
+        return self._folder / f"{place}.sqlite"
 
 
-def _name_of(home: str) -> str:
-    return "-".join(Path(home).parts[-2:])
+class _Said:
+    """What files that were written in one pass say of their video."""
+
+    __slots__ = ("beside", "identity", "report", "source", "video")
+
+    def __init__(
+        self, video: str, source: str | None, beside: str, identity: Sequence[Any], report: dict[str, Any]
+    ) -> None:
+        report["warnings"] = tuple(report["warnings"])
+        self.video, self.source, self.beside = video, source, intern(beside)
+        self.identity, self.report = SourceIdentity(*identity), DecodeReport(**report)
 
 
-def _seal(name: str, size_bytes: int, mtime_ns: int, n_rows: int, n_features: int, said: str) -> str:
-    row = f"{name}\0{size_bytes} {mtime_ns} {n_rows} {n_features}\0{said}"
-    return xxhash.xxh3_64_hexdigest(row.encode())
+def _file_of(home: str) -> str:
+    """Return the stream and the key of a folder, as an index has them."""
+    return "/".join(Path(home).parts[-2:])
 
 
-@lru_cache(maxsize=_N_REMEMBERED)
-def _parse(said: str) -> tuple[str, str | None, str, SourceIdentity, DecodeReport]:
-    video, source, beside, identity, report = parse_json(said)
-    report["warnings"] = tuple(report["warnings"])
-    return video, source, intern(beside), SourceIdentity(*identity), DecodeReport(**report)
+def _place_of(file: str) -> str:
+    """Return the part of a key that says where its videos are; see `StreamKey.key`."""
+    return file.partition("-")[2] or _NO_PLACE
+
+
+def _seal(name: str, known: str) -> str:
+    return xxhash.xxh3_64_hexdigest(f"{name}\0{known}".encode())

@@ -81,7 +81,6 @@ _SPOOL_BYTES = 64 * 2**20  # rows beyond this wait on disk, so that memory stays
 _COPY_ROWS = 65_536
 _MADE_FROM = "made_from"
 _JSON = json.JSONEncoder(sort_keys=True)
-_NOTHING: Mapping[str, Entry] = {}
 
 _log = logging.getLogger(__name__)
 
@@ -193,48 +192,57 @@ class FeatureCache:
         self, keys: Mapping[str, StreamKey], video: Video, frames_per_second: float | None = None
     ) -> dict[str, Entry]:
         """Return what `find` finds of several streams of a video, which is looked at once."""
-        streams = [(name, key, _NOTHING) for name, key in keys.items()]
-        return self._find_streams(streams, video, frames_per_second)
+        return self._find_streams(self._with_homes(keys), video, frames_per_second, {})
 
     def find_many(
         self, videos: Sequence[tuple[Video, Mapping[str, StreamKey]]], frames_per_second: float | None = None
     ) -> list[dict[str, Entry]]:
         """Return what `find_all` finds of each of some hundred videos.
 
-        What the indexes know of them is read together, key by key, which takes a fraction of the time.
+        What the indexes know of them is read together, which takes a fraction of the time.
         """
-        names: dict[str, list[str]] = {}
+        places: dict[int, Mapping[str, StreamKey]] = {}  # few, for videos of a place share their keys
+        names: dict[int, list[str]] = {}
         for video, keys in videos:
-            for key in keys.values():
-                names.setdefault(self._home(key), []).append(video.name)
-        known = {home: self._find_known(home, some) for home, some in names.items()}
-        streams = {  # as many as there are places, for videos share their keys
-            id(keys): [(name, key, known[self._home(key)]) for name, key in keys.items()]
-            for _, keys in videos
-        }
-        return [self._find_streams(streams[id(keys)], video, frames_per_second) for video, keys in videos]
+            places[id(keys)] = keys
+            names.setdefault(id(keys), []).append(video.name)
+        streams = {place: self._with_homes(keys) for place, keys in places.items()}
+        known = {place: self._find_known(streams[place], names[place]) for place in places}
+        return [
+            self._find_streams(
+                streams[id(keys)], video, frames_per_second, known[id(keys)].get(video.name, {})
+            )
+            for video, keys in videos
+        ]
 
-    def _find_known(self, home: str, names: Sequence[str]) -> dict[str, Entry]:
-        """Return by name what the index knows of files of a key that are as they were."""
-        self._storage.look_ahead(home)
-        state, above = self._storage.state, f"{home}{os.sep}"
-        return self.index.find_many(home, names, lambda name: state(f"{above}{name}.h5"))
+    def _with_homes(self, keys: Mapping[str, StreamKey]) -> list[tuple[str, StreamKey, str]]:
+        return [(name, key, self._home(key)) for name, key in keys.items()]
+
+    def _find_known(
+        self, streams: Sequence[tuple[str, StreamKey, str]], names: Sequence[str]
+    ) -> dict[str, dict[str, Entry]]:
+        """Return by name and home what the index knows of files that are as they were."""
+        homes, state = [home for _, _, home in streams], self._storage.state
+        for home in homes:
+            self._storage.look_ahead(home)
+        return self.index.find_many(homes, names, lambda home, name: state(f"{home}{os.sep}{name}.h5"))
 
     def _find_streams(
         self,
-        streams: Iterable[tuple[str, StreamKey, Mapping[str, Entry]]],
+        streams: Iterable[tuple[str, StreamKey, str]],
         video: Video,
         frames_per_second: float | None,
+        known: Mapping[str, Entry],
     ) -> dict[str, Entry]:
         """Return the entries of a video.
 
         Args:
-            streams: name, key and, by name of video, what is known of files that are as they were; others
-                are read.
+            streams: name, key and home of each.
+            known: by home, what is known of files that are as they were; others are read.
         """
         found, now = {}, _Now(video)
-        for name, key, known in streams:
-            entry = known.get(video.name)
+        for name, key, home in streams:
+            entry = known.get(home)
             if entry is None or not self._fits(entry, key, now, frames_per_second, is_elsewhere=False):
                 entry = self._find_in_places(key, now, frames_per_second)
             if entry is not None:

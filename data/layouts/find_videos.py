@@ -85,9 +85,9 @@ def _find_below(folder: Path) -> FoundVideos:
     else:
         videos = [_make_video(path, folder) for path in paths]
     _check_names(videos)
-    return FoundVideos(
-        tuple(sorted(videos, key=lambda video: natural_key(video.name))), tuple(passed_over.notes())
-    )
+    videos.sort(key=lambda video: video.name)  # nearly the order that is wanted, and a tenth of the time
+    videos.sort(key=lambda video: natural_key(video.name))
+    return FoundVideos(tuple(videos), tuple(passed_over.notes()))
 
 
 def _with_folder(video: Video) -> Video:

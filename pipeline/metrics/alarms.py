@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaincinv
 
 from mulde.pipeline.metrics.events import event_curve, find_rule
 
@@ -59,6 +58,8 @@ def count_alarms(
     hours = sum(float((labels == 0).sum()) / rate for _, labels, rate in videos) / 3600
     if not hours:
         return None
+    from scipy.special import gammaincinv  # only here, for its import takes a while
+
     curve = event_curve([(alarm.astype(float), labels) for alarm, labels, _ in videos], min_share=min_share)
     at_one = np.flatnonzero(curve.thresholds == 1)
     n_false, n_found = (

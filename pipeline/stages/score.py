@@ -50,11 +50,11 @@ class Score(RunStage[None]):
         job, inventory = situation.job, situation.inventory
         is_trained = inventory.scenes is not None and train.STAGE not in situation.pending
         model = train.fingerprint(situation) if is_trained else None
+        videos = without_failed(job.run, inventory.test)
+        complete = [cached for cached in videos if model and cached.is_complete]
         return {
-            cached.video.name: fingerprint(cached, job.config, model)
-            if model and cached.is_complete
-            else None
-            for cached in without_failed(job.run, inventory.test)
+            **{cached.video.name: None for cached in videos},
+            **fingerprints(complete, job.config, model or ""),
         }
 
     def is_there(self, run: RunFolder, unit: str) -> bool:
@@ -97,7 +97,7 @@ class Score(RunStage[None]):
         Raises:
             InputError: the model is missing, damaged, or made from other streams.
         """
-        wanted = {cached.video.name: fingerprint(cached, config, model_fingerprint) for cached in videos}
+        wanted = fingerprints(videos, config, model_fingerprint)
         work = self.compare(run, wanted)
         names = {*work.todo}
         todo = [cached for cached in videos if cached.video.name in names]
@@ -175,16 +175,16 @@ def check_labels(labels: Labels | None, videos: Sequence[CachedVideo]) -> None:
     labels.tell_doubt(times)
 
 
-def fingerprint(cached: CachedVideo, config: Config, model_fingerprint: str) -> str:
-    """Return a hash of all that the scores of a video are made from."""
-    return digest_of(
-        {
-            "code_version": CODE_VERSION,
-            "model": model_fingerprint,
-            "features": train.source_of(cached),
-            "settings": config.score.of_frames,
-        }
-    )
+def fingerprints(videos: Sequence[CachedVideo], config: Config, model_fingerprint: str) -> dict[str, str]:
+    """Return by name a hash of all that the scores of each video are made from."""
+    common = {
+        "code_version": CODE_VERSION,
+        "model": model_fingerprint,
+        "settings": config.score.of_frames,
+    }
+    return {
+        cached.video.name: digest_of({**common, "features": train.source_of(cached)}) for cached in videos
+    }
 
 
 @dataclass(frozen=True)

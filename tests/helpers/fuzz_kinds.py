@@ -622,7 +622,7 @@ def _indexed() -> tuple[bytes, ...]:
         assert state is not None
         known.learn(str(path.parent), "a", state, read_entry(path))
         known.save()
-        return (folder / "cache" / ".index" / "velocity-0123.sqlite").read_bytes()
+        return (folder / "cache" / ".index" / "anywhere.sqlite").read_bytes()
 
     return (_in_folder(write),)
 
@@ -700,7 +700,7 @@ KINDS: dict[str, Kind] = {
     ),
     "checkpoint": Kind("a.safetensors", _checkpoint, (other_tensors, mutations)),
     "journal": Kind("state.jsonl", _journal, (mutations,), _journal_of),
-    "index": Kind("velocity-0123.sqlite", _indexed, is_library=True),
+    "index": Kind("anywhere.sqlite", _indexed, is_library=True),
     "request": Kind("request.txt", lambda: REQUESTS),
     "address": Kind("address.txt", lambda: ADDRESSES),
     **{

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,19 +23,23 @@ KEYS = {stream: StreamKey(stream, {"bins": 8, "folder": "/videos"}) for stream i
 REPORT = DecodeReport("pyav", 10, 12, 25.0, 64, 48, warnings=("2 frames are missing",))
 
 
-def fill(cache: FeatureCache, videos: list[Video], n_rows: int = 2) -> None:
+def fill(
+    cache: FeatureCache, videos: list[Video], n_rows: int = 2, keys: Mapping[str, StreamKey] = KEYS
+) -> None:
     for video in videos:
-        for key in KEYS.values():
+        for key in keys.values():
             with cache.writer(key, video, 3, has_boxes=False) as writer:
                 frame = np.arange(n_rows, dtype=np.int64)
                 writer.append(FeatureRows(np.ones((n_rows, 3), np.float32), frame))
                 writer.commit(identify(video, with_digest=True), REPORT, np.arange(10) / 25)
 
 
-def look(folder: Path, videos: list[Video]) -> tuple[list[dict[str, Entry]], FeatureCache]:
+def look(
+    folder: Path, videos: list[Video], keys: Mapping[str, StreamKey] = KEYS
+) -> tuple[list[dict[str, Entry]], FeatureCache]:
     """Look up all videos as a command does that has just begun."""
     cache = FeatureCache(folder)
-    return [cache.find_all(KEYS, video) for video in videos], cache
+    return [cache.find_all(keys, video) for video in videos], cache
 
 
 @pytest.fixture
@@ -106,6 +112,34 @@ def test_what_was_written_again_is_opened(folder: Path, videos: list[Video], ope
     assert opened == []
 
 
+OTHERS = {stream: StreamKey(stream, {"bins": 9, "folder": "/videos"}) for stream in KEYS}
+
+
+def test_an_index_has_the_files_of_all_settings_that_are_in_the_cache(
+    folder: Path, videos: list[Video], opened: list[Path]
+) -> None:
+    fill(FeatureCache(folder), videos, keys=OTHERS)
+    look(folder, videos, keys=OTHERS)[1].index.save()
+    opened.clear()
+    for keys in (KEYS, OTHERS):
+        found, _ = look(folder, videos, keys=keys)
+        assert [{entry.home for entry in entries.values()} for entries in found] == [
+            {str(folder / key.stream / key.key) for key in keys.values()}
+        ] * 3
+    assert opened == []
+    (path,) = (folder / index.INDEX).iterdir()
+    for key in KEYS.values():
+        shutil.rmtree(folder / key.stream / key.key)
+    fill(FeatureCache(folder), videos, n_rows=3, keys=OTHERS)
+    look(folder, videos, keys=OTHERS)[1].index.save()
+    with sqlite3.connect(path) as table:
+        known = [json.loads(known) for (known,) in table.execute("SELECT known FROM videos")]
+    assert [sorted(each["files"]) for each in known] == [
+        sorted(f"{key.stream}/{key.key}" for key in OTHERS.values())
+    ] * 3
+    assert [len(each["said"]) for each in known] == [1, 1, 1]  # of one pass, and nothing of before
+
+
 def test_a_file_that_is_gone_is_not_there(folder: Path, videos: list[Video]) -> None:
     FeatureCache(folder).entry_path(KEYS["boxes"], "a").unlink()
     assert [entries.keys() for entries in look(folder, videos)[0]] == [{"velocity"}, {*KEYS}, {*KEYS}]
@@ -126,19 +160,19 @@ def _replace(path: Path) -> None:
 
 def _lie(path: Path) -> None:
     with sqlite3.connect(path) as table:
-        table.execute("UPDATE entries SET n_rows = 7")
+        table.execute("UPDATE videos SET known = replace(known, '2, 3', '7, 3')")
 
 
 def _change_columns(path: Path) -> None:
     with sqlite3.connect(path) as table:
-        table.execute("ALTER TABLE entries DROP COLUMN said")
+        table.execute("ALTER TABLE videos DROP COLUMN known")
 
 
 def _never_end(path: Path) -> None:
     path.unlink()
     with sqlite3.connect(path) as table:
         table.execute(
-            "CREATE VIEW entries AS WITH RECURSIVE c(name) AS (SELECT 'a' UNION ALL SELECT 'a' FROM c) "
+            "CREATE VIEW videos AS WITH RECURSIVE c(name) AS (SELECT 'a' UNION ALL SELECT 'a' FROM c) "
             "SELECT * FROM c WHERE name = 'b'"
         )
 
@@ -146,13 +180,13 @@ def _never_end(path: Path) -> None:
 def _be_another_table(path: Path) -> None:
     path.unlink()
     with sqlite3.connect(path) as table:
-        table.execute("CREATE TABLE entries (name TEXT)")
-        table.execute("INSERT INTO entries VALUES ('a')")
+        table.execute("CREATE TABLE videos (name TEXT)")
+        table.execute("INSERT INTO videos VALUES ('a')")
 
 
 def _be_no_text(path: Path) -> None:
     content = path.read_bytes()
-    path.write_bytes(content.replace(b"CREATE TABLE entries (name", b"CREATE TABLE entries (n\xffme"))
+    path.write_bytes(content.replace(b"CREATE TABLE videos (name", b"CREATE TABLE videos (n\xffme"))
 
 
 @pytest.mark.parametrize(

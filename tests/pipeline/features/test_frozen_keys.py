@@ -172,7 +172,7 @@ def write_made_up_scores(situation: Situation) -> None:
     datasets = object_datasets(np.array([0, 1, 1]), boxes, {"one": scores[1:]}, 2 * scores[1:])
     write_scores(run, ScoredVideo(name, scores, scores / 3, np.arange(4) / 25, 25.0, ("a",), "b"), datasets)
     model = train.fingerprint(situation)
-    run.remember("score", {name: score.fingerprint(cached, situation.job.config, model)})
+    run.remember("score", score.fingerprints([cached], situation.job.config, model))
 
 
 def fingerprints(situation: Situation) -> dict[str, str]:
