@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from mulde.data.cache.store import digest_of
+from mulde.data.cycles import no_cycles
 from mulde.data.errors import InputError
 from mulde.data.labels.labels import Labels
 from mulde.data.sealed import read_bytes, write_json
@@ -94,6 +95,7 @@ def names_of_scored(situation: Situation) -> list[str]:
     return with_scores(run, (video.name for video in videos))
 
 
+@no_cycles()
 def require_scores(situation: Situation) -> list[str]:
     """Return the names of the test videos that have scores, without those that can no longer be read.
 

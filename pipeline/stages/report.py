@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from mulde.data.cache.store import digest_of
+from mulde.data.cycles import no_cycles
 from mulde.data.errors import InputError
 from mulde.data.labels.labels import Labels
 from mulde.data.sealed import is_whole
@@ -141,6 +142,7 @@ def known_results(job: Job) -> tuple[Found | None, Metrics | None]:
     return found, read_metrics(run.metrics) if _is_evaluated(Situation(job)) else None
 
 
+@no_cycles()
 def fingerprint(situation: Situation) -> str:
     """Return a hash of all that the page is made from."""
     job = situation.job

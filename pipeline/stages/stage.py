@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Generic, TypeVar
 
+from mulde.data.cycles import no_cycles
 from mulde.data.errors import InputError
 from mulde.data.layouts.common import name_some
 from mulde.data.spelling import counted
@@ -130,6 +131,7 @@ class RunStage(Stage[R]):
         """Return the units of which the outputs are there."""
         return {unit for unit in units if self.is_there(run, unit)}
 
+    @no_cycles()
     def look(self, situation: Situation) -> Work:
         """Compare what is wanted with what is there."""
         return self.compare(situation.job.run, self.wanted(situation))
