@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, astuple
 from itertools import groupby
@@ -105,7 +106,7 @@ class EntryIndex:
         home_of: dict[str, str],
         state_of: Callable[[str, str], FileState | None],
     ) -> dict[str, Entry]:
-        said, files, fetches = [_Said(*each) for each in known["said"]], known["files"], self._storage.fetches
+        files, fetches, said = known["files"], self._storage.fetches, dict[int, _Said]()
         entries = {}
         for file, home in home_of.items():
             if file not in files:
@@ -113,12 +114,24 @@ class EntryIndex:
             size_bytes, mtime_ns, n_rows, n_features, number = files[file]
             if (size_bytes, mtime_ns) != state_of(home, name):
                 continue  # it was changed since
+            if number not in said:  # files of other settings, perhaps of another version, are not looked at
+                said[number] = _Said(*known["said"][number])
             of = said[number]
             # one string each, not one a stream: there may be a hundred thousand videos
             video = name if of.video == name else of.video
-            entries[home] = Entry(
-                home, name, video, n_rows, n_features, of.identity, of.report, of.source, of.beside, fetches
-            )
+            if _is_count(n_rows) and _is_count(n_features):
+                entries[home] = Entry(
+                    home,
+                    name,
+                    video,
+                    n_rows,
+                    n_features,
+                    of.identity,
+                    of.report,
+                    of.source,
+                    of.beside,
+                    fetches,
+                )
         return entries
 
     def learn(self, home: str, name: str, state: FileState, entry: Entry) -> None:
@@ -138,28 +151,35 @@ class EntryIndex:
         if self._news is None:
             return
         counts = dict(self._news.execute("SELECT place, COUNT(*) FROM news GROUP BY place").fetchall())
-        for place in counts if sum(counts.values()) >= self._storage.few else ():
-            try:
-                self._save(place)
-            except (WriteError, sqlite3.Error, OSError) as error:
-                _log.debug("index of %s cannot be written: %s", place, error)
+        if sum(counts.values()) >= self._storage.few:
+            self._storage.look_anew()
+            streams = self._storage.streams()
+            there = {f"{stream}/{key}" for stream in streams for key in self._storage.keys(stream)}
+            for place in counts:
+                try:
+                    self._save(place, there)
+                except (WriteError, sqlite3.Error, OSError) as error:
+                    _log.debug("index of %s cannot be written: %s", place, error)
         self.close()
 
     def close(self) -> None:
         """Let go of all files."""
         for connection in (self._news, *self._open.values()):
-            if connection is not None:
-                connection.close()
+            self._close(connection)
         self._news = None
         self._open.clear()
 
-    def _save(self, place: str) -> None:
+    def _save(self, place: str, there: set[str]) -> None:
+        """Add the news of a place to its index as it is now, which others may have written since.
+
+        Args:
+            there: stream and key of all folders of the cache.
+        """
         assert self._news is not None
         path = self._path(place)
         make_folder(path.parent)
-        news = self._news.execute("SELECT * FROM news WHERE place = ? ORDER BY name", (place,))
-        storage = self._storage
-        there = {f"{stream}/{key}" for stream in storage.streams() for key in storage.keys(stream)}
+        self._close(self._open.pop(place, None))
+        news = self._news.execute("SELECT * FROM news WHERE place = ? ORDER BY name, rowid", (place,))
         with replacing(path) as temporary:
             if self._table(place) is not None:
                 shutil.copyfile(path, temporary)
@@ -168,29 +188,23 @@ class EntryIndex:
                 if not table.execute("SELECT * FROM sqlite_master").fetchall():
                     table.execute(_TABLE)
                 for name, of_video in groupby(news, key=itemgetter(1)):
-                    known = self._with_news(place, name, of_video, there)
+                    files = {f: each for f, each in self._known(place, name).items() if f in there}
+                    files |= {file: (state, said) for _, _, file, *state, said in of_video}
+                    known = _dump(files)
                     row = name, known, _seal(name, known)
                     table.execute("INSERT OR REPLACE INTO videos VALUES (?, ?, ?)", row)
                 table.commit()
         self._storage.keep(path)
 
-    def _with_news(self, place: str, name: str, news: Iterable[Sequence[Any]], there: set[str]) -> str:
-        """Return what is known of a video with what was learnt of it, of the keys that are there still."""
+    def _known(self, place: str, name: str) -> dict[str, tuple[list[int], str]]:
+        """Return of each file of a video its state and counts, and what it says, in JSON."""
         files = dict[str, tuple[list[int], str]]()
-        for _, before in self._rows(place, [name]):
+        for _, known in self._rows(place, [name]):
             with suppress(*_OF_DAMAGE):
-                known = parse_json(before)
-                said = [json.dumps(each) for each in known["said"]]
-                files = {file: (state, said[number]) for file, (*state, number) in known["files"].items()}
-        files |= {file: (state, says) for _, _, file, *state, says in news}
-        files = {file: each for file, each in files.items() if file in there}
-        all_said = list(dict.fromkeys(says for _, says in files.values()))  # files of one pass say the same
-        return json.dumps(
-            {
-                "said": [json.loads(says) for says in all_said],
-                "files": {file: [*state, all_said.index(says)] for file, (state, says) in files.items()},
-            }
-        )
+                row = parse_json(known)
+                said = [json.dumps(each) for each in row["said"]]
+                files = {file: (state, said[number]) for file, (*state, number) in row["files"].items()}
+        return files
 
     def _table(self, place: str) -> sqlite3.Connection | None:
         if place not in self._open:
@@ -213,12 +227,17 @@ class EntryIndex:
             return None
         return table
 
+    @staticmethod
+    def _close(connection: sqlite3.Connection | None) -> None:
+        if connection is not None:
+            connection.close()
+
     def _path(self, place: str) -> Path:
         return self._folder / f"{place}.sqlite"
 
 
 class _Said:
-    """What files that were written in one pass say of their video."""
+    """What files that were written in one pass say of their video; raises what `_OF_DAMAGE` has."""
 
     __slots__ = ("beside", "identity", "report", "source", "video")
 
@@ -228,6 +247,26 @@ class _Said:
         report["warnings"] = tuple(report["warnings"])
         self.video, self.source, self.beside = video, source, intern(beside)
         self.identity, self.report = SourceIdentity(*identity), DecodeReport(**report)
+        counts = self.report.n_frames, self.report.width, self.report.height
+        if not (all(map(_is_count, counts)) and 0 < self.report.fps < math.inf):
+            raise ValueError(f"{video} has a report that cannot be: {report}")
+        if not (isinstance(video, str) and isinstance(source, str | None)):
+            raise TypeError(f"{video} and {source} are no names")
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _dump(files: Mapping[str, tuple[Sequence[int], str]]) -> str:
+    """Return the row of a video; see `EntryIndex._known`."""
+    all_said = list(dict.fromkeys(said for _, said in files.values()))  # files of one pass say the same
+    return json.dumps(
+        {
+            "said": [json.loads(said) for said in all_said],
+            "files": {file: [*state, all_said.index(said)] for file, (state, said) in files.items()},
+        }
+    )
 
 
 def _file_of(home: str) -> str:
@@ -237,7 +276,7 @@ def _file_of(home: str) -> str:
 
 def _place_of(file: str) -> str:
     """Return the part of a key that says where its videos are; see `StreamKey.key`."""
-    return file.partition("-")[2] or _NO_PLACE
+    return file.rpartition("/")[2].partition("-")[2] or _NO_PLACE
 
 
 def _seal(name: str, known: str) -> str:

@@ -192,7 +192,9 @@ class FeatureCache:
         self, keys: Mapping[str, StreamKey], video: Video, frames_per_second: float | None = None
     ) -> dict[str, Entry]:
         """Return what `find` finds of several streams of a video, which is looked at once."""
-        return self._find_streams(self._with_homes(keys), video, frames_per_second, {})
+        streams = self._with_homes(keys)
+        known = self._find_known([home for _, _, home in streams], [video.name])
+        return self._find_streams(streams, video, frames_per_second, known.get(video.name, {}))
 
     def find_many(
         self, videos: Sequence[tuple[Video, Mapping[str, StreamKey]]], frames_per_second: float | None = None
@@ -201,16 +203,20 @@ class FeatureCache:
 
         What the indexes know of them is read together, which takes a fraction of the time.
         """
-        places: dict[int, Mapping[str, StreamKey]] = {}  # few, for videos of a place share their keys
-        names: dict[int, list[str]] = {}
+        streams: dict[int, list[tuple[str, StreamKey, str]]] = {}  # videos of a place may share their keys
+        homes: dict[int, tuple[str, ...]] = {}
+        names: dict[tuple[str, ...], list[str]] = {}
         for video, keys in videos:
-            places[id(keys)] = keys
-            names.setdefault(id(keys), []).append(video.name)
-        streams = {place: self._with_homes(keys) for place, keys in places.items()}
-        known = {place: self._find_known(streams[place], names[place]) for place in places}
+            if id(keys) not in streams:
+                streams[id(keys)] = self._with_homes(keys)
+                homes[id(keys)] = tuple(home for _, _, home in streams[id(keys)])
+            names.setdefault(homes[id(keys)], []).append(video.name)
+        for home in {home for some in names for home in some}:
+            self._storage.look_ahead(home)
+        known = {some: self._find_known(some, of_these) for some, of_these in names.items()}
         return [
             self._find_streams(
-                streams[id(keys)], video, frames_per_second, known[id(keys)].get(video.name, {})
+                streams[id(keys)], video, frames_per_second, known[homes[id(keys)]].get(video.name, {})
             )
             for video, keys in videos
         ]
@@ -218,13 +224,9 @@ class FeatureCache:
     def _with_homes(self, keys: Mapping[str, StreamKey]) -> list[tuple[str, StreamKey, str]]:
         return [(name, key, self._home(key)) for name, key in keys.items()]
 
-    def _find_known(
-        self, streams: Sequence[tuple[str, StreamKey, str]], names: Sequence[str]
-    ) -> dict[str, dict[str, Entry]]:
+    def _find_known(self, homes: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, Entry]]:
         """Return by name and home what the index knows of files that are as they were."""
-        homes, state = [home for _, _, home in streams], self._storage.state
-        for home in homes:
-            self._storage.look_ahead(home)
+        state = self._storage.state
         return self.index.find_many(homes, names, lambda home, name: state(f"{home}{os.sep}{name}.h5"))
 
     def _find_streams(

@@ -131,10 +131,11 @@ def _region_numbers(
     reason = no_regions_reason
     has_regions = any(len(video.regions) for video in ordered)
     if has_regions:
-        criteria["rbdc"], criteria["box_auc"] = rbdc(ordered), box_auc(ordered)
+        detected = [video.detections() for video in ordered]
+        criteria["rbdc"], criteria["box_auc"] = rbdc(detected), box_auc(ordered)
         reason = "the region labels hold no tracks"
         if has_tracks(ordered):
-            criteria["tbdc"] = tbdc(ordered)
+            criteria["tbdc"] = tbdc(detected)
 
     def measure(weights: Draws) -> dict[str, float]:
         return {key: criterion(weights) for key, criterion in criteria.items()}

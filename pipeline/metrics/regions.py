@@ -15,8 +15,8 @@ The program that Georgescu et al. (Background-Agnostic Framework, TPAMI 2021) pu
 these choices too, but for three: its boxes include x2 and y2 (write these one less), tied scores come in the
 order of their files, and the curve ends level at the last point below 1, where ours is cut at 1 itself.
 
-Of windows, of which many see one object, the highest of each place is what was detected: as every detector
-does, those that overlap one with a higher score are left out before both criteria.
+Of windows, of which many see one object, the highest of each place is what was detected: those that overlap
+one with a higher score, by however little, are left out before both criteria.
 
 The AUC of boxes judges scores without frames, maxima and smoothing: boxes that find a region against boxes
 that touch none. Those that touch one too little are left out: there is something of the anomaly in them.
@@ -104,7 +104,10 @@ class RegionVideo:
         import torch  # only here, for it takes a second
         from torchvision.ops import nms
 
-        boxes, scores = torch.from_numpy(self.box_xyxy).double(), torch.from_numpy(self.scores)
+        # copies, for files may hold any type of number, in any order of its bytes
+        boxes, scores = (
+            torch.from_numpy(np.array(a, np.float64, order="C")) for a in (self.box_xyxy, self.scores)
+        )
         bounds = np.flatnonzero(np.diff(self.frame, prepend=-1, append=-1)).tolist()
         kept = [
             start + nms(boxes[start:stop], scores[start:stop], 0.0).numpy()
@@ -112,7 +115,11 @@ class RegionVideo:
         ]
         index = np.sort(np.concatenate(kept)) if kept else np.empty(0, dtype=np.int64)
         return replace(
-            self, frame=self.frame[index], box_xyxy=self.box_xyxy[index], scores=self.scores[index]
+            self,
+            frame=self.frame[index],
+            box_xyxy=self.box_xyxy[index],
+            scores=self.scores[index],
+            are_windows=False,
         )
 
 

@@ -133,6 +133,7 @@ def fingerprint(job: Job, names: Sequence[str]) -> str:
             "events": job.run.fingerprint(EVENTS),
             "labels": labels.digest if labels else None,
             "settings": job.config.evaluate.model_dump(mode="json"),
+            "are_windows": job.config.score.are_windows,
             "seed": job.config.seed,
         }
     )

@@ -140,6 +140,88 @@ def test_an_index_has_the_files_of_all_settings_that_are_in_the_cache(
     assert [len(each["said"]) for each in known] == [1, 1, 1]  # of one pass, and nothing of before
 
 
+def test_an_index_is_named_after_the_place_whatever_streams_are_called(
+    tmp_path: Path, videos: list[Video], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FolderStorage, "few", 2)
+    keys = {name: StreamKey(name, {"folder": "/videos"}) for name in ("my-flow", "x-", "x-..", "plain")}
+    fill(FeatureCache(tmp_path / "cache"), videos, keys=keys)
+    look(tmp_path / "cache", videos, keys=keys)[1].index.save()
+    (place,) = {key.key.partition("-")[2] for key in keys.values()}
+    assert [path.name for path in tmp_path.rglob("*.sqlite")] == [f"{place}.sqlite"]
+
+
+def test_what_another_version_says_of_other_settings_is_not_looked_at(
+    folder: Path, videos: list[Video], opened: list[Path]
+) -> None:
+    fill(FeatureCache(folder), videos, keys=OTHERS)
+    look(folder, videos, keys=OTHERS)[1].index.save()
+    (path,) = (folder / index.INDEX).iterdir()
+    others = {f"{key.stream}/{key.key}" for key in OTHERS.values()}
+    with sqlite3.connect(path) as table:
+        for name, known in table.execute("SELECT name, known FROM videos").fetchall():
+            row = json.loads(known)
+            row["said"].append([*row["said"][0][:4], {"a field of tomorrow": 1}])
+            for file in others:
+                row["files"][file][-1] = len(row["said"]) - 1
+            values = json.dumps(row), index._seal(name, json.dumps(row)), name
+            table.execute("UPDATE videos SET known = ?, seal = ? WHERE name = ?", values)
+    opened.clear()
+    assert [len(entries) for entries in look(folder, videos)[0]] == [2, 2, 2]
+    assert opened == []
+    assert [len(entries) for entries in look(folder, videos, keys=OTHERS)[0]] == [2, 2, 2]
+    assert len(opened) == 6
+
+
+def test_what_two_processes_learn_is_kept(folder: Path, videos: list[Video], opened: list[Path]) -> None:
+    first, second = KEYS, OTHERS
+    shutil.rmtree(folder / index.INDEX)
+    fill(FeatureCache(folder), videos, keys=second)
+    caches = [look(folder, videos, keys=keys)[1] for keys in (first, second)]
+    for cache in caches:
+        cache.index.save()
+    opened.clear()
+    for keys in (first, second):
+        assert [len(entries) for entries in look(folder, videos, keys=keys)[0]] == [2, 2, 2]
+    assert opened == []
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [
+        (("files", 2), "7"),
+        (("files", 2), -1),
+        (("files", 3), True),
+        (("files", 3), None),
+        (("files", 4), 5),
+        (("files", 4), "a"),
+        (("said", 0), 5),
+        (("said", 1), ["/videos"]),
+        (("said", 2), None),
+        (("report", "n_frames"), "10"),
+        (("report", "width"), 1.5),
+        (("report", "fps"), float("nan")),
+        (("report", "fps"), "25"),
+        (("report", "fps"), -1.0),
+    ],
+)
+def test_values_that_cannot_be_are_not_believed(
+    folder: Path, videos: list[Video], opened: list[Path], at: tuple[str, int | str], value: object
+) -> None:
+    (path,) = (folder / index.INDEX).iterdir()
+    with sqlite3.connect(path) as table:
+        for name, known in table.execute("SELECT name, known FROM videos").fetchall():
+            row = json.loads(known)
+            part, place = at
+            for each in row["files"].values() if part == "files" else row["said"]:
+                (each[4] if part == "report" else each)[place] = value
+            values = json.dumps(row), index._seal(name, json.dumps(row)), name
+            table.execute("UPDATE videos SET known = ?, seal = ? WHERE name = ?", values)
+    found, _ = look(folder, videos)
+    assert [[entry.n_rows for entry in entries.values()] for entries in found] == [[2, 2]] * 3
+    assert len(opened) == 6
+
+
 def test_a_file_that_is_gone_is_not_there(folder: Path, videos: list[Video]) -> None:
     FeatureCache(folder).entry_path(KEYS["boxes"], "a").unlink()
     assert [entries.keys() for entries in look(folder, videos)[0]] == [{"velocity"}, {*KEYS}, {*KEYS}]

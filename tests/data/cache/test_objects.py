@@ -122,6 +122,20 @@ def test_an_index_saves_downloads(
     assert not list((tmp_path / "elsewhere").rglob("*.h5"))
 
 
+def test_an_index_has_keys_that_came_after_a_first_look(
+    address: str, video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ObjectStorage, "few", 2)
+    cache = FeatureCache(address)
+    assert cache.find_all(KEYS, video) == {}
+    write(FeatureCache(address), video)
+    assert cache.find_all(KEYS, video).keys() == KEYS.keys()
+    cache.index.save()
+    monkeypatch.setenv("MULDE_COPIES", str(tmp_path / "elsewhere"))
+    assert FeatureCache(address).find_all(KEYS, video).keys() == KEYS.keys()
+    assert not list((tmp_path / "elsewhere").rglob("*.h5"))
+
+
 def test_what_another_machine_writes_is_not_taken_for_the_copy(address: str, video: Video) -> None:
     write(FeatureCache(address), video)
     cache = FeatureCache(address)
