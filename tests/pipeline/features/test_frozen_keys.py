@@ -72,20 +72,20 @@ FROZEN = {
 }
 FROZEN_FILES = {
     "motion": {
-        "train": "f2d70a6efe98", "score": "672d822eee9f", "evaluate": "d08b32f66a06",
-        "report": "3dc28418915d", "cache": "44aee837592f", "scores": "fe4ae4293569",
+        "train": "f2d70a6efe98", "score": "672d822eee9f", "evaluate": "a67975d517fa",
+        "report": "5abd61f144d0", "cache": "44aee837592f", "scores": "fe4ae4293569",
     },
     "object with local weights": {
-        "train": "6d29b4cd00b8", "score": "3bf638f5776c", "evaluate": "21f1f86cfd1e",
-        "report": "3e2420e3057f", "cache": "8b760bd3a1ca", "scores": "fe4ae4293569",
+        "train": "6d29b4cd00b8", "score": "3bf638f5776c", "evaluate": "84416eb8c8a8",
+        "report": "a57b140d8e8a", "cache": "8b760bd3a1ca", "scores": "fe4ae4293569",
     },
     "frame with random weights": {
-        "train": "6335e77c733d", "score": "418e6b854a13", "evaluate": "e79cacc2beeb",
-        "report": "e8669bbda834", "cache": "76c5f3c65443", "scores": "6b4e123a11ee",
+        "train": "6335e77c733d", "score": "418e6b854a13", "evaluate": "9587a8ed3bf4",
+        "report": "f301b631d609", "cache": "76c5f3c65443", "scores": "6b4e123a11ee",
     },
     "imported": {
-        "train": "8d36cbfff840", "score": "a3c063b1fbc5", "evaluate": "041629abb01b",
-        "report": "bfbf26834aea", "cache": "bc5155f38a3b", "scores": "33b6b5bbdd0f",
+        "train": "8d36cbfff840", "score": "a3c063b1fbc5", "evaluate": "62a5ca1fd2ba",
+        "report": "b733c274b988", "cache": "bc5155f38a3b", "scores": "33b6b5bbdd0f",
     },
 }  # fmt: skip
 """Hashes: a fingerprint per stage, all files of the cache, all score files."""
