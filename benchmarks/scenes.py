@@ -30,7 +30,9 @@ KINDS = "10:320x240,5:320x240,25:320x240,30:320x240,10:640x480,10:1280x720,30:12
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
-        "--kinds", default=KINDS, help="frames a second:width x height, ...; the first is learnt"
+        "--kinds",
+        default=KINDS,
+        help="frames a second:width x height, ...; the model of the first scores the others too",
     )
     parser.add_argument("--seeds", default="0,1,2", help="of scenes")
     parser.add_argument("--folder", type=Path, help="where to work, kept")

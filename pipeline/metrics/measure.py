@@ -131,11 +131,10 @@ def _region_numbers(
     reason = no_regions_reason
     has_regions = any(len(video.regions) for video in ordered)
     if has_regions:
-        detected = [video.detections() for video in ordered]
-        criteria["rbdc"], criteria["box_auc"] = rbdc(detected), box_auc(ordered)
+        criteria["rbdc"], criteria["box_auc"] = rbdc(ordered), box_auc(ordered)
         reason = "the region labels hold no tracks"
         if has_tracks(ordered):
-            criteria["tbdc"] = tbdc(detected)
+            criteria["tbdc"] = tbdc(ordered)
 
     def measure(weights: Draws) -> dict[str, float]:
         return {key: criterion(weights) for key, criterion in criteria.items()}

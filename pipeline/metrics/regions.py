@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -97,8 +98,9 @@ class RegionVideo:
             n_passed_over=self.n_frames - len(frames),
         )
 
+    @cached_property
     def detections(self) -> RegionVideo:
-        """Return the same with one box a place: of windows, without those that overlap a higher one."""
+        """The same with one box a place: of windows, without those that overlap a higher one."""
         if not self.are_windows:
             return self
         import torch  # only here, for it takes a second
@@ -158,7 +160,7 @@ def _criterion(
 ) -> Statistic:
     found, wrong, n_targets = [], [], []
     for video, is_counted in zip(videos, counted, strict=True):
-        reached, false_positives = match(video.detections())
+        reached, false_positives = match(video.detections)
         reached, track = reached[is_counted], video.regions.track[is_counted]
         targets = _track_scores(reached, track) if by_track else reached
         found.append(targets[np.isfinite(targets)])

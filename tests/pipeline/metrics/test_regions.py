@@ -245,12 +245,12 @@ WINDOWS = [
 
 def test_of_windows_the_highest_of_each_place_is_a_detection() -> None:
     video = make_video("a", 2, WINDOWS, [(0, (5, 0, 15, 10), 1)])
-    assert video.detections() is video
-    kept = replace(video, are_windows=True).detections()
+    assert video.detections is video
+    kept = replace(video, are_windows=True).detections
     assert kept.scores.tolist() == [5.0, 2.0, 1.0, 3.0]
     assert kept.frame.tolist() == [0, 0, 0, 1]
     empty = replace(make_video("none", 2, [], []), are_windows=True)
-    assert len(empty.detections().frame) == 0
+    assert len(empty.detections.frame) == 0
 
 
 def test_windows_around_an_anomaly_are_no_false_positives_where_one_is_on_it() -> None:
