@@ -19,6 +19,11 @@ def printable(text: str, *, keep: str = "") -> str:
     Args:
         keep: characters that stay as they are, such as "\n".
     """
+    plain = text
+    for kept in keep:
+        plain = plain.replace(kept, "")
+    if plain.isprintable():  # most is, and a page as a whole is long
+        return text
     return _UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else _percent(found[0]), text)
 
 

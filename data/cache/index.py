@@ -18,11 +18,12 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, astuple
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from sys import intern
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import xxhash
@@ -39,6 +40,8 @@ INDEX = ".index"
 _TABLE = "CREATE TABLE videos (name TEXT PRIMARY KEY, known TEXT, seal TEXT) WITHOUT ROWID"
 _NEWS = "CREATE TABLE news (place TEXT, name TEXT, file TEXT, size, mtime_ns, n_rows, n_features, said TEXT)"
 _NO_PLACE = "anywhere"
+States: TypeAlias = Callable[[str, Sequence[str]], Sequence[tuple[int, int] | None]]
+"""Tells what files of a folder are like, by names without suffix; see `Storage.states`."""
 _OF_DAMAGE = (ValueError, TypeError, LookupError, AttributeError)
 """What a row raises that is not ours; its seal finds accidents alone."""
 
@@ -61,17 +64,19 @@ class EntryIndex:
             name: the file's below, without suffix.
             state: what the file is like now.
         """
-        return self.find_many([home], [name], lambda home, name: state).get(name, {}).get(home)
+        return (
+            self.find_many([home], [name], lambda home, names: [state] * len(names)).get(name, {}).get(home)
+        )
 
     def find_many(
-        self, homes: Sequence[str], names: Sequence[str], state_of: Callable[[str, str], FileState | None]
+        self, homes: Sequence[str], names: Sequence[str], states: States
     ) -> dict[str, dict[str, Entry]]:
         """Return by name, and then by home, what `find` finds of some hundred videos.
 
         Args:
             homes: folders of keys.
             names: of the videos.
-            state_of: tells what the file with this home and name is like now; None where it is not there.
+            states: tells what files of a home are like now.
         """
         found: dict[str, dict[str, Entry]] = {}
         places: dict[str, dict[str, str]] = {}
@@ -79,9 +84,11 @@ class EntryIndex:
             file = _file_of(home)
             places.setdefault(_place_of(file), {})[file] = home
         for place, home_of in places.items():
-            for name, known in self._rows(place, names):
+            rows = self._rows(place, names)
+            now = [states(home, [name for name, _ in rows]) for home in home_of.values()]
+            for (name, known), *states_of in zip(rows, *now, strict=True):
                 try:
-                    entries = self._entries(name, parse_json(known), home_of, state_of)
+                    entries = self._entries(name, parse_json(known), home_of, states_of)
                 except _OF_DAMAGE as error:
                     _log.debug("index of %s, %s: %s", place, name, error)
                     continue
@@ -104,15 +111,15 @@ class EntryIndex:
         name: str,
         known: dict[str, Any],
         home_of: dict[str, str],
-        state_of: Callable[[str, str], FileState | None],
+        states: Sequence[tuple[int, int] | None],
     ) -> dict[str, Entry]:
         files, fetches, said = known["files"], self._storage.fetches, dict[int, _Said]()
         entries = {}
-        for file, home in home_of.items():
+        for (file, home), state in zip(home_of.items(), states, strict=True):
             if file not in files:
                 continue
             size_bytes, mtime_ns, n_rows, n_features, number = files[file]
-            if (size_bytes, mtime_ns) != state_of(home, name):
+            if (size_bytes, mtime_ns) != state:
                 continue  # it was changed since
             if number not in said:  # files of other settings, perhaps of another version, are not looked at
                 said[number] = _Said(*known["said"][number])
@@ -246,12 +253,19 @@ class _Said:
     ) -> None:
         report["warnings"] = tuple(report["warnings"])
         self.video, self.source, self.beside = video, source, intern(beside)
-        self.identity, self.report = SourceIdentity(*identity), DecodeReport(**report)
-        counts = self.report.n_frames, self.report.width, self.report.height
-        if not (all(map(_is_count, counts)) and 0 < self.report.fps < math.inf):
-            raise ValueError(f"{video} has a report that cannot be: {report}")
+        self.identity, self.report = SourceIdentity(*identity), _report(**report)
         if not (isinstance(video, str) and isinstance(source, str | None)):
             raise TypeError(f"{video} and {source} are no names")
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _report(**values: Any) -> DecodeReport:
+    """Return one report for all videos that are alike, as those of a camera are."""
+    report = DecodeReport(**values)
+    counts = report.n_frames, report.width, report.height
+    if not (all(map(_is_count, counts)) and 0 < report.fps < math.inf):
+        raise ValueError(f"a report cannot be: {values}")
+    return report
 
 
 def _is_count(value: object) -> bool:

@@ -16,7 +16,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import lru_cache
@@ -86,6 +86,10 @@ class ObjectStorage:
             except FileNotFoundError:
                 return None
         return None if info["type"] == "directory" else _state(info)
+
+    def states(self, home: str, names: Sequence[str]) -> list[tuple[int, int] | None]:
+        """Return the `state` of many entries of a key, by their names without suffix."""
+        return [self.state(f"{home}{os.sep}{name}.h5") for name in names]
 
     def look_ahead(self, home: str) -> None:
         """List all objects of a key at once."""

@@ -6,7 +6,7 @@ as it is in the cache; after it was written, `keep` has it in the cache. In a fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias
@@ -53,6 +53,9 @@ class Storage(Protocol):
 
     def state(self, path: str) -> FileState | None:
         """Return what a file is like now; None where it is not there."""
+
+    def states(self, home: str, names: Sequence[str]) -> list[tuple[int, int] | None]:
+        """Return the `state` of many entries of a key, by their names without suffix."""
 
     def look_ahead(self, home: str) -> None:
         """Learn of all files of a key at once, as many are asked for next; believed until `look_anew`."""

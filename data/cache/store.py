@@ -126,14 +126,19 @@ class StreamKey:
 class _Now:
     """What a video is like, looked at once, when that is first asked for."""
 
+    __slots__ = ("_compared", "_identity", "_is_still", "video")
+
     def __init__(self, video: Video) -> None:
         self.video = video
+        self._identity: SourceIdentity | None = None
         self._compared: SourceIdentity | None = None
         self._is_still = False
 
-    @cached_property
+    @property
     def identity(self) -> SourceIdentity:
-        return identify(self.video, with_digest=False)
+        if self._identity is None:  # with `cached_property`, a hundred thousand take their time
+            self._identity = identify(self.video, with_digest=False)
+        return self._identity
 
     def is_still(self, known: SourceIdentity) -> bool:
         """Whether it is what `known` describes; the streams of one pass say the same of it."""
@@ -226,8 +231,7 @@ class FeatureCache:
 
     def _find_known(self, homes: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, Entry]]:
         """Return by name and home what the index knows of files that are as they were."""
-        state = self._storage.state
-        return self.index.find_many(homes, names, lambda home, name: state(f"{home}{os.sep}{name}.h5"))
+        return self.index.find_many(homes, names, self._storage.states)
 
     def _find_streams(
         self,
@@ -242,11 +246,14 @@ class FeatureCache:
             streams: name, key and home of each.
             known: by home, what is known of files that are as they were; others are read.
         """
-        found, now = {}, _Now(video)
+        found, now, fits = {}, _Now(video), None
         for name, key, home in streams:
             entry = known.get(home)
-            if entry is None or not self._fits(entry, key, now, frames_per_second, is_elsewhere=False):
-                entry = self._find_in_places(key, now, frames_per_second)
+            # what the index says of the files of one pass is one object
+            if entry is None or entry.identity is not fits or entry.beside != key.beside:
+                if entry is None or not self._fits(entry, key, now, frames_per_second, is_elsewhere=False):
+                    entry = self._find_in_places(key, now, frames_per_second)
+                fits = None if entry is None else entry.identity
             if entry is not None:
                 found[name] = entry
         return found

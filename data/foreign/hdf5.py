@@ -49,9 +49,9 @@ def read_array(dataset: h5py.Dataset) -> NDArray[Any]:
     """
     is_reference = h5py.check_ref_dtype(dataset.dtype) is not None
     if dataset.dtype.kind not in _PLAIN and not is_reference:
-        raise InputError(f"{dataset.file.filename}, {dataset.name} holds {dataset.dtype}, not plain numbers")
+        raise InputError(f"{_where(dataset)} holds {dataset.dtype}, not plain numbers")
     if dataset.shape is None:
-        raise InputError(f"{dataset.file.filename}, {dataset.name} is empty")
+        raise InputError(f"{_where(dataset)} is empty")
     return np.asarray(dataset[()])
 
 
@@ -64,9 +64,9 @@ def plain_dataset(group: h5py.Group, name: str) -> h5py.Dataset:
     """
     item = _plain(group, name)
     if not isinstance(item, h5py.Dataset):
-        raise InputError(f"{group.file.filename}, {item.name} is no dataset")
+        raise InputError(f"{_where(item)} is no dataset")
     if item.nbytes > item.id.get_storage_size():
-        check_unpacked(f"{group.file.filename}, {item.name}", item.nbytes, item.id.get_storage_size())
+        check_unpacked(_where(item), item.nbytes, item.id.get_storage_size())
     return item
 
 
@@ -80,13 +80,14 @@ def own_dataset(group: h5py.Group, name: str) -> h5py.Dataset:
         KeyError: there is none of that name.
     """
     dataset = plain_dataset(group, name)
-    where, kept = f"{group.file.filename}, {dataset.name}", dataset.id.get_create_plist()
+    kept = dataset.id.get_create_plist()
     if kept.get_layout() not in _IN_ONE_PIECE or kept.get_nfilters():
-        raise InputError(f"{where} is packed or in chunks, as mulde writes none")
+        raise InputError(f"{_where(dataset)} is packed or in chunks, as mulde writes none")
     if dataset.dtype.kind not in _PLAIN:  # rows of any length lie in a heap, which may have no end
-        raise InputError(f"{where} holds {dataset.dtype}, not plain numbers")
-    if dataset.nbytes > dataset.id.get_storage_size():
-        raise InputError(f"{where} claims {dataset.nbytes} bytes, and holds {dataset.id.get_storage_size()}")
+        raise InputError(f"{_where(dataset)} holds {dataset.dtype}, not plain numbers")
+    n_kept = dataset.id.get_storage_size()
+    if dataset.nbytes > n_kept:
+        raise InputError(f"{_where(dataset)} claims {dataset.nbytes} bytes, and holds {n_kept}")
     return dataset
 
 
@@ -101,36 +102,44 @@ def own_group(group: h5py.Group, name: str) -> h5py.Group:
     """
     item = _plain(group, name)
     if not isinstance(item, h5py.Group):
-        raise InputError(f"{group.file.filename}, {item.name} is no group")
+        raise InputError(f"{_where(item)} is no group")
     return item
 
 
 def _plain(group: h5py.Group, name: str) -> h5py.HLObject:
-    where = f"{group.file.filename}, {group.name.rstrip('/')}/{name}"
-    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+    link = group.id.links.get_info(name.encode("utf-8", "surrogateescape"))
+    if link.type != h5py.h5l.TYPE_HARD:
+        where = f"{_where(group).rstrip('/')}/{name}"
         raise InputError(f"{where} is a link: only what is in the file itself is read; copy it there")
     item = group[name]
-    if isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
-        raise InputError(f"{where} is kept in other files, which are not read: copy it into this one")
+    if isinstance(item, h5py.Dataset):
+        kept = item.id.get_create_plist()
+        if kept.get_layout() == h5py.h5d.VIRTUAL or kept.get_external_count():
+            where = _where(item)
+            raise InputError(f"{where} is kept in other files, which are not read: copy it into this one")
     return item
 
 
 def _measure(group: h5py.Group, seen: set[tuple[int, int]], depth: int) -> int:
     """Return how many bytes the datasets of a group would take in memory, and check that it is plain."""
     if depth > _MOST_NESTED:
-        raise InputError(f"{group.file.filename}, {group.name} is nested more than {_MOST_NESTED} deep")
+        raise InputError(f"{_where(group)} is nested more than {_MOST_NESTED} deep")
     n_bytes = 0
     for name in group:
         item = _plain(group, name)
         if _address(item) in seen:  # a group can even hold itself
-            where = f"{group.file.filename}, {item.name}"
-            raise InputError(f"{where} is a second name of something else in the file: copy it there")
+            raise InputError(f"{_where(item)} is a second name of something else in the file: copy it there")
         seen.add(_address(item))
         if isinstance(item, h5py.Group):
             n_bytes += _measure(item, seen, depth + 1)
         elif isinstance(item, h5py.Dataset):
             n_bytes += item.nbytes
     return n_bytes
+
+
+def _where(item: h5py.HLObject) -> str:
+    """Return the file and the name in it, for messages: to ask for them takes as long as to read."""
+    return f"{item.file.filename}, {item.name}"
 
 
 def _address(item: h5py.HLObject) -> tuple[int, int]:

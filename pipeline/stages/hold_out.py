@@ -151,7 +151,7 @@ def fingerprint(situation: Situation) -> str:
 def fingerprint_of_marked(situation: Situation) -> str:
     """Return a hash of all that the scores of events that were marked as normal are made from."""
     config, marks = situation.job.config, marks_digest(situation.marked)
-    sources = sorted(train.source_of(cached) for cached in situation.marked.values())
+    sources = sorted(train.sources_of(situation.marked.values()))
     is_learnt = bool(situation.learnt_marks)
     of_model = (
         fingerprint(situation) if is_learnt else [train.fingerprint(situation), config.score.of_objects]

@@ -55,7 +55,7 @@ class Report(RunStage[Path]):
     def wanted(self, situation: Situation) -> dict[str, str | None]:
         """Return what the page would be made from: what the run, its labels and its settings are now."""
         is_known = not {"score", EVENTS, "evaluate"} & situation.pending
-        return {WHOLE: fingerprint(situation) if is_known else None}
+        return {WHOLE: fingerprint(situation, names_of_scored(situation)) if is_known else None}
 
     def is_there(self, run: RunFolder, unit: str) -> bool:
         """Whether there is a page, and whole."""
@@ -69,7 +69,7 @@ class Report(RunStage[Path]):
         """
         job = situation.job
         names, page = require_scores(situation), _page(job.run)
-        wanted = fingerprint(situation)
+        wanted = fingerprint(situation, names)
         if not self.compare(job.run, {WHOLE: wanted}).todo:
             _log.info("report: up to date, %s", page)
             return page
@@ -143,10 +143,14 @@ def known_results(job: Job) -> tuple[Found | None, Metrics | None]:
 
 
 @no_cycles()
-def fingerprint(situation: Situation) -> str:
-    """Return a hash of all that the page is made from."""
+def fingerprint(situation: Situation, names: Sequence[str]) -> str:
+    """Return a hash of all that the page is made from.
+
+    Args:
+        names: of the videos that have scores, see `names_of_scored`.
+    """
     job = situation.job
-    scores = metrics_fingerprint(job, names_of_scored(situation))
+    scores = metrics_fingerprint(job, names)
     return _digest(job.run, job.config, [scores, _is_evaluated(situation)])
 
 

@@ -182,9 +182,7 @@ def fingerprints(videos: Sequence[CachedVideo], config: Config, model_fingerprin
         "model": model_fingerprint,
         "settings": config.score.of_frames,
     }
-    return {
-        cached.video.name: digest_of({**common, "features": train.source_of(cached)}) for cached in videos
-    }
+    return {source[0]: digest_of({**common, "features": source}) for source in train.sources_of(videos)}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -129,11 +129,11 @@ def fingerprint(situation: Situation) -> str:
     """Return a hash of all that the model is made from: features, detector settings and seed."""
     job, inventory = situation.job, situation.inventory
     assert inventory.scenes is not None
-    marked = sorted(source_of(cached) for cached in situation.learnt_marks)
+    marked = sorted(sources_of(situation.learnt_marks))
     return digest_of(
         {
             **({"marked": marked} if marked else {}),
-            "features": sorted(source_of(cached) for cached in inventory.normal if cached.is_complete),
+            "features": sorted(sources_of(cached for cached in inventory.normal if cached.is_complete)),
             "streams": situation.stream_digests,
             "scenes": inventory.scenes.digest,
             "code_version": CODE_VERSION,
@@ -160,11 +160,16 @@ def _keep_earlier(situation: Situation) -> None:
     _log.info("train: the model of before is kept, --model %s", folder)
 
 
-def source_of(cached: CachedVideo) -> list[str]:
-    """Return what the rows of a video are made from: its name, the keys of its streams, its content."""
-    keys = [f"{name}:{key.kind}" for name, key in sorted(cached.keys.items())]
-    entry = next(iter(cached.entries.values()))
-    return [cached.video.name, *keys, entry.identity.digest, *filter(None, [entry.beside])]
+def sources_of(videos: Iterable[CachedVideo]) -> list[list[str]]:
+    """Return what the rows of each video are made from: its name, the keys of its streams, its content."""
+    sources, kinds = [], dict[int, list[str]]()  # videos of a scene share their keys
+    for cached in videos:
+        if id(cached.keys) not in kinds:
+            kinds[id(cached.keys)] = [f"{name}:{key.kind}" for name, key in sorted(cached.keys.items())]
+        entry = next(iter(cached.entries.values()))
+        beside = [entry.beside] if entry.beside else []
+        sources.append([cached.video.name, *kinds[id(cached.keys)], entry.identity.digest, *beside])
+    return sources
 
 
 def split_by_scene(job: Job, videos: Sequence[CachedVideo]) -> dict[str, list[CachedVideo]]:

@@ -9,6 +9,7 @@ from PIL import Image
 from mulde.data.decode.readers import open_frames
 from mulde.data.errors import InputError
 from mulde.data.files import natural_key
+from mulde.data.layouts import folder
 from mulde.data.layouts.catalogue import LAYOUTS, find_videos, open_dataset, open_folders, recognise_layout
 from mulde.data.layouts.find_videos import find_all
 from mulde.data.layouts.published import PUBLISHED
@@ -228,6 +229,15 @@ class TestOpenFolders:
         make(tmp_path, "day/a.mp4", "day/b.mp4")
         dataset = open_folders(tmp_path / "day", tmp_path / "day")
         assert dataset.notes == ("2 of 2 normal videos are test videos too: a, b",)
+
+    @pytest.mark.parametrize("many", [0, 1000])
+    @pytest.mark.parametrize("link", [Path.hardlink_to, Path.symlink_to])
+    def test_links_to_one_file_are_noted(self, tmp_path, monkeypatch, many, link):
+        monkeypatch.setattr(folder, "_MANY", many)
+        make(tmp_path, "usual/a.mp4", "usual/b.mp4", "today/cam/c.mp4")
+        link(tmp_path / "today/cam/d.mp4", tmp_path / "usual/b.mp4")
+        dataset = open_folders(tmp_path / "usual", tmp_path / "today")
+        assert dataset.notes == ("1 of 2 normal videos are test videos too: b",)
 
     def test_name_of_folders_that_lie_apart(self, tmp_path):
         make(tmp_path, "x/usual/a.mp4", "y/today/a.mp4")

@@ -181,7 +181,7 @@ def fingerprints(situation: Situation) -> dict[str, str]:
         "train": train.fingerprint(situation),
         "score": situation.job.run.fingerprints("score")[name],
         "evaluate": evaluate.fingerprint(situation.job, [name]),
-        "report": report.fingerprint(situation),
+        "report": report.fingerprint(situation, [name]),
     }
 
 

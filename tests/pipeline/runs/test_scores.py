@@ -26,6 +26,7 @@ from mulde.pipeline.runs.scores import (
     read_scores,
     row_datasets,
     to_csv,
+    with_scores,
     write_alarms,
     write_scores,
 )
@@ -241,3 +242,13 @@ def test_a_file_that_never_ends_is_refused(
     monkeypatch.setattr(apart, "_LEAST_SECONDS", 1.0)
     with pytest.raises(InputError, match="made to hang"):
         read(run, "cam1/a")
+
+
+@pytest.mark.parametrize("there", [[], ["a"], ["cam1/a", "cam1/day.2", "b"]])
+def test_those_that_have_scores(tmp_path: Path, there: list[str]) -> None:
+    run = RunFolder(tmp_path)
+    for name in there:
+        run.csv(name).parent.mkdir(parents=True, exist_ok=True)
+        run.csv(name).write_text("")
+    asked = ["cam1/a", "a", "cam1/day.2", "b", "c", "cam1"]
+    assert with_scores(run, asked) == [name for name in asked if name in there]
