@@ -65,6 +65,7 @@ _NO_VIDEO_SUFFIXES = frozenset(
         ),  # what cameras write beside videos
     }
 )
+_DIGITS = re.compile(r"([0-9]+)")
 _NO_VIDEO_NAMES = frozenset({"readme", "license", "licence", "copying", "makefile", "checksums"})
 
 
@@ -78,7 +79,7 @@ class _Named(Protocol):
 def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
     """Return the key that sorts names as people count: "frame2" before "frame10", "a/9" before "a/10"."""
     # "frame10" -> ["frame", "10", ""]: text at even places, digits at odd ones
-    parts = re.split(r"([0-9]+)", name)
+    parts = _DIGITS.split(name)
     key = tuple(_number_key(p) if i % 2 else (1, 0, p.casefold()) for i, p in enumerate(parts) if p)
     return key, name  # the name itself decides between "1.png" and "01.png"
 

@@ -126,7 +126,7 @@ class EntryIndex:
             of = said[number]
             # one string each, not one a stream: there may be a hundred thousand videos
             video = name if of.video == name else of.video
-            if _is_count(n_rows) and _is_count(n_features):
+            if type(n_rows) is int is type(n_features) and n_rows >= 0 <= n_features:
                 entries[home] = Entry(
                     home,
                     name,

@@ -81,6 +81,7 @@ _SPOOL_BYTES = 64 * 2**20  # rows beyond this wait on disk, so that memory stays
 _COPY_ROWS = 65_536
 _MADE_FROM = "made_from"
 _JSON = json.JSONEncoder(sort_keys=True)
+_PLACE_OF_VALUE = "the value's place"
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +89,18 @@ _log = logging.getLogger(__name__)
 def digest_of(content: object) -> str:
     """Return a hash of what JSON can hold, the same on every machine."""
     return hashlib.sha256(_JSON.encode(content).encode()).hexdigest()
+
+
+def digests_of(common: Mapping[str, object], name: str, values: Iterable[object]) -> list[str]:
+    """Return `digest_of({**common, name: value})` of each value; what they have in common is encoded once."""
+    before, after = _JSON.encode({**common, name: _PLACE_OF_VALUE}).split(f'"{_PLACE_OF_VALUE}"')
+    start = hashlib.sha256(before.encode())
+    digests = []
+    for value in values:
+        one = start.copy()
+        one.update(f"{_JSON.encode(value)}{after}".encode())
+        digests.append(one.hexdigest())
+    return digests
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,9 @@ def read_array(dataset: h5py.Dataset) -> NDArray[Any]:
     Raises:
         InputError: it holds something else, such as rows of any length, which may take any memory.
     """
-    is_reference = h5py.check_ref_dtype(dataset.dtype) is not None
-    if dataset.dtype.kind not in _PLAIN and not is_reference:
-        raise InputError(f"{_where(dataset)} holds {dataset.dtype}, not plain numbers")
+    dtype = dataset.dtype
+    if dtype.kind not in _PLAIN and h5py.check_ref_dtype(dtype) is None:
+        raise InputError(f"{_where(dataset)} holds {dtype}, not plain numbers")
     if dataset.shape is None:
         raise InputError(f"{_where(dataset)} is empty")
     return np.asarray(dataset[()])
@@ -65,8 +65,9 @@ def plain_dataset(group: h5py.Group, name: str) -> h5py.Dataset:
     item = _plain(group, name)
     if not isinstance(item, h5py.Dataset):
         raise InputError(f"{_where(item)} is no dataset")
-    if item.nbytes > item.id.get_storage_size():
-        check_unpacked(_where(item), item.nbytes, item.id.get_storage_size())
+    n_bytes, n_kept = item.nbytes, item.id.get_storage_size()
+    if n_bytes > n_kept:
+        check_unpacked(_where(item), n_bytes, n_kept)
     return item
 
 
@@ -85,9 +86,9 @@ def own_dataset(group: h5py.Group, name: str) -> h5py.Dataset:
         raise InputError(f"{_where(dataset)} is packed or in chunks, as mulde writes none")
     if dataset.dtype.kind not in _PLAIN:  # rows of any length lie in a heap, which may have no end
         raise InputError(f"{_where(dataset)} holds {dataset.dtype}, not plain numbers")
-    n_kept = dataset.id.get_storage_size()
-    if dataset.nbytes > n_kept:
-        raise InputError(f"{_where(dataset)} claims {dataset.nbytes} bytes, and holds {n_kept}")
+    n_bytes, n_kept = dataset.nbytes, dataset.id.get_storage_size()
+    if n_bytes > n_kept:
+        raise InputError(f"{_where(dataset)} claims {n_bytes} bytes, and holds {n_kept}")
     return dataset
 
 

@@ -83,7 +83,8 @@ def _find_below(folder: Path) -> FoundVideos:
         whole = folder.resolve()
         videos = [Video(name=name_without_suffix(whole.name), path=whole, split_folder=whole.parent)]
     else:
-        videos = [_make_video(path, folder) for path in paths]
+        n_above = len(str(folder / "x")) - 1
+        videos = [_make_video(path, folder, str(path)[n_above:].replace(os.sep, "/")) for path in paths]
     _check_names(videos)
     videos.sort(key=lambda video: video.name)  # nearly the order that is wanted, and a tenth of the time
     videos.sort(key=lambda video: natural_key(video.name))
@@ -191,13 +192,13 @@ def _stacks(images: Iterable[Path]) -> set[Path]:
     }
 
 
-def _make_video(path: Path, folder: Path) -> Video:
-    relative = path.parts[len(folder.parts) :]
+def _make_video(path: Path, folder: Path, relative: str) -> Video:
+    first, is_below, _ = relative.partition("/")
     return Video(
-        name=name_without_suffix("/".join(relative)),
+        name=name_without_suffix(relative),
         path=path,
         split_folder=folder,
-        scene=spell(relative[0]) if len(relative) > 1 else "",
+        scene=spell(first) if is_below else "",
     )
 
 

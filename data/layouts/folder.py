@@ -75,22 +75,20 @@ def _note_overlap(normal: tuple[Video, ...], test: tuple[Video, ...]) -> list[st
 
 def _files(videos: Sequence[Video]) -> list[tuple[int, int] | str]:
     """Return what tells the file or folder of each video from all others, whatever links lead to it."""
-    places = [os.path.split(video.path) for video in videos]
-    of_folder = {
-        folder: _listed(folder) for folder, count in Counter(f for f, _ in places).items() if count > _MANY
-    }
-    known = (of_folder[folder].get(name) if folder in of_folder else None for folder, name in places)
-    return [of or _file(os.path.join(*place)) for of, place in zip(known, places, strict=True)]  # noqa: PTH118
+    paths = [str(video.path) for video in videos]
+    counts = Counter(path.rpartition(os.sep)[0] for path in paths)
+    known = {path: file for folder, n in counts.items() if n > _MANY for path, file in _listed(folder)}
+    return [known.get(path) or _file(path) for path in paths]
 
 
-def _listed(folder: str) -> dict[str, tuple[int, int]]:
-    """Return by name what tells each file of a folder, but for links, which lead elsewhere."""
+def _listed(folder: str) -> list[tuple[str, tuple[int, int]]]:
+    """Return the path of each file of a folder, and what tells it; not of links, which lead elsewhere."""
     try:
         device = os.stat(folder).st_dev  # noqa: PTH116
         with os.scandir(folder) as entries:
-            return {entry.name: (device, entry.inode()) for entry in entries if not entry.is_symlink()}
+            return [(entry.path, (device, entry.inode())) for entry in entries if not entry.is_symlink()]
     except OSError:  # extraction reports it
-        return {}
+        return []
 
 
 def _file(path: str) -> tuple[int, int] | str:

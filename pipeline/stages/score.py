@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.data.cache.store import digest_of, read_frame_seconds, read_rows
+from mulde.data.cache.store import digests_of, read_frame_seconds, read_rows
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows
 from mulde.data.labels.labels import Labels
@@ -182,7 +182,9 @@ def fingerprints(videos: Sequence[CachedVideo], config: Config, model_fingerprin
         "model": model_fingerprint,
         "settings": config.score.of_frames,
     }
-    return {source[0]: digest_of({**common, "features": source}) for source in train.sources_of(videos)}
+    sources = train.sources_of(videos)
+    names = (cached.video.name for cached in videos)
+    return dict(zip(names, digests_of(common, "features", sources), strict=True))
 
 
 @dataclass(frozen=True)

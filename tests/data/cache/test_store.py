@@ -23,6 +23,8 @@ from mulde.data.cache.store import (
     CacheFileError,
     FeatureCache,
     StreamKey,
+    digest_of,
+    digests_of,
     list_streams,
     read_entry,
     read_frame_seconds,
@@ -507,3 +509,10 @@ def test_what_was_read_beside_a_video_is_compared(cache: FeatureCache, video: Vi
     assert settled.path == cache.entry_path(moved, video.name)
     assert write(cache, video, make_rows(3), key=both) == settled.path  # takes its place
     assert cache.find(first, video) is not None
+
+
+@pytest.mark.parametrize("values", [[], [["a", 'b"c'], {"z": 1, "a": None}], ["the value's place", 1.5]])
+@pytest.mark.parametrize("common", [{}, {"a": 1, "z": {"b": [2.5, "é"]}}])
+def test_digests_are_those_of_each(common: dict[str, object], values: list[object]) -> None:
+    expected = [digest_of({**common, "features": value}) for value in values]
+    assert digests_of(common, "features", values) == expected
