@@ -48,7 +48,9 @@ def writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         way_out = _WAYS_OUT.get(error.errno or 0)
         named = getattr(error, "filename", None)
-        if way_out is None or (named is not None and folder not in (Path(named), *Path(named).parents)):
+        if way_out is None or (
+            named is not None and not Path(named).absolute().is_relative_to(folder.absolute())
+        ):
             raise
         raise WriteError(f"{folder} cannot be written ({os.strerror(error.errno or 0)}): {way_out}") from None
 

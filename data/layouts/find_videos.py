@@ -98,8 +98,8 @@ def _with_folder(video: Video) -> Video:
 def _one_file(path: Path) -> FoundVideos:
     if is_image_file(path) and not is_stack(path):
         raise InputError(f"{path} is an image: name the folder that holds all images of the video")
-    whole = path.resolve()
-    return FoundVideos((Video(name_without_suffix(whole.name), path, whole.parent),))
+    named = Path(os.path.abspath(path))  # noqa: PTH100  # a link keeps the name that the user knows
+    return FoundVideos((Video(name_without_suffix(named.name), path, named.parent),))
 
 
 def check_folder(folder: Path) -> None:

@@ -41,7 +41,7 @@ class _SafeFormatter(logging.Formatter):
 
 
 # A file or a pipe has no width of its own: 80 columns would break paths and sentences.
-_WIDTH = None if sys.stdout.isatty() else 200
+_WIDTH = None if sys.stdout is not None and sys.stdout.isatty() else 200
 # emoji=False: a file may be called ":x:.mp4"
 stdout = _SafeConsole(highlight=False, soft_wrap=True, emoji=False, width=_WIDTH)
 stderr = _SafeConsole(stderr=True, highlight=False, soft_wrap=True, emoji=False)

@@ -78,6 +78,9 @@ def main() -> None:
                 f"mulde: {str(error.filename)[:80]}… is too long for the name of a file", markup=False
             )
             code = EXIT_USAGE
+        elif isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+            stderr.print("mulde: what is printed cannot be written: there is no room left where it goes")
+            code = EXIT_USAGE
         else:
             click.echo(printable(traceback.format_exc(), keep="\n"), err=True)
             stderr.print(f"mulde: unexpected error: {error}", markup=False)
@@ -186,7 +189,7 @@ def plan(as_json: bool, **options: Any) -> int:
     from mulde.pipeline.open_job import open_job, tell_notes
     from mulde.pipeline.stages.plan import make_plan
 
-    job = open_job(configure(options))
+    job = open_job(configure(options), needs_test=False)
     tell_notes(job)
     works = make_plan(job)
     if as_json:

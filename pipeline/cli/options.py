@@ -152,8 +152,18 @@ def configure(options: dict[str, Any], *, file: Path | None = None) -> Config:
     if own is not None and _is_of_run(own):
         own, file = None, own
     if own is not None or file is None:
-        return load_config(own, options=given, overrides=overrides)
-    return load_run_config(file, options=given, overrides=overrides, trust=bool(options.get("trust")))
+        config = load_config(own, options=given, overrides=overrides)
+    elif "preset" in given:
+        raise InputError(
+            f"--preset is for what a configuration leaves open, and {file} says everything: leave it out, or "
+            "begin a new run"
+        )
+    else:
+        trust = bool(options.get("trust"))
+        config = load_run_config(file, options=given, overrides=overrides, trust=trust)
+    if options.get("layout") and config.data.dataset is None:
+        raise InputError("--layout is that of --dataset, which is not given: leave it out")
+    return config
 
 
 def _is_of_run(file: Path) -> bool:

@@ -44,7 +44,7 @@ def status(run: Path, as_json: bool) -> int:
         of = part.progress
         table.add_row(
             f"{of.number}/{of.n_shards}", part.state, str(of.n_finished), str(of.n_videos), str(of.n_failed),
-            f"{of.hours:.2f}", f"{of.frames_per_second:.1f}",
+            f"{of.hours:.2f}" if of.hours else "", f"{of.frames_per_second:.1f}",
             "" if part.state == "killed" else _duration(of.seconds_left), escape(of.host),
         )  # fmt: skip
     stdout.print(table)

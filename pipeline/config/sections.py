@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Annotated, Any, Literal, TypeAlias
 
 import yaml
-from annotated_types import Ge, Gt, Le, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import BeforeValidator, Field, TypeAdapter, create_model, field_validator, model_validator
 
 from mulde.data.cache.storage import is_address
@@ -187,7 +187,7 @@ class ScoreConfig(Section):
     is missing. By default 10 where boxes are windows, of which many see an object, and else 1: its own."""
     are_windows: bool = True
     """Whether boxes are windows; follows from `extract.boxes.finder`, whatever is given here."""
-    false_alarms_per_day: Annotated[float, Gt(0)] = 1.0
+    false_alarms_per_day: Annotated[float, Gt(0), Le(1e6)] = 1.0
     """Budget from which the threshold follows: false alarms in 24 hours of normal footage, on average."""
     event_least_seconds: Annotated[float, Ge(0)] = 0.3
     """A stretch of high scores that is shorter is no event."""
@@ -284,7 +284,7 @@ class Config(Section):
     workers: Annotated[int, Ge(1)] | None = None
     """Videos that are extracted at the same time, and tasks of any kind on a Ray cluster; if not given one a
     core, but at most 4 on a GPU, and as many as there is room for on a Ray cluster."""
-    seed: int = 0
+    seed: Annotated[int, Ge(0), Lt(2**32)] = 0
     """Seed of all that is random."""
     offline: bool = False
     """Fetch nothing: missing weights end the run at once. MULDE_OFFLINE=1 in the environment does it too."""

@@ -52,7 +52,7 @@ def summarise(folder: Path) -> RunSummary:
     metrics = read_metrics(run.metrics)
     if metrics is None:
         raise InputError(
-            f"{run.metrics} is missing or of another version: run `mulde evaluate` with --out {folder} first"
+            f"{run.metrics} is missing or of another version: run `mulde evaluate {folder} --labels …` first"
         )
     return RunSummary(folder, streams, _describe(detector), metrics)
 

@@ -21,7 +21,7 @@ from mulde.pipeline.features.devices import check_device
 from mulde.pipeline.features.given_boxes import open_given, tell_notes
 from mulde.pipeline.features.inventory import STAGE, CachedVideo, Recipes, look_up
 from mulde.pipeline.features.recipe import require_all
-from mulde.pipeline.models.model import model_digest, read_manifest, read_scenes
+from mulde.pipeline.models.model import load_model, model_digest, read_manifest, read_scenes
 from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
 from mulde.pipeline.runs.footage import record_footage, require_own_names
@@ -81,6 +81,7 @@ def score_footage(
         raise InputError(f"{model_run.model_config} was changed after it was written: train again")
     check_device(config.device)
     videos = videos_at(paths)
+    load_model(model_run.model, config.extract, "cpu")  # now, before a long extraction
     scenes = read_scenes(model_run.model)
     frames_per_second = _frames_per_second(model_run)
     cache = FeatureCache(config.cache)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from mulde.data.errors import InputError
+from mulde.pipeline.config.load import load_config
 from mulde.pipeline.config.words import in_users_words
 from mulde.pipeline.features.devices import check_device
-from mulde.pipeline.features.inventory import Recipes, look_up_all
+from mulde.pipeline.features.inventory import Recipes, look_up_all, usable
 from mulde.pipeline.features.recipe import caution, lacks_sources
 from mulde.pipeline.metrics.records import Metrics
 from mulde.pipeline.runs.job import Job
-from mulde.pipeline.runs.origin import write_signed
+from mulde.pipeline.runs.origin import is_ours, write_signed
 from mulde.pipeline.runs.shards import Shard
 from mulde.pipeline.stages.evaluate import Evaluate
 from mulde.pipeline.stages.extract import Extract
@@ -62,10 +64,13 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
     if not {"extract", "train", "score"} & set(stages) and lacks_sources(job.config.extract):
         _log.info("weights or boxes are not there any more: whether the scores are up to date is not known")
         situation.inventory = look_up_all(job, Recipes(job.config.extract, None))
+    is_making = bool({"extract", "train", "score"} & set(stages))  # the others use what these have made
+    if is_making and not job.run.config.exists():  # the folder alone goes on with what was cut off
+        write_signed(job.run.config, job.config)
     if "extract" in stages:
         Extract().run(situation)
     if "score" in stages:  # now, before a long training
-        _on_whole_features(lambda: _check_labels(situation), situation, stages)
+        _on_whole_features(lambda: _check_test(situation), situation, stages)
     if "train" in stages:
         _on_whole_features(lambda: Train().run(situation), situation, stages)
         _on_whole_features(lambda: HoldOut().run(situation), situation, stages)
@@ -73,9 +78,11 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
     if "score" in stages:
         _on_whole_features(lambda: Score().run(situation), situation, stages)
         found = _on_whole_features(lambda: FindEvents().run(situation), situation, stages)
-    if {"extract", "train", "score"} & set(stages):  # the others use what these have made
+    if is_making:
         write_signed(job.run.config, job.config)
     metrics = Evaluate().run(situation) if "evaluate" in stages else None
+    if metrics is not None and not is_making:
+        _keep_labels(job)
     page = None
     if "report" in stages:
         from mulde.pipeline.stages.report import Report  # only here, for it imports cv2
@@ -120,6 +127,18 @@ def _on_whole_features(do: Callable[[], R], situation: Situation, stages: Sequen
     return done
 
 
-def _check_labels(situation: Situation) -> None:
-    complete = [cached for cached in situation.inventory.test if cached.is_complete]
+def _check_test(situation: Situation) -> None:
+    complete = usable(situation.job, situation.inventory.test, "test")
     check_labels(situation.job.dataset.labels, complete)
+
+
+def _keep_labels(job: Job) -> None:
+    """Keep in the run what its metrics were measured with, so that later commands measure with it too."""
+    with suppress(InputError):  # scores alone, without a run that made them
+        known = load_config(job.run.config)
+        now = {"labels": job.config.data.labels}
+        known = known.model_copy(
+            update={"data": known.data.model_copy(update=now), "evaluate": job.config.evaluate}
+        )
+        if is_ours(job.run.config):
+            write_signed(job.run.config, known)

@@ -73,3 +73,11 @@ def test_a_folder_is_made_and_tried(tmp_path: Path) -> None:
     (tmp_path / "c").write_text("")
     with pytest.raises(InputError, match=r"folder .*c cannot be written .*: choose"):
         require_writable(tmp_path / "c", "folder", "choose")
+
+
+def test_a_relative_folder_is_known_by_its_whole_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WriteError, match=r"^run cannot be written"), writing(Path("run")):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path / "run" / ".lock"))

@@ -249,6 +249,14 @@ class TestOpenFolders:
         assert [video.name for video in dataset.normal] == ["a", "b"]
         assert (dataset.test, dataset.labels, dataset.name) == ((), None, "quiet")
 
+    def test_a_link_to_a_file_keeps_its_name(self, tmp_path):
+        make(tmp_path, "x/a.mp4", "y/")
+        (tmp_path / "y/b.mp4").symlink_to(tmp_path / "x/a.mp4")
+        (video,) = open_folders(tmp_path / "y/b.mp4").normal
+        assert (video.name, video.split_folder) == ("b", tmp_path / "y")
+        (same,) = open_folders(tmp_path / "y").normal
+        assert (same.name, same.split_folder) == (video.name, video.split_folder)
+
     def test_one_file_of_each(self, tmp_path):
         make(tmp_path, "x/a.mp4", "y/b.mp4")
         dataset = open_folders(tmp_path / "x/a.mp4", tmp_path / "y/b.mp4")

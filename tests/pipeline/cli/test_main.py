@@ -221,7 +221,7 @@ def test_run_is_picked_up_from_any_folder(
 def test_what_is_normal_is_learnt_without_test_videos(cli, scene: Path) -> None:
     normal = sorted((scene / "normal").iterdir())
     first, *others = [argument for path in normal for argument in ("--normal", path)], "--out", "run"
-    for stage in ("extract", "train"):
+    for stage in ("extract", "train", "plan"):
         result = cli(stage, *first, *others, *FAST)
         assert result.code == 0, result.err
     test = sorted((scene / "test").iterdir())[0]
@@ -232,6 +232,8 @@ def test_what_is_normal_is_learnt_without_test_videos(cli, scene: Path) -> None:
     assert result.code == 0, result.err
     assert "train: up to date" in result.err
     assert read_csv(Path("run/scores") / f"{test.stem}.csv") == alone
+    result = cli("plan", "run", "--preset", "object")
+    assert (result.code, "says everything" in result.err) == (2, True)
     assert cli("score", "--normal", normal[0]).code == 2
 
 
@@ -569,6 +571,34 @@ def test_only_bad_videos_is_bad_input(cli, scene: Path) -> None:
     result = cli("run", "--dataset", scene, *FAST)
     assert result.code == 2
     assert "no test video can be used" in result.err
+    assert not Path("runs/scene-motion/model").exists()  # it is said before anything is learnt
+
+
+def test_labels_of_evaluate_stay_with_the_run(cli, scene: Path, tmp_path: Path) -> None:
+    labels = shutil.move(scene / "labels.csv", tmp_path / "mine.csv")
+    videos = "--normal", scene / "normal", "--test", scene / "test"
+    assert cli("run", *videos, "--out", "gate", *FAST).code == 0
+    assert not Path("gate/metrics.json").exists()
+    assert cli("evaluate", "gate", "--labels", labels, "--protocol", "unsmoothed").code == 0
+    metrics = Path("gate/metrics.json").read_text()
+    for command in ("report", "run"):
+        result = cli(command, "gate")
+        assert result.code == 0, result.err
+        assert Path("gate/metrics.json").read_text() == metrics
+        assert "not evaluated with these settings" not in Path("gate/report/index.html").read_text()
+
+
+def test_what_was_cut_off_goes_on_by_its_folder(cli, scene: Path) -> None:
+    normal = sorted((scene / "normal").iterdir())
+    for video in normal:
+        video.rename(video.with_suffix(".kept"))
+        video.write_bytes(b"")
+    assert cli("run", "--dataset", scene, "--out", "gate", *FAST).code == 2
+    for video in normal:
+        video.with_suffix(".kept").replace(video)
+    result = cli("run", "gate")
+    assert result.code == 0, result.err
+    assert "max_steps: 60" in Path("gate/config.yaml").read_text()
 
 
 def _labels(text: str) -> Callable[[Path], list[object]]:
@@ -597,6 +627,15 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[object]], str]] = {
     "unknown executor": (
         lambda scene: ["--dataset", scene, "--executor", "cloud"],
         "executor = 'cloud' is not allowed",
+    ),
+    "number without end": (
+        lambda scene: ["--dataset", scene, "score.false_alarms_per_day=inf"],
+        "score.false_alarms_per_day",
+    ),
+    "seed below 0": (lambda scene: ["--dataset", scene, "--seed", "-1"], "seed = -1"),
+    "layout of nothing": (
+        lambda scene: ["--normal", scene / "normal", "--test", scene / "test", "--layout", "ucsd"],
+        "--layout is that of --dataset",
     ),
     "bad value": (lambda scene: ["--dataset", scene, "--workers", "0"], "workers = 0"),
     "cache is a file": (lambda scene: ["--dataset", scene, "--cache", scene / "labels.csv"], "--cache DIR"),
