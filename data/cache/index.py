@@ -15,7 +15,7 @@ import logging
 import math
 import shutil
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, astuple
 from functools import lru_cache
@@ -84,16 +84,33 @@ class EntryIndex:
             file = _file_of(home)
             places.setdefault(_place_of(file), {})[file] = home
         for place, home_of in places.items():
-            rows = self._rows(place, names)
-            now = [states(home, [name for name, _ in rows]) for home in home_of.values()]
-            for (name, known), *states_of in zip(rows, *now, strict=True):
+            rows = dict(self._parsed(place, names))
+            now = dict[str, dict[str, tuple[int, int] | None]]()
+            for file, home in home_of.items():  # only files that are known are looked at: each is a request
+                having = [name for name, (files, _) in rows.items() if file in files]
+                now[file] = dict(zip(having, states(home, having), strict=True))
+            for name, (files, said) in rows.items():
                 try:
-                    entries = self._entries(name, parse_json(known), home_of, states_of)
+                    entries = self._entries(name, files, said, home_of, now)
                 except _OF_DAMAGE as error:
                     _log.debug("index of %s, %s: %s", place, name, error)
                     continue
                 found.setdefault(name, {}).update(entries)
         return found
+
+    def _parsed(
+        self, place: str, names: Sequence[str]
+    ) -> Iterator[tuple[str, tuple[dict[str, list[int]], list[Any]]]]:
+        """Yield of each of these videos what is known of its files, and what they say."""
+        for name, row in self._rows(place, names):
+            try:
+                known = parse_json(row)
+                files, said = known["files"], known["said"]
+            except _OF_DAMAGE as error:
+                _log.debug("index of %s, %s: %s", place, name, error)
+                continue
+            if isinstance(files, dict) and isinstance(said, list):
+                yield name, (files, said)
 
     def _rows(self, place: str, names: Sequence[str]) -> list[tuple[str, str]]:
         """Return what is known of these videos, as it was written."""
@@ -109,24 +126,25 @@ class EntryIndex:
     def _entries(
         self,
         name: str,
-        known: dict[str, Any],
+        files: dict[str, list[int]],
+        said: list[Any],
         home_of: dict[str, str],
-        states: Sequence[tuple[int, int] | None],
+        now: dict[str, dict[str, tuple[int, int] | None]],
     ) -> dict[str, Entry]:
-        files, fetches, said = known["files"], self._storage.fetches, dict[int, _Said]()
+        fetches, read = self._storage.fetches, dict[int, _Said]()
         entries = {}
-        for (file, home), state in zip(home_of.items(), states, strict=True):
+        for file, home in home_of.items():
             if file not in files:
                 continue
             size_bytes, mtime_ns, n_rows, n_features, number = files[file]
-            if (size_bytes, mtime_ns) != state:
+            if (size_bytes, mtime_ns) != now[file][name]:
                 continue  # it was changed since
-            if number not in said:  # files of other settings, perhaps of another version, are not looked at
-                said[number] = _Said(*known["said"][number])
-            of = said[number]
+            if number not in read:  # files of other settings, perhaps of another version, are not looked at
+                read[number] = _Said(*said[number])
+            of = read[number]
             # one string each, not one a stream: there may be a hundred thousand videos
             video = name if of.video == name else of.video
-            if type(n_rows) is int is type(n_features) and n_rows >= 0 <= n_features:
+            if type(n_rows) is type(n_features) is int and min(n_rows, n_features) >= 0:
                 entries[home] = Entry(
                     home,
                     name,

@@ -66,6 +66,7 @@ __all__ = [
     "StreamFolder",
     "StreamKey",
     "digest_of",
+    "digests_of",
     "list_streams",
     "open_hdf5",
     "read_entry",
@@ -93,7 +94,10 @@ def digest_of(content: object) -> str:
 
 def digests_of(common: Mapping[str, object], name: str, values: Iterable[object]) -> list[str]:
     """Return `digest_of({**common, name: value})` of each value; what they have in common is encoded once."""
-    before, after = _JSON.encode({**common, name: _PLACE_OF_VALUE}).split(f'"{_PLACE_OF_VALUE}"')
+    parts = _JSON.encode({**common, name: _PLACE_OF_VALUE}).split(f'"{_PLACE_OF_VALUE}"')
+    if len(parts) != 2:  # they hold the same text
+        return [digest_of({**common, name: value}) for value in values]
+    before, after = parts
     start = hashlib.sha256(before.encode())
     digests = []
     for value in values:

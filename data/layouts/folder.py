@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,8 +18,6 @@ from mulde.data.video import Video
 
 NORMAL_NAMES = ("normal", "training", "train")
 TEST_NAMES = ("test", "testing")
-_MANY = 1000
-"""A folder of more videos is listed, which is five times as quick as a look at each of them."""
 LABEL_NAMES = ("labels.csv", "labels.tsv", "labels")
 
 
@@ -66,35 +63,18 @@ def _name(normal: Sequence[Path], test: Sequence[Path]) -> str:
 
 
 def _note_overlap(normal: tuple[Video, ...], test: tuple[Video, ...]) -> list[str]:
-    tested = set(_files(test))
-    both = [video.name for video, file in zip(normal, _files(normal), strict=True) if file in tested]
+    tested = {_file(video.path) for video in test}
+    both = [video.name for video in normal if _file(video.path) in tested]
     if not both:
         return []
     return [f"{len(both)} of {len(normal)} normal videos are test videos too: {name_some(both)}"]
 
 
-def _files(videos: Sequence[Video]) -> list[tuple[int, int] | str]:
-    """Return what tells the file or folder of each video from all others, whatever links lead to it."""
-    paths = [str(video.path) for video in videos]
-    counts = Counter(path.rpartition(os.sep)[0] for path in paths)
-    known = {path: file for folder, n in counts.items() if n > _MANY for path, file in _listed(folder)}
-    return [known.get(path) or _file(path) for path in paths]
-
-
-def _listed(folder: str) -> list[tuple[str, tuple[int, int]]]:
-    """Return the path of each file of a folder, and what tells it; not of links, which lead elsewhere."""
+def _file(path: Path) -> tuple[int, int] | Path:
+    """Return what tells a file or folder from all others, whatever links lead to it."""
     try:
-        device = os.stat(folder).st_dev  # noqa: PTH116
-        with os.scandir(folder) as entries:
-            return [(entry.path, (device, entry.inode())) for entry in entries if not entry.is_symlink()]
+        stat = os.stat(path)  # noqa: PTH116  # of a hundred thousand videos, it counts
     except OSError:  # extraction reports it
-        return []
-
-
-def _file(path: str) -> tuple[int, int] | str:
-    try:
-        stat = os.stat(path)  # noqa: PTH116
-    except OSError:
         return path
     return stat.st_dev, stat.st_ino
 

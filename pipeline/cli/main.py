@@ -17,6 +17,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from mulde.data.cycles import begin_command
 from mulde.data.errors import InputError
 from mulde.data.spelling import counted, printable
 from mulde.data.threads import wait_briefly
@@ -59,6 +60,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name of a file may be anything
     wait_briefly()  # worker processes inherit it
+    begin_command()
     try:
         code = cli(prog_name="mulde", standalone_mode=False)
     except click.exceptions.Abort:

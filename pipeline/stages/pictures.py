@@ -177,7 +177,10 @@ def cut_clips(
     require_encoder()
     events = [event for event in scored.events() if event.video in scored.videos]
     if not events:
-        _log.info("there are no events in %s: nothing reached the threshold", scored.run.folder)
+        _log.info(
+            "there are no events in %s: nothing reached the level from which they are listed",
+            scored.run.folder,
+        )
         return Drawn([], [])
     folder = _writable(scored.run, "clips", out)
     drawn, failures = [], []

@@ -512,7 +512,7 @@ def test_what_was_read_beside_a_video_is_compared(cache: FeatureCache, video: Vi
 
 
 @pytest.mark.parametrize("values", [[], [["a", 'b"c'], {"z": 1, "a": None}], ["the value's place", 1.5]])
-@pytest.mark.parametrize("common", [{}, {"a": 1, "z": {"b": [2.5, "é"]}}])
+@pytest.mark.parametrize("common", [{}, {"a": 1, "z": {"b": [2.5, "é"]}}, {"a": "the value's place"}])
 def test_digests_are_those_of_each(common: dict[str, object], values: list[object]) -> None:
     expected = [digest_of({**common, "features": value}) for value in values]
     assert digests_of(common, "features", values) == expected
