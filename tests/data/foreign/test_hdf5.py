@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mulde.data.errors import InputError
-from mulde.data.foreign.hdf5 import open_plain, own_dataset, plain_dataset, read_array
+from mulde.data.foreign.hdf5 import open_plain, own_dataset, own_group, plain_dataset, read_array
 from mulde.data.foreign.rehearse import rehearse
 
 Fill = Callable[[h5py.File], object]
@@ -112,3 +112,13 @@ def test_files_that_are_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.h5").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.h5 cannot be read"), open_plain(tmp_path / "a.h5"):
         pass
+
+
+@pytest.mark.parametrize("look", [plain_dataset, own_dataset, own_group])
+@pytest.mark.parametrize("name", ["x", "x/y", b"\xff".decode("utf-8", "surrogateescape")])
+def test_what_is_not_there_is_named(
+    tmp_path: Path, look: Callable[[h5py.Group, str], object], name: str
+) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file, pytest.raises(InputError, match=r"a\.h5, /.* is not in the file"):
+        look(file, name)

@@ -252,3 +252,7 @@ def test_those_that_have_scores(tmp_path: Path, there: list[str]) -> None:
         run.csv(name).write_text("")
     asked = ["cam1/a", "a", "cam1/day.2", "b", "c", "cam1"]
     assert with_scores(run, asked) == [name for name in asked if name in there]
+    if "cam1/a" in there:  # moved to another disk, with a link in its place
+        (run.scores / "cam1").rename(tmp_path / "moved")
+        (run.scores / "cam1").symlink_to(tmp_path / "moved")
+        assert with_scores(run, asked) == [name for name in asked if name in there]
