@@ -66,7 +66,7 @@ def identify(video: Video, *, with_digest: bool) -> SourceIdentity:
         VideoError: the file or folder is not there or cannot be read.
     """
     try:
-        stat = video.path.stat()
+        stat = os.stat(video.path)  # noqa: PTH116  # of a hundred thousand videos, it counts
         if S_ISDIR(stat.st_mode):
             return _of_folder(video.path, stat, with_digest=with_digest)
         return _of_file(video.path, stat, with_digest=with_digest)

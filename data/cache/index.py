@@ -88,7 +88,7 @@ class EntryIndex:
             now = dict[str, dict[str, tuple[int, int] | None]]()
             for file, home in home_of.items():  # only files that are known are looked at: each is a request
                 having = [name for name, (files, _) in rows.items() if file in files]
-                now[file] = dict(zip(having, states(home, having), strict=True))
+                now[home] = dict(zip(having, states(home, having), strict=True))
             for name, (files, said) in rows.items():
                 try:
                     entries = self._entries(name, files, said, home_of, now)
@@ -137,14 +137,14 @@ class EntryIndex:
             if file not in files:
                 continue
             size_bytes, mtime_ns, n_rows, n_features, number = files[file]
-            if (size_bytes, mtime_ns) != now[file][name]:
+            if (size_bytes, mtime_ns) != now[home][name]:
                 continue  # it was changed since
             if number not in read:  # files of other settings, perhaps of another version, are not looked at
                 read[number] = _Said(*said[number])
             of = read[number]
             # one string each, not one a stream: there may be a hundred thousand videos
             video = name if of.video == name else of.video
-            if type(n_rows) is type(n_features) is int and min(n_rows, n_features) >= 0:
+            if type(n_rows) is type(n_features) is int and n_rows >= 0 and n_features >= 0:
                 entries[home] = Entry(
                     home,
                     name,

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -54,7 +55,7 @@ def read_events(run: RunFolder) -> tuple[Event, ...]:
         InputError: they are missing or damaged.
     """
     try:
-        return tuple(_of_row(row) for row in parse_json(run.kept_text(run.events_json.name)))
+        return _parse(run.kept_text(run.events_json.name))
     except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise _damaged("events", run.events_json, error) from None
 
@@ -85,6 +86,12 @@ def as_row(event: Event) -> dict[str, Any]:
         *(event.box_xyxy or (None,) * 4), event.stream, event.reason,
     )  # fmt: skip
     return dict(zip(COLUMNS, cells, strict=True))
+
+
+@lru_cache(maxsize=1)
+def _parse(text: str) -> tuple[Event, ...]:
+    """Return the events of a file; a report asks for them twice, and there may be ten thousand."""
+    return tuple(map(_of_row, parse_json(text)))
 
 
 def _of_row(row: Mapping[str, Any]) -> Event:
