@@ -81,7 +81,7 @@ def main() -> None:
             )
             code = EXIT_USAGE
         elif isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
-            stderr.print("mulde: what is printed cannot be written: there is no room left where it goes")
+            stderr.print("mulde: there is no room left where output or temporary files go: make room there")
             code = EXIT_USAGE
         else:
             click.echo(printable(traceback.format_exc(), keep="\n"), err=True)

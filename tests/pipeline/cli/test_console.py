@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,19 @@ def test_arguments_that_are_wrong_give_no_orders(cli: RunCli, arguments: list[st
     assert result.code == 2
     assert "x" in result.err  # some versions of click take out all that is an order
     assert "\x1b" not in result.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_output_that_has_no_room_is_one_sentence() -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mulde", "config"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "no room left where output" in done.stderr
+
+
+def test_output_that_is_closed_is_no_error() -> None:
+    command = f'exec "{sys.executable}" -m mulde config --json >&-'
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -360,6 +360,10 @@ def test_new_footage_is_scored_with_a_run(cli, scene: Path, tmp_path: Path) -> N
     assert [row["score"] for row in read_csv(Path(path))] == expected
     again = cli("score", "--model", "runs/scene-motion", new)
     assert "score: up to date" in again.err
+    other = "--out", "other", "--cache", "fresh", "extract.rate=all"
+    refused = cli("score", "--model", "runs/scene-motion", new, *other)
+    assert (refused.code, "was fitted on stream" in refused.err) == (2, True)
+    assert not Path("fresh").exists()  # it is said before anything is decoded
     assert "report: up to date" in again.err
 
 

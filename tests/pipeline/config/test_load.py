@@ -54,7 +54,7 @@ def test_resolved_configuration_reads_back(tmp_path: Path) -> None:
         ("extract.boxs.yolo.weights=a", r"extract\.boxs: did you mean extract\.boxes\.yolo\.weights\?"),
         ("detector.beta=-1", r"detector\.beta = -1 is not allowed: it must be a number ≥ 0$"),
         ("detector.beta=null", r"detector\.beta = null is not allowed: it must be a number ≥ 0$"),
-        ("seed=1.5", r"seed = 1\.5 is not allowed: it must be a whole number in"),
+        ("seed=1.5", r"seed = 1\.5 is not allowed: it must be a whole number in \[0, 4294967296\)$"),
         ("workers=0", r"workers = 0 is not allowed: it must be null or a whole number ≥ 1$"),
         ("offline=maybe", r"offline = 'maybe' is not allowed: it must be true or false$"),
         (
