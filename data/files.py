@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -133,6 +134,32 @@ def name_without_suffix(relative_path: str) -> str:
         name = str(PurePosixPath(name))  # which takes a while, with a hundred thousand videos
     stem, suffix = posixpath.splitext(name)
     return stem if suffix.lower() in _NAMED_WITHOUT else name
+
+
+def sizes_and_times(folder: str, names: Iterable[str], suffix: str) -> list[tuple[int, int] | None]:
+    """Return the size in bytes and last change in nanoseconds of many files; None for what is not there.
+
+    Args:
+        folder: that they lie in, or below.
+        names: theirs, with "/" between parts.
+        suffix: what all of them end in.
+    """
+    found = list[tuple[int, int] | None]()
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return [None for _ in names]
+    try:
+        for name in names:  # of half a million, every further call counts, and every part of a path
+            try:
+                stat = os.stat(f"{name}{suffix}", dir_fd=descriptor)
+            except OSError:
+                found.append(None)
+            else:
+                found.append((stat.st_size, stat.st_mtime_ns))
+    finally:
+        os.close(descriptor)
+    return found
 
 
 def require_file(path: Path) -> None:

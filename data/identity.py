@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from stat import S_ISDIR
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mulde.data.errors import InputError, VideoError
 from mulde.data.files import list_images
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class SourceIdentity:
+class SourceIdentity(NamedTuple):
     """What a video file, or a folder of images, was like when it was read."""
 
     size_bytes: int
@@ -42,7 +40,7 @@ class SourceIdentity:
 
     def to_dict(self) -> dict[str, int | str]:
         """Return plain values, to be kept as attributes."""
-        return asdict(self)
+        return self._asdict()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> SourceIdentity:

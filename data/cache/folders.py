@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from mulde.data.atomic import require_writable, writing
 from mulde.data.cache.storage import LOCKS, FileState, is_entry
+from mulde.data.files import sizes_and_times
 
 
 class FolderStorage:
@@ -40,15 +41,7 @@ class FolderStorage:
 
     def states(self, home: str, names: Sequence[str]) -> list[tuple[int, int] | None]:
         """Return the `state` of many entries of a key, by their names without suffix."""
-        states = list[tuple[int, int] | None]()
-        for name in names:  # of half a million, every further call counts
-            try:
-                stat = os.stat(f"{home}{os.sep}{name}.h5")  # noqa: PTH116
-            except OSError:
-                states.append(None)
-            else:
-                states.append((stat.st_size, stat.st_mtime_ns))
-        return states
+        return sizes_and_times(home, names, ".h5")
 
     def look_ahead(self, home: str) -> None:
         """Do nothing: a file that is looked at is as quick as a list of all."""

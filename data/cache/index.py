@@ -17,7 +17,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict, astuple
+from dataclasses import asdict
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
@@ -27,6 +27,7 @@ from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import xxhash
+from pydantic_core import from_json
 
 from mulde.data.atomic import WriteError, make_folder, replacing
 from mulde.data.cache.entries import Entry
@@ -104,7 +105,7 @@ class EntryIndex:
         """Yield of each of these videos what is known of its files, and what they say."""
         for name, row in self._rows(place, names):
             try:
-                known = parse_json(row)
+                known = from_json(row)  # in half the time of `json`
                 files, said = known["files"], known["said"]
             except _OF_DAMAGE as error:
                 _log.debug("index of %s, %s: %s", place, name, error)
@@ -161,7 +162,7 @@ class EntryIndex:
 
     def learn(self, home: str, name: str, state: FileState, entry: Entry) -> None:
         """Take down what a file says, for `save`."""
-        said = [entry.video, entry.source, entry.beside, astuple(entry.identity), asdict(entry.report)]
+        said = [entry.video, entry.source, entry.beside, entry.identity, asdict(entry.report)]
         file = _file_of(home)
         # a path that is no Unicode, or no room for what is learnt: the file is read each time
         with suppress(UnicodeEncodeError, sqlite3.Error):

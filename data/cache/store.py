@@ -18,7 +18,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -307,7 +307,7 @@ class FeatureCache:
             pass
         self.describe(key)
         make_folder(path.parent)
-        identity = replace(identify(video, with_digest=False), digest=entry.identity.digest)
+        identity = identify(video, with_digest=False)._replace(digest=entry.identity.digest)
         with replacing(path) as temporary:
             shutil.copyfile(entry.path, temporary)
             with open_to_write(temporary, "r+") as file:

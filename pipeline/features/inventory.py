@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from mulde.data.boxes import NO_BOXES
@@ -35,11 +36,13 @@ class CachedVideo:
     """Entries of the streams that are there and up to date."""
     is_stale: bool
     """Whether something is there that was made from another file of this name."""
+    is_glance: bool = False
+    """Whether only the first stream was looked for; whoever reads rows must know of all."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing has to be extracted."""
-        return len(self.keys) == len(self.entries)
+        """Whether nothing has to be extracted; after a glance, whether what is there is up to date."""
+        return len(self.entries) == (1 if self.is_glance else len(self.keys))
 
     def is_elsewhere(self, cache: FeatureCache) -> bool:
         """Whether something was found at another place, where the video was before it moved."""
@@ -148,16 +151,30 @@ def look_up(
 
 
 def _cached(
-    cache: FeatureCache, video: Video, keys: dict[str, StreamKey], entries: dict[str, Entry]
+    cache: FeatureCache,
+    video: Video,
+    keys: dict[str, StreamKey],
+    entries: dict[str, Entry],
+    *,
+    is_glance: bool = False,
 ) -> CachedVideo:
-    missing = () if len(entries) == len(keys) else keys.keys() - entries.keys()
+    asked = _first_of(keys) if is_glance else keys
+    missing = () if len(entries) == len(asked) else asked.keys() - entries.keys()
     is_stale = any(cache.has_file(keys[name], video.name) for name in missing)
-    return CachedVideo(video, keys, entries, is_stale)
+    return CachedVideo(video, keys, entries, is_stale, is_glance)
+
+
+def _first_of(keys: dict[str, StreamKey]) -> dict[str, StreamKey]:
+    return dict(islice(keys.items(), 1))
 
 
 @no_cycles()
-def look_up_all(job: Job, recipes: Recipes) -> Inventory:
+def look_up_all(job: Job, recipes: Recipes, *, at_a_glance: bool = False) -> Inventory:
     """Look up what the cache has of all videos of a job; nothing is decoded and nothing written.
+
+    Args:
+        at_a_glance: whether to look for the first stream of each alone, which tells whether the video and the
+            settings are those of before; with a hundred thousand videos it takes half the time.
 
     Raises:
         InputError: a video's files cannot be read, or it is of no known scene.
@@ -169,11 +186,18 @@ def look_up_all(job: Job, recipes: Recipes) -> Inventory:
     def all_of(videos: Sequence[Video]) -> tuple[CachedVideo, ...]:
         if recipes.scenes is None:
             return tuple(CachedVideo(video, {BOXES: _UNKNOWN}, {}, is_stale=False) for video in videos)
-        found = list[CachedVideo]()
+        found, first = list[CachedVideo](), dict[int, dict[str, StreamKey]]()  # keys are shared
         for start in range(0, len(videos), _VIDEOS_AT_ONCE):
             some = [(video, recipes.keys(video)) for video in videos[start : start + _VIDEOS_AT_ONCE]]
-            entries = cache.find_many(some, frames_per_second)
-            found += [_cached(cache, *each, of) for each, of in zip(some, entries, strict=True)]
+            asked = some
+            if at_a_glance:
+                first |= {id(keys): _first_of(keys) for _, keys in some if id(keys) not in first}
+                asked = [(video, first[id(keys)]) for video, keys in some]
+            entries = cache.find_many(asked, frames_per_second)
+            found += [
+                _cached(cache, *each, of, is_glance=at_a_glance)
+                for each, of in zip(some, entries, strict=True)
+            ]
         return tuple(found)
 
     return Inventory(recipes.scenes, all_of(job.dataset.normal), all_of(job.dataset.test))

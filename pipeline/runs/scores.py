@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from mulde.data.atomic import encode, replacing, write_bytes
 from mulde.data.errors import InputError
+from mulde.data.files import sizes_and_times
 from mulde.data.foreign.hdf5 import open_plain, own_dataset, own_group, read_array
 from mulde.data.foreign.text import parse_json
 from mulde.data.harmless import require_harmless
@@ -164,14 +164,18 @@ def write_score_files(run: RunFolder, video: ScoredVideo, datasets: Mapping[str,
 
 def note_written(run: RunFolder, *names: str) -> None:
     """Keep what both score files of videos are like now that they are whole."""
-    folder = str(run.scores)
-    run.remember(_WRITTEN, {name: _sizes_and_times(folder, name) for name in names})
+    run.remember(_WRITTEN, _states(run, names))
 
 
-def _sizes_and_times(folder: str, name: str) -> str:
-    path = f"{folder}{os.sep}{name}"  # no Path: there may be a hundred thousand
-    table, objects = os.stat(f"{path}.csv"), os.stat(f"{path}.h5")  # noqa: PTH116
-    return f"{table.st_size} {table.st_mtime_ns} {objects.st_size} {objects.st_mtime_ns}"
+def _states(run: RunFolder, names: Iterable[str]) -> dict[str, str]:
+    """Return what both score files of videos are like, where both are there, in one text for each."""
+    names, folder = tuple(names), str(run.scores)
+    states = zip(sizes_and_times(folder, names, ".csv"), sizes_and_times(folder, names, ".h5"), strict=True)
+    return {
+        name: f"{table[0]} {table[1]} {objects[0]} {objects[1]}"
+        for name, (table, objects) in zip(names, states, strict=True)
+        if table and objects
+    }
 
 
 def those_whole(run: RunFolder, names: Iterable[str]) -> set[str]:
@@ -180,24 +184,21 @@ def those_whole(run: RunFolder, names: Iterable[str]) -> set[str]:
     They are read only where their sizes or times have changed since: all that read scores look again.
     """
     written = run.fingerprints(_WRITTEN)
-    folder = str(run.scores)
-    return {name for name in names if _is_whole(run, folder, name, written.get(name))}
+    states = _states(run, names)
+    return {name for name, state in states.items() if state == written.get(name) or _is_whole(run, name)}
 
 
 def with_scores(run: RunFolder, names: Iterable[str]) -> list[str]:
     """Return the videos, in order, of which there is a CSV file."""
-    folder = str(run.scores)
-    return [name for name in names if os.path.exists(f"{folder}{os.sep}{name}.csv")]  # noqa: PTH110
+    names = tuple(names)
+    states = sizes_and_times(str(run.scores), names, ".csv")
+    return [name for name, state in zip(names, states, strict=True) if state]
 
 
-def _is_whole(run: RunFolder, folder: str, name: str, written: str | None) -> bool:
+def _is_whole(run: RunFolder, name: str) -> bool:
     try:
-        if written == _sizes_and_times(folder, name):
-            return True
         _check(run, name)
-    except OSError:
-        return False
-    except InputError:
+    except (OSError, InputError):
         return False
     return True
 

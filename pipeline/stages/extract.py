@@ -501,7 +501,7 @@ def _extract_missing(
         notes = [*one_pass.notes, *held.notes(), *notes_on(task.boxes, frame_size, len(seconds))]
         notes = [respell(note, of_extraction()) for note in notes]
         report = _with_notes(reader.report, [size_note, *notes], cached)
-        if identify(task.video, with_digest=False) != replace(before, digest=""):
+        if identify(task.video, with_digest=False) != before._replace(digest=""):
             raise VideoError(f"{task.video.path} changed while it was read: run extract again")
         for writer in writers.values():
             writer.commit(before, report, np.array(seconds))

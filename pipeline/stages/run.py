@@ -60,11 +60,11 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
         InputError: something that a stage needs is missing or cannot be used.
     """
     check_device(job.config.device)
-    situation = Situation(job)
-    if not {"extract", "train", "score"} & set(stages) and lacks_sources(job.config.extract):
+    is_making = bool({"extract", "train", "score"} & set(stages))  # the others use what these have made
+    situation = Situation(job, at_a_glance=not is_making)
+    if not is_making and lacks_sources(job.config.extract):
         _log.info("weights or boxes are not there any more: whether the scores are up to date is not known")
         situation.inventory = look_up_all(job, Recipes(job.config.extract, None))
-    is_making = bool({"extract", "train", "score"} & set(stages))  # the others use what these have made
     if is_making and not job.run.config.exists():  # the folder alone goes on with what was cut off
         write_signed(job.run.config, job.config)
     if "extract" in stages:

@@ -38,6 +38,8 @@ class Situation:
     job: Job
     pending: set[str] = field(default_factory=set)
     """Names of stages; only in a plan, for whoever runs stages runs them in order."""
+    at_a_glance: bool = False
+    """Whether no stage reads features, so that the inventory need not know of every stream."""
 
     @cached_property
     def recipes(self) -> Recipes:
@@ -56,7 +58,9 @@ class Situation:
     @cached_property
     def inventory(self) -> Inventory:
         """What the cache has, or what was imported; extraction replaces it with what it has made."""
-        return imported_inventory(self.job) if self.job.is_imported else look_up_all(self.job, self.recipes)
+        if self.job.is_imported:
+            return imported_inventory(self.job)
+        return look_up_all(self.job, self.recipes, at_a_glance=self.at_a_glance)
 
     @cached_property
     def marked(self) -> Mapping[Mark, CachedVideo]:

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from mulde.data.files import is_hidden, is_image_file, is_no_video, is_video_file, name_without_suffix
+from mulde.data.files import (
+    is_hidden,
+    is_image_file,
+    is_no_video,
+    is_video_file,
+    name_without_suffix,
+    sizes_and_times,
+)
 
 VIDEOS = (
     "mp4 MP4 avi mkv mov webm m4v mpg mpeg ts mts m2ts h264 264 h265 265 hevc asf wmv 3gp 3g2 vob ogv dav"
@@ -62,3 +69,16 @@ def test_hidden(name: str, expected: bool) -> None:
 )
 def test_name(path: str, name: str) -> None:
     assert name_without_suffix(path) == name
+
+
+def test_sizes_and_times_of_none_of_what_is_there_and_of_what_is_not(tmp_path: Path) -> None:
+    assert sizes_and_times(str(tmp_path), [], ".h5") == []
+    (tmp_path / "cam1").mkdir()
+    for name, n_bytes in (("a", 3), ("cam1/b", 5)):
+        (tmp_path / f"{name}.h5").write_bytes(bytes(n_bytes))
+    stats = [(tmp_path / f"{name}.h5").stat() for name in ("a", "cam1/b")]
+    expected = [(stat.st_size, stat.st_mtime_ns) for stat in stats]
+    assert [size for size, _ in expected] == [3, 5]
+    names = ["a", "cam1/b", "c", "a/d", "cam2/b"]
+    assert sizes_and_times(str(tmp_path), names, ".h5") == [*expected, None, None, None]
+    assert sizes_and_times(str(tmp_path / "no"), names, ".h5") == [None] * 5

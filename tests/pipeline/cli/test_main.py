@@ -318,6 +318,28 @@ def test_stale_scores_are_not_believed(cli, scene: Path, stage: str) -> None:
     assert "not smoothed" in Path("runs/scene-motion/metrics.json").read_text()
 
 
+@pytest.mark.parametrize("stage", ["evaluate", "report"])
+def test_scores_of_a_video_that_has_changed_are_not_believed(cli, scene: Path, stage: str) -> None:
+    assert cli("run", "--dataset", scene, *FAST).code == 0
+    first, second, *_ = sorted((scene / "test").glob("*.mp4"))
+    shutil.copyfile(second, first)
+    result = cli(stage, "--dataset", scene, *FAST)
+    assert (result.code, "run `mulde score`" in result.err, first.stem in result.err) == (2, True, True)
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "report"])
+def test_scores_are_believed_where_a_stream_that_they_were_made_from_is_gone(
+    cli, scene: Path, stage: str
+) -> None:
+    assert cli("run", "--dataset", scene, *FAST).code == 0
+    files = sorted(Path(".cache/mulde/velocity").rglob("*.h5"))
+    for file in files:
+        file.unlink()
+    assert cli(stage, "--dataset", scene, *FAST).code == 0
+    assert cli("extract", "--dataset", scene, *FAST).code == 0  # which makes it again
+    assert files == sorted(Path(".cache/mulde/velocity").rglob("*.h5"))
+
+
 def test_report_shows_metrics_once_they_are_there(cli, scene: Path) -> None:
     for stage in ("extract", "train", "score", "report"):
         assert cli(stage, "--dataset", scene, *FAST).code == 0
