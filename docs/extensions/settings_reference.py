@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sphinx.util.docutils import SphinxDirective
 
-from mulde.pipeline.cli.config import in_yaml
+from mulde.pipeline.config.dotted import flat, in_yaml
 from mulde.pipeline.config.load import PRESETS
 from mulde.pipeline.config.reference import Setting, meaning_of_group, reference
 
@@ -28,7 +28,7 @@ def _markdown() -> Iterator[str]:
             yield from _of(setting)
     yield "## Presets\n\nA preset is a set of defaults, which settings of your own go before:\n"
     for preset, values in PRESETS.items():
-        changed = ", ".join(f"`{name}={in_yaml(value)}`" for name, value in _flat(values))
+        changed = ", ".join(f"`{name}={in_yaml(value)}`" for name, value in flat(values).items())
         yield f"`{preset}`\n: {changed or 'all defaults as above'}\n"
 
 
@@ -49,14 +49,6 @@ def _sorted() -> list[Setting]:
     """Keep the order of the code, but all of a group in one place."""
     order = list(dict.fromkeys(map(_group_of, reference().values())))
     return sorted(reference().values(), key=lambda setting: order.index(_group_of(setting)))
-
-
-def _flat(values: dict[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 class SettingsReference(SphinxDirective):

@@ -6,11 +6,11 @@ import difflib
 import textwrap
 
 import click
-import yaml
 
 from mulde.data.errors import InputError
 from mulde.pipeline.cli.console import print_json, stdout
 from mulde.pipeline.cli.options import EXIT_DONE, json_option
+from mulde.pipeline.config.dotted import in_yaml
 from mulde.pipeline.config.reference import Setting, groups, meaning_of_group, reference
 
 
@@ -50,10 +50,3 @@ def _choose(names: tuple[str, ...]) -> list[Setting]:
             hint = f"did you mean {near[0]}?" if near else f"groups are {', '.join(groups())}"
             raise InputError(f"no setting and no group of settings is called {name}: {hint}")
     return [s for s in chosen if any(s.name == name or s.name.startswith(f"{name}.") for name in names)]
-
-
-def in_yaml(value: object) -> str:
-    """Return a value as it is given in YAML or as key=value."""
-    plain = list(value) if isinstance(value, tuple) else value
-    plain = plain if isinstance(plain, list | dict | bool | int | float | None) else str(plain)
-    return yaml.safe_dump(plain, default_flow_style=True, width=1000).removesuffix("\n").removesuffix("\n...")

@@ -339,6 +339,11 @@ def _score_footage(model: Path, options: dict[str, Any], *, as_json: bool) -> in
     paths = [Path(text) for text in options["arguments"] if "=" not in text or Path(text).exists()]
     if not paths:
         raise InputError("which videos? mulde score --model RUN VIDEO...")
+    file = next((path for path in paths if path.suffix in (".yaml", ".yml")), None)
+    if file is not None:
+        raise InputError(
+            f"{file} is a configuration, but --model goes by its own: give what is to differ as key=value"
+        )
     if any(options[name] for name in ("normal", "test", "labels", "dataset")):
         raise InputError(
             "--model scores the videos that are named, without a data set: leave its options out"

@@ -6,7 +6,7 @@ import copy
 import difflib
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from mulde.data.foreign.text import read_text
 from mulde.data.sealed import BLANK, is_whole, seal
 from mulde.detector.settings import PAPER
 from mulde.extractors.kinds import STREAMS
+from mulde.pipeline.config.dotted import flat
 from mulde.pipeline.config.reference import groups, reference
 from mulde.pipeline.config.sections import Config
 
@@ -194,7 +195,7 @@ def _refuse_unknown(given: Mapping[str, Any], prefix: str = "") -> None:
                 raise InputError(f"{name} is a group of settings: give {name}.<key>=value")
             _refuse_unknown(value, f"{name}.")
         elif name not in reference():
-            whole = next(iter(_dotted(value, f"{name}.")), name) if isinstance(value, Mapping) else name
+            whole = next(iter(flat(value, f"{name}.")), name) if isinstance(value, Mapping) else name
             raise InputError(f"unknown configuration key {name}{_nearest(whole)}")
 
 
@@ -247,11 +248,3 @@ def _nearest(name: str) -> str:
     near = near or difflib.get_close_matches(name, keys, n=1)
     near = near or difflib.get_close_matches(name.split(".")[0], groups(), n=1)
     return f": did you mean {near[0]}?" if near else f": known are {', '.join(Config.model_fields)}"
-
-
-def _dotted(values: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _dotted(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mulde.data.cache.store import FeatureCache
 from mulde.data.decode.readers import FRAMES_PER_SECOND
@@ -15,6 +16,8 @@ from mulde.data.layouts.find_videos import find_all
 from mulde.data.sealed import is_whole
 from mulde.data.spelling import spell
 from mulde.data.video import Video
+from mulde.pipeline.config.dotted import flat, in_yaml
+from mulde.pipeline.config.load import load_config
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.config.words import in_users_words
 from mulde.pipeline.features.devices import check_device
@@ -59,6 +62,26 @@ def videos_at(paths: Sequence[Path]) -> list[Video]:
     ]
 
 
+def _require_fit(model_run: RunFolder, config: Config) -> None:
+    """Raise InputError if the model is damaged, or of features that other settings give; these are named."""
+    try:
+        load_model(model_run.model, config.extract, "cpu")
+    except InputError:
+        now = flat(config.extract.model_dump(mode="json"), "extract.")
+        before = flat(load_config(model_run.model_config).extract.model_dump(mode="json"), "extract.")
+        other = [name for name in now if now[name] != before.get(name)]
+        if not other:
+            raise
+        raise InputError(
+            f"{_in_words(now, other)} does not fit the model in {model_run.folder}, which was made with "
+            f"{_in_words(before, other)}: leave it out, or train again with it"
+        ) from None
+
+
+def _in_words(values: Mapping[str, Any], names: Iterable[str]) -> str:
+    return ", ".join(f"{name}={in_yaml(values.get(name))}" for name in names)
+
+
 @in_users_words()
 def score_footage(
     model_run: RunFolder,
@@ -81,7 +104,7 @@ def score_footage(
         raise InputError(f"{model_run.model_config} was changed after it was written: train again")
     check_device(config.device)
     videos = videos_at(paths)
-    load_model(model_run.model, config.extract, "cpu")  # now, before a long extraction
+    _require_fit(model_run, config)  # now, before a long extraction
     scenes = read_scenes(model_run.model)
     frames_per_second = _frames_per_second(model_run)
     cache = FeatureCache(config.cache)

@@ -384,7 +384,11 @@ def test_new_footage_is_scored_with_a_run(cli, scene: Path, tmp_path: Path) -> N
     assert "score: up to date" in again.err
     other = "--out", "other", "--cache", "fresh", "extract.rate=all"
     refused = cli("score", "--model", "runs/scene-motion", new, *other)
-    assert (refused.code, "was fitted on stream" in refused.err) == (2, True)
+    said = "extract.rate=all does not fit the model in runs/scene-motion, which was made with extract.rate=10"
+    assert (refused.code, said in " ".join(refused.err.split())) == (2, True)
+    Path("my.yaml").write_text("score: {log_tail: false}\n")
+    refused = cli("score", "--model", "runs/scene-motion", new, "my.yaml", *other)
+    assert (refused.code, "my.yaml is a configuration" in refused.err) == (2, True)
     assert not Path("fresh").exists()  # it is said before anything is decoded
     assert "report: up to date" in again.err
 

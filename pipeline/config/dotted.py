@@ -1,0 +1,23 @@
+"""Settings as they are typed: group.name=value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by their whole names: {"extract": {"rate": 5}} -> {"extract.rate": 5}."""
+    found = dict[str, Any]()
+    for name, value in values.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found
+
+
+def in_yaml(value: object) -> str:
+    """Return a value as it is given in YAML or as key=value."""
+    plain = list(value) if isinstance(value, tuple) else value
+    plain = plain if isinstance(plain, list | dict | bool | int | float | None) else str(plain)
+    return yaml.safe_dump(plain, default_flow_style=True, width=1000).removesuffix("\n").removesuffix("\n...")
