@@ -34,9 +34,12 @@ def integral_sums(integral: NDArray[np.float64], box_xyxy: NDArray[np.int64]) ->
 
 def to_pixels(box_xyxy: NDArray[np.floating], width: int, height: int) -> NDArray[np.int64]:
     """Round boxes to whole pixels and clip them to an image; each keeps at least a pixel inside."""
-    x1, y1, x2, y2 = np.round(box_xyxy).astype(np.int64).T
-    x1, y1 = np.clip(x1, 0, width - 1), np.clip(y1, 0, height - 1)
-    return np.stack([x1, y1, np.clip(x2, x1 + 1, width), np.clip(y2, y1 + 1, height)], axis=1)
+    pixels = np.round(box_xyxy).astype(np.int64)
+    start, stop = pixels[:, :2], pixels[:, 2:]
+    size = np.array([width, height])  # of some dozen boxes, `np.clip` takes several times as long
+    np.minimum(np.maximum(start, 0, out=start), size - 1, out=start)
+    np.minimum(np.maximum(stop, start + 1, out=stop), size, out=stop)
+    return pixels
 
 
 def box_means(

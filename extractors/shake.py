@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -98,9 +99,7 @@ def shifted(grey: NDArray[np.uint8], shift: Shift) -> NDArray[np.uint8]:
 
 def _median_step(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> Shift:
     height, width = before.shape
-    distance = max(width, height) / _N_ACROSS
-    rows, columns = np.arange(distance / 2, height, distance), np.arange(distance / 2, width, distance)
-    points = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 1, 2).astype(np.float32)
+    points, distance = _lattice(width, height)
     found, is_found, _ = cv2.calcOpticalFlowPyrLK(
         before,
         now,
@@ -120,6 +119,16 @@ def _median_step(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> Shift:
     if agrees.mean() < _LEAST_AGREEING or _reach(points[agrees], distance) < _LEAST_REACH * width * height:
         return STILL
     return float(median[0]), float(median[1])
+
+
+@lru_cache(maxsize=16)
+def _lattice(width: int, height: int) -> tuple[NDArray[np.float32], float]:
+    """Return the points (n, 1, 2) that are followed in pictures of a size, and how far apart they are."""
+    distance = max(width, height) / _N_ACROSS
+    rows, columns = np.arange(distance / 2, height, distance), np.arange(distance / 2, width, distance)
+    points = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 1, 2).astype(np.float32)
+    points.flags.writeable = False
+    return points, distance
 
 
 def _reach(points: NDArray[np.float32], distance: float) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mulde.data.conversion import convert
 from mulde.data.decode.orientation import Orientation
-from mulde.data.pictures import BT709, resize
+from mulde.data.pictures import BT709, look_up, resize
 from mulde.data.video import Picture
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class DecodedPicture(Picture):
             return super().to_grey(size)
         lying = size[::-1] if self.orientation.transposes else size
         grey = resize(self._luminance(), lying)
-        return self.orientation.apply(grey if self._is_full_range else _WIDENED[grey])
+        return self.orientation.apply(grey if self._is_full_range else look_up(grey, _WIDENED))
 
     def to_yuv(self, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Return YUV 4:2:0 of BT.709 at a size, (width, height) in pixels, if it is YUV by the short way."""

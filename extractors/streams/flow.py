@@ -70,6 +70,11 @@ class MeanFlow:
 
         A box larger than the object, or one that holds a part of it, has the object's speed all the same.
         """
+        if id(box_xyxy) not in self._of_moving:  # several extractors ask for the same boxes
+            self._of_moving[id(box_xyxy)] = box_xyxy, self._average_moving(box_xyxy)
+        return self._of_moving[id(box_xyxy)][1]
+
+    def _average_moving(self, box_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
         box = self.on_grid(box_xyxy)
         sums = integral_sums(self._integral, box)  # (n, 4)
         area = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
@@ -81,6 +86,11 @@ class MeanFlow:
         height, width = self.moving.shape
         scale = np.array([width / self.frame_size[0], height / self.frame_size[1]] * 2, np.float32)
         return to_pixels(box_xyxy * scale, width, height)
+
+    @cached_property
+    def _of_moving(self) -> dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """What was asked for, by the identity of the boxes, which are kept so that no others get it."""
+        return {}
 
     @cached_property
     def _integral(self) -> NDArray[np.float64]:
@@ -124,10 +134,10 @@ class DenseFlow(Preparation):
                 return FlowField(frame.seconds, None, moving, frame.size)
             elapsed, (x, y) = frame.seconds - before[0], before[1]
             vectors = cv2.resize(engine.calc(before[2], now, None), grid, interpolation=cv2.INTER_AREA)
-            vectors -= np.array([position[0] - x, position[1] - y], np.float32)
-            vectors *= np.array([frame.size[0] / size[0], frame.size[1] / size[1]], np.float32) / np.float32(
-                elapsed
-            )
+            for axis, moved in enumerate((position[0] - x, position[1] - y)):
+                if moved:
+                    vectors[..., axis] -= np.float32(moved)
+                vectors[..., axis] *= np.float32(frame.size[axis] / size[axis]) / np.float32(elapsed)
             return FlowField(frame.seconds, vectors, moving, frame.size)
 
         return flow
