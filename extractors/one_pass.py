@@ -373,6 +373,8 @@ def _check(described: object, n_rows: int, extractor: FeatureOperator, n_extra: 
             f"shape {shape}"
         )
     features = described[:, : extractor.n_features]
+    if np.isfinite(features).all():
+        return
     n_wrong = int((~np.isfinite(features).all(axis=1) & ~is_without_measurement(features)).sum())
     if n_wrong:
         raise InputError(
