@@ -145,20 +145,24 @@ def sizes_and_times(folder: str, names: Iterable[str], suffix: str) -> list[tupl
         suffix: what all of them end in.
     """
     found = list[tuple[int, int] | None]()
+    above, descriptor = "", None
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return [None for _ in names]
+    except OSError:  # it may not be listed, or too many files are open
+        above = f"{folder}{os.sep}"
     try:
         for name in names:  # of half a million, every further call counts, and every part of a path
             try:
-                stat = os.stat(f"{name}{suffix}", dir_fd=descriptor)
+                stat = os.stat(f"{above}{name}{suffix}", dir_fd=descriptor)
             except OSError:
                 found.append(None)
             else:
                 found.append((stat.st_size, stat.st_mtime_ns))
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
     return found
 
 

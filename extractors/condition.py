@@ -12,8 +12,8 @@ from mulde.data.video import Frame
 from mulde.extractors.one_pass import CHANGED_SHARE
 
 State = Literal["frozen", "black", "moved", "good"]
-_LEAST_SIZE = (64, 36)
-"""(width, height) in pixels, from which on pictures are compared."""
+_SMALL = (64, 36)
+"""(width, height) in pixels, at which pictures are compared."""
 _LEAST_SPREAD = 4.0
 """Grey levels: a picture that spreads less, light or dark, shows nothing; a covered lens, no signal."""
 _SECONDS: dict[State, float] = {"frozen": 10.0, "black": 2.0, "moved": 10.0, "good": 1.0}
@@ -63,21 +63,13 @@ class Conditions:
         return Condition(state, self._since)
 
     def _look(self, frame: Frame) -> State:
-        small = frame.grey(_small(frame.size))
+        small = frame.grey(_SMALL)
         is_same, self._last = np.array_equal(small, self._last), small
         if small.std() < _LEAST_SPREAD:
             return "black"
         if is_same:
             return "frozen"
         return "moved" if self._changed_share() > CHANGED_SHARE else "good"
-
-
-def _small(size: tuple[int, int]) -> tuple[int, int]:
-    """Return a size at which pictures are compared: theirs, halved as often as it goes, which is quick."""
-    width, height = size
-    while not (width % 2 or height % 2) and width >= 2 * _LEAST_SIZE[0] and height >= 2 * _LEAST_SIZE[1]:
-        width, height = width // 2, height // 2
-    return width, height
 
 
 @dataclass

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from mulde.data.errors import InputError, require_package
 from mulde.data.labels.files import read_labels
 from mulde.data.video import Video
+from mulde.pipeline.config.dotted import flat
 from mulde.pipeline.config.load import load_config
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.events.alarms import alarm_frames
@@ -233,7 +234,7 @@ class Run:
             InputError: the source or the model cannot be used.
         """
         file = RunFolder(self.folder).model_config
-        config = load_run_config(file, options=dict(_dotted(settings)), trust=self.trust)
+        config = load_run_config(file, options=flat(settings), trust=self.trust)
         return Watcher(RunFolder(self.folder), config, camera=camera).watch(open_source(str(source)))
 
     def score_all(
@@ -245,7 +246,7 @@ class Run:
             InputError: none of them can be read, or a path holds no video.
         """
         file = RunFolder(self.folder).model_config
-        config = load_run_config(file, options=dict(_dotted(settings)), trust=self.trust)
+        config = load_run_config(file, options=flat(settings), trust=self.trust)
         with TemporaryDirectory(prefix="mulde-") as folder:
             out = RunFolder(Path(folder))
             scored = score_footage(
@@ -308,7 +309,7 @@ def train(
     """
     paths = [normal] if isinstance(normal, str | os.PathLike) else list(normal)
     data = {**settings.pop("data", {}), "normal": [Path(path) for path in paths]}
-    config = load_config(options=dict(_dotted({**settings, "data": data, "out": Path(out)})))
+    config = load_config(options=flat({**settings, "data": data, "out": Path(out)}))
     job = open_job(config, progress, needs_test=False)
     job.run.require_writable()
     with job.run.held():
@@ -357,13 +358,3 @@ def evaluate(
         VideoScores(v.name, chosen.apply(v.scores, v.scores), v.labels, v.scene, v.fps) for v in videos
     ]
     return evaluate_frames(measured, treatment=chosen.describe(protocol, None), seed=seed)
-
-
-def _dotted(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for name, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            found += _dotted(value, f"{prefix}{name}.")
-        else:
-            found.append((prefix + name, value))
-    return found

@@ -339,7 +339,7 @@ def _score_footage(model: Path, options: dict[str, Any], *, as_json: bool) -> in
     paths = [Path(text) for text in options["arguments"] if "=" not in text or Path(text).exists()]
     if not paths:
         raise InputError("which videos? mulde score --model RUN VIDEO...")
-    file = next((path for path in paths if path.suffix in (".yaml", ".yml")), None)
+    file = next((path for path in paths if path.suffix.lower() in (".yaml", ".yml") and path.is_file()), None)
     if file is not None:
         raise InputError(
             f"{file} is a configuration, but --model goes by its own: give what is to differ as key=value"

@@ -9,10 +9,14 @@ import yaml
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings by their whole names: {"extract": {"rate": 5}} -> {"extract.rate": 5}."""
+    """Return nested settings by their whole names: {"extract": {"rate": 5}} -> {"extract.rate": 5}.
+
+    An empty group is a value.
+    """
     found = dict[str, Any]()
     for name, value in values.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+        is_group = isinstance(value, Mapping) and len(value) > 0
+        found |= flat(value, f"{prefix}{name}.") if is_group else {f"{prefix}{name}": value}
     return found
 
 

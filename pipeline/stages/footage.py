@@ -23,7 +23,7 @@ from mulde.pipeline.config.words import in_users_words
 from mulde.pipeline.features.devices import check_device
 from mulde.pipeline.features.given_boxes import open_given, tell_notes
 from mulde.pipeline.features.inventory import STAGE, CachedVideo, Recipes, look_up
-from mulde.pipeline.features.recipe import require_all
+from mulde.pipeline.features.recipe import require_all, stream_digests
 from mulde.pipeline.models.model import load_model, model_digest, read_manifest, read_scenes
 from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
@@ -63,19 +63,38 @@ def videos_at(paths: Sequence[Path]) -> list[Video]:
 
 
 def _require_fit(model_run: RunFolder, config: Config) -> None:
-    """Raise InputError if the model is damaged, or of features that other settings give; these are named."""
+    """Check that a model can score what these settings give.
+
+    Raises:
+        InputError: it is damaged, or of features that other settings give; these are named.
+    """
+    stream_digests(config.extract)  # streams, plug-ins and weights that are not there speak for themselves
     try:
         load_model(model_run.model, config.extract, "cpu")
     except InputError:
-        now = flat(config.extract.model_dump(mode="json"), "extract.")
-        before = flat(load_config(model_run.model_config).extract.model_dump(mode="json"), "extract.")
+        own = load_config(model_run.model_config)
+        if own.extract.streams != config.extract.streams:
+            raise
+        load_model(model_run.model, own.extract, "cpu")  # so does what is damaged
+        now, before = (flat(each.extract.model_dump(mode="json"), "extract.") for each in (config, own))
         other = [name for name in now if now[name] != before.get(name)]
+        other = [name for name in other if _decides(name, now[name], model_run)] or other
         if not other:
             raise
         raise InputError(
             f"{_in_words(now, other)} does not fit the model in {model_run.folder}, which was made with "
             f"{_in_words(before, other)}: leave it out, or train again with it"
         ) from None
+
+
+def _decides(name: str, value: object, model_run: RunFolder) -> bool:
+    """Whether features are others than those of a model if this setting alone has this value."""
+    own = load_config(model_run.model_config)
+    try:
+        other = load_config(model_run.model_config, options={name: value})
+        return stream_digests(other.extract) != stream_digests(own.extract)
+    except InputError:  # it does not go with the others
+        return True
 
 
 def _in_words(values: Mapping[str, Any], names: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from mulde.data.errors import InputError
 from mulde.pipeline.config.load import load_config
 from mulde.pipeline.config.words import in_users_words
 from mulde.pipeline.features.devices import check_device
+from mulde.pipeline.features.inventory import STAGE as EXTRACT
 from mulde.pipeline.features.inventory import Recipes, look_up_all, usable
 from mulde.pipeline.features.recipe import caution, lacks_sources
 from mulde.pipeline.metrics.records import Metrics
@@ -61,7 +62,9 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
     """
     check_device(job.config.device)
     is_making = bool({"extract", "train", "score"} & set(stages))  # the others use what these have made
-    situation = Situation(job, at_a_glance=not is_making)
+    # of a video that failed, some streams may be there all the same
+    has_failed = any(failure.stage == EXTRACT for failure in job.run.failures())
+    situation = Situation(job, at_a_glance=not is_making and not has_failed)
     if not is_making and lacks_sources(job.config.extract):
         _log.info("weights or boxes are not there any more: whether the scores are up to date is not known")
         situation.inventory = look_up_all(job, Recipes(job.config.extract, None))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,18 @@ def test_sizes_and_times_of_none_of_what_is_there_and_of_what_is_not(tmp_path: P
     names = ["a", "cam1/b", "c", "a/d", "cam2/b"]
     assert sizes_and_times(str(tmp_path), names, ".h5") == [*expected, None, None, None]
     assert sizes_and_times(str(tmp_path / "no"), names, ".h5") == [None] * 5
+    assert sizes_and_times(str(tmp_path / "a.h5"), names, ".h5") == [None] * 5
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES])
+def test_sizes_and_times_below_a_folder_that_cannot_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    (tmp_path / "a.h5").write_bytes(b"abc")
+
+    def refuse(*_args: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", refuse)
+    found, missing = sizes_and_times(str(tmp_path), ["a", "b"], ".h5")
+    assert (found and found[0], missing) == (3, None)

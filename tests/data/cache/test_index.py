@@ -99,6 +99,22 @@ def test_files_that_are_known_are_not_opened(folder: Path, videos: list[Video], 
             assert (entry.video, entry.n_rows, entry.n_features) == (said.video, 2, 3)
 
 
+def test_a_video_below_a_folder_that_is_no_unicode_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: list[Path]
+) -> None:
+    monkeypatch.setattr(FolderStorage, "few", 2)
+    path = tmp_path / "caf\udce9" / "a.mp4"
+    path.parent.mkdir()
+    path.write_bytes(b"a")
+    videos = [Video("a", path, path.parent)]
+    fill(FeatureCache(tmp_path / "cache"), videos)
+    look(tmp_path / "cache", videos)[1].index.save()
+    opened.clear()
+    ((boxes, velocity),) = (entries.values() for entries in look(tmp_path / "cache", videos)[0])
+    assert (boxes.source, velocity.source) == (str(path), str(path))
+    assert opened == []
+
+
 def test_what_was_written_again_is_opened(folder: Path, videos: list[Video], opened: list[Path]) -> None:
     fill(FeatureCache(folder), videos[1:2], n_rows=5)
     found, cache = look(folder, videos)

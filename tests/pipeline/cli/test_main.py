@@ -333,8 +333,9 @@ def test_scores_are_believed_where_a_stream_that_they_were_made_from_is_gone(
 ) -> None:
     assert cli("run", "--dataset", scene, *FAST).code == 0
     files = sorted(Path(".cache/mulde/velocity").rglob("*.h5"))
-    for file in files:
-        file.unlink()
+    test_video = next(iter(sorted((scene / "test").glob("*.mp4"))))
+    (gone,) = (file for file in files if file.stem == test_video.stem)
+    gone.unlink()
     assert cli(stage, "--dataset", scene, *FAST).code == 0
     assert cli("extract", "--dataset", scene, *FAST).code == 0  # which makes it again
     assert files == sorted(Path(".cache/mulde/velocity").rglob("*.h5"))
@@ -386,10 +387,17 @@ def test_new_footage_is_scored_with_a_run(cli, scene: Path, tmp_path: Path) -> N
     refused = cli("score", "--model", "runs/scene-motion", new, *other)
     said = "extract.rate=all does not fit the model in runs/scene-motion, which was made with extract.rate=10"
     assert (refused.code, said in " ".join(refused.err.split())) == (2, True)
+    refused = cli("score", "--model", "runs/scene-motion", new, *other, "extract.threads=2")
+    assert (refused.code, "threads" in refused.err) == (2, False)
+    refused = cli("score", "--model", "runs/scene-motion", new, *other, "extract.plugins=[nope.py]")
+    assert (refused.code, "nope.py cannot be read" in " ".join(refused.err.split())) == (2, True)
     Path("my.yaml").write_text("score: {log_tail: false}\n")
     refused = cli("score", "--model", "runs/scene-motion", new, "my.yaml", *other)
     assert (refused.code, "my.yaml is a configuration" in refused.err) == (2, True)
     assert not Path("fresh").exists()  # it is said before anything is decoded
+    next(Path("runs/scene-motion/model").rglob("tensors-*.safetensors")).write_bytes(b"cut")
+    damaged = cli("score", "--model", "runs/scene-motion", new, *other)
+    assert (damaged.code, "train again" in damaged.err, "extract.rate" in damaged.err) == (2, True, False)
     assert "report: up to date" in again.err
 
 
@@ -572,6 +580,20 @@ def test_a_faulty_extractor_fails_its_video_alone(cli, scene: Path, tmp_path: Pa
     assert "Traceback" in Path("runs/scene-motion/run.log").read_text()
     (failure,) = json.loads(Path("runs/scene-motion/failures.json").read_text())
     assert failure["video"] == "small"
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "report"])
+def test_a_video_of_which_some_streams_failed_holds_up_no_other(
+    cli, scene: Path, tmp_path: Path, stage: str
+) -> None:
+    (tmp_path / "faulty.py").write_text(FAULTY)
+    render_scene(tmp_path / "small", size=(80, 60), n_normal=1, n_test=1, seconds=2.0, fps=10, seed=1)
+    shutil.copy(next((tmp_path / "small" / "test").iterdir()), scene / "test" / "small.mp4")
+    plugin = [f"extract.plugins=[{tmp_path / 'faulty.py'}]", "extract.streams=[velocity,faulty]"]
+    assert cli("extract", "--dataset", scene, *FAST).code == 0  # so there are boxes of it
+    assert cli("run", "--dataset", scene, *FAST, *plugin).code == 3
+    result = cli(stage, "--dataset", scene, *FAST, *plugin)
+    assert (result.code, "small.mp4" in result.err) == (3, True)
 
 
 def test_damaged_features_are_made_again_by_the_run_that_needs_them(cli, scene: Path) -> None:

@@ -16,7 +16,7 @@ from mulde.pipeline.config.load import parse_yaml
     [
         ({}, {}),
         ({"seed": 3}, {"seed": 3}),
-        ({"extract": {}}, {}),
+        ({"extract": {}}, {"extract": {}}),
         (
             {"extract": {"rate": 5, "boxes": {"finder": "yolo"}}, "seed": 3},
             {"extract.rate": 5, "extract.boxes.finder": "yolo", "seed": 3},
