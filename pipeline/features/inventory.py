@@ -147,7 +147,7 @@ def look_up(
     cache: FeatureCache, video: Video, keys: dict[str, StreamKey], frames_per_second: float
 ) -> CachedVideo:
     """Return what the cache has of a video."""
-    return _cached(cache, video, keys, cache.find_all(keys, video, frames_per_second))
+    return _cached(cache, video, keys, cache.find_all(keys, video, frames_per_second), keys)
 
 
 def _cached(
@@ -155,13 +155,11 @@ def _cached(
     video: Video,
     keys: dict[str, StreamKey],
     entries: dict[str, Entry],
-    *,
-    is_glance: bool = False,
+    asked: dict[str, StreamKey],
 ) -> CachedVideo:
-    asked = _first_of(keys) if is_glance else keys
     missing = () if len(entries) == len(asked) else asked.keys() - entries.keys()
     is_stale = any(cache.has_file(keys[name], video.name) for name in missing)
-    return CachedVideo(video, keys, entries, is_stale, is_glance)
+    return CachedVideo(video, keys, entries, is_stale, is_glance=asked is not keys)
 
 
 def _first_of(keys: dict[str, StreamKey]) -> dict[str, StreamKey]:
@@ -195,8 +193,8 @@ def look_up_all(job: Job, recipes: Recipes, *, at_a_glance: bool = False) -> Inv
                 asked = [(video, first[id(keys)]) for video, keys in some]
             entries = cache.find_many(asked, frames_per_second)
             found += [
-                _cached(cache, *each, of, is_glance=at_a_glance)
-                for each, of in zip(some, entries, strict=True)
+                _cached(cache, *each, of, those)
+                for each, of, (_, those) in zip(some, entries, asked, strict=True)
             ]
         return tuple(found)
 

@@ -73,12 +73,14 @@ def _require_fit(model_run: RunFolder, config: Config) -> None:
         load_model(model_run.model, config.extract, "cpu")
     except InputError:
         own = load_config(model_run.model_config)
-        if own.extract.streams != config.extract.streams:
+        if {*own.extract.streams} != {*config.extract.streams}:
+            raise
+        if own.extract.plugins != config.extract.plugins:  # those of a run from elsewhere must not be run
             raise
         load_model(model_run.model, own.extract, "cpu")  # so does what is damaged
         now, before = (flat(each.extract.model_dump(mode="json"), "extract.") for each in (config, own))
         other = [name for name in now if now[name] != before.get(name)]
-        other = [name for name in other if _decides(name, now[name], model_run)] or other
+        other = [name for name in other if _decides(name, now[name], model_run, own)] or other
         if not other:
             raise
         raise InputError(
@@ -87,9 +89,8 @@ def _require_fit(model_run: RunFolder, config: Config) -> None:
         ) from None
 
 
-def _decides(name: str, value: object, model_run: RunFolder) -> bool:
-    """Whether features are others than those of a model if this setting alone has this value."""
-    own = load_config(model_run.model_config)
+def _decides(name: str, value: object, model_run: RunFolder, own: Config) -> bool:
+    """Whether features are others than those of a model, of that configuration, if one setting is changed."""
     try:
         other = load_config(model_run.model_config, options={name: value})
         return stream_digests(other.extract) != stream_digests(own.extract)

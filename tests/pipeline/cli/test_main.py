@@ -20,6 +20,7 @@ from mulde.data.cache.store import read_rows
 from mulde.data.rendered.render import render_scene
 from mulde.data.sealed import read_json
 from mulde.detector import log_tail, mean_of_overlapping
+from mulde.pipeline.config.load import load_config, write_config
 
 FAST = ["detector.widths=[32]", "detector.max_steps=60", "extract.flow.preset=ultrafast", "--workers", "2"]
 N_FRAMES = 40
@@ -399,6 +400,19 @@ def test_new_footage_is_scored_with_a_run(cli, scene: Path, tmp_path: Path) -> N
     damaged = cli("score", "--model", "runs/scene-motion", new, *other)
     assert (damaged.code, "train again" in damaged.err, "extract.rate" in damaged.err) == (2, True, False)
     assert "report: up to date" in again.err
+
+
+def test_a_plug_in_of_a_run_from_elsewhere_is_not_run_to_explain_a_mistake(
+    cli, scene: Path, tmp_path: Path
+) -> None:
+    assert cli("run", "--dataset", scene, *FAST).code == 0
+    (tmp_path / "theirs.py").write_text("from pathlib import Path\nPath('was run').touch()\n")
+    file = Path("runs/scene-motion/model/config.yaml")
+    write_config(file, load_config(file, options={"extract.plugins": [str(tmp_path / "theirs.py")]}))
+    video = next(iter((scene / "test").glob("*.mp4")))
+    result = cli("score", "--model", "runs/scene-motion", video, "extract.plugins=[]", "extract.rate=all")
+    assert (result.code, "was fitted on" in result.err) == (2, True)
+    assert not Path("was run").exists()
 
 
 @pytest.mark.parametrize(
