@@ -16,6 +16,7 @@ _SMALL = (64, 36)
 """(width, height) in pixels, at which pictures are compared."""
 _LEAST_SPREAD = 4.0
 """Grey levels: a picture that spreads less, light or dark, shows nothing; a covered lens, no signal."""
+_SECONDS_BETWEEN_LOOKS = 0.2
 _SECONDS: dict[State, float] = {"frozen": 10.0, "black": 2.0, "moved": 10.0, "good": 1.0}
 """How long a condition has to last before it is told."""
 
@@ -45,6 +46,7 @@ class Conditions:
         self._changed_share = changed_share
         self._told = self._now = told
         self._since = 0.0
+        self._next_look = -np.inf
         self._last = np.empty(0, np.uint8)
 
     @property
@@ -53,7 +55,13 @@ class Conditions:
         return self._told
 
     def push(self, frame: Frame) -> Condition | None:
-        """Take the next frame; return a condition that has lasted long enough to be told, once."""
+        """Take the next frame; return a condition that has lasted long enough to be told, once.
+
+        Not every frame is looked at: five a second say all that there is to tell.
+        """
+        if frame.seconds < self._next_look:
+            return None
+        self._next_look = frame.seconds + _SECONDS_BETWEEN_LOOKS - 1e-3
         state = self._look(frame)
         if state != self._now:
             self._now, self._since = state, frame.seconds

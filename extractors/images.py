@@ -50,6 +50,16 @@ def box_means(
     return (box_sums(image, box_xyxy) / area[:, None]).astype(np.float32)
 
 
+def median(values: NDArray[np.number]) -> float:
+    """Return the median of finite values, at least one, of any shape."""
+    flat = values.ravel()  # `np.median` looks for NaN for longer than it takes to find the median
+    middle = flat.size // 2
+    ordered = np.partition(flat, middle)
+    if flat.size % 2:
+        return float(ordered[middle])
+    return (float(ordered[:middle].max()) + float(ordered[middle])) / 2
+
+
 def blur(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return an image (H, W) without the noise of single pixels."""
     blurred: NDArray[np.uint8] = cv2.GaussianBlur(grey, (3, 3), 0)

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mulde.extractors.images import median
+
 _COARSE = 8
 """Pixels of a picture, in each direction, for one of the coarse picture that light is measured in."""
 _GAINS = 0.4, 2.5
@@ -42,7 +44,7 @@ def _fit(known: NDArray[np.float32], seen: NDArray[np.float32]) -> tuple[float, 
         gain = float(np.clip((common + _LITTLE) / (own + _LITTLE), *_GAINS))
         offset = y_mean - gain * x_mean
         error = np.abs(seen - gain * known - offset)
-        kept = error <= max(2.5 * float(np.median(error)), 3.0)
+        kept = error <= max(2.5 * median(error), 3.0)
     return gain, offset
 
 
@@ -51,5 +53,5 @@ def _local_median(residual: NDArray[np.float32]) -> NDArray[np.float32]:
     side = min(255, min(residual.shape) // 2 // 2 * 2 + 1)
     levels = np.clip(residual + 128, 0, 255).astype(np.uint8)
     if side < 3:
-        return np.full(residual.shape, np.float32(np.median(residual)))
+        return np.full(residual.shape, np.float32(median(residual)))
     return np.asarray(cv2.medianBlur(levels, side).astype(np.float32) - 128)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mulde.data.video import Frame
 from mulde.extractors.base import Preparation
-from mulde.extractors.images import blur, box_means, to_pixels
+from mulde.extractors.images import blur, box_means, median, to_pixels
 from mulde.extractors.light import light_difference
 from mulde.extractors.scene import SceneModel
 from mulde.extractors.shake import STILL, CameraShake, Shift, shift_between, shifted
@@ -52,7 +52,7 @@ class Mask:
     def scale(self) -> NDArray[np.float32]:
         """What boxes in pixels of the frame, xyxy, have to be multiplied by, (4,) float32."""
         height, width = self.pixels.shape
-        return np.tile(np.array([width / self.frame_size[0], height / self.frame_size[1]], np.float32), 2)
+        return np.array([width / self.frame_size[0], height / self.frame_size[1]] * 2, np.float32)
 
     def coverage(self, box_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return which share of each box, (n, 4) in pixels of the frame, counts: (n,) in [0, 1]."""
@@ -123,9 +123,9 @@ class Movement(Preparation):
 
     def _differences(self, before: NDArray[np.uint8], now: NDArray[np.uint8]) -> NDArray[np.uint8]:
         difference = cv2.subtract(now, before, dtype=cv2.CV_16S)
-        brighter = float(np.median(difference[::4, ::4]))
+        brighter = median(difference[::4, ::4])
         change = cv2.convertScaleAbs(difference, alpha=1, beta=-brighter)  # (h, w) uint8
-        noise = float(np.median(change[::4, ::4]))
+        noise = median(change[::4, ::4])
         limit = max(self.threshold, _NOISE_FACTOR * noise)
         _, mask = cv2.threshold(change, limit, 1, cv2.THRESH_BINARY)
         mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _SURROUNDINGS)

@@ -167,7 +167,7 @@ def learn_scene(greys: Sequence[NDArray[np.uint8]], settings: SceneSettings) -> 
     pictures = _Pictures(greys)
     sizes = _learn_sizes(pictures, settings)
     scale = working_scale((width, height), sizes.typical_height, settings)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    size = _even(width, scale), _even(height, scale)
     scale = size[1] / height
     low, high = sizes.height_range
     return SceneModel(
@@ -184,6 +184,11 @@ def working_scale(frame_size: tuple[int, int], object_height_px: float, settings
     """Return the factor, at most 1, from frames, (width, height) in pixels, to pictures at working size."""
     affordable = np.sqrt(settings.most_pixels / (frame_size[0] * frame_size[1]))
     return float(min(1.0, settings.object_height_px / object_height_px, affordable))
+
+
+def _even(side_px: int, scale: float) -> int:
+    """Return the side of a picture at another scale, an even number of pixels: flow wants half of it."""
+    return max(1, min(2 * round(side_px * scale / 2), side_px // 2 * 2))
 
 
 class _Pictures:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mulde.data.video import Frame
 from mulde.extractors.base import Preparation
+from mulde.extractors.images import median
 
 Shift = tuple[float, float]
 """x and y in pixels, to the right and down."""
@@ -79,7 +80,7 @@ def shift_between(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> Shift:
         return STILL
     before = _like(before, now)
     x, y = _median_step(before, now)
-    if max(abs(x), abs(y)) < _LEAST_SHIFT_PX:
+    if (x, y) == STILL:
         return STILL
     margin = math.ceil(max(abs(x), abs(y)))
     if 2 * margin >= min(before.shape):  # nothing is in both
@@ -114,11 +115,13 @@ def _median_step(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> Shift:
     points, steps = points[again, 0], (found - points)[again, 0]  # (n_found, 2) each
     if not len(steps):
         return STILL
-    median = np.median(steps, axis=0)
-    agrees = np.abs(steps - median).max(axis=1) < _AGREES_PX
+    step = median(steps[:, 0]), median(steps[:, 1])
+    if max(map(abs, step)) < _LEAST_SHIFT_PX:  # most pictures by far
+        return STILL
+    agrees = np.abs(steps - np.array(step, np.float32)).max(axis=1) < _AGREES_PX
     if agrees.mean() < _LEAST_AGREEING or _reach(points[agrees], distance) < _LEAST_REACH * width * height:
         return STILL
-    return float(median[0]), float(median[1])
+    return step
 
 
 @lru_cache(maxsize=16)

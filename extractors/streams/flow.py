@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mulde.data.pictures import resize
 from mulde.data.video import Frame
 from mulde.extractors.base import Preparation
 from mulde.extractors.images import integral_sums, to_pixels
@@ -23,12 +24,14 @@ _PRESETS: dict[str, int] = {
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
-_MIN_SIDE_PX = 32
-"""OpenCV's DIS throws on images smaller than a few patches."""
+_MIN_SIDE_PX = 16
+"""OpenCV's DIS throws on images smaller than a patch or two."""
 _LEAST_MOVING = 0.02
 """Share of a box, below which what moves in it is not worth a mean: the sum is divided by so much."""
 _COARSER = 2
-"""Flow is kept in a picture smaller by this factor: that of a patch-based method is smooth."""
+"""Flow is computed in a picture smaller by this factor."""
+_ACROSS_PATCHES = np.array([1 / 8, 3 / 4, 1 / 8], np.float32)
+"""Weights of a point of the flow and of its neighbours in each direction: patches end abruptly."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,9 @@ class MeanFlow:
     @cached_property
     def lengths(self) -> NDArray[np.float32]:
         """(h, w) float32: speeds in pixels of the frame a second."""
-        return np.asarray(cv2.magnitude(self.vectors[..., 0], self.vectors[..., 1]), np.float32)
+        x, y = self._components
+        # The last bit of what `cv2.magnitude` gives depends on where in memory the picture lies
+        return np.asarray(np.sqrt(x * x + y * y), np.float32)
 
     def of_moving(self, box_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
         """Average velocity and speed over what moves in each box, (n, 4) in pixels of the frame: (n, 3), x, y
@@ -93,9 +98,13 @@ class MeanFlow:
         return {}
 
     @cached_property
-    def _integral(self) -> NDArray[np.float64]:
+    def _components(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         x, y = cv2.split(self.vectors)
-        parts = [cv2.multiply(part, self.moving) for part in (x, y, self.lengths)]
+        return np.asarray(x, np.float32), np.asarray(y, np.float32)
+
+    @cached_property
+    def _integral(self) -> NDArray[np.float64]:
+        parts = [cv2.multiply(part, self.moving) for part in (*self._components, self.lengths)]
         return np.asarray(cv2.integral(cv2.merge([*parts, self.moving]), sdepth=cv2.CV_64F))
 
 
@@ -104,11 +113,11 @@ class DenseFlow(Preparation):
     """Motion from the frame looked at before to this one, where anything moves, less that of the picture as a
     whole.
 
-    Source: DIS, Kroeger et al., ECCV 2016, as implemented in OpenCV; the finest scale is half the picture's.
+    Source: DIS, Kroeger et al., ECCV 2016, as implemented in OpenCV; on the picture at half its size.
     """
 
     movement: Movement
-    """What moves; flow is computed in a picture of the same size."""
+    """What moves; the grid of the flow is half as fine."""
     preset: Preset = "ultrafast"
     """How thorough the search is."""
 
@@ -120,24 +129,30 @@ class DenseFlow(Preparation):
     def start(self) -> Callable[[Frame, Mask, Shift], FlowField]:
         """Return the flow from the previously given frame."""
         engine = cv2.DISOpticalFlow.create(_PRESETS[self.preset])
-        engine.setFinestScale(1)
-        size = max(_MIN_SIDE_PX, self.movement.size[0]), max(_MIN_SIDE_PX, self.movement.size[1])
+        engine.setFinestScale(0)
+        size = self.movement.size
+        grid = max(_MIN_SIDE_PX, size[0] // _COARSER), max(_MIN_SIDE_PX, size[1] // _COARSER)
         previous: tuple[float, Shift, NDArray[np.uint8]] | None = None
 
         def flow(frame: Frame, mask: Mask, position: Shift) -> FlowField:
             nonlocal previous
-            now = frame.grey(size)
+            now = resize(frame.grey(size), grid)
             before, previous = previous, (frame.seconds, position, now)
-            grid = max(1, size[0] // _COARSER), max(1, size[1] // _COARSER)
             moving = cv2.resize(mask.pixels.astype(np.float32), grid, interpolation=cv2.INTER_AREA)
             if before is None or frame.seconds <= before[0] or not mask.pixels.any():
                 return FlowField(frame.seconds, None, moving, frame.size)
-            elapsed, (x, y) = frame.seconds - before[0], before[1]
-            vectors = cv2.resize(engine.calc(before[2], now, None), grid, interpolation=cv2.INTER_AREA)
-            for axis, moved in enumerate((position[0] - x, position[1] - y)):
-                if moved:
-                    vectors[..., axis] -= np.float32(moved)
-                vectors[..., axis] *= np.float32(frame.size[axis] / size[axis]) / np.float32(elapsed)
+            vectors = cv2.sepFilter2D(
+                engine.calc(before[2], now, None),
+                cv2.CV_32F,
+                _ACROSS_PATCHES,
+                _ACROSS_PATCHES,
+                borderType=cv2.BORDER_REPLICATE,
+            )
+            elapsed = np.float32(frame.seconds - before[0])
+            for axis in range(2):
+                moved = np.float32((position[axis] - before[1][axis]) * grid[axis] / size[axis])
+                vectors[..., axis] -= moved
+                vectors[..., axis] *= np.float32(frame.size[axis] / grid[axis]) / elapsed
             return FlowField(frame.seconds, vectors, moving, frame.size)
 
         return flow

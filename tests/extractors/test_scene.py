@@ -158,6 +158,16 @@ def test_working_size_suits_the_objects_and_costs_no_more_than_allowed(
     assert scene.typical_height == pytest.approx((low + high) / 2 * scene.size[1] / HEIGHT)
 
 
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [((1, 1), (1, 1)), ((2, 2), (2, 2)), ((3, 5), (4, 2)), ((121, 161), (160, 120)), ((97, 163), (162, 96))],
+)
+def test_sides_of_pictures_at_working_size_are_even(shape: tuple[int, int], size: tuple[int, int]) -> None:
+    scene = learn_scene([np.zeros(shape, np.uint8)], SceneSettings(object_height_px=1000))
+    assert scene.size == size
+    assert scene.frame_size == shape[::-1]
+
+
 @pytest.mark.parametrize("scale", [2, 4, 8])
 def test_objects_of_a_larger_picture_are_as_much_larger(scale: int) -> None:
     images = make_images(60)

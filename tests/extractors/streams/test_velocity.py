@@ -14,7 +14,7 @@ from mulde.extractors.movement import Movement
 from mulde.extractors.preparer import prepare_with
 from mulde.extractors.scene import SceneModel
 from mulde.extractors.settings import PlaceSettings, VelocitySettings
-from mulde.extractors.streams.flow import DenseFlow, FlowField, mean_flow
+from mulde.extractors.streams.flow import DenseFlow, FlowField, MeanFlow, mean_flow
 from mulde.extractors.streams.velocity import Direction, Place, Velocity
 
 SIZE = (120, 100)
@@ -118,6 +118,30 @@ def test_flow_is_averaged_over_the_frames_that_have_one_and_are_near_enough() ->
     alone = FlowField(0.0, None, np.ones((50, 60), np.float32), SIZE)
     np.testing.assert_allclose(mean_flow([alone], 0, 0.2).vectors, 0)
     assert mean_flow(fields, 1, 0.2) is mean_flow(fields, 1, 0.2)  # all extractors share it
+
+
+def test_lengths_are_the_same_wherever_in_memory_the_flow_lies() -> None:
+    vectors = np.random.default_rng(0).normal(0, 3, (50, 61, 2)).astype(np.float32)
+    expected = np.hypot(vectors[..., 0], vectors[..., 1])
+    found = []
+    for offset in range(16):
+        there = np.empty(vectors.size + offset, np.float32)[offset:].reshape(vectors.shape)
+        there[...] = vectors
+        found.append(MeanFlow(there, np.ones((50, 61), np.float32), SIZE).lengths)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-6)
+    for lengths in found[1:]:
+        np.testing.assert_array_equal(lengths, found[0])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (9, 20), (31, 31), (32, 33), (65, 47)])
+def test_pictures_of_any_size_have_a_flow(size: tuple[int, int]) -> None:
+    frames = shifted(30, 0, 10.0)
+    step = prepare_with(DenseFlow(Movement(size, 5, 0.05)))
+    fields = [step(frame) for frame in frames]
+    grid = (max(16, size[1] // 2), max(16, size[0] // 2))
+    assert all(field.moving.shape == grid for field in fields)
+    assert all(field.vectors is None or field.vectors.shape == (*grid, 2) for field in fields)
+    assert size[0] <= 9 or fields[-1].vectors is not None
 
 
 def test_opposite_motion_cancels_in_direction_and_not_in_speed() -> None:
