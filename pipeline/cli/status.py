@@ -38,13 +38,14 @@ def status(run: Path, as_json: bool) -> int:
     if as_json:
         print_json({**total, "shards": [_in_json(part) for part in parts]})
         return EXIT_DONE
-    table = Table("shard", "state", "done", "of", "failed", "hours", "frames/s", "left", "on", box=None,
-                  pad_edge=False)  # fmt: skip
+    has_hours = any(part.progress.hours for part in parts)  # known where videos were divided by length
+    table = Table("shard", "state", "done", "of", "failed", *["hours"] * has_hours, "frames/s", "left", "on",
+                  box=None, pad_edge=False)  # fmt: skip
     for part in parts:
         of = part.progress
         table.add_row(
             f"{of.number}/{of.n_shards}", part.state, str(of.n_finished), str(of.n_videos), str(of.n_failed),
-            f"{of.hours:.2f}" if of.hours else "", f"{of.frames_per_second:.1f}",
+            *[f"{of.hours:.2f}" if of.hours else ""] * has_hours, f"{of.frames_per_second:.1f}",
             "" if part.state == "killed" else _duration(of.seconds_left), escape(of.host),
         )  # fmt: skip
     stdout.print(table)
