@@ -33,8 +33,8 @@ class Condition:
 class Conditions:
     """Takes the frames of one uninterrupted piece of footage, and tells when their condition changes.
 
-    A sensor has noise, so that no two of its pictures are the same: one that is, to the last grey level of a
-    small copy, for ten seconds is frozen.
+    Five frames a second are looked at. A sensor has noise, so that no two of its pictures are the same: one
+    that is, to the last grey level of a small copy, whenever it is looked at for ten seconds, is frozen.
     """
 
     def __init__(self, changed_share: Callable[[], float], told: State = "good") -> None:
@@ -46,7 +46,7 @@ class Conditions:
         self._changed_share = changed_share
         self._told = self._now = told
         self._since = 0.0
-        self._next_look = -np.inf
+        self._looked = -np.inf
         self._last = np.empty(0, np.uint8)
 
     @property
@@ -55,16 +55,14 @@ class Conditions:
         return self._told
 
     def push(self, frame: Frame) -> Condition | None:
-        """Take the next frame; return a condition that has lasted long enough to be told, once.
-
-        Not every frame is looked at: five a second say all that there is to tell.
-        """
-        if frame.seconds < self._next_look:
+        """Take the next frame, later than the last; return, once, a condition that has lasted long enough."""
+        before = self._looked
+        if frame.seconds < before + _SECONDS_BETWEEN_LOOKS - 1e-3:
             return None
-        self._next_look = frame.seconds + _SECONDS_BETWEEN_LOOKS - 1e-3
+        self._looked = frame.seconds
         state = self._look(frame)
         if state != self._now:
-            self._now, self._since = state, frame.seconds
+            self._now, self._since = state, before if state == "frozen" else frame.seconds
         if state == self._told or frame.seconds - self._since < _SECONDS[state]:
             return None
         self._told = state

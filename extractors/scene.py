@@ -20,7 +20,7 @@ from mulde.extractors.light import light_difference
 from mulde.extractors.settings import SceneSettings
 from mulde.extractors.shake import STILL, Shift, shift_between, shifted
 
-CODE_VERSION = 5
+CODE_VERSION = 6
 """Raise it when the same settings give another scene than before."""
 _ASPECT_TOLERANCE = 0.02  # 1920x1088 shows what 1920x1080 does
 _SIDES_PX = (240, 480, 960)
@@ -187,7 +187,7 @@ def working_scale(frame_size: tuple[int, int], object_height_px: float, settings
 
 
 def _even(side_px: int, scale: float) -> int:
-    """Return the side of a picture at another scale, an even number of pixels: flow wants half of it."""
+    """Return the side of a picture at another scale: flow wants half of it, so it is even, unless it is 1."""
     return max(1, min(2 * round(side_px * scale / 2), side_px // 2 * 2))
 
 

@@ -166,7 +166,7 @@ class BoxSettings:
 
 @dataclass(frozen=True)
 class FlowSettings:
-    """Dense optical flow, at the scene's working size."""
+    """Dense optical flow, at half the scene's working size."""
 
     preset: Literal["ultrafast", "fast", "medium"] = "ultrafast"
     """How thorough the search of OpenCV's DIS is."""

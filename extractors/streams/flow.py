@@ -1,4 +1,4 @@
-"""Dense optical flow at the scene's working size, computed once a frame for all extractors that want it."""
+"""Dense optical flow at half the scene's working size, computed once a frame for all who want it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ _PRESETS: dict[str, int] = {
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
-_MIN_SIDE_PX = 16
-"""OpenCV's DIS throws on images smaller than a patch or two."""
-_LEAST_MOVING = 0.02
-"""Share of a box, below which what moves in it is not worth a mean: the sum is divided by so much."""
 _COARSER = 2
 """Flow is computed in a picture smaller by this factor."""
+_LEAST_HALVED_PX = 46
+"""Pictures whose longer side is shorter hold too few patches at half their size, and stay as they are."""
+_LEAST_SIDE_PX = 16
+"""Of a picture in which flow is computed; OpenCV's DIS throws on images smaller than a patch or two."""
+_LEAST_MOVING = 0.02
+"""Share of a box, below which what moves in it is not worth a mean: the sum is divided by so much."""
 _ACROSS_PATCHES = np.array([1 / 8, 3 / 4, 1 / 8], np.float32)
 """Weights of a point of the flow and of its neighbours in each direction: patches end abruptly."""
 
@@ -117,7 +119,7 @@ class DenseFlow(Preparation):
     """
 
     movement: Movement
-    """What moves; the grid of the flow is half as fine."""
+    """What moves; the grid of the flow is half as fine, but in tiny pictures."""
     preset: Preset = "ultrafast"
     """How thorough the search is."""
 
@@ -130,8 +132,7 @@ class DenseFlow(Preparation):
         """Return the flow from the previously given frame."""
         engine = cv2.DISOpticalFlow.create(_PRESETS[self.preset])
         engine.setFinestScale(0)
-        size = self.movement.size
-        grid = max(_MIN_SIDE_PX, size[0] // _COARSER), max(_MIN_SIDE_PX, size[1] // _COARSER)
+        size, grid = self.movement.size, _grid_of(self.movement.size)
         previous: tuple[float, Shift, NDArray[np.uint8]] | None = None
 
         def flow(frame: Frame, mask: Mask, position: Shift) -> FlowField:
@@ -156,6 +157,13 @@ class DenseFlow(Preparation):
             return FlowField(frame.seconds, vectors, moving, frame.size)
 
         return flow
+
+
+def _grid_of(size: tuple[int, int]) -> tuple[int, int]:
+    """Return (width, height) of the picture in which flow is computed, for one of a size."""
+    if max(size) < _LEAST_HALVED_PX:
+        return max(_COARSER * _LEAST_SIDE_PX, size[0]), max(_COARSER * _LEAST_SIDE_PX, size[1])
+    return max(_LEAST_SIDE_PX, size[0] // _COARSER), max(_LEAST_SIDE_PX, size[1] // _COARSER)
 
 
 def mean_flow(fields: Sequence[FlowField], centre: int, seconds_around: float) -> MeanFlow:

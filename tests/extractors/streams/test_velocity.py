@@ -133,15 +133,39 @@ def test_lengths_are_the_same_wherever_in_memory_the_flow_lies() -> None:
         np.testing.assert_array_equal(lengths, found[0])
 
 
-@pytest.mark.parametrize("size", [(1, 1), (9, 20), (31, 31), (32, 33), (65, 47)])
-def test_pictures_of_any_size_have_a_flow(size: tuple[int, int]) -> None:
-    frames = shifted(30, 0, 10.0)
+@pytest.mark.parametrize(
+    ("size", "speed"),
+    [
+        ((1, 1), 0),
+        ((9, 20), 0),
+        ((28, 20), 30),
+        ((31, 31), 30),
+        ((44, 34), 30),
+        ((48, 36), 30),
+        ((65, 47), 30),
+    ],
+)
+def test_pictures_of_any_size_have_a_flow(size: tuple[int, int], speed: float) -> None:
     step = prepare_with(DenseFlow(Movement(size, 5, 0.05)))
-    fields = [step(frame) for frame in frames]
-    grid = (max(16, size[1] // 2), max(16, size[0] // 2))
-    assert all(field.moving.shape == grid for field in fields)
-    assert all(field.vectors is None or field.vectors.shape == (*grid, 2) for field in fields)
-    assert size[0] <= 9 or fields[-1].vectors is not None
+    fields = [step(frame) for frame in shifted(30, 0, 10.0)]
+    found = mean_flow([fields[-1]], 0, 0.0).of_moving(np.array([[10, 20, 38, 80]], np.float32))[0]
+    np.testing.assert_allclose(found, [speed, 0, speed], atol=speed / 2.5)
+
+
+@pytest.mark.parametrize("preset", ["ultrafast", "fast", "medium"])
+def test_flow_is_what_dis_gives_that_ends_at_half_the_picture(
+    preset: Literal["ultrafast", "fast", "medium"],
+) -> None:
+    first, second = shifted(30, -20, 10.0)[1:]
+    step = prepare_with(DenseFlow(Movement(SIZE, 5, 0.05), preset))
+    step(first)
+    found = step(second).vectors
+    engine = cv2.DISOpticalFlow.create(["ultrafast", "fast", "medium"].index(preset))
+    engine.setFinestScale(1)
+    enlarged = engine.calc(first.grey(SIZE), second.grey(SIZE), None)  # by 2, to the size of the picture
+    halved = cv2.resize(enlarged, (60, 50), interpolation=cv2.INTER_AREA)
+    assert found is not None
+    np.testing.assert_allclose(found, 10 * halved, atol=1e-4)
 
 
 def test_opposite_motion_cancels_in_direction_and_not_in_speed() -> None:

@@ -56,14 +56,14 @@ CONFIGURATIONS = {
 FROZEN = {
     "motion": {
         "boxes": "6d126b42043a-adbf3e",
-        "velocity": "ede9ad2ea90d-adbf3e",
-        "direction": "b0badbab6cbf-adbf3e",
+        "velocity": "2941ca04d92b-adbf3e",
+        "direction": "e3d54c1a5ad2-adbf3e",
         "stillness": "8bcf0bc9e255-adbf3e",
         "hog": "ea182a3f90c0-adbf3e",
     },
     "object with local weights": {
         "boxes": "eabd3121d724-adbf3e",
-        "velocity": "38aa4a584cae-adbf3e",
+        "velocity": "b568f0ea6e67-adbf3e",
         "pose": "78c45bac8e2f-adbf3e",
         "appearance": "f2b1e736ef6b-adbf3e",
     },
@@ -72,12 +72,12 @@ FROZEN = {
 }
 FROZEN_FILES = {
     "motion": {
-        "train": "f2d70a6efe98", "score": "672d822eee9f", "evaluate": "a67975d517fa",
-        "report": "5abd61f144d0", "cache": "44aee837592f", "scores": "fe4ae4293569",
+        "train": "c567ecd0359b", "score": "9ffc614cf9cb", "evaluate": "66613cfa3e76",
+        "report": "ba5629203f20", "cache": "6415d1419cdd", "scores": "fe4ae4293569",
     },
     "object with local weights": {
-        "train": "6d29b4cd00b8", "score": "3bf638f5776c", "evaluate": "84416eb8c8a8",
-        "report": "a57b140d8e8a", "cache": "8b760bd3a1ca", "scores": "fe4ae4293569",
+        "train": "6c113794d074", "score": "5e7718c72407", "evaluate": "2ee5f261b434",
+        "report": "c91f034892be", "cache": "4d358d9bfbf3", "scores": "fe4ae4293569",
     },
     "frame with random weights": {
         "train": "6335e77c733d", "score": "418e6b854a13", "evaluate": "9587a8ed3bf4",

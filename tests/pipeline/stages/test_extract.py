@@ -184,4 +184,4 @@ def test_a_picture_that_stands_still_is_told(
     video = replace(task.video, path=path, name="held", split_folder=tmp_path)
     result = extract_video(replace(task, video=video), lambda n_frames, n_expected=None: None)
     assert result.report is not None
-    assert "the picture stands still for 12 s, first at 2.2 s" in result.report.warnings
+    assert "the picture stands still for 12 s, first at 2.0 s" in result.report.warnings

@@ -39,6 +39,8 @@ def test_parts_make_what_one_process_makes(cli, scene_once: Path) -> None:
     assert sorted(part["n_videos"] for part in told["shards"]) == [2, 3]
     text = cli("status", "run").out
     assert "5 of 5 videos done, 0 failed; shards: 2 ended" in text
+    assert "hours" in text.splitlines()[0]
+    assert "hours" not in cli("status", "one").out
     # what the parts have made is what every other command finds
     plan = cli("plan", "run")
     assert plan.out.splitlines()[1].split() == ["extract", "0", "5", "0"]
