@@ -35,7 +35,7 @@ class FeatureRows:
             raise ValueError(f"features are (N, D) float32, not {self.features.shape} {self.features.dtype}")
         if self.frame.shape != (n_rows,) or self.frame.dtype != np.int64:
             raise ValueError(f"frame is ({n_rows},) int64, not {self.frame.shape} {self.frame.dtype}")
-        if n_rows and (np.diff(self.frame) < 0).any():
+        if (self.frame[1:] < self.frame[:-1]).any():
             raise ValueError("rows must be in order of their frames")
         if self.box_xyxy is not None and (
             self.box_xyxy.shape != (n_rows, 4) or self.box_xyxy.dtype != np.float32
