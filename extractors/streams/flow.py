@@ -160,7 +160,10 @@ class DenseFlow(Preparation):
 
 
 def _grid_of(size: tuple[int, int]) -> tuple[int, int]:
-    """Return (width, height) of the picture in which flow is computed, for one of a size."""
+    """Return (width, height) of the picture in which flow is computed, for one of a size.
+
+    It is half of it, or all of a tiny one; sides that are too short for patches are drawn out.
+    """
     if max(size) < _LEAST_HALVED_PX:
         return max(_COARSER * _LEAST_SIDE_PX, size[0]), max(_COARSER * _LEAST_SIDE_PX, size[1])
     return max(_LEAST_SIDE_PX, size[0] // _COARSER), max(_LEAST_SIDE_PX, size[1] // _COARSER)
