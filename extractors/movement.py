@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -35,6 +35,10 @@ _NEAREST_PX = 0.25
 _FARTHEST = 0.03
 """Share of the picture's width: a camera that is further off its background was moved, which is told."""
 _SURROUNDINGS = np.ones((3, 3), np.uint8)
+_LONGEST_ARRIVAL_SECONDS = 5.0
+"""What takes longer to differ from the background is light that wanders, and no object."""
+_LONGEST_STALL_SECONDS = 1.0
+"""A picture that is shown again for longer is one in which all came to rest."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class Mask:
     """(width, height) of the frame in pixels."""
     foreground_share: float = 0.0
     """Share of the picture in [0, 1] that is not the learnt background; 0 where none was looked at."""
+    is_repeated: bool = False
+    """Whether the frame shows the picture of the one before it, and the mask is that one's."""
 
     @property
     def scale(self) -> NDArray[np.float32]:
@@ -82,6 +88,10 @@ class Movement(Preparation):
 
     It needs no background: it sees the same of a camera that was moved, by day and by night. Where the
     picture moved as a whole in between, the earlier frame is moved along.
+
+    Cameras show a picture again while the next one is late, or since the file has more frames a second than
+    they have pictures. What moved and stands still everywhere at once, for up to a second, moves on: such a
+    frame has the mask of the one before.
     """
 
     size: tuple[int, int]
@@ -104,16 +114,28 @@ class Movement(Preparation):
     def start(self) -> Callable[[Frame, Shift], Mask]:
         """Return the function that compares each frame with an earlier one."""
         past: deque[tuple[float, Shift, NDArray[np.uint8]]] = deque()
+        last = Mask(np.zeros(self.size[::-1], np.uint8), self.size)
 
         def compare(frame: Frame, position: Shift) -> Mask:
+            nonlocal last
             now = blur(frame.grey(self.size))
+            if last.pixels.any() and self._is_repeated(*past[-1], frame.seconds, now):
+                return replace(last, is_repeated=True)
             while len(past) > 1 and past[1][0] <= frame.seconds - self.seconds_back + 1e-3:
                 past.popleft()
             past.append((frame.seconds, position, now))
             _, (x, y), before = past[0]
-            return Mask(self._changed(before, now, (position[0] - x, position[1] - y)), frame.size)
+            last = Mask(self._changed(before, now, (position[0] - x, position[1] - y)), frame.size)
+            return last
 
         return compare
+
+    def _is_repeated(
+        self, shown_seconds: float, _: Shift, shown: NDArray[np.uint8], seconds: float, now: NDArray[np.uint8]
+    ) -> bool:
+        """Return whether nothing changed in a picture that has not been shown for long."""
+        is_recent = seconds - shown_seconds <= _LONGEST_STALL_SECONDS + 1e-3
+        return is_recent and cv2.norm(shown, now, cv2.NORM_INF) <= self.threshold
 
     def _changed(self, before: NDArray[np.uint8], now: NDArray[np.uint8], shift: Shift) -> NDArray[np.uint8]:
         if shift == STILL:
@@ -219,6 +241,10 @@ class _PixelHistory:
         self._background = np.zeros(shape, np.float32)
         """Seconds for which it has been background, no more than count."""
         self._was_background = np.zeros(shape, bool)
+        self._empty = np.zeros(shape, np.uint8)
+        """Blurred luminance when the pixel last was background."""
+        self._doubtful = np.zeros(shape, np.float32)
+        """Seconds for which it has been neither since it was background."""
 
     def update(
         self,
@@ -232,11 +258,16 @@ class _PixelHistory:
         self._background *= is_background
         np.minimum(self._background, self._enough, out=self._background)
         self._was_background |= self._background == self._enough
+        self._doubtful += np.where(is_foreground | is_background, np.float32(0), np.float32(elapsed))
+        self._doubtful *= self._background < self._enough
+        self._was_background &= self._doubtful <= _LONGEST_ARRIVAL_SECONDS
         unchanged = cv2.absdiff(grey, self._reference) < self._tolerance
         unchanged &= is_foreground
         # Steps back instead of a fresh start: noise and passers-by interrupt for a frame or two
         self._unchanged += np.where(unchanged, np.float32(elapsed), np.float32(-_STEPS_BACK * elapsed))
         np.clip(self._unchanged, 0, 2 * self._enough, out=self._unchanged)
         np.copyto(self._reference, grey, where=self._unchanged == 0)
-        arrived = self._was_background & is_foreground & (self._unchanged >= self._enough)
+        np.copyto(self._empty, grey, where=is_background)
+        looks_otherwise = cv2.absdiff(grey, self._empty) >= self._tolerance
+        arrived = self._was_background & is_foreground & looks_otherwise & (self._unchanged >= self._enough)
         return np.asarray(arrived, np.uint8)

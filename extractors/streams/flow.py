@@ -115,6 +115,9 @@ class DenseFlow(Preparation):
     """Motion from the frame looked at before to this one, where anything moves, less that of the picture as a
     whole.
 
+    A frame that shows the picture of the one before has that one's flow, and the next is measured from the
+    time at which the picture was first shown: else all would stand still, and then be twice as fast.
+
     Source: DIS, Kroeger et al., ECCV 2016, as implemented in OpenCV; on the picture at half its size.
     """
 
@@ -134,8 +137,16 @@ class DenseFlow(Preparation):
         engine.setFinestScale(0)
         size, grid = self.movement.size, _grid_of(self.movement.size)
         previous: tuple[float, Shift, NDArray[np.uint8]] | None = None
+        last: FlowField | None = None
 
         def flow(frame: Frame, mask: Mask, position: Shift) -> FlowField:
+            nonlocal last
+            if last is not None and mask.is_repeated:
+                return FlowField(frame.seconds, last.vectors, last.moving, frame.size)
+            last = compute(frame, mask, position)
+            return last
+
+        def compute(frame: Frame, mask: Mask, position: Shift) -> FlowField:
             nonlocal previous
             now = resize(frame.grey(size), grid)
             before, previous = previous, (frame.seconds, position, now)

@@ -79,3 +79,12 @@ def test_joined_is_what_counts_in_either() -> None:
     assert joined.foreground_share == 0.4
     assert joined.pixels.sum() == 1 + 4
     assert joined.pixels[2:, 4:].all()
+
+
+def test_a_picture_that_is_shown_again_has_the_same_mask_for_a_second() -> None:
+    moving = [with_thing(10 + 4 * t) for t in range(4)]
+    masks = masks_of([*moving, *[moving[-1]] * 14])
+    shown_again, at_rest = masks[4:14], masks[14:]
+    assert masks[3].any()
+    assert all((mask == masks[3]).all() for mask in shown_again)
+    assert not any(mask.any() for mask in at_rest)

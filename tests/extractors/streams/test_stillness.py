@@ -76,3 +76,29 @@ def test_it_is_a_matter_of_seconds(fps: float) -> None:
     shares = [EXTRACTOR.describe([mask], 0, BOX)[0, 0] for mask in masks]
     assert max(shares[: n_before + n_after]) < 0.1
     assert shares[-1] > 0.4
+
+
+def test_light_that_wanders_is_no_arrival() -> None:
+    """A patch of sun grows brighter for a minute, and stays; a thing as bright is put down at once."""
+    sun = [with_thing(50, round(90 + 60 * min(t, 120) / 120)) for t in range(160)]
+    thing = [BACKGROUND] * 120 + [with_thing(50, 150)] * 40
+    wandered, put_down = (
+        [mask.coverage(BOX.box_xyxy)[0] for mask in masks_of(greys, 2.0)] for greys in (sun, thing)
+    )
+    assert max(wandered) < 0.1
+    assert put_down[-1] > 0.4
+
+
+def test_another_background_is_no_arrival() -> None:
+    """By lamp light another background is the nearest, in which a chair stands elsewhere: nothing came."""
+    by_day, by_lamp = with_thing(100), (BACKGROUND * 0.5).astype(np.uint8)
+    by_lamp[:60] = 230
+    scene = SceneModel((160, 120), np.stack([by_day, by_lamp]), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
+    follow = Arrivals(scene.digest, 20, 0.4, 10, scene).start()
+    greys = [by_day] * 10 + [(0.5 * by_day + 0.5 * by_lamp).astype(np.uint8)] * 10
+    chair = [np.where(with_thing(100) != BACKGROUND, by_day, by_lamp)] * 10
+    shares = [
+        follow(Frame.of_rgb(t, t / 10, np.repeat(grey[..., None], 3, axis=2))).pixels.mean()
+        for t, grey in enumerate([*greys[:10], *chair])
+    ]
+    assert max(shares) < 0.02

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import cv2
@@ -150,6 +151,22 @@ def test_pictures_of_any_size_have_a_flow(size: tuple[int, int], speed: float) -
     fields = [step(frame) for frame in shifted(30, 0, 10.0)]
     found = mean_flow([fields[-1]], 0, 0.0).of_moving(np.array([[10, 20, 38, 80]], np.float32))[0]
     np.testing.assert_allclose(found, [speed, 0, speed], atol=speed / 2.5)
+
+
+@pytest.mark.parametrize("n_times", [1, 2, 4])
+def test_a_picture_that_is_shown_again_neither_stops_nor_doubles_a_speed(n_times: int) -> None:
+    """Of a camera that gives 5 pictures a second, in a file that has 5 n: the frames are all looked at."""
+    step = prepare_with(DenseFlow(Movement(SIZE, 5, 0.05)))
+    pictures = shifted(30, 0, 5.0, n_frames=5)
+    frames = [
+        replace(picture, seconds=picture.seconds + k * 0.2 / n_times)
+        for picture in pictures
+        for k in range(n_times)
+    ]
+    fields = [step(frame) for frame in frames][2 * n_times :]  # from when it is known that something moves
+    box = np.array([[10, 20, 38, 80]], np.float32)
+    speeds = [mean_flow([field], 0, 0.0).of_moving(box)[0, 2] for field in fields]
+    np.testing.assert_allclose(speeds, 30, atol=6)
 
 
 @pytest.mark.parametrize("preset", ["ultrafast", "fast", "medium"])
