@@ -1,14 +1,23 @@
 """Measure settings without any label: on normal videos held out, and on anomalies made from them.
 
-    python benchmarks/yardstick.py NORMAL_VIDEOS FOLDER [--clips 6] [--seconds 20] [key=value ...]
+    python benchmarks/yardstick.py NORMAL_VIDEOS FOLDER [--clips 6] [--seconds 20] [--stalled] [key=value ...]
+    python benchmarks/yardstick.py NORMAL_VIDEOS FOLDER --whole [--clips 6] [key=value ...]
 
 Half of the videos are learnt from. Of the others, cut to `--seconds`, copies are made that differ in one
 thing: played a quarter faster, backwards, frozen for a while, with an object of another clip pasted in at
 another place smaller or larger than it is, with one that is left standing, and with the light changed
 halfway, which is no anomaly. Then `mulde run` with the given settings, and for each kind the micro AUC in %
 of its abnormal frames against all frames of the held-out videos as they are; of the changed light, of its
-second half: 50 is right there. A default is changed when it gains here over all cameras at hand. The clips
-stay in FOLDER for the next settings.
+second half: 50 is right there. With `--stalled` all videos, the learnt ones too, show one picture in ten
+for up to four frames, as a camera does that is late.
+
+With `--whole` the videos that are held out are left as long as they are, for hours have what clips have not:
+light that wanders, chairs that are moved. Every minute and a half something is pasted into them: what moves,
+smaller or larger than it is, for four seconds, or a still for a minute. Their frames are measured against all
+others of these videos but for those of ten seconds after each.
+
+A default is changed when it gains here over all cameras at hand. The clips stay in FOLDER for the next
+settings.
 """
 
 from __future__ import annotations
@@ -17,9 +26,10 @@ import argparse
 import csv
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -37,9 +47,17 @@ from mulde.extractors.settings import SceneSettings
 
 Frames = NDArray[np.uint8]
 Flags = NDArray[np.bool_]
+Write = Callable[[Path, Frames, float], None]
 FASTER = 1.25
 SMALLER, LARGER = 0.6, 1.7
 AS_IS = "as it is"
+KINDS = "kinds.csv"
+OBJECTS = (("smaller", SMALLER, False), ("larger", LARGER, False), ("left", 1.0, True))
+"""What is pasted in: its kind, its scale, and whether it stands."""
+SECONDS_BETWEEN, SECONDS_MOVING, SECONDS_STANDING, SECONDS_AFTER = 90.0, 4.0, 60.0, 10.0
+"""Of objects in videos that are held out whole."""
+_STALLS, _LONGEST_STALL = 0.1, 3
+"""Share of pictures that are shown again, and how often at most."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +79,25 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", metavar="key=value")
     parser.add_argument("--clips", type=int, default=6, help="most videos that are held out")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of a clip that is held out")
+    parser.add_argument(
+        "--stalled", action="store_true", help="show pictures again, as a camera that is late"
+    )
+    parser.add_argument("--whole", action="store_true", help="paste objects into whole videos")
     options = parser.parse_intermixed_args()
     videos = find_videos(options.normal)
     learnt, held_out = videos[::2], videos[1::2][: options.clips]
     labels = options.folder / "labels.csv"
     if not labels.exists():
-        make_clips([read_clip(video, options.seconds) for video in held_out], options.folder)
+        seconds = np.inf if options.whole else options.seconds
+        sources = [read_clip(video, seconds) for video in held_out]
+        write = partial(write_clip, stalled_too=options.stalled)
+        (make_whole if options.whole else make_clips)(sources, options.folder, write)
+        for video in learnt if options.stalled else ():
+            clip = read_clip(video, np.inf)
+            write(options.folder / "learnt" / f"{clip.name}.mp4", clip.greys, clip.rate)
+    paths = sorted((options.folder / "learnt").iterdir()) if options.stalled else [v.path for v in learnt]
     command = [sys.executable, "-m", "mulde", "run"]
-    command += [word for video in learnt for word in ("--normal", video.path)]
+    command += [word for path in paths for word in ("--normal", path)]
     command += ["--test", options.folder / "test", "--labels", labels, "--out", options.folder / "run"]
     command += ["--cache", options.folder / "cache", "--quiet", *options.settings]
     subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)
@@ -91,22 +120,52 @@ def read_clip(video: Video, seconds: float) -> Source:
     return Source(video.name.replace("/", "_"), np.stack(greys), usual_rate(np.array(times)) or 10.0)
 
 
-def make_clips(sources: Sequence[Source], folder: Path) -> None:
+def make_clips(sources: Sequence[Source], folder: Path, write: Write) -> None:
     """Write each clip as it is and in every kind of change; labels last."""
-    shape = sources[0].greys.shape[1:]
-    sources = [source for source in sources if source.greys.shape[1:] == shape]
-    greys = [grey for source in sources for grey in source.greys[:: max(1, len(source.greys) // 16)]]
-    scene = learn_scene(greys, SceneSettings())
+    sources, scene = scene_of(sources)
     rows = []
     for index, source in enumerate(sources):
         other = sources[(index + 1) % len(sources)]
         random = np.random.default_rng(index)
         for kind, (greys, rate, flags) in changed(source, other, scene, random):
             name = f"{source.name}-{kind}"
-            write_clip(folder / "test" / f"{name}.mp4", greys, rate)
-            rows += [(name, start, stop) for start, stop in runs_of(flags)] or [(name, "", "")]
+            write(folder / "test" / f"{name}.mp4", greys, rate)
+            rows += [(name, start, stop, kind) for start, stop in runs_of(flags)] or [(name, "", "", kind)]
+    write_labels(folder, rows)
+
+
+def make_whole(sources: Sequence[Source], folder: Path, write: Write) -> None:
+    """Write each video with objects in it every now and then; labels last."""
+    sources, scene = scene_of(sources)
+    rows = []
+    for index, source in enumerate(sources):
+        other = sources[(index + 1) % len(sources)]
+        random = np.random.default_rng(index)
+        n, step = len(source.greys), round(SECONDS_BETWEEN * source.rate)
+        for count, first in enumerate(range(step, n - step, step)):
+            kind, scale, stands = OBJECTS[count % len(OBJECTS)]
+            length = round((SECONDS_STANDING if stands else SECONDS_MOVING) * source.rate)
+            frames = range(first, first + length)
+            flags = _paste_into(source.greys, frames, other, scene, random, scale, stands=stands)
+            rows += [(source.name, start, stop, kind) for start, stop in runs_of(flags)]
+        write(folder / "test" / f"{source.name}.mp4", source.greys, source.rate)
+    write_labels(folder, rows)
+
+
+def scene_of(sources: Sequence[Source]) -> tuple[Sequence[Source], SceneModel]:
+    """Return those that have the size of the first, and what they show."""
+    shape = sources[0].greys.shape[1:]
+    sources = [source for source in sources if source.greys.shape[1:] == shape]
+    greys = [grey for source in sources for grey in source.greys[:: max(1, len(source.greys) // 16)]]
+    return sources, learn_scene(greys, SceneSettings())
+
+
+def write_labels(folder: Path, rows: Sequence[tuple[str, object, object, str]]) -> None:
+    """Write what is abnormal, for `mulde`, and of which kind each is, for `measure`."""
+    with (folder / KINDS).open("w", newline="") as file:
+        csv.writer(file).writerows([("video", "start", "end", "kind"), *rows])
     with (folder / "labels.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("video", "start", "end"), *rows])
+        csv.writer(file).writerows([("video", "start", "end"), *(row[:3] for row in rows)])
 
 
 def changed(
@@ -120,7 +179,7 @@ def changed(
     yield "backwards", (greys[::-1], rate, everywhere)
     middle = (np.arange(n) >= n // 3) & (np.arange(n) < 2 * n // 3)
     yield "frozen", (np.where(middle[:, None, None], greys[n // 3], greys), rate, middle)
-    for kind, scale, stands in (("smaller", SMALLER, False), ("larger", LARGER, False), ("left", 1.0, True)):
+    for kind, scale, stands in OBJECTS:
         yield kind, _paste(source, other, scene, random, scale, stands=stands)
     late = np.arange(n) >= n // 2
     darker = np.clip(greys * 0.6 + 25, 0, 255).astype(np.uint8)
@@ -139,15 +198,31 @@ def _paste(
     """Return a clip with what moves in a window of another clip, at another place for two seconds, or a still
     of it from a third of the clip to its end.
     """
-    greys, flags = source.greys.copy(), np.zeros(len(source.greys), bool)
+    greys = source.greys.copy()
+    length = min(round(2 * source.rate), len(greys) // 2, len(other.greys))
+    first = len(greys) // 3 if stands else int(random.integers(0, len(greys) - length + 1))
+    frames = range(first, len(greys) if stands else first + length)
+    return greys, source.rate, _paste_into(greys, frames, other, scene, random, scale, stands=stands)
+
+
+def _paste_into(
+    greys: Frames,
+    frames: range,
+    other: Source,
+    scene: SceneModel,
+    random: np.random.Generator,
+    scale: float,
+    *,
+    stands: bool,
+) -> Flags:
+    """Paste what moves in a window of another clip, or a still of it, into frames; return where it is."""
+    flags = np.zeros(len(greys), bool)
     height, width = greys.shape[1:]
     background = cv2.resize(scene.backgrounds[0], (width, height))
-    length = min(round(2 * source.rate), len(greys) // 2, len(other.greys))
+    length = min(round(2 * other.rate), len(other.greys)) if stands else len(frames)
     start, (x1, y1, x2, y2) = _find_object(other, background, scene, random, length, stands=stands)
     size = min(width, round((x2 - x1) * scale)), min(height, round((y2 - y1) * scale))
     left, top = random.integers(0, width - size[0] + 1), random.integers(0, height - size[1] + 1)
-    first = int(random.integers(0, len(greys) - length + 1))
-    frames = range(len(greys) // 3, len(greys)) if stands else range(first, first + length)
     for step, index in enumerate(frames):
         taken = other.greys[start if stands else start + step]
         mask = cv2.dilate(foreground(taken, background, 15).astype(np.uint8), np.ones((3, 3), np.uint8))
@@ -155,7 +230,7 @@ def _paste(
         place = greys[index, top : top + size[1], left : left + size[0]]
         place[:] = share * cv2.resize(taken[y1:y2, x1:x2], size) + (1 - share) * place
         flags[index] = share.mean() > 0.05
-    return greys, source.rate, flags
+    return flags
 
 
 def _find_object(
@@ -184,8 +259,18 @@ def _find_object(
     return best[1], best[2]
 
 
-def write_clip(path: Path, greys: Frames, rate: float) -> None:
+def stalled(greys: Frames) -> Frames:
+    """Return the same with some pictures shown again in place of the next ones."""
+    random, shown, left = np.random.default_rng(len(greys)), [], 0
+    for index in range(len(greys)):
+        shown.append(shown[-1] if left else index)
+        left = left - 1 if left else int(random.integers(1, _LONGEST_STALL + 1)) * (random.random() < _STALLS)
+    return greys[shown]
+
+
+def write_clip(path: Path, greys: Frames, rate: float, stalled_too: bool = False) -> None:
     """Encode frames so that nearly nothing is lost."""
+    greys = stalled(greys) if stalled_too else greys
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         exact_rate = Fraction(rate).limit_denominator(1001)
@@ -206,22 +291,26 @@ def runs_of(flags: Flags) -> list[tuple[int, int]]:
 
 
 def measure(folder: Path) -> dict[str, float]:
-    """Return by kind the micro AUC in %."""
-    flags: dict[str, list[tuple[int, int]]] = {}
-    with (folder / "labels.csv").open() as file:
+    """Return by kind the micro AUC in %: against videos as they are, or frames without anything in them."""
+    events: dict[str, list[tuple[int, int, str]]] = {}
+    with (folder / KINDS).open() as file:
         for row in csv.DictReader(file):
-            flags.setdefault(row["video"], [])
+            events.setdefault(row["video"], [])
             if row["start"]:
-                flags[row["video"]].append((int(row["start"]), int(row["end"])))
-    files = {name: folder / "run" / "scores" / f"{name}.csv" for name in flags}
-    scores = {name: np.loadtxt(file, delimiter=",", skiprows=1, usecols=2) for name, file in files.items()}
-    normal = np.concatenate([values for name, values in scores.items() if name.endswith(AS_IS)])
+                events[row["video"]].append((int(row["start"]), int(row["end"]), row["kind"]))
+    are_clips = any(name.endswith(AS_IS) for name in events)
+    normal: list[NDArray[np.float64]] = []
     found: dict[str, list[NDArray[np.float64]]] = {}
-    for name, values in scores.items():
-        kind = name.rsplit("-", 1)[1]
-        if kind != AS_IS:
-            found.setdefault(kind, []).extend(values[start:stop] for start, stop in flags[name])
-    return {kind: auc(np.concatenate(parts), normal) for kind, parts in sorted(found.items())}
+    for name, of_video in events.items():
+        file = folder / "run" / "scores" / f"{name}.csv"
+        seconds, scores = np.loadtxt(file, delimiter=",", skiprows=1, usecols=(1, 2)).T
+        is_normal = np.full(len(scores), not are_clips or name.endswith(AS_IS))
+        for start, stop, kind in of_video:
+            found.setdefault(kind, []).append(scores[start:stop])
+            is_normal[start : np.searchsorted(seconds, seconds[stop - 1] + SECONDS_AFTER)] = False
+        normal.append(scores[is_normal])
+    others = np.concatenate(normal)
+    return {kind: auc(np.concatenate(parts), others) for kind, parts in sorted(found.items())}
 
 
 def auc(abnormal: NDArray[np.float64], normal: NDArray[np.float64]) -> float:

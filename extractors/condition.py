@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from mulde.data.video import Frame
-from mulde.extractors.one_pass import CHANGED_SHARE
+from mulde.extractors.movement import CHANGED_SHARE
 
 State = Literal["frozen", "black", "moved", "good"]
 _SMALL = (64, 36)

@@ -18,6 +18,8 @@ from mulde.extractors.light import light_difference
 from mulde.extractors.scene import SceneModel
 from mulde.extractors.shake import STILL, CameraShake, Shift, shift_between, shifted
 
+CHANGED_SHARE = 0.3
+"""Share of the picture: crowds and vans are less; a camera that was moved a little shows more."""
 _MOST_CHANGED = 0.6
 """Where more of the picture than this changes at once, the light or the camera has: nothing moves."""
 _NOISE_FACTOR = 6
@@ -160,8 +162,11 @@ class Movement(Preparation):
 class Arrivals(Preparation):
     """Where something appeared in this video and has not changed since.
 
-    A pixel counts if it clearly was background for a while, then became foreground, and has looked the same
-    for a while. What was there from the first frame on is part of the scene.
+    A pixel counts if it clearly was background for a while, then within seconds became foreground and looks
+    otherwise, and has looked the same for a while. What was there from the first frame on is part of the
+    scene, what has stood for long becomes a part, and light that wanders is no object. Nor is what came as
+    more than `CHANGED_SHARE` of the picture became foreground within a second: the camera was moved, or a
+    lamp switched.
     """
 
     scene_digest: str
@@ -172,7 +177,15 @@ class Arrivals(Preparation):
     """How long it must look the same."""
     tolerance: int
     """Grey levels by which it may differ meanwhile."""
+    seconds_remembered: float
+    """How long it counts."""
     scene: SceneModel = field(compare=False)
+
+    @property
+    def settings(self) -> dict[str, float]:
+        """What it was told, but for the scene."""
+        names = ("threshold", "seconds_unchanged", "tolerance", "seconds_remembered")
+        return {name: getattr(self, name) for name in names}
 
     def start(self) -> Callable[[Frame], Mask]:
         """Return the function that follows each pixel through the frames."""
@@ -182,8 +195,11 @@ class Arrivals(Preparation):
             blur(cv2.resize(background, size, interpolation=cv2.INTER_AREA))
             for background in self.scene.backgrounds
         ]
-        history = _PixelHistory(known[0].shape, self.seconds_unchanged, self.tolerance)
+        history = _PixelHistory(
+            known[0].shape, self.seconds_unchanged, self.tolerance, self.seconds_remembered
+        )
         last_seconds, share, arrived = -np.inf, 0.0, np.zeros(known[0].shape, np.uint8)
+        shares: deque[float] = deque(maxlen=_LOOKS)
 
         def follow(frame: Frame) -> Mask:
             nonlocal last_seconds, share, arrived
@@ -201,6 +217,9 @@ class Arrivals(Preparation):
             # Half the threshold: a pixel that hovers around it is neither background nor an arrival.
             is_background = difference <= self.threshold / 2
             share = float(is_foreground.mean())
+            if shares and share - shares[0] > CHANGED_SHARE:
+                history.forget(is_foreground)
+            shares.append(share)
             arrived = history.update(grey, is_foreground, is_background, elapsed)
             return Mask(arrived, frame.size, share)
 
@@ -232,8 +251,11 @@ def _least_difference(grey: NDArray[np.uint8], known: list[NDArray[np.uint8]]) -
 class _PixelHistory:
     """What is remembered of each pixel, whatever the length of the video; all of it is updated in place."""
 
-    def __init__(self, shape: tuple[int, ...], seconds_enough: float, tolerance: int) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], seconds_enough: float, tolerance: int, seconds_remembered: float
+    ) -> None:
         self._enough, self._tolerance = np.float32(seconds_enough), tolerance
+        self._remembered = np.float32(seconds_remembered)
         self._reference = np.zeros(shape, np.uint8)
         """Blurred luminance when the pixel last changed."""
         self._unchanged = np.zeros(shape, np.float32)
@@ -245,6 +267,12 @@ class _PixelHistory:
         """Blurred luminance when the pixel last was background."""
         self._doubtful = np.zeros(shape, np.float32)
         """Seconds for which it has been neither since it was background."""
+        self._stood = np.zeros(shape, np.float32)
+        """Seconds for which something has stood there."""
+
+    def forget(self, where: NDArray[np.bool_]) -> None:
+        """Take what is in some pixels, (h, w), for what has always been there."""
+        self._was_background &= ~where
 
     def update(
         self,
@@ -258,8 +286,9 @@ class _PixelHistory:
         self._background *= is_background
         np.minimum(self._background, self._enough, out=self._background)
         self._was_background |= self._background == self._enough
+        is_new = self._background < self._enough
         self._doubtful += np.where(is_foreground | is_background, np.float32(0), np.float32(elapsed))
-        self._doubtful *= self._background < self._enough
+        self._doubtful *= is_new
         self._was_background &= self._doubtful <= _LONGEST_ARRIVAL_SECONDS
         unchanged = cv2.absdiff(grey, self._reference) < self._tolerance
         unchanged &= is_foreground
@@ -270,4 +299,7 @@ class _PixelHistory:
         np.copyto(self._empty, grey, where=is_background)
         looks_otherwise = cv2.absdiff(grey, self._empty) >= self._tolerance
         arrived = self._was_background & is_foreground & looks_otherwise & (self._unchanged >= self._enough)
+        self._stood += np.where(arrived, np.float32(elapsed), np.float32(0))
+        self._stood *= is_new & self._was_background
+        self._was_background &= self._stood <= self._remembered
         return np.asarray(arrived, np.uint8)

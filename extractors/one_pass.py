@@ -28,12 +28,11 @@ from mulde.extractors.base import (
     Shown,
     TrackExtractor,
 )
+from mulde.extractors.movement import CHANGED_SHARE
 from mulde.extractors.preparer import Preparer
 
 Emit = Callable[[FeatureRows], None]
 _ROWS_A_BLOCK = 4096
-CHANGED_SHARE = 0.3
-"""Share of the picture: crowds and vans are less; a camera that was moved a little shows more."""
 
 
 class KnownObjects(Protocol):

@@ -66,6 +66,8 @@ class ArrivalSettings:
     """How long a pixel must look the same."""
     tolerance: Annotated[int, Ge(1), Le(255)] = 10
     """Grey levels by which it may differ meanwhile."""
+    seconds_remembered: Annotated[float, Gt(0)] = 1800.0
+    """How long what stays is told from the scene; then it is a part of it, such as a chair that was moved."""
 
 
 @dataclass(frozen=True)

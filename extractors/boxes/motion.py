@@ -59,7 +59,7 @@ class MotionWindows(MotionFinder):
     """
 
     name: ClassVar[str] = "windows"
-    code_version: ClassVar[int] = 4
+    code_version: ClassVar[int] = 5
 
     scene: SceneModel = field(compare=False)
     options: WindowSettings
@@ -74,10 +74,7 @@ class MotionWindows(MotionFinder):
 
     def settings(self) -> dict[str, Any]:
         """Return the options and what the scene is."""
-        arrivals = None
-        if self.arrivals is not None:
-            names = ("threshold", "seconds_unchanged", "tolerance")
-            arrivals = {name: getattr(self.arrivals, name) for name in names}
+        arrivals = None if self.arrivals is None else self.arrivals.settings
         options = {"code_version": self.code_version, **asdict(self.options)}
         return {**options, "arrivals": arrivals, "scene": self.scene.digest}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from mulde.extractors.movement import Arrivals, Movement
 from mulde.extractors.networks.machine import Machine
@@ -33,10 +33,7 @@ class Site:
     @property
     def arrivals(self) -> Arrivals:
         """What came to stay."""
-        settings = self.arrival_settings
-        return Arrivals(
-            self.scene.digest, settings.threshold, settings.seconds_unchanged, settings.tolerance, self.scene
-        )
+        return Arrivals(self.scene.digest, scene=self.scene, **asdict(self.arrival_settings))
 
     @property
     def flow(self) -> DenseFlow:

@@ -22,7 +22,7 @@ class Stillness(Extractor):
     """
 
     name: ClassVar[str] = "stillness"
-    code_version: ClassVar[int] = 3
+    code_version: ClassVar[int] = 4
     noise_floor: ClassVar[float] = 0.05
 
     arrivals: Arrivals
@@ -44,8 +44,8 @@ class Stillness(Extractor):
 
     def settings(self) -> dict[str, Any]:
         """Return the options and what the scene is."""
-        names = ("scene_digest", "threshold", "seconds_unchanged", "tolerance")
-        return {"code_version": self.code_version, **{name: getattr(self.arrivals, name) for name in names}}
+        digest = self.arrivals.scene_digest
+        return {"code_version": self.code_version, "scene_digest": digest, **self.arrivals.settings}
 
     def describe(self, around: Sequence[Mask], centre: int, objects: Objects) -> NDArray[np.float32]:
         """Return (n_objects, 1) float32 in [0, 1]."""

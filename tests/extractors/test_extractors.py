@@ -29,7 +29,7 @@ from mulde.extractors.streams.velocity import Direction, Place, Velocity
 FLOW = DenseFlow(Movement((64, 48), 10, 0.2), "fast")
 SCENE = SceneModel((64, 48), np.full((1, 48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
 EXTRACTORS: list[Extractor] = [
-    Stillness(Arrivals(SCENE.digest, 20, 0.3, 10, SCENE)),
+    Stillness(Arrivals(SCENE.digest, 20, 0.3, 10, 60.0, SCENE)),
     Velocity(FLOW, 0.2, 2, SCENE, VelocitySettings(with_coverage=True)),
     Velocity(FLOW, 0.0, 0, SCENE, VelocitySettings("box", n_bins=8)),
     Velocity(FLOW, 0.0, 0, SCENE, VelocitySettings("moving", n_bins=3, per_height="no")),

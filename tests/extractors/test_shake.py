@@ -133,7 +133,7 @@ def test_what_is_a_little_off_its_background_is_no_foreground_and_a_camera_that_
     amplitude: float, *, is_told: bool
 ) -> None:
     scene = SceneModel((WIDTH, HEIGHT), seen()[None], 20.0, 0.0, (20.0, 20.0), 0.5)
-    look = prepare_with(Arrivals(scene.digest, 15, 0.4, 10, scene))
+    look = prepare_with(Arrivals(scene.digest, 15, 0.4, 10, 60.0, scene))
     greys = [seen(amplitude * (-1) ** t, amplitude / 2 * (-1) ** (t // 2)) for t in range(10)]
     shares = [look(frame).foreground_share for frame in frames_of(greys)]
     assert (max(shares) > 0.3) is is_told

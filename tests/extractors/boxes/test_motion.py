@@ -83,7 +83,7 @@ def rgb_frame(t: int, seconds: float, grey: NDArray[np.uint8]) -> Frame:
 
 def test_what_moved_or_came_to_stay_is_found() -> None:
     scene = make_scene()
-    arrivals = Arrivals(scene.digest, 15, 0.4, 10, scene)
+    arrivals = Arrivals(scene.digest, 15, 0.4, 10, 60.0, scene)
     finder = MotionWindows(scene, WindowSettings(), arrivals)
     prepare = prepare_with(finder.preparation)
     greys = [*[BACKGROUND] * 6, *[with_box(60, 40, 80, 90)] * 12]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mulde.data.video import Frame
 from mulde.extractors.base import Objects
-from mulde.extractors.movement import Arrivals, Mask
+from mulde.extractors.movement import CHANGED_SHARE, Arrivals, Mask
 from mulde.extractors.scene import SceneModel
 from mulde.extractors.streams.stillness import Stillness
 
@@ -16,7 +16,7 @@ BACKGROUND = (
     np.random.default_rng(0).integers(60, 120, (30, 40), np.uint8).repeat(4, axis=0).repeat(4, axis=1)
 )
 SCENE = SceneModel((160, 120), BACKGROUND[None], 20.0, 0.0, (20.0, 20.0), aspect=0.5)
-EXTRACTOR = Stillness(Arrivals(SCENE.digest, 20, 0.4, 10, SCENE))
+EXTRACTOR = Stillness(Arrivals(SCENE.digest, 20, 0.4, 10, 60.0, SCENE))
 BOX = Objects(np.array([[40, 40, 80, 80]], np.float32), np.zeros((1, 1), np.float32))
 
 
@@ -89,12 +89,35 @@ def test_light_that_wanders_is_no_arrival() -> None:
     assert put_down[-1] > 0.4
 
 
+def test_what_has_stood_for_long_is_a_part_of_the_scene_until_it_is_gone() -> None:
+    gone, stays = [BACKGROUND] * 10, [with_thing(50)] * 140
+    shares = [mask.coverage(BOX.box_xyxy)[0] for mask in masks_of([*gone, *stays, *gone, *stays], 2.0)]
+    counts = np.array(shares) > 0.4
+    n_counted = 2 * 60
+    assert counts[12 : 10 + n_counted].all()
+    assert not counts[12 + n_counted : 160].any()
+    assert counts[162 : 160 + n_counted].all()
+
+
+def test_a_camera_that_was_moved_is_no_arrival() -> None:
+    street = (BACKGROUND - 60) * 3
+    scene = SceneModel((160, 120), street[None], 20.0, 0.0, (20.0, 20.0), aspect=0.5)
+    follow = Arrivals(scene.digest, 20, 0.4, 10, 60.0, scene).start()
+    pictures = np.repeat([street, np.roll(street, (30, 50), (0, 1))], 20, axis=0)
+    masks = [
+        follow(Frame.of_rgb(t, t / 10, np.repeat(grey[..., None], 3, axis=2)))
+        for t, grey in enumerate(pictures)
+    ]
+    assert masks[-1].foreground_share > CHANGED_SHARE
+    assert not any(mask.pixels.any() for mask in masks)
+
+
 def test_another_background_is_no_arrival() -> None:
     """By lamp light another background is the nearest, in which a chair stands elsewhere: nothing came."""
     by_day, by_lamp = with_thing(100), (BACKGROUND * 0.5).astype(np.uint8)
     by_lamp[:60] = 230
     scene = SceneModel((160, 120), np.stack([by_day, by_lamp]), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
-    follow = Arrivals(scene.digest, 20, 0.4, 10, scene).start()
+    follow = Arrivals(scene.digest, 20, 0.4, 10, 60.0, scene).start()
     greys = [by_day] * 10 + [(0.5 * by_day + 0.5 * by_lamp).astype(np.uint8)] * 10
     chair = [np.where(with_thing(100) != BACKGROUND, by_day, by_lamp)] * 10
     shares = [
