@@ -55,29 +55,29 @@ CONFIGURATIONS = {
 }
 FROZEN = {
     "motion": {
-        "boxes": "6d126b42043a-adbf3e",
-        "velocity": "2941ca04d92b-adbf3e",
-        "direction": "e3d54c1a5ad2-adbf3e",
-        "stillness": "8bcf0bc9e255-adbf3e",
-        "hog": "ea182a3f90c0-adbf3e",
+        "boxes": "e267ffd1f80c-adbf3e",
+        "velocity": "7c36330f09f9-adbf3e",
+        "direction": "adf730a67e4f-adbf3e",
+        "stillness": "86ba13dc29dc-adbf3e",
+        "hog": "0ebda6e60b68-adbf3e",
     },
     "object with local weights": {
-        "boxes": "eabd3121d724-adbf3e",
-        "velocity": "b568f0ea6e67-adbf3e",
-        "pose": "78c45bac8e2f-adbf3e",
-        "appearance": "f2b1e736ef6b-adbf3e",
+        "boxes": "38ee99414d3b-adbf3e",
+        "velocity": "f2b21bbacd69-adbf3e",
+        "pose": "fc31babaee3e-adbf3e",
+        "appearance": "9dcc46da7745-adbf3e",
     },
     "frame with random weights": {"clip": "5bb25ecb5650-adbf3e"},
     "imported": {"imported": "eded44eda3eb"},
 }
 FROZEN_FILES = {
     "motion": {
-        "train": "c567ecd0359b", "score": "9ffc614cf9cb", "evaluate": "66613cfa3e76",
-        "report": "ba5629203f20", "cache": "6415d1419cdd", "scores": "fe4ae4293569",
+        "train": "8e252fed06f9", "score": "235be8780f69", "evaluate": "dbc6cca084cf",
+        "report": "c7092e0e2907", "cache": "ee9a3fd9d06d", "scores": "fe4ae4293569",
     },
     "object with local weights": {
-        "train": "6c113794d074", "score": "5e7718c72407", "evaluate": "2ee5f261b434",
-        "report": "c91f034892be", "cache": "4d358d9bfbf3", "scores": "fe4ae4293569",
+        "train": "d3064d546ef8", "score": "fde357d2f274", "evaluate": "42c7ddb44a1c",
+        "report": "3464550c7ef4", "cache": "9ebe69f38644", "scores": "fe4ae4293569",
     },
     "frame with random weights": {
         "train": "6335e77c733d", "score": "418e6b854a13", "evaluate": "9587a8ed3bf4",
