@@ -85,6 +85,18 @@ class Mask:
 
 
 @dataclass(frozen=True)
+class _Look:
+    """A picture that was looked at."""
+
+    seconds: float
+    """When it was shown first."""
+    position: Shift
+    """Where the picture is as a whole."""
+    grey: NDArray[np.uint8]
+    """(h, w), blurred."""
+
+
+@dataclass(frozen=True)
 class Movement(Preparation):
     """Where a frame differs from the one a fifth of a second before it, other than by noise and light.
 
@@ -115,34 +127,32 @@ class Movement(Preparation):
 
     def start(self) -> Callable[[Frame, Shift], Mask]:
         """Return the function that compares each frame with an earlier one."""
-        past: deque[tuple[float, Shift, NDArray[np.uint8]]] = deque()
+        past: deque[_Look] = deque()
         last = Mask(np.zeros(self.size[::-1], np.uint8), self.size)
 
         def compare(frame: Frame, position: Shift) -> Mask:
             nonlocal last
-            now = blur(frame.grey(self.size))
-            if last.pixels.any() and self._is_repeated(*past[-1], frame.seconds, now):
+            now = _Look(frame.seconds, position, blur(frame.grey(self.size)))
+            if last.pixels.any() and self._is_repeated(past[-1], now):
                 return replace(last, is_repeated=True)
-            while len(past) > 1 and past[1][0] <= frame.seconds - self.seconds_back + 1e-3:
+            while len(past) > 1 and past[1].seconds <= now.seconds - self.seconds_back + 1e-3:
                 past.popleft()
-            past.append((frame.seconds, position, now))
-            _, (x, y), before = past[0]
-            last = Mask(self._changed(before, now, (position[0] - x, position[1] - y)), frame.size)
+            past.append(now)
+            last = Mask(self._changed(past[0], now), frame.size)
             return last
 
         return compare
 
-    def _is_repeated(
-        self, shown_seconds: float, _: Shift, shown: NDArray[np.uint8], seconds: float, now: NDArray[np.uint8]
-    ) -> bool:
+    def _is_repeated(self, before: _Look, now: _Look) -> bool:
         """Return whether nothing changed in a picture that has not been shown for long."""
-        is_recent = seconds - shown_seconds <= _LONGEST_STALL_SECONDS + 1e-3
-        return is_recent and cv2.norm(shown, now, cv2.NORM_INF) <= self.threshold
+        is_recent = now.seconds - before.seconds <= _LONGEST_STALL_SECONDS + 1e-3
+        return is_recent and cv2.norm(before.grey, now.grey, cv2.NORM_INF) <= self.threshold
 
-    def _changed(self, before: NDArray[np.uint8], now: NDArray[np.uint8], shift: Shift) -> NDArray[np.uint8]:
+    def _changed(self, before: _Look, now: _Look) -> NDArray[np.uint8]:
+        shift = now.position[0] - before.position[0], now.position[1] - before.position[1]
         if shift == STILL:
-            return self._differences(before, now)
-        mask = self._differences(shifted(before, shift), now)
+            return self._differences(before.grey, now.grey)
+        mask = self._differences(shifted(before.grey, shift), now.grey)
         return _without_edges(mask, shift)
 
     def _differences(self, before: NDArray[np.uint8], now: NDArray[np.uint8]) -> NDArray[np.uint8]:
