@@ -39,8 +39,15 @@ _FARTHEST = 0.03
 _SURROUNDINGS = np.ones((3, 3), np.uint8)
 _LONGEST_ARRIVAL_SECONDS = 5.0
 """What takes longer to differ from the background is light that wanders, and no object."""
+_LONGEST_PASSAGE_SECONDS = 10.0
+"""What fills much of the picture for longer is no bus that passes."""
+_CALM_A_SECOND = 0.02
+"""Share of the picture, by which foreground may grow in a second without being an upheaval."""
 _LONGEST_STALL_SECONDS = 1.0
 """A picture that is shown again for longer is one in which all came to rest."""
+_CODING_LEVELS, _CODING_SHARE = 3, 5e-4
+"""Grey levels, by more than which so many pixels may differ in a picture that was encoded twice; a sensor's
+noise is more."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +111,9 @@ class Movement(Preparation):
     picture moved as a whole in between, the earlier frame is moved along.
 
     Cameras show a picture again while the next one is late, or since the file has more frames a second than
-    they have pictures. What moved and stands still everywhere at once, for up to a second, moves on: such a
-    frame has the mask of the one before.
+    they have pictures. Where something moved and then not a pixel changes, not by noise either, for up to a
+    second, it is taken to move on: such a frame has the mask of the one before. So it is where noise was
+    encoded away and all comes to rest at once.
     """
 
     size: tuple[int, int]
@@ -144,9 +152,12 @@ class Movement(Preparation):
         return compare
 
     def _is_repeated(self, before: _Look, now: _Look) -> bool:
-        """Return whether nothing changed in a picture that has not been shown for long."""
-        is_recent = now.seconds - before.seconds <= _LONGEST_STALL_SECONDS + 1e-3
-        return is_recent and cv2.norm(before.grey, now.grey, cv2.NORM_INF) <= self.threshold
+        """Return whether a picture is shown again that has not been shown for long."""
+        if not 0 <= now.seconds - before.seconds <= _LONGEST_STALL_SECONDS + 1e-3:
+            return False
+        difference = cv2.absdiff(before.grey, now.grey)
+        _, differs = cv2.threshold(difference, _CODING_LEVELS, 1, cv2.THRESH_BINARY)
+        return bool(cv2.countNonZero(differs) <= _CODING_SHARE * differs.size)
 
     def _changed(self, before: _Look, now: _Look) -> NDArray[np.uint8]:
         shift = now.position[0] - before.position[0], now.position[1] - before.position[1]
@@ -174,9 +185,9 @@ class Arrivals(Preparation):
 
     A pixel counts if it clearly was background for a while, then within seconds became foreground and looks
     otherwise, and has looked the same for a while. What was there from the first frame on is part of the
-    scene, what has stood for long becomes a part, and light that wanders is no object. Nor is what came as
-    more than `CHANGED_SHARE` of the picture became foreground within a second: the camera was moved, or a
-    lamp switched.
+    scene; so is, until it is gone, what has stood for long, and nothing arrives in its place. Light that
+    wanders is no object, nor is what came as more than `CHANGED_SHARE` of the picture became foreground at
+    once: the camera was moved, or a lamp switched.
     """
 
     scene_digest: str
@@ -209,7 +220,7 @@ class Arrivals(Preparation):
             known[0].shape, self.seconds_unchanged, self.tolerance, self.seconds_remembered
         )
         last_seconds, share, arrived = -np.inf, 0.0, np.zeros(known[0].shape, np.uint8)
-        shares: deque[float] = deque(maxlen=_LOOKS)
+        upheaval = _Upheaval()
 
         def follow(frame: Frame) -> Mask:
             nonlocal last_seconds, share, arrived
@@ -227,10 +238,10 @@ class Arrivals(Preparation):
             # Half the threshold: a pixel that hovers around it is neither background nor an arrival.
             is_background = difference <= self.threshold / 2
             share = float(is_foreground.mean())
-            if shares and share - shares[0] > CHANGED_SHARE:
+            in_upheaval = upheaval.goes_on(share, elapsed)
+            arrived = history.update(grey, is_foreground, is_background, elapsed, in_upheaval=in_upheaval)
+            if upheaval.has_lasted:
                 history.forget(is_foreground)
-            shares.append(share)
-            arrived = history.update(grey, is_foreground, is_background, elapsed)
             return Mask(arrived, frame.size, share)
 
         return follow
@@ -258,6 +269,29 @@ def _least_difference(grey: NDArray[np.uint8], known: list[NDArray[np.uint8]]) -
     return best
 
 
+class _Upheaval:
+    """Whether much of the picture became foreground at once, and for how long it has been."""
+
+    def __init__(self) -> None:
+        self._calm = 1.0
+        """Share of the picture that was foreground before; it grows slowly."""
+        self._seconds = 0.0
+        self.has_lasted = False
+        """Whether it is no bus that passes, but the camera or the light that changed; said once."""
+
+    def goes_on(self, share: float, elapsed: float) -> bool:
+        """Return whether it does, by the share that is foreground now."""
+        self.has_lasted = False
+        if share - self._calm <= CHANGED_SHARE:
+            self._calm, self._seconds = min(share, self._calm + _CALM_A_SECOND * elapsed), 0.0
+            return False
+        self._seconds += elapsed
+        self.has_lasted = self._seconds > _LONGEST_PASSAGE_SECONDS
+        if self.has_lasted:
+            self._calm = share
+        return True
+
+
 class _PixelHistory:
     """What is remembered of each pixel, whatever the length of the video; all of it is updated in place."""
 
@@ -281,8 +315,8 @@ class _PixelHistory:
         """Seconds for which something has stood there."""
 
     def forget(self, where: NDArray[np.bool_]) -> None:
-        """Take what is in some pixels, (h, w), for what has always been there."""
-        self._was_background &= ~where
+        """Take what is in some pixels, (h, w), for what has always been there, unless it arrived before."""
+        self._was_background &= ~where | (self._stood > 0)
 
     def update(
         self,
@@ -290,26 +324,47 @@ class _PixelHistory:
         is_foreground: NDArray[np.bool_],
         is_background: NDArray[np.bool_],
         elapsed: float,
+        *,
+        in_upheaval: bool,
     ) -> NDArray[np.uint8]:
-        """Return where something arrived that has not changed since, (h, w) of 0 and 1."""
-        self._background += np.float32(elapsed)
-        self._background *= is_background
-        np.minimum(self._background, self._enough, out=self._background)
-        self._was_background |= self._background == self._enough
-        is_new = self._background < self._enough
-        self._doubtful += np.where(is_foreground | is_background, np.float32(0), np.float32(elapsed))
-        self._doubtful *= is_new
-        self._was_background &= self._doubtful <= _LONGEST_ARRIVAL_SECONDS
+        """Return where something arrived that has not changed since, (h, w) of 0 and 1.
+
+        Args:
+            in_upheaval: much of the picture changed at once. Then nothing arrives beside what had before, and
+                it cannot be told what is background: the light on it is not known.
+        """
+        if not in_upheaval:
+            self._learn_background(grey, is_foreground, is_background, elapsed)
         unchanged = cv2.absdiff(grey, self._reference) < self._tolerance
         unchanged &= is_foreground
         # Steps back instead of a fresh start: noise and passers-by interrupt for a frame or two
         self._unchanged += np.where(unchanged, np.float32(elapsed), np.float32(-_STEPS_BACK * elapsed))
         np.clip(self._unchanged, 0, 2 * self._enough, out=self._unchanged)
         np.copyto(self._reference, grey, where=self._unchanged == 0)
-        np.copyto(self._empty, grey, where=is_background)
+        arrived = self._was_background & is_foreground & (self._unchanged >= self._enough)
+        # What has arrived may come to look as the wall did: the light on both may change
         looks_otherwise = cv2.absdiff(grey, self._empty) >= self._tolerance
-        arrived = self._was_background & is_foreground & looks_otherwise & (self._unchanged >= self._enough)
+        arrived &= (self._stood > 0) | (looks_otherwise & (not in_upheaval))
+        self._doubtful *= ~arrived
         self._stood += np.where(arrived, np.float32(elapsed), np.float32(0))
-        self._stood *= is_new & self._was_background
         self._was_background &= self._stood <= self._remembered
+        self._stood *= self._was_background
         return np.asarray(arrived, np.uint8)
+
+    def _learn_background(
+        self,
+        grey: NDArray[np.uint8],
+        is_foreground: NDArray[np.bool_],
+        is_background: NDArray[np.bool_],
+        elapsed: float,
+    ) -> None:
+        self._background += np.float32(elapsed)
+        self._background *= is_background
+        np.minimum(self._background, self._enough, out=self._background)
+        is_empty = self._background == self._enough
+        self._was_background |= is_empty
+        self._doubtful += np.where(is_foreground | is_background, np.float32(0), np.float32(elapsed))
+        self._doubtful *= ~is_empty
+        self._was_background &= self._doubtful <= max(_LONGEST_ARRIVAL_SECONDS, 2 * elapsed)
+        self._stood *= ~is_empty
+        np.copyto(self._empty, grey, where=is_background)

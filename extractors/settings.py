@@ -67,7 +67,8 @@ class ArrivalSettings:
     tolerance: Annotated[int, Ge(1), Le(255)] = 10
     """Grey levels by which it may differ meanwhile."""
     seconds_remembered: Annotated[float, Gt(0)] = 1800.0
-    """How long what stays is told from the scene; then it is a part of it, such as a chair that was moved."""
+    """How long what stays is told from the scene. Then it is a part of it, such as a chair that was moved,
+    and nothing arrives in its place until it is gone."""
 
 
 @dataclass(frozen=True)

@@ -115,8 +115,9 @@ class DenseFlow(Preparation):
     """Motion from the frame looked at before to this one, where anything moves, less that of the picture as a
     whole.
 
-    A frame that shows the picture of the one before has that one's flow, and the next is measured from the
-    time at which the picture was first shown: else all would stand still, and then be twice as fast.
+    Once something moves, a frame that shows the picture of the one before has that one's flow, and the next
+    is measured from the time at which the picture was first shown: else all would stand still, and then be
+    twice as fast. See `Movement`.
 
     Source: DIS, Kroeger et al., ECCV 2016, as implemented in OpenCV; on the picture at half its size.
     """

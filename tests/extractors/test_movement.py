@@ -81,6 +81,36 @@ def test_joined_is_what_counts_in_either() -> None:
     assert joined.pixels[2:, 4:].all()
 
 
+def test_noise_is_no_picture_that_is_shown_again() -> None:
+    """A sensor's noise tells a picture in which all came to rest from one that is late."""
+    rng = np.random.default_rng(2)
+    moving = [with_thing(10 + 4 * t) for t in range(4)]
+    noisy = [
+        np.clip(grey + rng.normal(0, 2, grey.shape), 0, 255).astype(np.uint8)
+        for grey in [*moving, *[moving[-1]] * 6]
+    ]
+    masks = masks_of(noisy)
+    assert masks[3].any()
+    assert not any(mask.any() for mask in masks[6:])
+
+
+def test_a_picture_that_is_encoded_twice_is_shown_again() -> None:
+    moving = [with_thing(10 + 4 * t) for t in range(4)]
+    again = [(moving[-1] + delta).astype(np.uint8) for delta in (1, 0, 2)]
+    again[1][5, 5] += 20
+    masks = masks_of([*moving, *again])
+    assert all((mask == masks[3]).all() for mask in masks[4:])
+
+
+def test_time_that_runs_backwards_shows_nothing_again() -> None:
+    compare = prepare_with(MOVEMENT)
+    pictures = [with_thing(10 + 4 * t) for t in range(4)]
+    seconds = [0.0, 0.1, 0.2, 0.3, -100.0]
+    frames = zip(seconds, [*pictures, pictures[-1]], strict=True)
+    masks = [compare(Frame.of_rgb(0, t, np.repeat(grey[..., None], 3, axis=2))) for t, grey in frames]
+    assert [mask.is_repeated for mask in masks] == [False] * 5
+
+
 def test_a_picture_that_is_shown_again_has_the_same_mask_for_a_second() -> None:
     moving = [with_thing(10 + 4 * t) for t in range(4)]
     masks = masks_of([*moving, *[moving[-1]] * 14])
