@@ -1,7 +1,7 @@
 """Measure settings without any label: on normal videos held out, and on anomalies made from them.
 
     python benchmarks/yardstick.py NORMAL_VIDEOS FOLDER [--clips 6] [--seconds 20] [--stalled] [key=value ...]
-    python benchmarks/yardstick.py NORMAL_VIDEOS FOLDER --whole [--clips 6] [key=value ...]
+    python benchmarks/yardstick.py NORMAL_VIDEOS FOLDER --whole [--clips 6] [--stalled] [key=value ...]
 
 Half of the videos are learnt from. Of the others, cut to `--seconds`, copies are made that differ in one
 thing: played a quarter faster, backwards, frozen for a while, with an object of another clip pasted in at
@@ -14,7 +14,7 @@ for up to four frames, as a camera does that is late.
 With `--whole` the videos that are held out are left as long as they are, for hours have what clips have not:
 light that wanders, chairs that are moved. Every minute and a half something is pasted into them: what moves,
 smaller or larger than it is, for four seconds, or a still for a minute. Their frames are measured against all
-others of these videos but for those of ten seconds after each.
+others of these videos but for those of ten seconds after each. They are all held in memory, twice.
 
 A default is changed when it gains here over all cameras at hand. The clips stay in FOLDER for the next
 settings.
@@ -26,10 +26,9 @@ import argparse
 import csv
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
 import av
@@ -47,7 +46,6 @@ from mulde.extractors.settings import SceneSettings
 
 Frames = NDArray[np.uint8]
 Flags = NDArray[np.bool_]
-Write = Callable[[Path, Frames, float], None]
 FASTER = 1.25
 SMALLER, LARGER = 0.6, 1.7
 AS_IS = "as it is"
@@ -71,6 +69,22 @@ class Source:
     """Frames a second."""
 
 
+@dataclass(frozen=True)
+class Clip:
+    """What is written of one."""
+
+    name: str
+    greys: Frames
+    rate: float
+    flags: dict[str, Flags] = field(default_factory=dict)
+    """Which frames are abnormal, (T,), by kind."""
+
+    @classmethod
+    def of(cls, source: Source) -> Clip:
+        """Return it as it is."""
+        return cls(source.name, source.greys, source.rate)
+
+
 def main() -> None:
     """Make the clips if they are not there, run, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -86,16 +100,15 @@ def main() -> None:
     options = parser.parse_intermixed_args()
     videos = find_videos(options.normal)
     learnt, held_out = videos[::2], videos[1::2][: options.clips]
-    labels = options.folder / "labels.csv"
-    if not labels.exists():
-        seconds = np.inf if options.whole else options.seconds
-        sources = [read_clip(video, seconds) for video in held_out]
-        write = partial(write_clip, stalled_too=options.stalled)
-        (make_whole if options.whole else make_clips)(sources, options.folder, write)
-        for video in learnt if options.stalled else ():
-            clip = read_clip(video, np.inf)
-            write(options.folder / "learnt" / f"{clip.name}.mp4", clip.greys, clip.rate)
+    wanted = f"{options.normal.resolve()} {options.clips} {options.seconds} {options.stalled} {options.whole}"
+    made = options.folder / "made.txt"
+    if not made.exists():
+        make(learnt, held_out, options)
+        made.write_text(wanted)
+    if made.read_text() != wanted:
+        sys.exit(f"{options.folder} holds clips that were made otherwise: take another folder")
     paths = sorted((options.folder / "learnt").iterdir()) if options.stalled else [v.path for v in learnt]
+    labels = options.folder / "labels.csv"
     command = [sys.executable, "-m", "mulde", "run"]
     command += [word for path in paths for word in ("--normal", path)]
     command += ["--test", options.folder / "test", "--labels", labels, "--out", options.folder / "run"]
@@ -120,36 +133,50 @@ def read_clip(video: Video, seconds: float) -> Source:
     return Source(video.name.replace("/", "_"), np.stack(greys), usual_rate(np.array(times)) or 10.0)
 
 
-def make_clips(sources: Sequence[Source], folder: Path, write: Write) -> None:
-    """Write each clip as it is and in every kind of change; labels last."""
-    sources, scene = scene_of(sources)
-    rows = []
+def make(learnt: Sequence[Video], held_out: Sequence[Video], options: argparse.Namespace) -> None:
+    """Write all videos that are made, and labels."""
+    change = stalled if options.stalled else lambda clip: clip
+    for video in learnt if options.stalled else ():
+        write_clip(options.folder / "learnt", change(Clip.of(read_clip(video, np.inf))))
+    seconds = np.inf if options.whole else options.seconds
+    sources, scene = scene_of([read_clip(video, seconds) for video in held_out])
+    rows: list[tuple[str, int | str, int | str, str]] = []
+    for clip in (whole_of if options.whole else clips_of)(sources, scene):
+        clip = change(clip)
+        write_clip(options.folder / "test", clip)
+        events = [(start, stop, kind) for kind, flags in clip.flags.items() for start, stop in runs_of(flags)]
+        rows += [(clip.name, *event) for event in events] or [(clip.name, "", "", "")]
+    if not any(kind for *_, kind in rows):
+        sys.exit(f"the videos of {options.normal} are too short for --whole")
+    with (options.folder / KINDS).open("w", newline="") as file:
+        csv.writer(file).writerows([("video", "start", "end", "kind"), *rows])
+    with (options.folder / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("video", "start", "end"), *(row[:3] for row in rows)])
+
+
+def clips_of(sources: Sequence[Source], scene: SceneModel) -> Iterator[Clip]:
+    """Yield each clip as it is and in every kind of change."""
     for index, source in enumerate(sources):
         other = sources[(index + 1) % len(sources)]
         random = np.random.default_rng(index)
         for kind, (greys, rate, flags) in changed(source, other, scene, random):
-            name = f"{source.name}-{kind}"
-            write(folder / "test" / f"{name}.mp4", greys, rate)
-            rows += [(name, start, stop, kind) for start, stop in runs_of(flags)] or [(name, "", "", kind)]
-    write_labels(folder, rows)
+            yield Clip(f"{source.name}-{kind}", greys, rate, {kind: flags})
 
 
-def make_whole(sources: Sequence[Source], folder: Path, write: Write) -> None:
-    """Write each video with objects in it every now and then; labels last."""
-    sources, scene = scene_of(sources)
-    rows = []
+def whole_of(sources: Sequence[Source], scene: SceneModel) -> Iterator[Clip]:
+    """Yield each video with objects in it every now and then."""
     for index, source in enumerate(sources):
         other = sources[(index + 1) % len(sources)]
         random = np.random.default_rng(index)
-        n, step = len(source.greys), round(SECONDS_BETWEEN * source.rate)
+        greys = source.greys.copy()
+        n, step = len(greys), round(SECONDS_BETWEEN * source.rate)
+        by_kind = {kind: np.zeros(n, bool) for kind, _, _ in OBJECTS}
         for count, first in enumerate(range(step, n - step, step)):
             kind, scale, stands = OBJECTS[count % len(OBJECTS)]
             length = round((SECONDS_STANDING if stands else SECONDS_MOVING) * source.rate)
-            frames = range(first, first + length)
-            flags = _paste_into(source.greys, frames, other, scene, random, scale, stands=stands)
-            rows += [(source.name, start, stop, kind) for start, stop in runs_of(flags)]
-        write(folder / "test" / f"{source.name}.mp4", source.greys, source.rate)
-    write_labels(folder, rows)
+            frames = range(first, first + (length if stands else min(length, len(other.greys))))
+            by_kind[kind] |= _paste_into(greys, frames, other, scene, random, scale, stands=stands)
+        yield Clip(source.name, greys, source.rate, by_kind)
 
 
 def scene_of(sources: Sequence[Source]) -> tuple[Sequence[Source], SceneModel]:
@@ -158,14 +185,6 @@ def scene_of(sources: Sequence[Source]) -> tuple[Sequence[Source], SceneModel]:
     sources = [source for source in sources if source.greys.shape[1:] == shape]
     greys = [grey for source in sources for grey in source.greys[:: max(1, len(source.greys) // 16)]]
     return sources, learn_scene(greys, SceneSettings())
-
-
-def write_labels(folder: Path, rows: Sequence[tuple[str, object, object, str]]) -> None:
-    """Write what is abnormal, for `mulde`, and of which kind each is, for `measure`."""
-    with (folder / KINDS).open("w", newline="") as file:
-        csv.writer(file).writerows([("video", "start", "end", "kind"), *rows])
-    with (folder / "labels.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("video", "start", "end"), *(row[:3] for row in rows)])
 
 
 def changed(
@@ -259,25 +278,26 @@ def _find_object(
     return best[1], best[2]
 
 
-def stalled(greys: Frames) -> Frames:
+def stalled(clip: Clip) -> Clip:
     """Return the same with some pictures shown again in place of the next ones."""
-    random, shown, left = np.random.default_rng(len(greys)), [], 0
-    for index in range(len(greys)):
+    random, shown, left = np.random.default_rng(len(clip.greys)), [], 0
+    for index in range(len(clip.greys)):
         shown.append(shown[-1] if left else index)
         left = left - 1 if left else int(random.integers(1, _LONGEST_STALL + 1)) * (random.random() < _STALLS)
-    return greys[shown]
+    return Clip(
+        clip.name, clip.greys[shown], clip.rate, {kind: flags[shown] for kind, flags in clip.flags.items()}
+    )
 
 
-def write_clip(path: Path, greys: Frames, rate: float, stalled_too: bool = False) -> None:
+def write_clip(folder: Path, clip: Clip) -> None:
     """Encode frames so that nearly nothing is lost."""
-    greys = stalled(greys) if stalled_too else greys
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        exact_rate = Fraction(rate).limit_denominator(1001)
+    folder.mkdir(parents=True, exist_ok=True)
+    with av.open(str(folder / f"{clip.name}.mp4"), "w") as container:
+        exact_rate = Fraction(clip.rate).limit_denominator(1001)
         stream = container.add_stream("libx264", rate=exact_rate, options={"crf": "12"})
-        stream.height, stream.width = (side // 2 * 2 for side in greys.shape[1:])
+        stream.height, stream.width = (side // 2 * 2 for side in clip.greys.shape[1:])
         stream.pix_fmt = "yuv420p"
-        for grey in greys[:, : stream.height, : stream.width]:
+        for grey in clip.greys[:, : stream.height, : stream.width]:
             container.mux(
                 stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(grey), format="gray"))
             )
