@@ -39,6 +39,8 @@ _FARTHEST = 0.03
 _SURROUNDINGS = np.ones((3, 3), np.uint8)
 _LONGEST_ARRIVAL_SECONDS = 5.0
 """What takes longer to differ from the background is light that wanders, and no object."""
+_DOUBT_OUTWEIGHS = 4
+"""How many seconds of clearly being one or the other make up for one of being neither."""
 _LONGEST_PASSAGE_SECONDS = 10.0
 """What fills much of the picture for longer is no bus that passes."""
 _CALM_A_SECOND = 0.02
@@ -310,7 +312,7 @@ class _PixelHistory:
         self._empty = np.zeros(shape, np.uint8)
         """Blurred luminance when the pixel last was background."""
         self._doubtful = np.zeros(shape, np.float32)
-        """Seconds for which it has been neither since it was background."""
+        """Seconds for which it has been neither since it was background, less a share of the others."""
         self._stood = np.zeros(shape, np.float32)
         """Seconds for which something has stood there."""
 
@@ -345,7 +347,6 @@ class _PixelHistory:
         # What has arrived may come to look as the wall did: the light on both may change
         looks_otherwise = cv2.absdiff(grey, self._empty) >= self._tolerance
         arrived &= (self._stood > 0) | (looks_otherwise & (not in_upheaval))
-        self._doubtful *= ~arrived
         self._stood += np.where(arrived, np.float32(elapsed), np.float32(0))
         self._was_background &= self._stood <= self._remembered
         self._stood *= self._was_background
@@ -363,7 +364,9 @@ class _PixelHistory:
         np.minimum(self._background, self._enough, out=self._background)
         is_empty = self._background == self._enough
         self._was_background |= is_empty
-        self._doubtful += np.where(is_foreground | is_background, np.float32(0), np.float32(elapsed))
+        is_clear = is_foreground | is_background
+        self._doubtful += np.where(is_clear, np.float32(-elapsed / _DOUBT_OUTWEIGHS), np.float32(elapsed))
+        np.maximum(self._doubtful, 0, out=self._doubtful)
         self._doubtful *= ~is_empty
         self._was_background &= self._doubtful <= max(_LONGEST_ARRIVAL_SECONDS, 2 * elapsed)
         self._stood *= ~is_empty
