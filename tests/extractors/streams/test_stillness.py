@@ -103,9 +103,9 @@ def share_of(greys: list[NDArray[np.uint8]], fps: float = 2.0) -> float:
 
 def test_a_thing_that_stands_is_told_whoever_passes_in_front_of_it() -> None:
     greys = [BACKGROUND] * 10
-    for _ in range(40):
+    for _ in range(22):
         greys += [with_thing(50, 150)] * 20
-        greys += [with_passer(with_thing(50, 150), 20 + 2 * t, 60, (60, 140)) for t in range(10)]
+        greys += [with_passer(with_thing(50, 150), 20 + 2 * t, 60, (60, 140)) for t in range(15)]
     assert share_of([*greys, *[with_thing(50, 150)] * 10], 10.0) > 0.4
 
 
