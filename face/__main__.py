@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 
 _EXIT_INTERRUPTED = 130
 
@@ -13,7 +14,14 @@ class Interrupted(KeyboardInterrupt):
 
     Python kills itself by SIGINT at its end if a KeyboardInterrupt of its own passed through `exec` of text,
     even where it was caught later: so are named tuples and dataclasses made. Not so with one of ours.
+    One that somebody swallowed is raised again: a compiled module does so while it is loaded (numpy.random).
     """
+
+    is_heard = False
+
+    def __del__(self) -> None:
+        if not Interrupted.is_heard:  # not at once: an error in here goes nowhere
+            threading.Timer(0.01, signal.raise_signal, [signal.SIGTERM]).start()
 
 
 def main() -> None:
@@ -28,6 +36,7 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
+        Interrupted.is_heard = True
         print("mulde: interrupted; the same command goes on with what is not finished", file=sys.stderr)
         sys.exit(_EXIT_INTERRUPTED)
 

@@ -1,6 +1,6 @@
 """`python -m mulde.pipeline` is `mulde`."""
 
-from mulde.pipeline.cli.main import main
+from mulde.__main__ import main
 
 if __name__ == "__main__":
     main()

@@ -29,7 +29,6 @@ from mulde.pipeline.cli.datasets import datasets
 from mulde.pipeline.cli.normal import normal
 from mulde.pipeline.cli.options import (
     EXIT_DONE,
-    EXIT_INTERRUPTED,
     EXIT_UNEXPECTED,
     EXIT_USAGE,
     common_options,
@@ -54,7 +53,11 @@ _log = logging.getLogger("mulde.cli")
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 unexpected error, 2 bad input, 3 some videos failed."""
+    """Run the command line and exit: 0 done, 1 unexpected error, 2 bad input, 3 some videos failed.
+
+    Raises:
+        KeyboardInterrupt: there was one; `mulde.__main__` says so and exits with 130.
+    """
     os.environ.setdefault("YOLO_OFFLINE", "true")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -63,9 +66,8 @@ def main() -> None:
     begin_command()
     try:
         code = cli(prog_name="mulde", standalone_mode=False)
-    except click.exceptions.Abort:
-        stderr.print("mulde: interrupted; the same command goes on with what is not finished", markup=False)
-        code = EXIT_INTERRUPTED
+    except click.exceptions.Abort as error:
+        raise KeyboardInterrupt from error  # mulde.__main__ says it
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(file=shown)

@@ -24,7 +24,7 @@ from mulde.pipeline.runs.origin import load_run_config
 if TYPE_CHECKING:
     from mulde.pipeline.runs.folder import RunFolder
 
-EXIT_DONE, EXIT_UNEXPECTED, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+EXIT_DONE, EXIT_UNEXPECTED, EXIT_USAGE, EXIT_SOME_FAILED = 0, 1, 2, 3
 CLIP_SECONDS_AROUND = 3.0
 """Before and after an event, in its clip."""
 _FOLDER = click.Path(path_type=Path)

@@ -134,7 +134,8 @@ def test_what_is_made_again_has_its_alarms_and_other_footage_keeps_its_events(
     # an end in the middle: nothing is taken for what it is not
     with monkeypatch.context() as patched:
         patched.setattr("mulde.pipeline.stages.find_events.write_events", _interrupted)
-        assert cli("score", run, "--false-alarms-per-day", 1).code == 130
+        with pytest.raises(KeyboardInterrupt):
+            cli("score", run, "--false-alarms-per-day", 1)
     assert "events: up to date" not in cli("score", run, *MANY).err
     assert (alarms(run), (run / "events.csv").read_text()) == (expected, text)
 
