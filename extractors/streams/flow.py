@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -32,6 +33,10 @@ _LEAST_SIDE_PX = 16
 """Of a picture in which flow is computed; OpenCV's DIS throws on images smaller than a patch or two."""
 _LEAST_MOVING = 0.02
 """Share of a box, below which what moves in it is not worth a mean: the sum is divided by so much."""
+_PATCH_PX, _PATCHES_APART_PX = 8, 4
+"""Of the patches that OpenCV's DIS looks for, at each of its scales; "medium" has them 3 apart."""
+_AROUND_PX = 16
+"""How far around what moves flow is computed."""
 _ACROSS_PATCHES = np.array([1 / 8, 3 / 4, 1 / 8], np.float32)
 """Weights of a point of the flow and of its neighbours in each direction: patches end abruptly."""
 
@@ -43,8 +48,8 @@ class FlowField:
     seconds: float
     """Time of the later frame."""
     vectors: NDArray[np.float32] | None
-    """(h, w, 2) float32, x and y, in pixels of the frame a second; None in a first frame and where nothing
-    moves."""
+    """(h, w, 2) float32, x and y, in pixels of the frame a second, 0 far from all that moves; None in a first
+    frame and where nothing moves."""
     moving: NDArray[np.float32]
     """(h, w) float32 in [0, 1]: the share of what a point of the grid stands for in which something moves."""
     frame_size: tuple[int, int]
@@ -112,8 +117,8 @@ class MeanFlow:
 
 @dataclass(frozen=True)
 class DenseFlow(Preparation):
-    """Motion from the frame looked at before to this one, where anything moves, less that of the picture as a
-    whole.
+    """Motion from the frame looked at before to this one, less that of the picture as a whole, around what
+    moves; 0 elsewhere.
 
     Once something moves, a frame that shows the picture of the one before has that one's flow, and the next
     is measured from the time at which the picture was first shown: else all would stand still, and then be
@@ -152,10 +157,11 @@ class DenseFlow(Preparation):
             now = resize(frame.grey(size), grid)
             before, previous = previous, (frame.seconds, position, now)
             moving = cv2.resize(mask.pixels.astype(np.float32), grid, interpolation=cv2.INTER_AREA)
-            if before is None or frame.seconds <= before[0] or not mask.pixels.any():
+            if before is None or frame.seconds <= before[0] or not moving.any():
                 return FlowField(frame.seconds, None, moving, frame.size)
-            vectors = cv2.sepFilter2D(
-                engine.calc(before[2], now, None),
+            part = part_around(moving)
+            found = cv2.sepFilter2D(
+                engine.calc(before[2][part].copy(), now[part].copy(), None),
                 cv2.CV_32F,
                 _ACROSS_PATCHES,
                 _ACROSS_PATCHES,
@@ -164,8 +170,10 @@ class DenseFlow(Preparation):
             elapsed = np.float32(frame.seconds - before[0])
             for axis in range(2):
                 moved = np.float32((position[axis] - before[1][axis]) * grid[axis] / size[axis])
-                vectors[..., axis] -= moved
-                vectors[..., axis] *= np.float32(frame.size[axis] / grid[axis]) / elapsed
+                found[..., axis] -= moved
+                found[..., axis] *= np.float32(frame.size[axis] / grid[axis]) / elapsed
+            vectors = np.zeros((*moving.shape, 2), np.float32)
+            vectors[part] = found
             return FlowField(frame.seconds, vectors, moving, frame.size)
 
         return flow
@@ -179,6 +187,36 @@ def _grid_of(size: tuple[int, int]) -> tuple[int, int]:
     if max(size) < _LEAST_HALVED_PX:
         return max(_COARSER * _LEAST_SIDE_PX, size[0]), max(_COARSER * _LEAST_SIDE_PX, size[1])
     return max(_LEAST_SIDE_PX, size[0] // _COARSER), max(_LEAST_SIDE_PX, size[1] // _COARSER)
+
+
+def part_around(moving: NDArray[np.float32]) -> tuple[slice, slice]:
+    """Return the rows and columns of the grid in which something moves, and what patches around it see.
+
+    Patches lie where they would in the whole grid, at coarser scales as well, of which there are as many: by
+    their number DIS finds what is fast.
+    """
+    rows, columns = moving.shape
+    n_coarser = n_coarser_scales(rows, columns)
+    least = sorted((math.ceil(4 * _PATCH_PX * 2 ** (n_coarser - 0.5)), _PATCH_PX * 2**n_coarser))
+    tall, wide = least if rows < columns else least[::-1]
+    step = _PATCHES_APART_PX * 2**n_coarser
+    down, across = (cv2.reduce(moving, axis, cv2.REDUCE_MAX) for axis in (1, 0))
+    return _stretch(down, tall, step), _stretch(across, wide, step)
+
+
+def n_coarser_scales(rows: int, columns: int) -> int:
+    """Return how many scales OpenCV's DIS adds to the finest of a picture."""
+    by_longer = int(math.log2(max(rows, columns) / (4 * _PATCH_PX)) + 0.5)
+    return max(0, min(by_longer, int(math.log2(min(rows, columns) / _PATCH_PX))))
+
+
+def _stretch(moving: NDArray[np.number], least_px: int, step_px: int) -> slice:
+    """Return where something moves, along one side of the grid, and what is around it, in whole steps."""
+    found = np.flatnonzero(moving)
+    start = max(0, int(found[0]) - _AROUND_PX) // step_px
+    stop = max(int(found[-1]) + 1 + _AROUND_PX, start * step_px + least_px)
+    stop = min(moving.size, math.ceil(stop / step_px) * step_px)
+    return slice(max(0, min(start, (stop - least_px) // step_px)) * step_px, stop)
 
 
 def mean_flow(fields: Sequence[FlowField], centre: int, seconds_around: float) -> MeanFlow:

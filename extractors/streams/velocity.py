@@ -61,7 +61,7 @@ class Velocity(_FlowExtractor):
     """
 
     name: ClassVar[str] = "velocity"
-    code_version: ClassVar[int] = 6
+    code_version: ClassVar[int] = 7
 
     options: VelocitySettings
 
@@ -112,7 +112,7 @@ class Direction(_FlowExtractor):
     """
 
     name: ClassVar[str] = "direction"
-    code_version: ClassVar[int] = 5
+    code_version: ClassVar[int] = 6
     has_one_unit: ClassVar[bool] = True
 
     @classmethod
@@ -141,7 +141,7 @@ class Place(Direction):
     """
 
     name: ClassVar[str] = "place"
-    code_version: ClassVar[int] = 4
+    code_version: ClassVar[int] = 5
 
     options: PlaceSettings
 

@@ -56,14 +56,14 @@ CONFIGURATIONS = {
 FROZEN = {
     "motion": {
         "boxes": "e267ffd1f80c-adbf3e",
-        "velocity": "7c36330f09f9-adbf3e",
-        "direction": "adf730a67e4f-adbf3e",
+        "velocity": "77c497349157-adbf3e",
+        "direction": "de09024b31bf-adbf3e",
         "stillness": "86ba13dc29dc-adbf3e",
         "hog": "0ebda6e60b68-adbf3e",
     },
     "object with local weights": {
         "boxes": "38ee99414d3b-adbf3e",
-        "velocity": "f2b21bbacd69-adbf3e",
+        "velocity": "1c54faf35276-adbf3e",
         "pose": "fc31babaee3e-adbf3e",
         "appearance": "9dcc46da7745-adbf3e",
     },
@@ -72,12 +72,12 @@ FROZEN = {
 }
 FROZEN_FILES = {
     "motion": {
-        "train": "8e252fed06f9", "score": "235be8780f69", "evaluate": "dbc6cca084cf",
-        "report": "c7092e0e2907", "cache": "ee9a3fd9d06d", "scores": "fe4ae4293569",
+        "train": "e67c707ddf08", "score": "cd851e440649", "evaluate": "da1357d3ad6a",
+        "report": "064dc0eadfc1", "cache": "5e487cd02e6d", "scores": "fe4ae4293569",
     },
     "object with local weights": {
-        "train": "d3064d546ef8", "score": "fde357d2f274", "evaluate": "42c7ddb44a1c",
-        "report": "3464550c7ef4", "cache": "9ebe69f38644", "scores": "fe4ae4293569",
+        "train": "7ed37c39ac59", "score": "448f8b1ba9f0", "evaluate": "2d3ee875ce1f",
+        "report": "af028f557448", "cache": "5e9a75966ee3", "scores": "fe4ae4293569",
     },
     "frame with random weights": {
         "train": "6335e77c733d", "score": "418e6b854a13", "evaluate": "9587a8ed3bf4",
