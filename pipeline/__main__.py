@@ -1,6 +1,6 @@
 """`python -m mulde.pipeline` is `mulde`."""
 
-from mulde.__main__ import main
+import runpy
 
 if __name__ == "__main__":
-    main()
+    runpy.run_module("mulde", run_name="__main__", alter_sys=True)
