@@ -50,6 +50,7 @@ STREAMS: dict[str, Kind] = {
     "direction": Kind("velocity.Direction"),
     "place": Kind("velocity.Place", PlaceSettings),
     "stillness": Kind("stillness.Stillness"),
+    "texture": Kind("texture.Texture"),
     "track": Kind("track.Track", TrackSettings),
     "shape": Kind("shape.Shape"),
     "hog": Kind("hog.Hog", HogSettings),

@@ -16,7 +16,7 @@ from mulde.extractors.base import Preparation
 from mulde.extractors.images import blur, box_means, median, to_pixels
 from mulde.extractors.light import light_difference
 from mulde.extractors.scene import SceneModel
-from mulde.extractors.shake import STILL, CameraShake, Shift, shift_between, shifted
+from mulde.extractors.shake import STILL, CameraShake, Shift, offset_from, shifted
 
 CHANGED_SHARE = 0.3
 """Share of the picture: crowds and vans are less; a camera that was moved a little shows more."""
@@ -34,8 +34,6 @@ _LIKE_THE_BACKGROUND = 3.0
 """Mean difference in grey levels, up to which no other background is looked for."""
 _NEAREST_PX = 0.25
 """Of the coarser picture: so far a person who fills a part of it may seem to move it."""
-_FARTHEST = 0.03
-"""Share of the picture's width: a camera that is further off its background was moved, which is told."""
 _SURROUNDINGS = np.ones((3, 3), np.uint8)
 _LONGEST_ARRIVAL_SECONDS = 5.0
 """What takes longer to differ from the background is light that wanders, and no object."""
@@ -232,8 +230,8 @@ class Arrivals(Preparation):
             elapsed, last_seconds = 0.0 if np.isinf(elapsed) else elapsed, frame.seconds
             grey = blur(cv2.resize(frame.grey(self.scene.size), size, interpolation=cv2.INTER_AREA))
             difference = _least_difference(grey, known)
-            x, y = shift_between(known[0], grey)
-            if _NEAREST_PX <= max(abs(x), abs(y)) <= _FARTHEST * size[0]:
+            x, y = offset_from(known[0], grey, _NEAREST_PX)
+            if (x, y) != STILL:
                 grey = shifted(grey, (-x, -y))
                 difference = _least_difference(grey, known)
             is_foreground = difference > self.threshold

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mulde.data.pictures import resize
 from mulde.extractors.images import blur
 from mulde.extractors.light import light_difference
+from mulde.extractors.looks import UsualLooks, are_looks, cells_of, looks_of
 from mulde.extractors.settings import SceneSettings
 from mulde.extractors.shake import STILL, Shift, shift_between, shifted
 
@@ -62,6 +63,9 @@ class SceneModel:
     """Smallest and largest height in pixels that the line may give."""
     aspect: float
     """Width of an object as a share of its height."""
+    looks: NDArray[np.float16] | None = None
+    """(n, rows, columns, D) float16: how each place looked in n pictures, see `mulde.extractors.looks`; None
+    where nobody asked for it."""
 
     def __post_init__(self) -> None:
         if self.backgrounds.ndim != 3 or not len(self.backgrounds) or self.backgrounds.dtype != np.uint8:
@@ -72,6 +76,8 @@ class SceneModel:
             raise ValueError(f"object sizes must be positive: heights {self.height_range}, {self.aspect}")
         if not (math.isfinite(self.height_at_top) and math.isfinite(self.height_per_row)):
             raise ValueError(f"heights of {self.height_at_top} and {self.height_per_row} a row are none")
+        if self.looks is not None and not are_looks(self.looks):
+            raise ValueError(f"looks are finite numbers (n, rows, columns, D), not {self.looks.shape}")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -116,9 +122,23 @@ class SceneModel:
         scale = self.frame_size[1] / self.size[1]
         return self.height_range[0] * scale, self.height_range[1] * scale
 
+    @cached_property
+    def usual_looks(self) -> UsualLooks:
+        """How each place looks.
+
+        Raises:
+            ValueError: it was not learnt.
+        """
+        if self.looks is None:
+            raise ValueError(
+                "how places look was not learnt of this scene: learn it with SceneSettings(with_looks=True)"
+            )
+        return UsualLooks(self.looks)
+
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the fields as arrays, for a file."""
-        return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+        """Return the fields as arrays, for a file; looks only where they were learnt."""
+        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: np.asarray(value) for name, value in known.items() if value is not None}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> SceneModel:
@@ -131,10 +151,10 @@ class SceneModel:
             low, high = map(float, arrays["height_range"])
             width, height = map(int, arrays["frame_size"])
             numbers = {name: float(arrays[name]) for name in ("height_at_top", "height_per_row", "aspect")}
-            backgrounds = arrays["backgrounds"]
+            backgrounds, looks = arrays["backgrounds"], arrays.get("looks")
         except (LookupError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"it holds no scene ({type(error).__name__}: {error})") from None
-        return cls((width, height), backgrounds, height_range=(low, high), **numbers)
+        return cls((width, height), backgrounds, height_range=(low, high), looks=looks, **numbers)
 
 
 @dataclass(frozen=True)
@@ -170,13 +190,18 @@ def learn_scene(greys: Sequence[NDArray[np.uint8]], settings: SceneSettings) -> 
     size = _even(width, scale), _even(height, scale)
     scale = size[1] / height
     low, high = sizes.height_range
+    small = pictures.at(size)
+    n_cells = cells_of(size, sizes.typical_height * scale)
     return SceneModel(
         (width, height),
-        _backgrounds(pictures.at(size), settings.threshold),
+        _backgrounds(small, settings.threshold),
         sizes.height_at_top * scale,
         sizes.height_per_row,
         (low * scale, high * scale),
         sizes.aspect,
+        np.array([looks_of(picture, n_cells) for picture in small], np.float16)
+        if settings.with_looks
+        else None,
     )
 
 

@@ -34,6 +34,9 @@ class SceneSettings:
     """Motion is seen in a picture in which objects are about so tall, but in none larger than the frame."""
     most_pixels: Annotated[int, Ge(4096)] = 300_000
     """Most pixels of that picture, where objects are small in a large frame."""
+    with_looks: bool = False
+    """Whether it is learnt how each place looks; follows from whether the stream `texture` is asked for,
+    whatever is given here."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ _LEAST_AGREEING = 0.5
 """Share of the points that are found again."""
 _LEAST_REACH = 0.6
 """Share of the picture that the points that agree reach across: on a dark road only the car has any."""
+_FARTHEST = 0.03
+"""Share of the picture's width: a camera that is further off its background was moved, which is told."""
 _LEAST_EXPLAINED = 0.05
 """Share of the differences between two pictures that has to go when one is moved onto the other."""
 
@@ -89,6 +91,14 @@ def shift_between(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> Shift:
     as_they_are = float(cv2.absdiff(before, now)[inner].mean())
     moved = float(cv2.absdiff(shifted(before, (x, y)), now)[inner].mean())
     return (x, y) if moved < (1 - _LEAST_EXPLAINED) * as_they_are else STILL
+
+
+def offset_from(background: NDArray[np.uint8], now: NDArray[np.uint8], nearest_px: float) -> Shift:
+    """Return how far a picture (H, W) is off a background of the same size, `STILL` if it is nearer than
+    `nearest_px`, as a person who fills a part of it may make it seem, or so far that the camera was moved.
+    """
+    x, y = shift_between(background, now)
+    return (x, y) if nearest_px <= max(abs(x), abs(y)) <= _FARTHEST * now.shape[1] else STILL
 
 
 def shifted(grey: NDArray[np.uint8], shift: Shift) -> NDArray[np.uint8]:

@@ -7,6 +7,7 @@ import difflib
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -221,11 +222,12 @@ def _subject(name: str, given: Mapping[str, Any]) -> str:
 
 
 def _settle_streams(config: Config) -> Config:
-    """Note whether features are imported, and whether boxes are windows; check names of streams against those
-    that are known, unless they are imported.
+    """Note whether features are imported, whether boxes are windows, what is to be learnt of a scene; check
+    names of streams against those that are known, unless they are imported.
     """
     are_imported = config.data.normal_features is not None or config.data.test_features is not None
-    extract = config.extract.model_copy(update={"are_imported": are_imported})
+    scene = replace(config.extract.scene, with_looks="texture" in config.extract.streams)
+    extract = config.extract.model_copy(update={"are_imported": are_imported, "scene": scene})
     are_windows = not are_imported and extract.boxes.finder == "windows"
     score = config.score.model_copy(update={"are_windows": are_windows})
     config = config.model_copy(update={"extract": extract, "score": score})

@@ -98,6 +98,7 @@ PHRASES: Mapping[str, str | Phrase] = {
     "direction": _direction,
     "place": _place,
     "stillness": "appeared, and stays where it is without moving",
+    "texture": "looks unlike anything that was seen in this place",
     "track": _track,
     "shape": _shape,
     "hog": "has an unusual shape",

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -325,6 +326,11 @@ def _write(
     cache.write_arrays(key, name or _WHOLE, model.to_arrays(), made_from=usable, left_out=left_out)
 
 
+def _deciding(settings: SceneSettings) -> dict[str, Any]:
+    """Return what a scene depends on: one without looks is what it was before there were any."""
+    return {name: value for name, value in asdict(settings).items() if name != "with_looks" or value}
+
+
 def _scene_key(videos: Sequence[Video], settings: SceneSettings) -> StreamKey:
     """Return the key of the scene of videos, whose contents are compared when it is read."""
     sources = []
@@ -340,7 +346,7 @@ def _scene_key(videos: Sequence[Video], settings: SceneSettings) -> StreamKey:
             "folder": str(videos[0].split_folder.resolve()),
             "code_version": CODE_VERSION,
             "decoding": DECODING_VERSION,
-            **asdict(settings),
+            **_deciding(settings),
             "n_videos": len(sources),
             "videos": digest_of(sources),
         },

@@ -34,7 +34,9 @@ def test_its_settings_are_a_group_of_the_configuration(name: str) -> None:
     assert getattr(ExtractConfig(), name, None) == (settings() if settings else None)
 
 
-@pytest.mark.parametrize("name", ["velocity", "direction", "place", "stillness", "track", "shape", "hog"])
+@pytest.mark.parametrize(
+    "name", ["velocity", "direction", "place", "stillness", "texture", "track", "shape", "hog"]
+)
 def test_streams_without_a_network_are_built(name: str) -> None:
     settings = STREAMS[name].settings
     assert STREAMS[name].build(settings() if settings else None, SITE).name == name

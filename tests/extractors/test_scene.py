@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -99,13 +100,29 @@ def test_arrays_bring_the_scene_back() -> None:
         {"height_per_row": np.float64(np.inf)}, {"height_range": np.ones(3)}, {"height_range": np.float64(1)},
         {"height_range": np.array([1, np.inf])}, {"frame_size": np.array([0, 9])},
         {"frame_size": np.array([np.inf, 9])}, {"backgrounds": np.zeros(40)},
-        {"backgrounds": np.zeros((1, 0, 9), np.uint8)},
+        {"backgrounds": np.zeros((1, 0, 9), np.uint8)}, {"looks": np.zeros((3, 2, 20), np.float16)},
+        {"looks": np.zeros((3, 0, 2, 20), np.float16)}, {"looks": np.zeros((3, 2, 2, 7), np.float16)},
+        {"looks": np.zeros((3, 2, 2, 20), np.int64)}, {"looks": np.full((3, 2, 2, 20), np.nan, np.float16)},
     ],
 )  # fmt: skip
 def test_other_arrays_are_no_scene(changed: dict[str, Any]) -> None:
     arrays = learn_scene(make_images(10, with_objects=False), SceneSettings()).to_arrays() | changed
-    with pytest.raises(ValueError, match=r"no scene|backgrounds|must be positive|are none|nothing"):
+    with pytest.raises(ValueError, match=r"no scene|backgrounds|must be positive|are none|nothing|looks are"):
         SceneModel.from_arrays({name: array for name, array in arrays.items() if array is not None})
+
+
+def test_looks_are_learnt_where_they_are_asked_for() -> None:
+    images = make_images(10)
+    without, scene = (learn_scene(images, SceneSettings(with_looks=asked)) for asked in (False, True))
+    assert without.looks is None
+    assert "looks" not in without.to_arrays()
+    assert scene.looks is not None
+    assert len(scene.looks) == len(images)
+    assert replace(scene, looks=None).digest == without.digest != scene.digest
+    assert SceneModel.from_arrays(scene.to_arrays()).digest == scene.digest
+    assert scene.usual_looks.novelty(images[0]).shape == scene.looks.shape[1:3]
+    with pytest.raises(ValueError, match="was not learnt"):
+        _ = without.usual_looks
 
 
 def test_foreground_is_what_differs() -> None:

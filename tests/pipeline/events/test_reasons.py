@@ -26,6 +26,7 @@ def usual(*mean: float, scale: float = 0.5) -> Usual:
     ("place", [3.0, 4.0, 0.0, 0.01], usual(0, 0, 0, 0), "stands where nothing usually stands"),
     ("place", [3.0, 4.0, 0.0, -1.0], usual(0, 0, 0, 0), "moves up where that is unusual"),
     ("stillness", [0.9], usual(0.0), "appeared, and stays where it is"),
+    ("texture", [5.0], usual(0.5), "looks unlike anything that was seen in this place"),
     ("track", [1.9, 0.1], usual(0.5, 0.0), "faster than is usual here: 1.9 heights of an object a second"),
     ("track", [0.6, np.log(2)], usual(0.5, 0.0), "grows by 100% a second"),
     ("track", [0.6, np.log(0.5)], usual(0.5, 0.0), "shrinks by 50% a second"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -46,6 +47,20 @@ def test_no_video_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"no video" * 100)
     with pytest.raises(InputError, match=r"none of the 1 normal videos can be read.*a\.mp4 cannot be opened"):
         learn(tmp_path / "cache", find_videos(tmp_path))
+
+
+def test_scenes_with_looks_are_others(scene_once: Path, tmp_path: Path) -> None:
+    videos = find_videos(scene_once / "normal")
+    plain = learn(tmp_path, videos)
+    with_looks = learn(tmp_path, videos, SceneSettings(with_looks=True))
+    assert with_looks.digest != plain.digest
+    found = find_scenes(FeatureCache(tmp_path), {"all": videos}, SceneSettings())
+    assert found is not None
+    assert found.digest == plain.digest
+    (key, _) = sorted(
+        (json.loads(f.read_text()) for f in (tmp_path / "scene").glob("*/stream.json")), key=len
+    )
+    assert "with_looks" not in str(key), "scenes of before there were looks are found"
 
 
 def test_a_file_of_the_cache_that_holds_no_scene_is_made_again(

@@ -1,0 +1,97 @@
+"""What looks unlike anything that was seen in its place, box by box."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mulde.data.video import Frame
+from mulde.extractors.base import Objects
+from mulde.extractors.preparer import prepare_with
+from mulde.extractors.scene import learn_scene
+from mulde.extractors.settings import SceneSettings
+from mulde.extractors.streams.texture import Texture, Unlike, Unlikeness
+
+ROOM = cv2.GaussianBlur(np.random.default_rng(0).integers(40, 160, (120, 160), np.uint8), (0, 0), 2.0)
+
+
+def seen(seed: int) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(seed).normal(0, 2, ROOM.shape)
+    return np.clip(ROOM + noise, 0, 255).astype(np.uint8)
+
+
+SCENE = learn_scene(
+    [seen(k) for k in range(24)], SceneSettings(with_looks=True, fallback_height_share=1 / 6, min_blobs=1000)
+)
+"""Objects are 20 px tall, and pictures are not made smaller."""
+EXTRACTOR = Texture(Unlikeness(SCENE.digest, SCENE))
+
+
+def boxes(*xyxy: tuple[float, float, float, float]) -> Objects:
+    return Objects(np.array(xyxy, np.float32).reshape(-1, 4), np.ones((len(xyxy), 1), np.float32))
+
+
+def describe(grey: NDArray[np.uint8], objects: Objects) -> NDArray[np.float32]:
+    frame = Frame.of_rgb(0, 0.0, np.repeat(grey[..., None], 3, axis=2))
+    return EXTRACTOR.describe([prepare_with(EXTRACTOR.preparation)(frame)], 0, objects)
+
+
+def with_thing(left: int, top: int) -> NDArray[np.uint8]:
+    grey = seen(99)
+    grey[top : top + 20, left : left + 20] = np.tile([30, 30, 220, 220], (20, 5))
+    return grey
+
+
+def test_no_object() -> None:
+    assert describe(seen(50), boxes()).shape == (0, 1)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (60, 40), (80, 100), (140, 100)])
+def test_a_new_thing_is_found_in_its_place(place: tuple[int, int]) -> None:
+    left, top = place
+    elsewhere = (left + 70) % 140, (top + 60) % 100
+    values = describe(
+        with_thing(left, top),
+        boxes((left, top, left + 20, top + 20), (*elsewhere, elsewhere[0] + 20, elsewhere[1] + 20)),
+    )
+    assert values.shape == (2, 1)
+    assert values[0, 0] > 10
+    assert values[1, 0] < 4
+
+
+@pytest.mark.parametrize(
+    "grey",
+    [
+        pytest.param(seen(50), id="as usual"),
+        pytest.param((seen(50) * 0.7 + 20).astype(np.uint8), id="other light"),
+        pytest.param(np.roll(seen(50), 2, axis=1), id="knocked by two pixels"),
+    ],
+)
+def test_nothing_is_new(grey: NDArray[np.uint8]) -> None:
+    inner = [(x, y, x + 20, y + 20) for x in range(20, 130, 10) for y in range(20, 90, 10)]
+    values = describe(grey, boxes(*inner))
+    assert values.min() >= 0, "less than usual is as usual"
+    assert values.max() < 8
+    assert np.median(values) < 2
+
+
+def test_frames_of_another_size_are_of_the_same_places() -> None:
+    large = cv2.resize(with_thing(60, 40), (320, 240), interpolation=cv2.INTER_LINEAR)
+    values = describe(large, boxes((120, 80, 160, 120), (20, 20, 60, 60)))
+    assert values[0, 0] > 10 > 4 > values[1, 0]
+
+
+def test_places_of_boxes() -> None:
+    novelty = np.arange(12, dtype=np.float32).reshape(3, 4)  # places of two cells among 5 by 4 cells of 10 px
+    found = Unlike(novelty, (50, 40)).at(
+        np.array(
+            [[0, 0, 1, 1], [5, 5, 15, 15], [35, 25, 45, 35], [49, 39, 50, 40], [0, 0, 50, 40]], np.float32
+        )
+    )
+    np.testing.assert_array_equal(found, [0, 0, 11, 11, novelty[1, 1]])
+
+
+def test_the_scene_decides_about_the_key() -> None:
+    assert EXTRACTOR.settings() == {"code_version": 1, "scene_digest": SCENE.digest}
