@@ -21,7 +21,7 @@ class Interrupted(KeyboardInterrupt):
 
     def __del__(self) -> None:
         if not Interrupted.is_heard:  # not at once: an error in here goes nowhere
-            threading.Timer(0.01, signal.raise_signal, [signal.SIGTERM]).start()
+            threading.Timer(0.01, _interrupt_main_thread).start()
 
 
 def main() -> None:
@@ -39,6 +39,14 @@ def main() -> None:
         Interrupted.is_heard = True
         print("mulde: interrupted; the same command goes on with what is not finished", file=sys.stderr)
         sys.exit(_EXIT_INTERRUPTED)
+
+
+def _interrupt_main_thread() -> None:
+    """Send the signal to the thread that may be waiting for something, which another's would not wake."""
+    if sys.platform == "win32":
+        signal.raise_signal(signal.SIGTERM)
+    else:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
 
 def _interrupt(signal_number: int, frame: object) -> None:

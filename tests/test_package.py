@@ -16,7 +16,12 @@ from mulde.data.version import mulde_version
 
 def run_python(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, cwd=folder, check=False
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=False,
+        timeout=120,
     )
 
 
@@ -65,11 +70,11 @@ def test_an_interrupt_ends_the_command_in_one_sentence(number: int, after: str, 
 @pytest.mark.parametrize(
     "interrupted",
     [
-        """exec("os.kill(os.getpid(), {}); time.sleep(60)")""",  # as where a named tuple is made
+        """exec("os.kill(os.getpid(), {}); time.sleep(900)")""",  # as where a named tuple is made
         """
-    try: os.kill(os.getpid(), {}); time.sleep(60)
+    try: os.kill(os.getpid(), {}); time.sleep(900)
     except BaseException: pass  # as a compiled module does while it is loaded
-    time.sleep(60)
+    time.sleep(900)  # longer than `run_python` waits: what waits is woken
 """,
     ],
     ids=["text", "swallowed"],
