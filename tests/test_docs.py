@@ -109,6 +109,7 @@ def test_commands_of_the_tutorial_and_the_how_tos_run(
     assert (colours >= 0).all() and (colours <= 1).all()
 
 
+@pytest.mark.slow
 def test_examples_of_the_python_page_run(reader: Path, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = blocks_of((DOCS / "python.md").read_text(encoding="utf-8"), "python")
     assert len(blocks) == 4

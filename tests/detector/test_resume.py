@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 SCRIPT = """
 import os, signal, sys
@@ -40,6 +41,7 @@ def train(checkpoint: str, out: Path, kill_at: int) -> tuple[int, list[int]]:
     return done.returncode, [int(line) for line in done.stdout.split()]
 
 
+@pytest.mark.slow
 def test_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoints" / "velocity.safetensors"
     assert train(str(checkpoint), tmp_path / "resumed.npz", 50)[0] == -signal.SIGKILL

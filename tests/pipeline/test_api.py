@@ -24,6 +24,7 @@ def test_clip(scene: Path) -> Path:
     return sorted((scene / "test").iterdir())[0]
 
 
+@pytest.mark.slow
 def test_it_gives_what_the_command_line_gives_and_prints_nothing(
     cli, scene: Path, test_clip: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -45,6 +46,7 @@ def test_it_gives_what_the_command_line_gives_and_prints_nothing(
     assert set(result.objects.streams) == {"velocity", "direction", "place", "stillness"}
 
 
+@pytest.mark.slow
 def test_results_of_a_run_are_read_back(cli, scene: Path, test_clip: Path) -> None:
     settings = ["detector.widths=[32]", "detector.max_steps=60", "extract.flow.preset=ultrafast"]
     assert cli("run", "--dataset", scene, "--out", "run", *settings).code == 0
@@ -62,6 +64,7 @@ def test_results_of_a_run_are_read_back(cli, scene: Path, test_clip: Path) -> No
     assert run.result(test_clip.stem).source is None
 
 
+@pytest.mark.slow
 def test_videos_that_cannot_be_read_do_not_stop_the_others(scene: Path, test_clip: Path) -> None:
     run = mulde.train(scene / "normal", "py", workers=2, **FAST)
     broken = scene / "broken.mp4"

@@ -77,6 +77,7 @@ def test_second_run_does_nothing(cli, scene: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*.csv")} == scores
 
 
+@pytest.mark.slow
 def test_detector_setting_decodes_nothing(cli, scene: Path) -> None:
     assert cli("run", "--dataset", scene, *FAST).code == 0
     before = cached_files()
@@ -98,6 +99,7 @@ def test_flow_setting_extracts_what_depends_on_it(cli, scene: Path) -> None:
     assert "up to date" in cli("extract", "--dataset", scene, *FAST).err
 
 
+@pytest.mark.slow
 def test_replaced_clip_alone_is_extracted_again(cli, scene: Path) -> None:
     assert cli("run", "--dataset", scene, *FAST).code == 0
     before = cached_files()
@@ -115,6 +117,7 @@ def test_replaced_clip_alone_is_extracted_again(cli, scene: Path) -> None:
     assert changed == {f"{first.stem}.h5"}
 
 
+@pytest.mark.slow
 def test_corrected_labels_are_measured_on_the_scores_that_are_there(cli, scene: Path) -> None:
     assert cli("run", "--dataset", scene, *FAST).code == 0
     run = Path("runs/scene-motion")
@@ -179,6 +182,7 @@ def _crc_of_scores(path: Path) -> int:
 @pytest.mark.parametrize(
     "broken", ["", *(pytest.param(split, marks=pytest.mark.slow) for split in ("test", "normal"))]
 )
+@pytest.mark.slow
 def test_plan_says_what_run_then_writes(cli, scene: Path, broken: str) -> None:
     if broken:
         (scene / broken / "broken.mp4").write_bytes(b"no video")
@@ -200,6 +204,7 @@ def test_plan_says_what_run_then_writes(cli, scene: Path, broken: str) -> None:
 
 
 @pytest.mark.parametrize("as_file", [False, True], ids=["folder", "its config.yaml"])
+@pytest.mark.slow
 def test_run_is_picked_up_from_any_folder(
     cli, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_file: bool
 ) -> None:
@@ -219,6 +224,7 @@ def test_run_is_picked_up_from_any_folder(
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_is_normal_is_learnt_without_test_videos(cli, scene: Path) -> None:
     normal = sorted((scene / "normal").iterdir())
     first, *others = [argument for path in normal for argument in ("--normal", path)], "--out", "run"
@@ -266,6 +272,7 @@ def test_folder_that_is_no_run_is_said(cli, scene: Path) -> None:
     assert "is no run" in result.err
 
 
+@pytest.mark.slow
 def test_one_seed_gives_identical_scores(cli, scene: Path) -> None:
     for out in ("a", "b"):
         assert cli("run", "--dataset", scene, *FAST, "--out", out, "--cache", f"cache-{out}").code == 0
@@ -277,6 +284,7 @@ def test_one_seed_gives_identical_scores(cli, scene: Path) -> None:
     assert texts[0] != texts[2]
 
 
+@pytest.mark.slow
 def test_stages_one_by_one_equal_a_run(cli, scene: Path) -> None:
     assert cli("run", "--dataset", scene, *FAST, "--out", "whole").code == 0
     for stage in ("extract", "train", "score", "evaluate", "report"):
@@ -308,6 +316,7 @@ def test_score_says_that_training_is_missing(cli, scene: Path) -> None:
 
 
 @pytest.mark.parametrize("stage", ["evaluate", "report"])
+@pytest.mark.slow
 def test_stale_scores_are_not_believed(cli, scene: Path, stage: str) -> None:
     assert cli("run", "--dataset", scene, *FAST).code == 0
     before = Path("runs/scene-motion/config.yaml").read_text()
@@ -320,6 +329,7 @@ def test_stale_scores_are_not_believed(cli, scene: Path, stage: str) -> None:
 
 
 @pytest.mark.parametrize("stage", ["evaluate", "report"])
+@pytest.mark.slow
 def test_scores_of_a_video_that_has_changed_are_not_believed(cli, scene: Path, stage: str) -> None:
     assert cli("run", "--dataset", scene, *FAST).code == 0
     first, second, *_ = sorted((scene / "test").glob("*.mp4"))
@@ -329,6 +339,7 @@ def test_scores_of_a_video_that_has_changed_are_not_believed(cli, scene: Path, s
 
 
 @pytest.mark.parametrize("stage", ["evaluate", "report"])
+@pytest.mark.slow
 def test_scores_are_believed_where_a_stream_that_they_were_made_from_is_gone(
     cli, scene: Path, stage: str
 ) -> None:
@@ -342,6 +353,7 @@ def test_scores_are_believed_where_a_stream_that_they_were_made_from_is_gone(
     assert files == sorted(Path(".cache/mulde/velocity").rglob("*.h5"))
 
 
+@pytest.mark.slow
 def test_report_shows_metrics_once_they_are_there(cli, scene: Path) -> None:
     for stage in ("extract", "train", "score", "report"):
         assert cli(stage, "--dataset", scene, *FAST).code == 0
@@ -359,6 +371,7 @@ def test_a_gpu_that_is_not_there_stops_the_run_at_once(cli, scene: Path) -> None
     assert not Path(".cache").exists()
 
 
+@pytest.mark.slow
 def test_without_labels_evaluation_is_left_out(cli, scene: Path) -> None:
     result = cli("run", "--normal", scene / "normal", "--test", scene / "test", *FAST)
     assert result.code == 0, result.err
@@ -402,6 +415,7 @@ def test_new_footage_is_scored_with_a_run(cli, scene: Path, tmp_path: Path) -> N
     assert "report: up to date" in again.err
 
 
+@pytest.mark.slow
 def test_a_plug_in_of_a_run_from_elsewhere_is_not_run_to_explain_a_mistake(
     cli, scene: Path, tmp_path: Path
 ) -> None:
@@ -431,6 +445,7 @@ def test_a_plug_in_of_a_run_from_elsewhere_is_not_run_to_explain_a_mistake(
         ),
     ],
 )
+@pytest.mark.slow
 def test_footage_of_another_size(
     cli, scene: Path, tmp_path: Path, width: int, height: int, said: str
 ) -> None:
@@ -486,6 +501,7 @@ def as_frame_folders(split: Path, target: Path) -> None:
             assert cv2.imwrite(str(folder / f"{index}.png"), rgb[..., ::-1])
 
 
+@pytest.mark.slow
 def test_frame_folders_give_the_scores_of_the_videos(cli, scene: Path, tmp_path: Path) -> None:
     folders = tmp_path / "frames"
     for split in ("normal", "test"):
@@ -548,6 +564,7 @@ def _truncated(scene: Path) -> list[object]:
         (_truncated, "cut.mp4"),
     ],
 )
+@pytest.mark.slow
 def test_a_bad_video_does_not_stop_the_others(cli, scene: Path, break_scene: Break, named: str) -> None:
     break_scene(scene)
     result = cli("run", "--dataset", scene, *FAST)
@@ -597,6 +614,7 @@ def test_a_faulty_extractor_fails_its_video_alone(cli, scene: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("stage", ["evaluate", "report"])
+@pytest.mark.slow
 def test_a_video_of_which_some_streams_failed_holds_up_no_other(
     cli, scene: Path, tmp_path: Path, stage: str
 ) -> None:
@@ -610,6 +628,7 @@ def test_a_video_of_which_some_streams_failed_holds_up_no_other(
     assert (result.code, "small.mp4" in result.err) == (3, True)
 
 
+@pytest.mark.slow
 def test_damaged_features_are_made_again_by_the_run_that_needs_them(cli, scene: Path) -> None:
     assert cli("run", "--dataset", scene, *FAST).code == 0
     before = {path.name: path.read_bytes() for path in Path("runs/scene-motion/scores").glob("*.csv")}
@@ -640,6 +659,7 @@ def test_only_bad_videos_is_bad_input(cli, scene: Path) -> None:
     assert not Path("runs/scene-motion/model").exists()  # it is said before anything is learnt
 
 
+@pytest.mark.slow
 def test_labels_of_evaluate_stay_with_the_run(cli, scene: Path, tmp_path: Path) -> None:
     labels = shutil.move(scene / "labels.csv", tmp_path / "mine.csv")
     videos = "--normal", scene / "normal", "--test", scene / "test"
@@ -654,6 +674,7 @@ def test_labels_of_evaluate_stay_with_the_run(cli, scene: Path, tmp_path: Path) 
         assert "not evaluated with these settings" not in Path("gate/report/index.html").read_text()
 
 
+@pytest.mark.slow
 def test_what_was_cut_off_goes_on_by_its_folder(cli, scene: Path) -> None:
     normal = sorted((scene / "normal").iterdir())
     for video in normal:
@@ -724,6 +745,7 @@ def test_mistake_gives_one_clear_message(cli, scene: Path, mistake: str) -> None
     assert "Traceback" not in result.err
 
 
+@pytest.mark.slow
 def test_model_of_other_streams_is_refused(cli, scene: Path) -> None:
     assert cli("run", "--dataset", scene, *FAST).code == 0
     assert cli("extract", "--dataset", scene, *FAST, "extract.streams=[hog]").code == 0
@@ -783,6 +805,7 @@ def rename_oddly(folder: Path) -> None:
             pytest.skip("this file system refuses names that are not UTF-8")
 
 
+@pytest.mark.slow
 def test_odd_names(cli, scene: Path) -> None:
     rename_oddly(scene / "normal")
     for path in sorted((scene / "normal").iterdir()):
@@ -818,6 +841,7 @@ def test_odd_names(cli, scene: Path) -> None:
     assert cached_files() == before
 
 
+@pytest.mark.slow
 def test_folders_with_odd_names(cli, scene: Path) -> None:
     odd = scene.parent / os.fsdecode(b"d\xff\x1b[31m")
     try:
@@ -834,6 +858,7 @@ def test_folders_with_odd_names(cli, scene: Path) -> None:
     assert "up to date, 5 videos in the cache" in cli("extract", run).err
 
 
+@pytest.mark.slow
 def test_labels_from_a_spreadsheet(cli, scene: Path) -> None:
     rows = read_csv(scene / "labels.csv")
     options = ("--dataset", scene, "--out", "run", *FAST)
@@ -858,6 +883,7 @@ def test_labels_from_a_spreadsheet(cli, scene: Path) -> None:
     assert found["micro_auc"] == pytest.approx(by_frames["micro_auc"])
 
 
+@pytest.mark.slow
 def test_seconds_read_as_frames_are_suspected_and_unlabelled_videos_named(cli, scene: Path) -> None:
     first, second = sorted(path.stem for path in (scene / "test").iterdir())
     (scene / "labels.csv").write_text(f"video,start,end\n{first},1,3\n")

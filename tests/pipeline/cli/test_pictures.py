@@ -33,6 +33,7 @@ def length(path: Path) -> tuple[float, int]:
         return float(stream.duration * stream.time_base), sum(1 for _ in container.decode(stream))
 
 
+@pytest.mark.slow
 def test_what_a_run_found_is_shown(cli, scene: Path) -> None:
     assert cli("run", "--dataset", scene, "--out", "run", *FAST).code == 0
     clip, other = sorted((scene / "test").glob("*.mp4"))

@@ -137,6 +137,7 @@ def as_ucsd(scene: Path, root: Path) -> Path:
     return root / "UCSDped2"
 
 
+@pytest.mark.slow
 def test_a_run_with_regions_under_several_protocols(cli, scene: Path, tmp_path: Path) -> None:
     arguments = ["--dataset", as_ucsd(scene, tmp_path), "--out", "run", *FAST]
     assert cli("run", *arguments).code == 0

@@ -41,6 +41,7 @@ def scores_of(run: Path) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.slow
 def test_events_follow_from_scores_and_settings(cli, scene: Path) -> None:
     run = Path("run")
     result = cli("run", "--dataset", scene, "--out", run, *FAST, *MANY)
@@ -90,6 +91,7 @@ def test_events_follow_from_scores_and_settings(cli, scene: Path) -> None:
     assert "hold_out" in cli("plan", run, *MANY).out
 
 
+@pytest.mark.slow
 def test_python_gives_the_same_events_and_pictures_of_them(cli, scene: Path) -> None:
     clip = sorted((scene / "test").iterdir())[0]
     dated = clip.with_name("gate_2026-11-28_13-04-05.mp4")
@@ -116,6 +118,7 @@ def test_python_gives_the_same_events_and_pictures_of_them(cli, scene: Path) -> 
     assert any(line.get_ydata()[0] == video.threshold.score for line in lines)
 
 
+@pytest.mark.slow
 def test_what_is_made_again_has_its_alarms_and_other_footage_keeps_its_events(
     cli, scene: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +151,7 @@ def _interrupted(*arguments: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_damaged_features_are_made_again_where_footage_is_held_out(cli, scene: Path) -> None:
     arguments = ("--dataset", scene, "--out", "run", "--cache", "c", *FAST, *MANY)
     assert cli("run", *arguments).code == 0
@@ -162,6 +166,7 @@ def test_damaged_features_are_made_again_where_footage_is_held_out(cli, scene: P
     assert read_threshold(RunFolder(Path("run"))).score is not None
 
 
+@pytest.mark.slow
 def test_normal_footage_of_which_nothing_can_be_left_out_gives_no_threshold(
     cli, scene: Path, write_video
 ) -> None:

@@ -25,6 +25,7 @@ def todo(text: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("move", [Path.rename, copy_without_times], ids=["moved", "copied without times"])
+@pytest.mark.slow
 def test_nothing_is_extracted_or_trained_again(
     cli, scene: Path, move: Callable[[Path, Path], object]
 ) -> None:

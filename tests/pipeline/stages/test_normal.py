@@ -46,6 +46,7 @@ def todo(cli, *settings: object) -> set[str]:
     return {work["stage"] for work in works if work["todo"]}
 
 
+@pytest.mark.slow
 def test_from_a_false_alarm_to_the_next_model(cli, run: RunFolder, scene_once: Path) -> None:
     first, second = read_events(run)
     before, model = read_threshold(run), (run.model / "manifest.json").read_bytes()

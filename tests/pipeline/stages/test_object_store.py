@@ -25,6 +25,7 @@ def command(scene: Path, *arguments: object) -> list[str]:
     return [sys.executable, "-m", "mulde", *map(str, given)]
 
 
+@pytest.mark.slow
 def test_a_run_is_what_it_is_with_a_folder(
     cli, scene_once: Path, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ def slow_down(source: Path) -> int:
     return len(pictures)
 
 
+@pytest.mark.slow
 def test_report_events_and_hours_agree_with_the_scores(cli, scene: Path) -> None:
     n_frames = {path.stem: slow_down(path) for path in sorted((scene / "test").glob("*.mp4"))}
     assert cli("run", "--dataset", scene, "--out", "run", *FAST).code == 0

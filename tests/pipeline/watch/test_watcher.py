@@ -52,6 +52,7 @@ FRAMES = (
         pytest.param((*FAST[:2], *FRAMES), marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_it_sees_what_is_found_offline(cli, scene: Path, settings: tuple[str, ...]) -> None:
     run, clip = RunFolder(Path("run")), sorted((scene / "test").iterdir())[0]
     trained = cli("run", "--normal", scene / "normal", "--test", clip, "--out", run.folder, *settings, *MANY)
