@@ -26,6 +26,7 @@ class Interrupted(KeyboardInterrupt):
 
 def main() -> None:
     """Run the command line; a request to end (SIGTERM) is an interrupt, as Ctrl-C is."""
+    sys.unraisablehook = _say_of_others
     try:
         signal.signal(signal.SIGTERM, _interrupt)
         if (
@@ -39,6 +40,12 @@ def main() -> None:
         Interrupted.is_heard = True
         print("mulde: interrupted; the same command goes on with what is not finished", file=sys.stderr)
         sys.exit(_EXIT_INTERRUPTED)
+
+
+def _say_of_others(ignored: sys.UnraisableHookArgs) -> None:
+    """Print what Python ignores, as in a weak reference's callback, unless it is raised again."""
+    if not isinstance(ignored.exc_value, Interrupted):
+        sys.__unraisablehook__(ignored)
 
 
 def _interrupt_main_thread() -> None:

@@ -76,14 +76,21 @@ def test_an_interrupt_ends_the_command_in_one_sentence(number: int, after: str, 
     except BaseException: pass  # as a compiled module does while it is loaded
     time.sleep(900)  # longer than `run_python` waits: what waits is woken
 """,
+        """
+    class Lock: pass  # as of a module that is being imported
+    lock = Lock()
+    kept = weakref.ref(lock, lambda _: (os.kill(os.getpid(), {}), time.sleep(900)))
+    del lock
+    time.sleep(900)
+""",
     ],
-    ids=["text", "swallowed"],
+    ids=["text", "swallowed", "ignored"],
 )
 def test_an_interrupt_while_modules_are_loaded_ends_with_the_same_exit_code(
     interrupted: str, number: int, tmp_path: Path
 ) -> None:
     (tmp_path / "interrupted.py").write_text(f"""
-import os, signal, time
+import os, signal, time, weakref
 import mulde.__main__, mulde.pipeline.cli.main
 def run(): {interrupted.format(int(number))}
 signal.signal(signal.SIGINT, signal.default_int_handler)
