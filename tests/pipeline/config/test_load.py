@@ -177,6 +177,19 @@ def test_scores_are_averaged_where_boxes_are_windows(overrides: list[str], n: in
     assert load_config(overrides=overrides).score.n_averaged == n
 
 
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], False),
+        (["extract.scene.with_looks=true"], False),
+        (["extract.streams=[texture]"], True),
+        (["preset=camera", "extract.scene.with_looks=false"], True),
+    ],
+)
+def test_looks_are_learnt_for_the_stream_that_asks_for_them(overrides: list[str], expected: bool) -> None:
+    assert load_config(overrides=overrides).extract.scene.with_looks is expected
+
+
 def test_paper_is_a_preset() -> None:
     settings = load_config(overrides=["detector.preset=paper", "detector.beta=0.3"]).detector.settings()
     assert {name: settings[name] for name in PAPER} == {**PAPER, "beta": 0.3}

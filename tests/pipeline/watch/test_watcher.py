@@ -46,11 +46,7 @@ FRAMES = (
 
 @pytest.mark.parametrize(
     "settings",
-    [
-        FAST,
-        pytest.param((*FAST, "extract.rate=4"), marks=pytest.mark.slow),
-        pytest.param((*FAST[:2], *FRAMES), marks=pytest.mark.slow),
-    ],
+    [FAST, (*FAST, "extract.rate=4"), (*FAST, "preset=camera"), (*FAST[:2], *FRAMES)],
 )
 @pytest.mark.slow
 def test_it_sees_what_is_found_offline(cli, scene: Path, settings: tuple[str, ...]) -> None:
