@@ -13,6 +13,7 @@ _BLUR_PX = 1.0
 """Standard deviation of the blur before gradients are taken."""
 _FAINT_LEVELS = 2.0
 """Where neighbouring pixels differ by less on average, edges count little: there is noise everywhere."""
+_LEAST_CELL_PX = 8
 _N_PARTS = 8
 """Parts of the samples, each compared with the others: neighbours in time may show the same people."""
 _LEAST_SPREAD = 0.02
@@ -60,9 +61,10 @@ def are_looks(samples: NDArray[Any]) -> bool:
 
 def cells_of(size: tuple[int, int], object_height_px: float) -> tuple[int, int]:
     """Return how many cells a picture of a size, (width, height) in pixels, has across and down: a place is
-    about as large as an object is tall.
+    about as large as an object is tall, or as the least that shows more than noise.
     """
-    across, down = (max(2, round(2 * side / object_height_px)) for side in size)
+    cell_px = max(_LEAST_CELL_PX, object_height_px / 2)
+    across, down = (max(2, round(side / cell_px)) for side in size)
     return across, down
 
 
@@ -75,6 +77,7 @@ class UsualLooks:
         self._samples = np.ascontiguousarray(
             samples.reshape(len(samples), -1, samples.shape[3]).swapaxes(0, 1), np.float32
         )  # (places, n, D)
+        self._squares = (self._samples**2).sum(axis=2)  # (places, n)
 
     def novelty(self, grey: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return how unlike anything that was seen there each place of a picture (H, W) looks.
@@ -83,8 +86,9 @@ class UsualLooks:
             (down - 1, across - 1) float32: the distance to the nearest sample, less the mean distance that
             normal pictures have there, in its standard deviations; higher = more anomalous.
         """
-        looks = looks_of(grey, (self._n_across + 1, self._n_down + 1)).reshape(-1, 1, N_FEATURES)
-        nearest = _distances(looks, self._samples).min(axis=2)[:, 0]
+        looks = looks_of(grey, (self._n_across + 1, self._n_down + 1)).reshape(-1, N_FEATURES, 1)
+        squares = self._squares + (looks**2).sum(axis=1) - 2 * (self._samples @ looks)[:, :, 0]
+        nearest = np.sqrt(np.maximum(squares.min(axis=1), 0))
         mean, spread = self._usual_distance
         return np.asarray((nearest - mean) / spread).reshape(self._n_down, self._n_across)
 
@@ -97,14 +101,9 @@ class UsualLooks:
         if n == 1:
             return np.zeros(len(self._samples), np.float32), np.ones(len(self._samples), np.float32)
         part = np.arange(n) * min(_N_PARTS, n) // n
-        distances = _distances(self._samples, self._samples)
-        distances[:, part[:, None] == part] = np.inf
-        nearest = distances.min(axis=2)
+        of_one_time = part[:, None] == part
+        nearest = np.empty(self._samples.shape[:2], np.float32)
+        for place, (samples, lengths) in enumerate(zip(self._samples, self._squares, strict=True)):
+            squares = lengths[:, None] + lengths - 2 * samples @ samples.T  # not of all places at once
+            nearest[place] = np.sqrt(np.maximum(np.where(of_one_time, np.inf, squares).min(axis=1), 0))
         return nearest.mean(axis=1), nearest.std(axis=1) + np.float32(_LEAST_SPREAD)
-
-
-def _distances(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the distances (places, n, m) of vectors (places, n, D) and (places, m, D) of the same place."""
-    products = first @ second.swapaxes(1, 2)
-    squares = (first**2).sum(axis=2)[:, :, None] + (second**2).sum(axis=2)[:, None] - 2 * products
-    return np.asarray(np.sqrt(np.maximum(squares, 0)), np.float32)

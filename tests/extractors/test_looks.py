@@ -82,7 +82,14 @@ def test_neighbours_in_time_do_not_vouch_for_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "height", "expected"), [((80, 60), 20, (8, 6)), ((80, 60), 500, (2, 2)), ((8, 8), 32, (2, 2))]
+    ("size", "height", "expected"),
+    [
+        ((80, 60), 20, (8, 6)),
+        ((80, 60), 3, (10, 8)),
+        ((80, 60), 500, (2, 2)),
+        ((8, 8), 32, (2, 2)),
+        ((1, 1), 8, (2, 2)),
+    ],
 )
 def test_places_are_as_large_as_objects(
     size: tuple[int, int], height: float, expected: tuple[int, int]
