@@ -14,6 +14,9 @@ _BLUR_PX = 1.0
 _FAINT_LEVELS = 2.0
 """Where neighbouring pixels differ by less on average, edges count little: there is noise everywhere."""
 _LEAST_CELL_PX = 8
+"""In smaller cells noise decides."""
+_LONGEST = 1.01
+"""No number of a description is larger, as float16 rounds it."""
 _N_PARTS = 8
 """Parts of the samples, each compared with the others: neighbours in time may show the same people."""
 _LEAST_SPREAD = 0.02
@@ -53,10 +56,11 @@ def looks_of(grey: NDArray[np.uint8], n_cells: tuple[int, int]) -> NDArray[np.fl
     return np.asarray(looks / length, np.float32)
 
 
-def are_looks(samples: NDArray[Any]) -> bool:
-    """Whether an array holds such descriptions of several pictures, (n, down - 1, across - 1, D)."""
-    is_shaped = samples.ndim == 4 and samples.shape[3] == N_FEATURES and 0 not in samples.shape
-    return is_shaped and samples.dtype.kind == "f" and bool(np.isfinite(samples).all())
+def are_looks(samples: NDArray[Any], n_cells: tuple[int, int]) -> bool:
+    """Whether an array holds such descriptions of several pictures, (n, down - 1, across - 1, D) float16."""
+    of_each = n_cells[1] - 1, n_cells[0] - 1, N_FEATURES
+    is_shaped = samples.ndim == 4 and samples.shape[1:] == of_each and len(samples) > 0
+    return is_shaped and samples.dtype == np.float16 and bool((np.abs(samples) <= _LONGEST).all())
 
 
 def cells_of(size: tuple[int, int], object_height_px: float) -> tuple[int, int]:

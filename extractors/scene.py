@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -76,8 +76,10 @@ class SceneModel:
             raise ValueError(f"object sizes must be positive: heights {self.height_range}, {self.aspect}")
         if not (math.isfinite(self.height_at_top) and math.isfinite(self.height_per_row)):
             raise ValueError(f"heights of {self.height_at_top} and {self.height_per_row} a row are none")
-        if self.looks is not None and not are_looks(self.looks):
-            raise ValueError(f"looks are finite numbers (n, rows, columns, D), not {self.looks.shape}")
+        if self.looks is not None and not are_looks(self.looks, self.n_cells):
+            raise ValueError(
+                f"looks are float16 (n, rows, columns, D) for {self.n_cells} cells, not {self.looks.shape}"
+            )
 
     @property
     def size(self) -> tuple[int, int]:
@@ -86,12 +88,13 @@ class SceneModel:
 
     @cached_property
     def digest(self) -> str:
-        """A hash of all values, which enters the key of whatever is made with this model."""
-        hasher = hashlib.sha256()
-        for name, array in sorted(self.to_arrays().items()):
-            hasher.update(f"{name}{array.shape}{array.dtype}".encode())
-            hasher.update(np.ascontiguousarray(array).tobytes())
-        return hasher.hexdigest()[:16]
+        """A hash of all values but looks, which enters the key of whatever is made with this model."""
+        return _hash({name: array for name, array in self.to_arrays().items() if name != "looks"})
+
+    @cached_property
+    def looks_digest(self) -> str:
+        """A hash of all values, looks too, which enters the key of what is made with these."""
+        return _hash(self.to_arrays())
 
     def is_shape_of(self, frame_size: tuple[int, int]) -> bool:
         """Whether frames of a size, (width, height) in pixels, may show this scene at another resolution."""
@@ -121,6 +124,11 @@ class SceneModel:
         """Smallest and largest height of an object, in pixels of the frame."""
         scale = self.frame_size[1] / self.size[1]
         return self.height_range[0] * scale, self.height_range[1] * scale
+
+    @property
+    def n_cells(self) -> tuple[int, int]:
+        """How many cells there are across and down, by which looks are described."""
+        return cells_of(self.size, self.typical_height)
 
     @cached_property
     def usual_looks(self) -> UsualLooks:
@@ -157,6 +165,14 @@ class SceneModel:
         return cls((width, height), backgrounds, height_range=(low, high), looks=looks, **numbers)
 
 
+def _hash(arrays: Mapping[str, NDArray[Any]]) -> str:
+    hasher = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        hasher.update(f"{name}{array.shape}{array.dtype}".encode())
+        hasher.update(np.ascontiguousarray(array).tobytes())
+    return hasher.hexdigest()[:16]
+
+
 @dataclass(frozen=True)
 class _Sizes:
     """How large objects are, in pixels of the frame."""
@@ -191,18 +207,18 @@ def learn_scene(greys: Sequence[NDArray[np.uint8]], settings: SceneSettings) -> 
     scale = size[1] / height
     low, high = sizes.height_range
     small = pictures.at(size)
-    n_cells = cells_of(size, sizes.typical_height * scale)
-    return SceneModel(
+    scene = SceneModel(
         (width, height),
         _backgrounds(small, settings.threshold),
         sizes.height_at_top * scale,
         sizes.height_per_row,
         (low * scale, high * scale),
         sizes.aspect,
-        np.array([looks_of(picture, n_cells) for picture in small], np.float16)
-        if settings.with_looks
-        else None,
     )
+    if not settings.with_looks:
+        return scene
+    looks = [looks_of(picture, scene.n_cells) for picture in small]
+    return replace(scene, looks=np.array(looks, np.float16))
 
 
 def working_scale(frame_size: tuple[int, int], object_height_px: float, settings: SceneSettings) -> float:

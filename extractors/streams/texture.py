@@ -24,7 +24,7 @@ class Unlike:
     """How unlike what was seen there each place of a frame looks."""
 
     novelty: NDArray[np.float32]
-    """(rows, columns) by places, which are an object tall and half of one apart; see `UsualLooks`."""
+    """(rows, columns) by places, which are two cells wide and one apart; see `UsualLooks`."""
     frame_size: tuple[int, int]
     """(width, height) of the frame in pixels."""
 
@@ -43,7 +43,7 @@ class Unlikeness(Preparation):
     """Compares each frame with how the places of the scene looked in normal footage."""
 
     scene_digest: str
-    """Stands for the scene when preparations are compared."""
+    """Stands for the scene, looks too, when preparations are compared."""
     scene: SceneModel = field(compare=False)
 
     def start(self) -> Callable[[Frame], Unlike]:
@@ -64,7 +64,7 @@ class Texture(Extractor):
 
     It knows each place by itself, from the pictures that the scene is learnt from: those of hours of one
     camera show what there is to be seen, those of a few short clips do not. Light that rises or falls changes
-    nothing. See `mulde.extractors.looks`.
+    little. See `mulde.extractors.looks`.
     """
 
     name: ClassVar[str] = "texture"
@@ -76,7 +76,7 @@ class Texture(Extractor):
     @classmethod
     def build(cls, options: None, site: Site) -> Texture:
         """Compare with what the scene's places looked like."""
-        return cls(Unlikeness(site.scene.digest, site.scene))
+        return cls(Unlikeness(site.scene.looks_digest, site.scene))
 
     @property
     def preparation(self) -> Unlikeness:

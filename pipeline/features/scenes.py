@@ -6,7 +6,7 @@ import difflib
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
@@ -305,6 +305,10 @@ def _read(
     cache: FeatureCache, name: str, videos: Sequence[Video], settings: SceneSettings
 ) -> SceneModel | None:
     arrays = cache.read_arrays(_scene_key(videos, settings), name or _WHOLE, made_from=videos)
+    if arrays is None and not settings.with_looks:  # one with looks is the same but for these
+        with_looks = _scene_key(videos, replace(settings, with_looks=True))
+        arrays = cache.read_arrays(with_looks, name or _WHOLE, made_from=videos)
+        arrays = arrays and {part: array for part, array in arrays.items() if part != "looks"}
     try:
         return None if arrays is None else SceneModel.from_arrays(arrays)
     except ValueError as error:

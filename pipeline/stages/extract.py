@@ -575,9 +575,10 @@ def _size_note(task: ExtractTask, frame_size: tuple[int, int]) -> str:
     sizes = f"frames of {width}x{height}, the learnt scene has {scene_width}x{scene_height}"
     if task.scene.is_shape_of(frame_size):
         return f"{sizes}: motion is seen at the same size in both"
+    looks = ", and how places look," if task.config.scene.with_looks else ""
     return (
-        f"{sizes}, which is another shape: background and sizes of objects are learnt from this video alone, "
-        "and its scores compare badly with those of the scene"
+        f"{sizes}, which is another shape: background and sizes of objects{looks} are learnt from this video "
+        "alone, and its scores compare badly with those of the scene"
     )
 
 

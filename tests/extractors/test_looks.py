@@ -106,8 +106,11 @@ def test_places_are_as_large_as_objects(
         (np.zeros((0, 3, 3, N_FEATURES), np.float16), False),
         (np.zeros((3, 3, N_FEATURES), np.float16), False),
         (np.full((2, 3, 3, N_FEATURES), np.inf, np.float16), False),
+        (np.full((2, 3, 3, N_FEATURES), 1.5, np.float16), False),
+        (np.zeros((2, 3, 3, N_FEATURES), np.float32), False),
+        (np.zeros((2, 2, 3, N_FEATURES), np.float16), False),
         (np.full((2, 3, 3, N_FEATURES), "a"), False),
     ],
 )
 def test_what_looks_are(samples: NDArray[np.float16], expected: bool) -> None:
-    assert are_looks(samples) is expected
+    assert are_looks(samples, (4, 4)) is expected

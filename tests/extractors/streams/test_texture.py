@@ -26,7 +26,7 @@ SCENE = learn_scene(
     [seen(k) for k in range(24)], SceneSettings(with_looks=True, fallback_height_share=1 / 6, min_blobs=1000)
 )
 """Objects are 20 px tall, and pictures are not made smaller."""
-EXTRACTOR = Texture(Unlikeness(SCENE.digest, SCENE))
+EXTRACTOR = Texture(Unlikeness(SCENE.looks_digest, SCENE))
 
 
 def boxes(*xyxy: tuple[float, float, float, float]) -> Objects:
@@ -94,4 +94,4 @@ def test_places_of_boxes() -> None:
 
 
 def test_the_scene_decides_about_the_key() -> None:
-    assert EXTRACTOR.settings() == {"code_version": 1, "scene_digest": SCENE.digest}
+    assert EXTRACTOR.settings() == {"code_version": 1, "scene_digest": SCENE.looks_digest}

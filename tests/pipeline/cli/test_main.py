@@ -78,6 +78,8 @@ def test_the_preset_for_hours_of_a_camera(cli, scene: Path) -> None:
     assert cli("score", "--model", run, clip, "--out", "new").code == 0
     columns = [read_csv(folder / "scores" / f"{clip.stem}.csv") for folder in (run, Path("new"))]
     assert columns[0] == columns[1], "how places look is a part of the model"
+    fewer = cli("plan", run, "extract.streams=[velocity,place]").out.splitlines()
+    assert fewer[1].split()[:2] == ["extract", "0"], "what does not look at looks is there"
 
 
 def test_second_run_does_nothing(cli, scene: Path) -> None:

@@ -53,14 +53,24 @@ def test_scenes_with_looks_are_others(scene_once: Path, tmp_path: Path) -> None:
     videos = find_videos(scene_once / "normal")
     plain = learn(tmp_path, videos)
     with_looks = learn(tmp_path, videos, SceneSettings(with_looks=True))
-    assert with_looks.digest != plain.digest
+    assert plain.models["all"].looks is None is not with_looks.models["all"].looks
+    assert with_looks.digest == plain.digest
     found = find_scenes(FeatureCache(tmp_path), {"all": videos}, SceneSettings())
     assert found is not None
-    assert found.digest == plain.digest
+    assert found.models["all"].looks is None
     (key, _) = sorted(
         (json.loads(f.read_text()) for f in (tmp_path / "scene").glob("*/stream.json")), key=len
     )
     assert "with_looks" not in str(key), "scenes of before there were looks are found"
+
+
+def test_a_scene_with_looks_serves_who_does_not_ask_for_them(scene_once: Path, tmp_path: Path) -> None:
+    videos = find_videos(scene_once / "normal")
+    with_looks = learn(tmp_path, videos, SceneSettings(with_looks=True))
+    found = find_scenes(FeatureCache(tmp_path), {"all": videos}, SceneSettings())
+    assert found is not None
+    assert found.models["all"].looks is None
+    assert found.digest == with_looks.digest
 
 
 def test_a_file_of_the_cache_that_holds_no_scene_is_made_again(
