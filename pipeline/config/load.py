@@ -30,7 +30,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # boxes and features from motion alone: no weights, no GPU, no network
     "motion": {},
     # for hours of one camera, which show how each place looks: docs/camera.md
-    "camera": {"extract": {"streams": ["velocity", "place", "texture"]}},
+    "camera": {"extract": {"streams": ["place", "texture"]}},
     # the paper's object-centric setup: a detector's boxes joined with motion boxes, described in three ways
     "object": {
         "extract": {

@@ -72,13 +72,13 @@ def test_the_preset_for_hours_of_a_camera(cli, scene: Path) -> None:
     assert result.code == 0, result.err
     run, clip = Path("runs/scene-camera"), sorted((scene / "test").iterdir())[0]
     with h5py.File(run / "scores" / f"{clip.stem}.h5") as file:
-        assert set(file["object_score"]) == {"velocity", "place", "texture", "total"}
+        assert set(file["object_score"]) == {"place", "texture", "total"}
         assert np.ptp(file["object_score/texture"][()]) > 0
     assert [line.split()[1] for line in cli("plan", run).out.splitlines()[1:]] == ["0"] * 7
     assert cli("score", "--model", run, clip, "--out", "new").code == 0
     columns = [read_csv(folder / "scores" / f"{clip.stem}.csv") for folder in (run, Path("new"))]
     assert columns[0] == columns[1], "how places look is a part of the model"
-    fewer = cli("plan", run, "extract.streams=[velocity,place]").out.splitlines()
+    fewer = cli("plan", run, "extract.streams=[place]").out.splitlines()
     assert fewer[1].split()[:2] == ["extract", "0"], "what does not look at looks is there"
 
 
