@@ -19,7 +19,7 @@ from mulde.extractors.images import blur
 from mulde.extractors.light import light_difference
 from mulde.extractors.looks import UsualLooks, are_looks, cells_of, looks_of
 from mulde.extractors.settings import SceneSettings
-from mulde.extractors.shake import STILL, Shift, shift_between, shifted
+from mulde.extractors.shake import STILL, shift_between, shifted
 
 CODE_VERSION = 6
 """Raise it when the same settings give another scene than before."""
@@ -262,7 +262,7 @@ class _Pictures:
         """Return them at a size, (width, height) in pixels."""
         across, down = size[0] / self.width, size[1] / self.height
         return [
-            _moved(resize(grey, size), (-x * across, -y * down))
+            shifted(resize(grey, size), (-x * across, -y * down))
             for grey, (x, y) in zip(self._greys, self._shifts, strict=True)
         ]
 
@@ -271,10 +271,6 @@ def _most_usual(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """Return the one that is most like the median of all, which is blurred where the camera shakes."""
     median = _median(pictures)
     return min(pictures, key=lambda picture: float(cv2.absdiff(picture, median).mean()))
-
-
-def _moved(picture: NDArray[np.uint8], shift: Shift) -> NDArray[np.uint8]:
-    return picture if shift == STILL else shifted(picture, shift)
 
 
 def _learn_sizes(pictures: _Pictures, settings: SceneSettings) -> _Sizes:

@@ -102,7 +102,9 @@ def offset_from(background: NDArray[np.uint8], now: NDArray[np.uint8], nearest_p
 
 
 def shifted(grey: NDArray[np.uint8], shift: Shift) -> NDArray[np.uint8]:
-    """Return a picture (H, W) with what it shows moved by so much; its edges are drawn out."""
+    """Return a picture (H, W) with what it shows moved by so much, or itself; its edges are drawn out."""
+    if shift == STILL:
+        return grey
     matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32)
     size = grey.shape[1], grey.shape[0]
     return np.asarray(cv2.warpAffine(grey, matrix, size, borderMode=cv2.BORDER_REPLICATE), np.uint8)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mulde.data.video import Frame
 from mulde.extractors.base import Extractor, Objects, Preparation
 from mulde.extractors.scene import SceneModel
-from mulde.extractors.shake import STILL, offset_from, shifted
+from mulde.extractors.shake import offset_from, shifted
 from mulde.extractors.streams.site import Site
 
 _NEAREST_PX = 0.5
@@ -53,7 +53,7 @@ class Unlikeness(Preparation):
         def compare(frame: Frame) -> Unlike:
             grey = frame.grey(size)
             x, y = offset_from(empty, grey, _NEAREST_PX)
-            return Unlike(usual.novelty(shifted(grey, (-x, -y)) if (x, y) != STILL else grey), frame.size)
+            return Unlike(usual.novelty(shifted(grey, (-x, -y))), frame.size)
 
         return compare
 

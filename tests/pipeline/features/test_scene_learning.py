@@ -49,7 +49,7 @@ def test_no_video_can_be_read(tmp_path: Path) -> None:
         learn(tmp_path / "cache", find_videos(tmp_path))
 
 
-def test_scenes_with_looks_are_others(scene_once: Path, tmp_path: Path) -> None:
+def test_scenes_with_looks_stand_beside_those_without(scene_once: Path, tmp_path: Path) -> None:
     videos = find_videos(scene_once / "normal")
     plain = learn(tmp_path, videos)
     with_looks = learn(tmp_path, videos, SceneSettings(with_looks=True))
