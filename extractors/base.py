@@ -150,19 +150,18 @@ class FrameFacts(Preparation):
 
 @dataclass(frozen=True)
 class Together(Preparation):
-    """Two preparations for one operator: a pair of what they give."""
+    """Several preparations for one operator: a tuple of what they give."""
 
-    first: Preparation
-    second: Preparation
+    members: tuple[Preparation, ...]
 
     @property
     def parts(self) -> tuple[Preparation, ...]:
-        """Both."""
-        return self.first, self.second
+        """All of them."""
+        return self.members
 
-    def start(self) -> Callable[[Frame, Any, Any], tuple[Any, Any]]:
+    def start(self) -> Callable[..., tuple[Any, ...]]:
         """Return the function that puts them together."""
-        return lambda frame, first, second: (first, second)
+        return lambda frame, *prepared: prepared
 
 
 @dataclass(frozen=True)

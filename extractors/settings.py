@@ -35,13 +35,15 @@ class SceneSettings:
     most_pixels: Annotated[int, Ge(4096)] = 300_000
     """Most pixels of that picture, where objects are small in a large frame."""
     with_looks: bool = False
-    """Whether it is learnt how each place looks; follows from whether the stream `texture` is asked for,
-    whatever is given here."""
+    """Whether it is learnt how each place looks; follows from whether the stream `texture` or windows of what
+    was never seen are asked for, whatever is given here."""
 
 
 @dataclass(frozen=True)
 class WindowSettings:
-    """Windows of an object's size on a lattice, kept where enough of them moves or came to stay."""
+    """Windows of an object's size on a lattice, kept where enough of them moves, came to stay or was never
+    seen there.
+    """
 
     scales: tuple[Annotated[float, Gt(0)], ...] = (0.9, 1.5)
     """Window heights as multiples of an object's height where the window stands."""
@@ -55,6 +57,9 @@ class WindowSettings:
     """Share of a window in which something must move."""
     with_arrivals: bool = True
     """Whether windows count in which something came to stay, as well as those in which something moves."""
+    least_novelty: Annotated[float, Ge(0)] | None = None
+    """Windows count as well in which it looks unlike anything that normal footage showed there, by so many
+    standard deviations or more; none of these if not given. See the stream `texture`."""
     max_windows: Annotated[int, Ge(1)] = 1000
     """Most windows of a frame; the fullest stay. Warnings say in how many frames some were left out."""
 

@@ -113,7 +113,7 @@ class JoinedBoxes(BoxFinder):
     @property
     def preparation(self) -> Preparation:
         """The picture, and what motion needs."""
-        return Together(self.picture, self.motion.preparation)
+        return Together((self.picture, self.motion.preparation))
 
     @property
     def n_frames_before(self) -> int:

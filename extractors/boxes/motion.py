@@ -1,4 +1,4 @@
-"""Boxes of what moves or came to stay, without any network."""
+"""Boxes of what moves, came to stay or was never seen there, without any network."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from mulde.extractors.images import box_means, to_pixels
 from mulde.extractors.movement import Arrivals, Mask, Movement
 from mulde.extractors.scene import SceneModel
 from mulde.extractors.settings import GradientSettings, WindowSettings
+from mulde.extractors.unlikeness import Unseen
 
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
@@ -53,7 +54,8 @@ class MotionFinder(BoxFinder):
 
 @dataclass(frozen=True)
 class MotionWindows(MotionFinder):
-    """Windows of about an object's size in which something moves or came to stay.
+    """Windows of about an object's size in which something moves, came to stay or, if asked for, looks unlike
+    anything that was seen there.
 
     Unlike connected regions they do not merge neighbours, and a fast part is not diluted by a slow crowd.
     """
@@ -64,18 +66,25 @@ class MotionWindows(MotionFinder):
     scene: SceneModel = field(compare=False)
     options: WindowSettings
     arrivals: Arrivals | None = None
-    """None: only what moves is looked for."""
+    """None: what came to stay is not looked for."""
+    unseen: Unseen | None = None
+    """None: what was never seen there is not looked for."""
 
     @property
     def preparation(self) -> Preparation:
-        """What moves, and what came to stay."""
+        """What moves, what came to stay, what was never seen there."""
         movement = Movement(self.scene.size, self.options.threshold, self.options.seconds_back)
-        return movement if self.arrivals is None else Together(movement, self.arrivals)
+        wanted = (movement, self.arrivals, self.unseen)
+        members = tuple(each for each in wanted if each is not None)
+        return members[0] if len(members) == 1 else Together(members)
 
     def settings(self) -> dict[str, Any]:
         """Return the options and what the scene is."""
         arrivals = None if self.arrivals is None else self.arrivals.settings
         options = {"code_version": self.code_version, **asdict(self.options)}
+        del options["least_novelty"]  # keys of the cache from before there was such a thing
+        if self.unseen is not None:
+            options |= self.unseen.settings
         return {**options, "arrivals": arrivals, "scene": self.scene.digest}
 
     @cached_property
@@ -85,17 +94,19 @@ class MotionWindows(MotionFinder):
         return np.array(boxes, np.float32).reshape(-1, 4)
 
     def mask(self, around: Sequence[Any], centre: int) -> Mask:
-        """Return where something moves or came to stay."""
+        """Return where something moves, came to stay or was never seen."""
         prepared = around[centre]
         if isinstance(prepared, Mask):
             return prepared
-        moving, arrived = prepared
-        joined: Mask = moving.joined(arrived)
+        joined: Mask
+        joined, *others = prepared
+        for other in others:
+            joined = joined.joined(other)
         return joined
 
     def boxes_of(self, mask: Mask) -> Objects:
-        """Return the windows in which for `min_coverage` of their area or more something moves, the fullest
-        ones where they are too many.
+        """Return the windows of which the mask has `min_coverage` of the area or more, the fullest ones where
+        they are too many.
         """
         coverage = box_means(mask.pixels, self._lattice_px)  # (n_windows, 1)
         found = np.flatnonzero(coverage[:, 0] >= self.options.min_coverage)

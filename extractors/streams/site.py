@@ -10,6 +10,7 @@ from mulde.extractors.networks.machine import Machine
 from mulde.extractors.scene import SceneModel
 from mulde.extractors.settings import ArrivalSettings, FlowSettings, WindowSettings
 from mulde.extractors.streams.flow import DenseFlow
+from mulde.extractors.unlikeness import Unlikeness, Unseen
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,17 @@ class Site:
     def arrivals(self) -> Arrivals:
         """What came to stay."""
         return Arrivals(self.scene.digest, scene=self.scene, **asdict(self.arrival_settings))
+
+    @property
+    def unlikeness(self) -> Unlikeness:
+        """What was never seen where it is."""
+        return Unlikeness(self.scene.looks_digest, self.scene)
+
+    @property
+    def unseen(self) -> Unseen | None:
+        """Where that is so by as much as windows want; None where they do not ask."""
+        least = self.window_settings.least_novelty
+        return None if least is None else Unseen(self.unlikeness, least)
 
     @property
     def flow(self) -> DenseFlow:

@@ -228,7 +228,9 @@ def _settle_streams(config: Config) -> Config:
     names of streams against those that are known, unless they are imported.
     """
     are_imported = config.data.normal_features is not None or config.data.test_features is not None
-    scene = replace(config.extract.scene, with_looks="texture" in config.extract.streams)
+    looks_for_unseen = config.extract.boxes.windows.least_novelty is not None
+    with_looks = looks_for_unseen or "texture" in config.extract.streams
+    scene = replace(config.extract.scene, with_looks=with_looks)
     extract = config.extract.model_copy(update={"are_imported": are_imported, "scene": scene})
     are_windows = not are_imported and extract.boxes.finder == "windows"
     score = config.score.model_copy(update={"are_windows": are_windows})

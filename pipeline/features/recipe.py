@@ -313,7 +313,10 @@ def _finder(boxes: BoxSettings, site: Site, given: VideoBoxes) -> BoxFinder:
     machine = site.machine
     motion: dict[str, Callable[[], MotionFinder]] = {
         "windows": lambda: MotionWindows(
-            site.scene, boxes.windows, site.arrivals if boxes.windows.with_arrivals else None
+            site.scene,
+            boxes.windows,
+            site.arrivals if boxes.windows.with_arrivals else None,
+            site.unseen,
         ),
         "gradient": lambda: MotionGradient(boxes.gradient),
     }

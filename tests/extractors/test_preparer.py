@@ -52,11 +52,11 @@ def test_nothing_wanted_gives_nothing() -> None:
 
 def test_a_shared_part_runs_once_a_frame_and_only_what_is_wanted_is_given() -> None:
     n_runs["sum"] = 0
-    wanted: list[Preparation] = [Times(2), Times(3), Together(Times(2), SoFar()), Times(2)]
+    wanted: list[Preparation] = [Times(2), Times(3), Together((Times(2), SoFar())), Times(2)]
     prepare = Preparer(wanted)
     made: list[dict[Preparation, Any]] = [prepare(frame) for frame in FRAMES]
     assert n_runs["sum"] == len(FRAMES)
-    assert made[-1] == {Times(2): 6, Times(3): 9, Together(Times(2), SoFar()): (6, 3)}
+    assert made[-1] == {Times(2): 6, Times(3): 9, Together((Times(2), SoFar())): (6, 3)}
 
 
 def test_one_alone_brings_its_parts() -> None:

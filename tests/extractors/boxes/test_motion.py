@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,8 +14,9 @@ from mulde.extractors.base import Objects
 from mulde.extractors.boxes.motion import MotionGradient, MotionWindows
 from mulde.extractors.movement import Arrivals, Mask
 from mulde.extractors.preparer import prepare_with
-from mulde.extractors.scene import SceneModel
-from mulde.extractors.settings import GradientSettings, WindowSettings
+from mulde.extractors.scene import SceneModel, learn_scene
+from mulde.extractors.settings import GradientSettings, SceneSettings, WindowSettings
+from mulde.extractors.unlikeness import Unlikeness, Unseen
 
 BACKGROUND = np.full((120, 160), 90, np.uint8)
 
@@ -97,6 +101,28 @@ def test_what_moved_or_came_to_stay_is_found() -> None:
     prepared = [prepare(rgb_frame(t, t / 10, grey)) for t, grey in enumerate(greys)]
     assert len(alone.find([prepared[-1]], 0)) == 0
     assert finder.settings() != alone.settings()
+
+
+def test_what_was_never_seen_there_is_found_though_it_never_moved() -> None:
+    rng = np.random.default_rng(0)
+    room = cv2.GaussianBlur(rng.integers(40, 160, BACKGROUND.shape, np.uint8), (0, 0), 2.0)
+    seen = [np.clip(room + rng.normal(0, 2, room.shape), 0, 255).astype(np.uint8) for _ in range(24)]
+    scene = learn_scene(seen, SceneSettings(with_looks=True, fallback_height_share=1 / 6, min_blobs=1000))
+    unseen = Unseen(Unlikeness(scene.looks_digest, scene), 5.0)
+    finder = MotionWindows(scene, WindowSettings(scales=(1.0,), least_novelty=5.0), unseen=unseen)
+    prepare = prepare_with(finder.preparation)
+    assert len(finder.find([prepare(rgb_frame(0, 0.0, seen[0]))], 0)) == 0
+    grey = seen[0].copy()
+    grey[40:60, 60:80] = np.tile([30, 30, 220, 220], (20, 5))
+    found = finder.find([prepare(rgb_frame(0, 0.0, grey))], 0)
+    assert len(found)
+    x1, y1, x2, y2 = found.box_xyxy.T
+    assert ((x2 > 40) & (x1 < 100) & (y2 > 20) & (y1 < 80)).all(), "within an object's height of it"
+    other = replace(finder, unseen=replace(unseen, least_novelty=6.0))
+    alone = MotionWindows(scene, WindowSettings(scales=(1.0,)))
+    keys = [str(each.settings()) for each in (finder, other, alone)]
+    assert len(set(keys)) == 3
+    assert "novelty" not in keys[2], "files of the cache from before there was such a thing are found"
 
 
 def test_scene_enters_the_settings() -> None:

@@ -12,7 +12,8 @@ from mulde.extractors.base import Objects
 from mulde.extractors.preparer import prepare_with
 from mulde.extractors.scene import learn_scene
 from mulde.extractors.settings import SceneSettings
-from mulde.extractors.streams.texture import Texture, Unlike, Unlikeness
+from mulde.extractors.streams.texture import Texture
+from mulde.extractors.unlikeness import Unlikeness
 
 ROOM = cv2.GaussianBlur(np.random.default_rng(0).integers(40, 160, (120, 160), np.uint8), (0, 0), 2.0)
 
@@ -81,16 +82,6 @@ def test_frames_of_another_size_are_of_the_same_places() -> None:
     large = cv2.resize(with_thing(60, 40), (320, 240), interpolation=cv2.INTER_LINEAR)
     values = describe(large, boxes((120, 80, 160, 120), (20, 20, 60, 60)))
     assert values[0, 0] > 10 > 4 > values[1, 0]
-
-
-def test_places_of_boxes() -> None:
-    novelty = np.arange(12, dtype=np.float32).reshape(3, 4)  # places of two cells among 5 by 4 cells of 10 px
-    found = Unlike(novelty, (50, 40)).at(
-        np.array(
-            [[0, 0, 1, 1], [5, 5, 15, 15], [35, 25, 45, 35], [49, 39, 50, 40], [0, 0, 50, 40]], np.float32
-        )
-    )
-    np.testing.assert_array_equal(found, [0, 0, 11, 11, novelty[1, 1]])
 
 
 def test_the_scene_decides_about_the_key() -> None:

@@ -183,10 +183,11 @@ def test_scores_are_averaged_where_boxes_are_windows(overrides: list[str], n: in
         ([], False),
         (["extract.scene.with_looks=true"], False),
         (["extract.streams=[texture]"], True),
+        (["extract.boxes.windows.least_novelty=2"], True),
         (["preset=camera", "extract.scene.with_looks=false"], True),
     ],
 )
-def test_looks_are_learnt_for_the_stream_that_asks_for_them(overrides: list[str], expected: bool) -> None:
+def test_looks_are_learnt_for_what_asks_for_them(overrides: list[str], expected: bool) -> None:
     assert load_config(overrides=overrides).extract.scene.with_looks is expected
 
 

@@ -1,0 +1,89 @@
+"""Where a frame looks unlike anything that normal footage showed there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mulde.data.video import Frame
+from mulde.extractors.base import Preparation
+from mulde.extractors.movement import Mask
+from mulde.extractors.scene import SceneModel
+from mulde.extractors.shake import offset_from, shifted
+
+_NEAREST_PX = 0.5
+"""So far a person who fills a part of the picture may seem to move it."""
+
+
+@dataclass(frozen=True)
+class Unlike:
+    """How unlike what was seen there each place of a frame looks."""
+
+    novelty: NDArray[np.float32]
+    """(rows, columns) by places, which are two cells wide and one apart; see `UsualLooks`."""
+    frame_size: tuple[int, int]
+    """(width, height) of the frame in pixels."""
+
+    def at(self, box_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the novelty of the place in the middle of each box (n, 4) in pixels of the frame, (n,)."""
+        rows, columns = self.novelty.shape
+        middle = (box_xyxy[:, :2] + box_xyxy[:, 2:]) / 2 / np.array(self.frame_size, np.float32)
+        # the first of `columns` places has its middle where the first of `columns + 1` cells ends
+        column = np.clip(np.round(middle[:, 0] * (columns + 1)).astype(int) - 1, 0, columns - 1)
+        row = np.clip(np.round(middle[:, 1] * (rows + 1)).astype(int) - 1, 0, rows - 1)
+        return np.asarray(self.novelty[row, column])
+
+    def mask(self, least_novelty: float) -> Mask:
+        """Return where places look unlike anything by so many standard deviations or more; each counts up to
+        halfway to the middle of the next.
+        """
+        is_novel = (self.novelty >= least_novelty).astype(np.uint8)
+        half_cells = np.kron(is_novel, np.ones((2, 2), np.uint8))  # two between the middles of places
+        return Mask(np.pad(half_cells, 1, mode="edge"), self.frame_size)
+
+
+@dataclass(frozen=True)
+class Unlikeness(Preparation):
+    """Compares each frame with how the places of the scene looked in normal footage."""
+
+    scene_digest: str
+    """Stands for the scene, looks too, when preparations are compared."""
+    scene: SceneModel = field(compare=False)
+
+    def start(self) -> Callable[[Frame], Unlike]:
+        """Return the function for frames, each by itself."""
+        usual, size, empty = self.scene.usual_looks, self.scene.size, self.scene.backgrounds[0]
+
+        def compare(frame: Frame) -> Unlike:
+            grey = frame.grey(size)
+            x, y = offset_from(empty, grey, _NEAREST_PX)
+            return Unlike(usual.novelty(shifted(grey, (-x, -y))), frame.size)
+
+        return compare
+
+
+@dataclass(frozen=True)
+class Unseen(Preparation):
+    """Where a frame looks unlike anything by more than normal frames usually do."""
+
+    unlikeness: Unlikeness
+    least_novelty: float
+    """In standard deviations, see `Unlike.novelty`."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it was told, and what the scene with its looks is."""
+        return {"least_novelty": self.least_novelty, "looks": self.unlikeness.scene_digest}
+
+    @property
+    def parts(self) -> tuple[Unlikeness]:
+        """How unlike it looks."""
+        return (self.unlikeness,)
+
+    def start(self) -> Callable[[Frame, Unlike], Mask]:
+        """Return the function for frames, each by itself."""
+        return lambda frame, unlike: unlike.mask(self.least_novelty)
