@@ -17,14 +17,20 @@ from mulde.extractors.shake import offset_from, shifted
 
 _NEAREST_PX = 0.5
 """So far a person who fills a part of the picture may seem to move it."""
+_SECONDS_TO_USUAL = 600.0
+"""In about so long what stays becomes a part of the scene: light that normal footage lacked, a chair that was
+moved."""
+_SECONDS_TO_UNUSUAL = 60.0
+"""In about so long after it is gone it would be new again."""
 
 
 @dataclass(frozen=True)
 class Unlike:
-    """How unlike what was seen there each place of a frame looks."""
+    """How unlike what was seen there, and what has been there for long, each place of a frame looks."""
 
     novelty: NDArray[np.float32]
-    """(rows, columns) by places, which are two cells wide and one apart; see `UsualLooks`."""
+    """(rows, columns) by places, which are two cells wide and one apart: in standard deviations, see
+    `UsualLooks`; higher = more anomalous."""
     frame_size: tuple[int, int]
     """(width, height) of the frame in pixels."""
 
@@ -48,22 +54,37 @@ class Unlike:
 
 @dataclass(frozen=True)
 class Unlikeness(Preparation):
-    """Compares each frame with how the places of the scene looked in normal footage."""
+    """Compares each frame with how the places of the scene looked in normal footage.
+
+    How unlike a place has looked for long, up to the frame, is taken off: it is no news.
+    """
 
     scene_digest: str
     """Stands for the scene, looks too, when preparations are compared."""
     scene: SceneModel = field(compare=False)
 
     def start(self) -> Callable[[Frame], Unlike]:
-        """Return the function for frames, each by itself."""
+        """Return the function that follows the places through the frames."""
         usual, size, empty = self.scene.usual_looks, self.scene.size, self.scene.backgrounds[0]
+        lasting, last_seconds = np.zeros(1, np.float32), np.inf
 
         def compare(frame: Frame) -> Unlike:
+            nonlocal lasting, last_seconds
             grey = frame.grey(size)
             x, y = offset_from(empty, grey, _NEAREST_PX)
-            return Unlike(usual.novelty(shifted(grey, (-x, -y))), frame.size)
+            novelty = usual.novelty(shifted(grey, (-x, -y)))
+            elapsed, last_seconds = max(0.0, frame.seconds - last_seconds), frame.seconds
+            news = novelty - lasting
+            lasting = lasting + _towards(np.maximum(novelty, 0) - lasting, elapsed)
+            return Unlike(news, frame.size)
 
         return compare
+
+
+def _towards(difference: NDArray[np.float32], elapsed_seconds: float) -> NDArray[np.float32]:
+    """Return how far what has been for long moves on, by how far it is from what is now."""
+    up, down = (-np.expm1(-elapsed_seconds / s) for s in (_SECONDS_TO_USUAL, _SECONDS_TO_UNUSUAL))
+    return np.asarray(difference * np.where(difference > 0, up, down), np.float32)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class Texture(Extractor):
     """
 
     name: ClassVar[str] = "texture"
-    code_version: ClassVar[int] = 1
+    code_version: ClassVar[int] = 2
     noise_floor: ClassVar[float] = 1.0
 
     unlikeness: Unlikeness

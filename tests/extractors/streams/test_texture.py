@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -78,6 +80,27 @@ def test_nothing_is_new(grey: NDArray[np.uint8]) -> None:
     assert np.median(values) < 2
 
 
+def test_what_stays_for_long_is_no_news() -> None:
+    thing, prepare = boxes((60, 40, 80, 60)), prepare_with(EXTRACTOR.preparation)
+
+    def at(seconds: float, grey: NDArray[np.uint8]) -> float:
+        frame = Frame.of_rgb(0, seconds, np.repeat(grey[..., None], 3, axis=2))
+        return float(EXTRACTOR.describe([prepare(frame)], 0, thing)[0, 0])
+
+    def during(start: int, stop: int, grey: NDArray[np.uint8]) -> list[float]:
+        return [at(seconds, grey) for seconds in range(start, stop, 10)]
+
+    first = at(0, with_thing(60, 40))
+    assert first > 10
+    there = during(10, 3600, with_thing(60, 40))
+    assert all(later < earlier for earlier, later in itertools.pairwise(there))
+    assert there[6] > 0.9 * first, "a minute later it is still told"
+    assert there[-1] < 0.1 * first, "an hour later it is part of the scene"
+    assert max(during(3600, 4200, seen(50))) == 0, "nothing is news once it is gone"
+    assert at(4200, with_thing(60, 40)) > 0.9 * first, "it comes again"
+    assert at(4190, with_thing(60, 40)) > 0, "a clock that jumps back"
+
+
 def test_frames_of_another_size_are_of_the_same_places() -> None:
     large = cv2.resize(with_thing(60, 40), (320, 240), interpolation=cv2.INTER_LINEAR)
     values = describe(large, boxes((120, 80, 160, 120), (20, 20, 60, 60)))
@@ -85,4 +108,4 @@ def test_frames_of_another_size_are_of_the_same_places() -> None:
 
 
 def test_the_scene_decides_about_the_key() -> None:
-    assert EXTRACTOR.settings() == {"code_version": 1, "scene_digest": SCENE.looks_digest}
+    assert EXTRACTOR.settings() == {"code_version": 2, "scene_digest": SCENE.looks_digest}
