@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
 from typing import Literal
 
 import numpy as np
@@ -63,6 +63,8 @@ from mulde.pipeline.runs.shards import Heart, Shard, failed_before, split_by_len
 from mulde.pipeline.stages.stage import Situation, Stage, Work, name_again
 
 _log = logging.getLogger(__name__)
+_SECONDS_FOR_CAMERA = 3600.0
+"""Normal footage, from which on the preset for hours of one camera is worth a hint."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,7 @@ class Extract(Stage[Inventory]):
         stale = [cached.video.name for cached in todo if cached.is_stale]
         if stale:
             _log.info("extract: %s", name_again(stale))
+        _tell_of_camera(job, scenes)
         extract_missing(
             todo,
             scenes,
@@ -236,6 +239,18 @@ def _scenes(job: Job, heart: Heart) -> Scenes:
             stall_seconds=job.config.extract.stall_seconds,
             progress=job.progress,
         )
+
+
+def _tell_of_camera(job: Job, scenes: Scenes) -> None:
+    """Say that there is a preset for hours of one camera, where these are some and nobody chose streams."""
+    given = job.config.extract.streams, job.config.extract.boxes.finder
+    if given != (ExtractConfig().streams, ExtractConfig().boxes.finder) or len(scenes.models) > 1:
+        return
+    lengths = (claimed_length(video, job.frames_per_second) for video in job.dataset.normal)
+    if any(
+        seconds >= _SECONDS_FOR_CAMERA for seconds in accumulate(lengths)
+    ):  # looks at no more than it takes
+        _log.info("extract: if these hours are of one camera, --preset camera finds more: see docs/camera.md")
 
 
 def _part_of(job: Job, shard: Shard) -> tuple[Job, float]:

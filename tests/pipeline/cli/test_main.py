@@ -82,6 +82,32 @@ def test_the_preset_for_hours_of_a_camera(cli, scene: Path) -> None:
     assert fewer[1].split()[:2] == ["extract", "0"], "what does not look at looks is there"
 
 
+@pytest.mark.parametrize(
+    ("frames_per_second", "settings", "is_told"),
+    [
+        pytest.param(0.005, (), True, id="hours"),
+        pytest.param(10, (), False, id="seconds"),
+        pytest.param(0.005, ("extract.streams=[place]",), False, id="streams that were chosen"),
+        pytest.param(0.005, ("preset=camera",), False, id="the preset itself"),
+    ],
+)
+def test_hours_of_a_camera_are_told_of_the_preset_for_them(
+    cli, tmp_path: Path, frames_per_second: float, settings: tuple[str, ...], is_told: bool
+) -> None:
+    folder = tmp_path / "normal" / "quiet"
+    folder.mkdir(parents=True)
+    for number in range(20):
+        picture = np.full((48, 64), 90, np.uint8)
+        picture[20:36, 2 * number : 2 * number + 8] = 200
+        cv2.imwrite(str(folder / f"{number:03}.png"), picture)
+    rate = f"data.frames_per_second={frames_per_second}"
+    result = cli("extract", "--normal", folder.parent, "--out", "hours", rate, *settings)
+    assert result.code == 0, result.err
+    assert ("--preset camera" in result.err) == is_told
+    again = cli("extract", "--normal", folder.parent, "--out", "hours", rate, *settings)
+    assert "--preset camera" not in again.err, "what is extracted needs no advice"
+
+
 def test_second_run_does_nothing(cli, scene: Path) -> None:
     assert cli("run", "--dataset", scene, *FAST).code == 0
     before = cached_files()
