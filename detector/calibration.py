@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mulde.detector.settings import Fusion
+
 _HIGH_QUANTILE = 0.999
 _HIGH_QUANTILE_OF_FRAMES = 0.99
 # What the energy of a single Gaussian feature spans up to that quantile at noise scale 1: x²/(2(1 + σ²)) at
@@ -103,11 +105,13 @@ def log_tail(scores: ArrayLike) -> NDArray[np.float64]:
     return np.where(np.abs(values) <= 1, values, np.sign(values) * tail)
 
 
-def fuse(streams: Sequence[ArrayLike]) -> NDArray[np.float64]:
-    """Sum the calibrated scores of the same rows over streams.
+def fuse(streams: Sequence[ArrayLike], fusion: Fusion = "sum") -> NDArray[np.float64]:
+    """Put the calibrated scores of the same rows together over streams.
 
     Args:
         streams: at least one array (n,), row i of each the same object; higher = more anomalous.
+        fusion: their sum, in which what several streams agree on counts most, or their maximum, in which what
+            one is sure of does, whatever the others say.
 
     Returns:
         Fused anomaly scores, (n,).
@@ -121,7 +125,7 @@ def fuse(streams: Sequence[ArrayLike]) -> NDArray[np.float64]:
     shapes = {array.shape for array in arrays}
     if len(shapes) > 1:
         raise ValueError(f"streams must score the same rows, but have shapes {sorted(shapes)}")
-    return np.asarray(np.sum(arrays, axis=0))
+    return np.asarray(np.max(arrays, axis=0) if fusion == "max" else np.sum(arrays, axis=0))
 
 
 def _finite_scores(scores: ArrayLike) -> NDArray[np.float64]:

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 AggregationKind = Literal["resolved", "gmm", "gmm_raw", "largest", "max", "mean", "median"]
+Fusion = Literal["sum", "max"]
+"""How the scores of streams become one."""
 Precision = Literal["float32", "bfloat16"]
 Schedule = Literal["constant", "step", "cosine"]
 Spacing = Literal["linear", "geometric"]

@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, create_model, field_va
 from mulde.data.cache.storage import is_address
 from mulde.data.ranges import hints_of, misfits
 from mulde.data.recorded import compile_pattern
-from mulde.detector.settings import PAPER, SETTINGS, EnergySettings
+from mulde.detector.settings import PAPER, SETTINGS, EnergySettings, Fusion
 from mulde.extractors.kinds import STREAMS
 from mulde.extractors.networks.weights import WEIGHTS_FOLDER
 from mulde.extractors.settings import BoxSettings, FlowSettings, SceneSettings
@@ -181,7 +181,10 @@ class ScoreConfig(Section):
     causal: bool = False
     """Smooth over the past only, as live footage demands."""
     log_tail: bool = True
-    """Let scores grow only logarithmically beyond the training range, before streams are added up."""
+    """Let scores grow only logarithmically beyond the training range, before streams are put together."""
+    fusion: Fusion = "sum"
+    """What an object has of the scores of its streams: their sum, in which what several agree on counts most,
+    or their maximum (max), in which what one is sure of does, whatever the others say."""
     n_overlapping: Annotated[int, Ge(1)] | None = None
     """An object's score is the mean of the so many highest among those that overlap it, 0 standing for what
     is missing. By default 10 where boxes are windows, of which many see an object, and else 1: its own."""
@@ -208,7 +211,7 @@ class ScoreConfig(Section):
     @property
     def of_objects(self) -> dict[str, Any]:
         """Return what the scores of objects depend on, beside those of streams."""
-        return {"log_tail": self.log_tail, "n_overlapping": self.n_averaged}
+        return {"log_tail": self.log_tail, "fusion": self.fusion, "n_overlapping": self.n_averaged}
 
     @property
     def of_frames(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From the scores of a video's rows to the scores of its frames: add the streams up, reduce to frames."""
+"""From the scores of a video's rows to those of its frames: put the streams together, reduce to frames."""
 
 from __future__ import annotations
 
@@ -86,16 +86,21 @@ def fuse_streams(
     return _fuse_objects(scores, rows, n_frames, settings, looked_at)
 
 
-def add_up(streams: Iterable[NDArray[np.float64]], settings: ScoreConfig) -> NDArray[np.float64]:
-    """Return the sum of calibrated scores (n,) over streams, each with its tail treated as settings say."""
-    return fuse([log_tail(scores) if settings.log_tail else scores for scores in streams])
+def bent(scores: NDArray[np.float64], settings: ScoreConfig) -> NDArray[np.float64]:
+    """Return calibrated scores of a stream (n,) with their tail treated as settings say."""
+    return log_tail(scores) if settings.log_tail else scores
 
 
-def average(sums: NDArray[np.float64], objects: FeatureRows, settings: ScoreConfig) -> NDArray[np.float64]:
-    """Return scores of objects (n,) from those sums (n,): of windows, the mean over those that overlap."""
+def put_together(streams: Iterable[NDArray[np.float64]], settings: ScoreConfig) -> NDArray[np.float64]:
+    """Return the sum or maximum of calibrated scores (n,) over streams, each bent before."""
+    return fuse([bent(scores, settings) for scores in streams], settings.fusion)
+
+
+def average(fused: NDArray[np.float64], objects: FeatureRows, settings: ScoreConfig) -> NDArray[np.float64]:
+    """Return scores of objects (n,) from those (n,): of windows, the mean over those that overlap."""
     if objects.box_xyxy is None:
-        return sums
-    return mean_of_overlapping(sums, objects.frame, objects.box_xyxy, settings.n_averaged)
+        return fused
+    return mean_of_overlapping(fused, objects.frame, objects.box_xyxy, settings.n_averaged)
 
 
 def to_frames(fused: NDArray[np.float64], looked_at: NDArray[np.int64], n_frames: int) -> NDArray[np.float64]:
@@ -125,11 +130,11 @@ def _fuse_objects(
     settings: ScoreConfig,
     looked_at: NDArray[np.int64],
 ) -> FusedScores:
-    """Add the streams up for each object; a frame has the score of its highest, or one interpolated between
-    the frames that were looked at.
+    """Put the streams together for each object; a frame has the score of its highest, or one interpolated
+    between the frames that were looked at.
     """
     objects = next(iter(rows.values()))
-    totals = average(add_up(scores.values(), settings), objects, settings)
+    totals = average(put_together(scores.values(), settings), objects, settings)
     datasets = object_datasets(objects.frame, objects.box_xyxy, scores, totals)
     fused = max_over_objects(totals, objects.frame, n_frames, nothing=0.0)[looked_at]
     unsmoothed = to_frames(fused, looked_at, n_frames)
@@ -146,18 +151,18 @@ def _fuse_frames(
     n_frames: int,
     settings: ScoreConfig,
 ) -> FusedScores:
-    """Add the streams up for each frame that has a row in one of them; interpolate in between."""
+    """Put the streams together for each frame that has a row in one of them; interpolate in between."""
     measured = {stream: _with_measurement(part) for stream, part in rows.items()}
     scores = {
         stream: values[~is_without_measurement(rows[stream].features)] for stream, values in scores.items()
     }
     looked_at = np.unique(np.concatenate([part.frame for part in measured.values()]))
-    streams = {stream: log_tail(values) if settings.log_tail else values for stream, values in scores.items()}
     fused = fuse(
         [
-            interpolate_frames(values, measured[stream].frame, looked_at, nothing=0.0)
-            for stream, values in streams.items()
-        ]
+            interpolate_frames(bent(values, settings), measured[stream].frame, looked_at, nothing=0.0)
+            for stream, values in scores.items()
+        ],
+        settings.fusion,
     )
     datasets: dict[str, NDArray[Any]] = {}
     for stream, part in measured.items():

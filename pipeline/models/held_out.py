@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,13 @@ from mulde.data.atomic import replacing
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError
 from mulde.data.foreign.text import parse_json
+from mulde.detector.settings import Fusion
 from mulde.pipeline.config.sections import ScoreConfig
 from mulde.pipeline.models.fuse import smooth_frames, to_frames
 
 FORMAT_VERSION = 1
 _HEADER, _FORMAT, _FPS, _MODEL, _DIGEST = "held_out", "format_version", "fps", "model", "digest"
-_BENT, _AVERAGED, _WATCHED = "are_bent", "n_averaged", "watched_hours"
+_BENT, _AVERAGED, _FUSION, _WATCHED = "are_bent", "n_averaged", "fusion", "watched_hours"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class HeldOutPiece:
     """Whether each stream was bent before, see `log_tail`."""
     n_averaged: int = 1
     """How many scores that of an object was the mean of."""
+    fusion: str = "sum"
+    """How streams were put together."""
 
     def __post_init__(self) -> None:
         if self.seconds.ndim != 1 or not np.isfinite(self.seconds).all() or (np.diff(self.seconds) < 0).any():
@@ -58,12 +61,14 @@ class HeldOutPiece:
             raise ValueError("some scores are no numbers")
         if self.n_averaged < 1:
             raise ValueError(f"a mean of {self.n_averaged} scores cannot be")
+        if self.fusion not in get_args(Fusion):
+            raise ValueError(f"streams cannot be put together by {self.fusion}")
         if not 0 <= self.fps < math.inf:
             raise ValueError(f"{self.fps} frames per second cannot be")
 
     def is_made_by(self, settings: ScoreConfig) -> bool:
         """Whether its scores were put together as those of test videos are."""
-        return (self.is_bent, self.n_averaged) == (settings.log_tail, settings.n_averaged)
+        return (self.is_bent, self.fusion, self.n_averaged) == tuple(settings.of_objects.values())
 
     def smoothed(self, settings: ScoreConfig) -> NDArray[np.float64]:
         """Return scores of all frames (T,), made as those of test videos are."""
@@ -90,6 +95,7 @@ def save_held_out(
         _FPS: json.dumps([piece.fps for piece in pieces]),
         _BENT: json.dumps([piece.is_bent for piece in pieces]),
         _AVERAGED: json.dumps([piece.n_averaged for piece in pieces]),
+        _FUSION: json.dumps([piece.fusion for piece in pieces]),
     }
     if watched_hours is not None:
         header[_WATCHED] = json.dumps(watched_hours)
@@ -116,6 +122,7 @@ def load_held_out(path: Path, model: str) -> list[HeldOutPiece] | None:
         rates = parse_json(header[_FPS])
         are_bent = parse_json(header[_BENT]) if _BENT in header else [False] * len(rates)
         n_averaged = parse_json(header[_AVERAGED]) if _AVERAGED in header else [1] * len(rates)
+        fusions = parse_json(header[_FUSION]) if _FUSION in header else ["sum"] * len(rates)
         return [
             HeldOutPiece(
                 arrays[f"{index}/seconds"],
@@ -124,8 +131,11 @@ def load_held_out(path: Path, model: str) -> list[HeldOutPiece] | None:
                 arrays[f"{index}/fused"],
                 is_bent,
                 int(n),
+                fusion,
             )
-            for index, (fps, is_bent, n) in enumerate(zip(rates, are_bent, n_averaged, strict=True))
+            for index, (fps, is_bent, n, fusion) in enumerate(
+                zip(rates, are_bent, n_averaged, fusions, strict=True)
+            )
         ]
 
 

@@ -49,7 +49,7 @@ class Footage:
     def fuse(
         self, scores: Mapping[str, Mapping[Piece, NDArray[np.float64]]], settings: ScoreConfig
     ) -> list[list[HeldOutPiece]]:
-        """Add up the scores of the streams, in their order; return the pieces of each video.
+        """Put the scores of the streams together, in their order; return the pieces of each video.
 
         Args:
             scores: by stream, and by piece those of its rows (n_rows,); higher = more anomalous.
@@ -144,6 +144,7 @@ def _fuse(
         fused.fused.astype(np.float32),
         settings.log_tail,
         settings.n_averaged,
+        settings.fusion,
     )
 
 

@@ -80,7 +80,7 @@ class ScoredObjects:
     streams: Mapping[str, NDArray[np.float64]]
     """(N,) each, calibrated, by name."""
     total: NDArray[np.float64]
-    """(N,), their sum, each bent beyond 1 unless `log_tail` is off; of windows, see
+    """(N,), their sum or maximum, each bent beyond 1 unless `log_tail` is off; of windows, see
     `ScoreConfig.n_overlapping`."""
 
 

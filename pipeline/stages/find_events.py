@@ -208,8 +208,8 @@ def learn_threshold(model_run: RunFolder, settings: ScoreConfig) -> tuple[Thresh
         )
     if pieces:
         reason = (
-            "scores of normal footage were added up in another way than these, by score.log_tail or "
-            "score.n_overlapping; run `mulde train` with these"
+            "scores of normal footage were put together in another way than these, by score.log_tail, "
+            "score.fusion or score.n_overlapping; run `mulde train` with these"
         )
     return no_threshold(settings.false_alarms_per_day, reason), normal.rule
 

@@ -24,14 +24,13 @@ from mulde.detector import (
     fuse,
     highest_overlapping,
     interpolate_frames,
-    log_tail,
     max_over_objects,
     smooth,
 )
 from mulde.extractors.one_pass import OnePass
 from mulde.pipeline.config.sections import ScoreConfig
 from mulde.pipeline.features.recipe import Recipe
-from mulde.pipeline.models.fuse import add_up, average
+from mulde.pipeline.models.fuse import average, bent, put_together
 from mulde.pipeline.models.model import StreamModel
 
 _TIMES_KEPT = 1001
@@ -218,7 +217,7 @@ class _Objects(_Fusion):
         self._n_done = 0
         self._done_rows: dict[str, FeatureRows] = {}
         self._done_scores: dict[str, NDArray[np.float64]] = {}
-        self._sums = self._totals = np.empty(0)
+        self._fused = self._totals = np.empty(0)
 
     def advance(
         self, n_described: int, *, is_finished: bool
@@ -240,8 +239,8 @@ class _Objects(_Fusion):
             return frames, np.zeros(len(frames))
         objects = next(iter(self._done_rows.values()))
         position = np.searchsorted(frames, objects.frame)
-        self._sums = add_up(self._done_scores.values(), self._settings)
-        self._totals = average(self._sums, objects, self._settings)
+        self._fused = put_together(self._done_scores.values(), self._settings)
+        self._totals = average(self._fused, objects, self._settings)
         return frames, max_over_objects(self._totals, position, len(frames), nothing=0.0)
 
     def looks(self, frames: NDArray[np.int64]) -> Iterator[Look]:
@@ -257,7 +256,7 @@ class _Objects(_Fusion):
             boxes = objects.box_xyxy
             seeing = np.array([row])
             if boxes is not None:
-                inside = self._sums[start:stop], boxes[start:stop]
+                inside = self._fused[start:stop], boxes[start:stop]
                 seeing = start + highest_overlapping(*inside, row - start, self._settings.n_averaged)
             yield Look(
                 frame,
@@ -304,12 +303,12 @@ class _Frames(_Fusion):
         known = np.unique(np.concatenate([*frames.values()]))
         at = known[(known > self._frontier) & (known <= frontier)]
         self._frontier = frontier
-        tail = log_tail if self._settings.log_tail else np.asarray
-        fused = [
-            interpolate_frames(tail(self._scores[stream]), frames.get(stream, at[:0]), at, nothing=0.0)
+        known_scores = {stream: bent(scores, self._settings) for stream, scores in self._scores.items()}
+        streams = [
+            interpolate_frames(known_scores[stream], frames.get(stream, at[:0]), at, nothing=0.0)
             for stream in self._rows
         ]
-        return at, fuse(fused) if len(at) else np.empty(0)
+        return at, fuse(streams, self._settings.fusion) if len(at) else np.empty(0)
 
     def looks(self, frames: NDArray[np.int64]) -> Iterator[Look]:
         """Give the rows of each frame, where a stream has none the nearest; then drop what is past."""

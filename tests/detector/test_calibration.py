@@ -82,10 +82,16 @@ def test_call_refuses_what_is_not_finite(bad: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("streams", "expected"), [([[]], []), ([[1, 2]], [1, 2]), ([[1, 2], [3, 4], [5, 6]], [9, 12])]
+    ("streams", "total", "highest"),
+    [
+        ([[]], [], []),
+        ([[1, 2]], [1, 2], [1, 2]),
+        ([[1, 2], [3, -4], [-5, -6]], [-1, -8], [3, 2]),
+    ],
 )
-def test_fuse(streams: list[list[float]], expected: list[float]) -> None:
-    np.testing.assert_array_equal(fuse(streams), expected)
+def test_fuse(streams: list[list[float]], total: list[float], highest: list[float]) -> None:
+    np.testing.assert_array_equal(fuse(streams), total)
+    np.testing.assert_array_equal(fuse(streams, "max"), highest)
 
 
 @pytest.mark.parametrize(("streams", "message"), [([], "at least one"), ([[1], [1, 2]], "same rows")])

@@ -25,7 +25,9 @@ from mulde.pipeline.models.held_out import (
 
 PIECES = [
     HeldOutPiece(np.arange(5) / 10, 10.0, np.array([0, 2, 4]), np.array([0, 0.5, 3], np.float32)),
-    HeldOutPiece(np.zeros(1), 25.0, np.zeros(0, np.int64), np.zeros(0, np.float32), n_averaged=10),
+    HeldOutPiece(
+        np.zeros(1), 25.0, np.zeros(0, np.int64), np.zeros(0, np.float32), n_averaged=10, fusion="max"
+    ),
 ]
 
 
@@ -38,7 +40,7 @@ def test_they_read_back(n_pieces: int, tmp_path: Path) -> None:
     assert len(pieces) == n_pieces
     assert (load_held_out(path, "of another model"), held_out_digest(path, "abd")) == (None, None)
     for piece, written in zip(pieces, PIECES, strict=False):
-        for name in ("seconds", "fps", "looked_at", "fused", "is_bent", "n_averaged"):
+        for name in ("seconds", "fps", "looked_at", "fused", "is_bent", "n_averaged", "fusion"):
             np.testing.assert_array_equal(getattr(piece, name), getattr(written, name))
 
 
@@ -64,7 +66,8 @@ def test_older_models_have_none_and_damage_is_named(tmp_path: Path) -> None:
     ("name", "said"),
     [
         ("fps", "[" * 100_000), ("fps", "[1e999, 1]"), ("fps", f"[1{'0' * 400}, 1]"), ("fps", "[10]"),
-        ("fps", "{}"), ("are_bent", "5"), ("format_version", float("inf")), ("watched_hours", "[" * 100_000),
+        ("fps", "{}"), ("are_bent", "5"), ("fusion", "5"),
+        ("format_version", float("inf")), ("watched_hours", "[" * 100_000),
         ("watched_hours", "{}"), ("watched_hours", "NaN"), ("watched_hours", f"1{'0' * 400}"),
     ],
 )  # fmt: skip
@@ -95,6 +98,7 @@ def test_a_header_of_others_is_not_believed(name: str, said: object, tmp_path: P
     {"fps": np.nan},
     {"fps": -1.0},
     {"n_averaged": 0},
+    {"fusion": "product"},
 ])  # fmt: skip
 def test_pieces_check_themselves(changes: dict[str, np.ndarray]) -> None:
     good = {name: getattr(PIECES[0], name) for name in ("seconds", "fps", "looked_at", "fused")}

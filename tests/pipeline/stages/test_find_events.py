@@ -197,9 +197,15 @@ def test_mistakes(cli, scene: Path, arguments: list[object], message: str) -> No
 
 @pytest.mark.parametrize(
     ("settings", "is_alike"),
-    [({}, True), ({"log_tail": False}, False), ({"n_overlapping": 5}, False), ({"n_overlapping": 10}, True)],
+    [
+        ({}, True),
+        ({"log_tail": False}, False),
+        ({"n_overlapping": 5}, False),
+        ({"n_overlapping": 10}, True),
+        ({"fusion": "max"}, False),
+    ],
 )
-def test_a_threshold_is_of_scores_that_were_added_up_alike(
+def test_a_threshold_is_of_scores_that_were_put_together_alike(
     settings: dict[str, Any], is_alike: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = np.arange(6000)
@@ -208,4 +214,4 @@ def test_a_threshold_is_of_scores_that_were_added_up_alike(
     monkeypatch.setattr("mulde.pipeline.stages.hold_out.read_held_out", lambda run: [piece])
     threshold, _ = learn_threshold(RunFolder(tmp_path), ScoreConfig(**settings))
     assert (threshold.score is not None) == is_alike
-    assert ("added up in another way" in threshold.text) == (not is_alike)
+    assert ("put together in another way" in threshold.text) == (not is_alike)

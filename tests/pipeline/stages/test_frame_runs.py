@@ -58,14 +58,19 @@ def test_objects_of_frames_that_were_looked_at_give_the_others_their_scores() ->
     assert "3 of 6 frames" in found.note
 
 
-def test_each_stream_is_bent_before_they_are_added_up() -> None:
-    """One stream that is far out says less than two that are a little."""
+@pytest.mark.parametrize(
+    ("fusion", "expected"),
+    [
+        pytest.param("sum", [1 + np.log(6) + 0.1, 2 + 2 * np.log(2.5)], id="two say more than one"),
+        pytest.param("max", [1 + np.log(6), 1 + np.log(2.5)], id="the surest decides"),
+    ],
+)
+def test_each_stream_is_bent_before_they_are_put_together(fusion: Any, expected: list[float]) -> None:
+    settings = ScoreConfig(n_overlapping=1, fusion=fusion)
     objects = FeatureRows(np.zeros((2, 1), np.float32), np.array([0, 1]), np.zeros((2, 4), np.float32))
     streams = {"velocity": np.array([6.0, 2.5]), "place": np.array([0.1, 2.5])}
-    found = fuse_streams(
-        streams, dict.fromkeys(streams, objects), 2, ScoreConfig(n_overlapping=1), looked_at=np.array([0, 1])
-    )
-    expected = [1 + np.log(6) + 0.1, 2 + 2 * np.log(2.5)]
+    looked_at = np.array([0, 1])
+    found = fuse_streams(streams, dict.fromkeys(streams, objects), 2, settings, looked_at=looked_at)
     np.testing.assert_allclose(found.unsmoothed, expected)
     np.testing.assert_allclose(found.datasets["object_score/total"], expected)
     np.testing.assert_array_equal(found.datasets["object_score/velocity"], streams["velocity"])
@@ -89,6 +94,12 @@ def test_rows_become_frames(streams: dict[str, FeatureRows], wanted: list[float]
     scored = frames_of(streams, ScoreConfig(log_tail=False))
     np.testing.assert_allclose(scored.unsmoothed, wanted, atol=1e-7)
     assert ("interpolated" in scored.note) == any(len(part) < 6 for part in streams.values())
+
+
+def test_of_frames_as_well_the_surest_stream_can_decide() -> None:
+    streams = {"clip": rows([0, 0.5], [0, 5]), "frame": rows([0.2] * 6, list(range(6)))}
+    scored = frames_of(streams, ScoreConfig(fusion="max"))
+    np.testing.assert_allclose(scored.unsmoothed, [0.2, 0.2, 0.2, 0.3, 0.4, 0.5], atol=1e-7)
 
 
 def test_the_tail_is_bent_before_scores_are_interpolated() -> None:
