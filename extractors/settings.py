@@ -54,12 +54,13 @@ class WindowSettings:
     threshold: Annotated[int, Ge(1), Le(255)] = 10
     """Grey levels by which a blurred pixel must differ, or six times the median change if that is more."""
     min_coverage: Annotated[float, Gt(0), Le(1)] = 0.1
-    """Share of a window in which something must move."""
+    """Share of a window in which something must move, or have come to stay, or never have been seen there."""
     with_arrivals: bool = True
     """Whether windows count in which something came to stay, as well as those in which something moves."""
     least_novelty: Annotated[float, Ge(0)] | None = None
     """Windows count as well in which it looks unlike anything that normal footage showed there, by so many
-    standard deviations or more; none of these if not given. See the stream `texture`."""
+    standard deviations or more, and has not for some ten minutes of the video; none of these if not given.
+    See the stream `texture`."""
     max_windows: Annotated[int, Ge(1)] = 1000
     """Most windows of a frame; the fullest stay. Warnings say in how many frames some were left out."""
 
@@ -167,6 +168,11 @@ class BoxSettings:
             raise ValueError(
                 f"finder is {self.finder}, and file is {self.file or 'not given'}: boxes of others take "
                 "finder=file and file=PATH"
+            )
+        if self.windows.least_novelty is not None and "windows" not in (self.finder, self.join):
+            raise ValueError(
+                f"windows.least_novelty adds windows, but finder is {self.finder} and join {self.join}: set "
+                "windows.least_novelty=null"
             )
 
     @property

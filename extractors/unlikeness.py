@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.video import Frame
 from mulde.extractors.base import Preparation
-from mulde.extractors.movement import Mask
+from mulde.extractors.movement import MOST_CHANGED, Mask
 from mulde.extractors.scene import SceneModel
 from mulde.extractors.shake import offset_from, shifted
 
@@ -45,9 +45,12 @@ class Unlike:
 
     def mask(self, least_novelty: float) -> Mask:
         """Return where places look unlike anything by so many standard deviations or more; each counts up to
-        halfway to the middle of the next.
+        halfway to the middle of the next. Nothing where most of the picture does: the light or the camera is
+        another.
         """
         is_novel = (self.novelty >= least_novelty).astype(np.uint8)
+        if is_novel.mean() > MOST_CHANGED:
+            is_novel[:] = 0
         half_cells = np.kron(is_novel, np.ones((2, 2), np.uint8))  # two between the middles of places
         return Mask(np.pad(half_cells, 1, mode="edge"), self.frame_size)
 
@@ -56,27 +59,36 @@ class Unlike:
 class Unlikeness(Preparation):
     """Compares each frame with how the places of the scene looked in normal footage.
 
-    How unlike a place has looked for long, up to the frame, is taken off: it is no news.
+    How unlike a place has looked for long in this video, up to the frame, is taken off: it is no news.
     """
+
+    code_version: ClassVar[int] = 2
+    """Raise it when the same frames give other values than before."""
 
     scene_digest: str
     """Stands for the scene, looks too, when preparations are compared."""
     scene: SceneModel = field(compare=False)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return all that decides about its values."""
+        return {"code_version": self.code_version, "scene_digest": self.scene_digest}
+
     def start(self) -> Callable[[Frame], Unlike]:
         """Return the function that follows the places through the frames."""
         usual, size, empty = self.scene.usual_looks, self.scene.size, self.scene.backgrounds[0]
-        lasting, last_seconds = np.zeros(1, np.float32), np.inf
+        lasting = before = np.zeros(1, np.float32)
+        last_seconds = np.inf
 
         def compare(frame: Frame) -> Unlike:
-            nonlocal lasting, last_seconds
+            nonlocal lasting, before, last_seconds
+            # until this frame it looked as it did in the last one, however long ago that was
+            lasting = lasting + _towards(before - lasting, max(0.0, frame.seconds - last_seconds))
             grey = frame.grey(size)
             x, y = offset_from(empty, grey, _NEAREST_PX)
             novelty = usual.novelty(shifted(grey, (-x, -y)))
-            elapsed, last_seconds = max(0.0, frame.seconds - last_seconds), frame.seconds
-            news = novelty - lasting
-            lasting = lasting + _towards(np.maximum(novelty, 0) - lasting, elapsed)
-            return Unlike(news, frame.size)
+            before, last_seconds = np.maximum(novelty, 0), frame.seconds
+            return Unlike(novelty - lasting, frame.size)
 
         return compare
 
@@ -89,16 +101,16 @@ def _towards(difference: NDArray[np.float32], elapsed_seconds: float) -> NDArray
 
 @dataclass(frozen=True)
 class Unseen(Preparation):
-    """Where a frame looks unlike anything by more than normal frames usually do."""
+    """Where a frame looks unlike anything by so many standard deviations or more."""
 
     unlikeness: Unlikeness
     least_novelty: float
-    """In standard deviations, see `Unlike.novelty`."""
+    """See `Unlike.novelty`."""
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What it was told, and what the scene with its looks is."""
-        return {"least_novelty": self.least_novelty, "looks": self.unlikeness.scene_digest}
+        """What it was told, and what decides how unlike a place looks."""
+        return {"least_novelty": self.least_novelty, "unlikeness": self.unlikeness.settings}
 
     @property
     def parts(self) -> tuple[Unlikeness]:

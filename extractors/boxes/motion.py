@@ -70,6 +70,10 @@ class MotionWindows(MotionFinder):
     unseen: Unseen | None = None
     """None: what was never seen there is not looked for."""
 
+    def __post_init__(self) -> None:
+        if self.options.least_novelty != (None if self.unseen is None else self.unseen.least_novelty):
+            raise ValueError("least_novelty is one for what was never seen and another for windows")
+
     @property
     def preparation(self) -> Preparation:
         """What moves, what came to stay, what was never seen there."""

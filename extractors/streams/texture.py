@@ -20,11 +20,11 @@ class Texture(Extractor):
 
     It knows each place by itself, from the pictures that the scene is learnt from: those of hours of one
     camera show what there is to be seen, those of a few short clips do not. Light that rises or falls changes
-    little. See `mulde.extractors.looks`.
+    little, and what has stayed for some ten minutes of a video is no news. See `mulde.extractors.looks`.
     """
 
     name: ClassVar[str] = "texture"
-    code_version: ClassVar[int] = 2
+    code_version: ClassVar[int] = Unlikeness.code_version
     noise_floor: ClassVar[float] = 1.0
 
     unlikeness: Unlikeness
@@ -46,7 +46,7 @@ class Texture(Extractor):
 
     def settings(self) -> dict[str, Any]:
         """Return what the scene is."""
-        return {"code_version": self.code_version, "scene_digest": self.unlikeness.scene_digest}
+        return self.unlikeness.settings
 
     def describe(self, around: Sequence[Unlike], centre: int, objects: Objects) -> NDArray[np.float32]:
         """Return (n_objects, 1) float32, in standard deviations, 0 up to the mean; higher = more unlike."""

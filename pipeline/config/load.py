@@ -30,7 +30,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     # boxes and features from motion alone: no weights, no GPU, no network
     "motion": {},
     # for hours of one camera, which show how each place looks: docs/camera.md
-    "camera": {"extract": {"streams": ["place", "texture"]}},
+    "camera": {
+        "extract": {"streams": ["place", "texture"], "boxes": {"windows": {"least_novelty": 3.0}}},
+        "score": {"fusion": "max"},
+    },
     # the paper's object-centric setup: a detector's boxes joined with motion boxes, described in three ways
     "object": {
         "extract": {

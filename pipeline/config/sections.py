@@ -211,7 +211,9 @@ class ScoreConfig(Section):
     @property
     def of_objects(self) -> dict[str, Any]:
         """Return what the scores of objects depend on, beside those of streams."""
-        return {"log_tail": self.log_tail, "fusion": self.fusion, "n_overlapping": self.n_averaged}
+        # without what is as it was before there was a choice: scores of then stay what they are
+        fusion = {} if self.fusion == "sum" else {"fusion": self.fusion}
+        return {"log_tail": self.log_tail, "n_overlapping": self.n_averaged, **fusion}
 
     @property
     def of_frames(self) -> dict[str, Any]:
@@ -222,7 +224,7 @@ class ScoreConfig(Section):
     @property
     def of_events(self) -> dict[str, Any]:
         """Return what only events depend on."""
-        return self.model_dump(mode="json", exclude={*self.of_frames, "are_windows"})
+        return self.model_dump(mode="json", exclude={*self.of_frames, "fusion", "are_windows"})
 
     @property
     def n_averaged(self) -> int:
@@ -267,7 +269,7 @@ class Config(Section):
     """A run."""
 
     preset: str = "motion"
-    """Set of defaults: motion, object or frame."""
+    """Set of defaults: motion, camera, object or frame."""
     data: DataConfig = DataConfig()
     extract: ExtractConfig = ExtractConfig()
     detector: DetectorConfig = DetectorConfig()

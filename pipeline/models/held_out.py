@@ -45,7 +45,7 @@ class HeldOutPiece:
     """Whether each stream was bent before, see `log_tail`."""
     n_averaged: int = 1
     """How many scores that of an object was the mean of."""
-    fusion: str = "sum"
+    fusion: Fusion = "sum"
     """How streams were put together."""
 
     def __post_init__(self) -> None:
@@ -68,7 +68,8 @@ class HeldOutPiece:
 
     def is_made_by(self, settings: ScoreConfig) -> bool:
         """Whether its scores were put together as those of test videos are."""
-        return (self.is_bent, self.fusion, self.n_averaged) == tuple(settings.of_objects.values())
+        given = settings.log_tail, settings.fusion, settings.n_averaged
+        return (self.is_bent, self.fusion, self.n_averaged) == given
 
     def smoothed(self, settings: ScoreConfig) -> NDArray[np.float64]:
         """Return scores of all frames (T,), made as those of test videos are."""
@@ -129,9 +130,9 @@ def load_held_out(path: Path, model: str) -> list[HeldOutPiece] | None:
                 float(fps),
                 arrays[f"{index}/looked_at"],
                 arrays[f"{index}/fused"],
-                is_bent,
-                int(n),
-                fusion,
+                is_bent=is_bent,
+                n_averaged=int(n),
+                fusion=fusion,
             )
             for index, (fps, is_bent, n, fusion) in enumerate(
                 zip(rates, are_bent, n_averaged, fusions, strict=True)

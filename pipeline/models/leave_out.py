@@ -142,9 +142,9 @@ def _fuse(
         cached.report.fps,
         fused.looked_at,
         fused.fused.astype(np.float32),
-        settings.log_tail,
-        settings.n_averaged,
-        settings.fusion,
+        is_bent=settings.log_tail,
+        n_averaged=settings.n_averaged,
+        fusion=settings.fusion,
     )
 
 

@@ -176,7 +176,6 @@ class Extract(Stage[Inventory]):
         stale = [cached.video.name for cached in todo if cached.is_stale]
         if stale:
             _log.info("extract: %s", name_again(stale))
-        _tell_of_camera(job, scenes)
         extract_missing(
             todo,
             scenes,
@@ -221,6 +220,7 @@ def _scenes(job: Job, heart: Heart) -> Scenes:
     claim: AbstractContextManager[object] = nullcontext()
     if find_scenes(job.cache, groups, job.config.extract.scene) is None:
         job.cache.require_writable()
+        _tell_of_camera(job, n_cameras=len(groups))
         place = str(job.dataset.normal[0].split_folder.resolve())
         say = _Once("the scene: another process learns it, which is waited for")
 
@@ -241,15 +241,15 @@ def _scenes(job: Job, heart: Heart) -> Scenes:
         )
 
 
-def _tell_of_camera(job: Job, scenes: Scenes) -> None:
+def _tell_of_camera(job: Job, n_cameras: int) -> None:
     """Say that there is a preset for hours of one camera, where these are some and nobody chose streams."""
-    given = job.config.extract.streams, job.config.extract.boxes.finder
-    if given != (ExtractConfig().streams, ExtractConfig().boxes.finder) or len(scenes.models) > 1:
+    extract = job.config.extract
+    is_chosen = (extract.streams, extract.boxes) != (ExtractConfig().streams, ExtractConfig().boxes)
+    if is_chosen or n_cameras > 1:
         return
     lengths = (claimed_length(video, job.frames_per_second) for video in job.dataset.normal)
-    if any(
-        seconds >= _SECONDS_FOR_CAMERA for seconds in accumulate(lengths)
-    ):  # looks at no more than it takes
+    are_hours = any(total >= _SECONDS_FOR_CAMERA for total in accumulate(lengths))
+    if are_hours:
         _log.info("extract: if these hours are of one camera, --preset camera finds more: see docs/camera.md")
 
 

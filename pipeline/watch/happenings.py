@@ -125,7 +125,7 @@ class LiveEvents:
     def _remember(self, seconds: float, look: Look, pictures: Mapping[int, Picture]) -> None:
         self._looks.append((seconds, look))
         picture = pictures.get(look.frame)
-        if picture is not None and (self._held is None or _height(look) > _height(self._held[0])):
+        if picture is not None and (self._held is None or look.total > self._held[0].total):
             self._held = look, picture
 
     def _forget(self, now: float) -> None:
@@ -206,7 +206,7 @@ class LiveEvents:
             of_stream = [look for look in looks if stream in look.scores]
             frame[stream] = np.array([look.frame for look in of_stream], np.int64)
             scores[stream] = np.array([look.scores[stream] for look in of_stream])
-        are_objects = bool(looks) and looks[0].total is not None
+        are_objects = bool(looks) and looks[0].is_object
         boxes = [look.box_xyxy for look in looks if look.box_xyxy is not None]
         behind = RowsBehind(
             frame,
@@ -242,12 +242,12 @@ class _Times:
 def _rows_of(stream: str, looks: Sequence[Look], position: Mapping[int, int]) -> FeatureRows | None:
     """Return the rows of a stream; of whole frames each only once; None where there are none."""
     of_stream = [look for look in looks if stream in look.features]
-    if any(look.total is None for look in of_stream):
+    if not all(look.is_object for look in of_stream):
         pairs = zip([None, *of_stream], of_stream, strict=False)
         of_stream = [b for a, b in pairs if a is None or _differ(a.features[stream], b.features[stream])]
     if not of_stream:
         return None
-    if of_stream[0].total is None:
+    if not of_stream[0].is_object:
         frame = np.array([position[look.frame] for look in of_stream], np.int64)
         return FeatureRows(np.stack([look.features[stream] for look in of_stream]), frame)
     boxes = [look.window_xyxy for look in of_stream if look.window_xyxy is not None]
@@ -262,10 +262,6 @@ def _rows_of(stream: str, looks: Sequence[Look], position: Mapping[int, int]) ->
 
 def _differ(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
     return not np.array_equal(one, other, equal_nan=True)
-
-
-def _height(look: Look) -> float:
-    return sum(look.scores.values()) if look.total is None else look.total
 
 
 def _measured(row: NDArray[np.float32]) -> NDArray[np.float32] | None:

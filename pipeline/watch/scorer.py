@@ -64,14 +64,16 @@ class Look:
     """(D,) each."""
     scores: Mapping[str, float]
     """Calibrated; higher = more anomalous."""
-    total: float | None
-    """Their sum, of windows averaged; None of whole frames."""
+    total: float
+    """What they make together; of windows averaged."""
     box_xyxy: NDArray[np.float32] | None
     """(4,) in pixels, of an object."""
     windows: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     """(m, D) each, of an object: features of those whose scores its own is the mean of, and of itself."""
     window_xyxy: NDArray[np.float32] | None = None
     """(m, 4) in pixels, their boxes."""
+    is_object: bool = True
+    """Whether it is one; rows of whole frames have no box."""
 
 
 class LiveScorer:
@@ -319,7 +321,8 @@ class _Frames(_Fusion):
                     nearest = int(np.abs(rows.frame - frame).argmin())
                     features[stream] = rows.features[nearest].copy()
                     scores[stream] = float(np.interp(frame, rows.frame, self._scores[stream]))
-            yield Look(frame, features, scores, None, None)
+            together = put_together([np.array([score]) for score in scores.values()], self._settings)
+            yield Look(frame, features, scores, float(together[0]), None, is_object=False)
         for stream, rows in self._rows.items():
             if rows is not None:  # the last one that is past is where the next ones are interpolated from
                 self._drop(stream, max(0, int(np.searchsorted(rows.frame, self._frontier, side="right")) - 1))

@@ -118,7 +118,13 @@ def test_what_was_never_seen_there_is_found_though_it_never_moved() -> None:
     assert len(found)
     x1, y1, x2, y2 = found.box_xyxy.T
     assert ((x2 > 40) & (x1 < 100) & (y2 > 20) & (y1 < 80)).all(), "within an object's height of it"
-    other = replace(finder, unseen=replace(unseen, least_novelty=6.0))
+    other = MotionWindows(
+        scene,
+        WindowSettings(scales=(1.0,), least_novelty=6.0),
+        unseen=replace(unseen, least_novelty=6.0),
+    )
+    with pytest.raises(ValueError, match="another for windows"):
+        replace(finder, unseen=None)
     alone = MotionWindows(scene, WindowSettings(scales=(1.0,)))
     keys = [str(each.settings()) for each in (finder, other, alone)]
     assert len(set(keys)) == 3

@@ -89,6 +89,7 @@ def test_the_preset_for_hours_of_a_camera(cli, scene: Path) -> None:
         pytest.param(10, (), False, id="seconds"),
         pytest.param(0.005, ("extract.streams=[place]",), False, id="streams that were chosen"),
         pytest.param(0.005, ("preset=camera",), False, id="the preset itself"),
+        pytest.param(0.005, ("extract.boxes.finder=gradient",), False, id="boxes that were chosen"),
     ],
 )
 def test_hours_of_a_camera_are_told_of_the_preset_for_them(

@@ -40,6 +40,7 @@ from mulde.pipeline.stages.stage import Situation
 SCENE = SceneModel((64, 48), np.full((1, 48, 64), 128, np.uint8), 20.0, 0.0, (20.0, 20.0), aspect=0.5)
 CONFIGURATIONS = {
     "motion": ("extract.streams=[velocity,direction,stillness,hog]",),
+    "camera": ("preset=camera",),
     "object with local weights": (
         "preset=object",
         "extract.boxes.yolo.weights=WEIGHTS",
@@ -61,6 +62,11 @@ FROZEN = {
         "stillness": "86ba13dc29dc-adbf3e",
         "hog": "0ebda6e60b68-adbf3e",
     },
+    "camera": {
+        "boxes": "1e83dc364807-adbf3e",
+        "place": "7c88a93b96e5-adbf3e",
+        "texture": "e1cdce8b4038-adbf3e",
+    },
     "object with local weights": {
         "boxes": "38ee99414d3b-adbf3e",
         "velocity": "1c54faf35276-adbf3e",
@@ -74,6 +80,10 @@ FROZEN_FILES = {
     "motion": {
         "train": "e67c707ddf08", "score": "cd851e440649", "evaluate": "da1357d3ad6a",
         "report": "064dc0eadfc1", "cache": "5e487cd02e6d", "scores": "fe4ae4293569",
+    },
+    "camera": {
+        "train": "24fd9e13cd9e", "score": "7108f1e820c7", "evaluate": "f994f0b793b1",
+        "report": "5bb4f0269ea8", "cache": "0fd2c72960bb", "scores": "fe4ae4293569",
     },
     "object with local weights": {
         "train": "7ed37c39ac59", "score": "448f8b1ba9f0", "evaluate": "2d3ee875ce1f",

@@ -12,6 +12,7 @@ import pytest
 
 from mulde.data.errors import InputError
 from mulde.data.video import Video
+from mulde.extractors.boxes.motion import MotionWindows
 from mulde.extractors.networks.weights import WeightsMissingError
 from mulde.extractors.scene import SceneModel
 from mulde.extractors.streams.velocity import Velocity
@@ -157,6 +158,17 @@ def test_motion_boxes_are_joined_with_a_detector_only() -> None:
         match="join=gradient adds motion boxes to those of a detector or a file, but finder is windows",
     ):
         extract_config("extract.boxes.join=gradient")
+
+
+def test_the_preset_for_hours_looks_for_what_was_never_seen() -> None:
+    config = load_config(overrides=["preset=camera"])
+    finder = build_recipe(config.extract, SCENE).finder
+    assert isinstance(finder, MotionWindows)
+    assert finder.unseen is not None
+    assert finder.unseen.least_novelty == config.extract.boxes.windows.least_novelty == 3
+    assert config.score.fusion == "max"
+    with pytest.raises(InputError, match=r"windows\.least_novelty=null"):
+        load_config(overrides=["preset=camera", "extract.boxes.finder=gradient"])
 
 
 def test_plugin_is_an_extractor_like_others(plugin: Path) -> None:

@@ -46,7 +46,7 @@ FRAMES = (
 
 @pytest.mark.parametrize(
     "settings",
-    [FAST, (*FAST, "extract.rate=4"), (*FAST, "preset=camera"), (*FAST[:2], *FRAMES)],
+    [FAST, (*FAST, "extract.rate=4"), (*FAST, "preset=camera"), (*FAST[:2], *FRAMES, "score.fusion=max")],
 )
 @pytest.mark.slow
 def test_it_sees_what_is_found_offline(cli, scene: Path, settings: tuple[str, ...]) -> None:
