@@ -20,7 +20,7 @@ from mulde.extractors.shake import STILL, CameraShake, Shift, offset_from, shift
 
 CHANGED_SHARE = 0.3
 """Share of the picture: crowds and vans are less; a camera that was moved a little shows more."""
-MOST_CHANGED = 0.6
+_MOST_CHANGED = 0.6
 """Where more of the picture than this changes at once, the light or the camera has: nothing moves."""
 _NOISE_FACTOR = 6
 """How far above the median change a change is no noise."""
@@ -174,7 +174,7 @@ class Movement(Preparation):
         limit = max(self.threshold, _NOISE_FACTOR * noise)
         _, mask = cv2.threshold(change, limit, 1, cv2.THRESH_BINARY)
         mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _SURROUNDINGS)
-        if cv2.countNonZero(mask) > MOST_CHANGED * mask.size:
+        if cv2.countNonZero(mask) > _MOST_CHANGED * mask.size:
             return np.zeros_like(mask)
         return np.asarray(mask, np.uint8)
 

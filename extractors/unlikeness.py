@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from mulde.data.video import Frame
 from mulde.extractors.base import Preparation
-from mulde.extractors.movement import MOST_CHANGED, Mask
+from mulde.extractors.movement import Mask
 from mulde.extractors.scene import SceneModel
 from mulde.extractors.shake import offset_from, shifted
 
 _NEAREST_PX = 0.5
 """So far a person who fills a part of the picture may seem to move it."""
+_MOST_NOVEL = 0.9
+"""Share of the picture; who stands right before the camera, or what is carried past it, may be most of it."""
 _SECONDS_TO_USUAL = 600.0
 """In about so long what stays becomes a part of the scene: light that normal footage lacked, a chair that was
 moved."""
@@ -45,11 +47,10 @@ class Unlike:
 
     def mask(self, least_novelty: float) -> Mask:
         """Return where places look unlike anything by so many standard deviations or more; each counts up to
-        halfway to the middle of the next. Nothing where most of the picture does: the light or the camera is
-        another.
+        halfway to the middle of the next. Nothing where nearly all of the picture does: the light is another.
         """
         is_novel = (self.novelty >= least_novelty).astype(np.uint8)
-        if is_novel.mean() > MOST_CHANGED:
+        if is_novel.mean() > _MOST_NOVEL:
             is_novel[:] = 0
         half_cells = np.kron(is_novel, np.ones((2, 2), np.uint8))  # two between the middles of places
         return Mask(np.pad(half_cells, 1, mode="edge"), self.frame_size)
