@@ -48,4 +48,7 @@ def test_what_is_printed_can_be_given() -> None:
     assert len(lines) > 10
     assert load_config(overrides=lines) == load_config()
     without = [line for line in lines if yaml.safe_load(line.split("=", 1)[1]) is None]
-    assert without == ["score.n_overlapping=null"]  # as the boxes are
+    assert without == [
+        "extract.boxes.windows.least_novelty=null",  # not looked for
+        "score.n_overlapping=null",  # as the boxes are
+    ]
