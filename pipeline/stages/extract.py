@@ -250,7 +250,10 @@ def _tell_of_camera(job: Job, n_cameras: int) -> None:
     lengths = (claimed_length(video, job.frames_per_second) for video in job.dataset.normal)
     are_hours = any(total >= _SECONDS_FOR_CAMERA for total in accumulate(lengths))
     if are_hours:
-        _log.info("extract: if these hours are of one camera, --preset camera finds more: see docs/camera.md")
+        _log.info(
+            "extract: if these hours are of one camera, --preset camera finds more of what was never seen in "
+            "its place: see docs/camera.md"
+        )
 
 
 def _part_of(job: Job, shard: Shard) -> tuple[Job, float]:

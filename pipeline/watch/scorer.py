@@ -305,9 +305,10 @@ class _Frames(_Fusion):
         known = np.unique(np.concatenate([*frames.values()]))
         at = known[(known > self._frontier) & (known <= frontier)]
         self._frontier = frontier
-        known_scores = {stream: bent(scores, self._settings) for stream, scores in self._scores.items()}
         streams = [
-            interpolate_frames(known_scores[stream], frames.get(stream, at[:0]), at, nothing=0.0)
+            interpolate_frames(
+                bent(self._scores[stream], self._settings), frames.get(stream, at[:0]), at, nothing=0.0
+            )
             for stream in self._rows
         ]
         return at, fuse(streams, self._settings.fusion) if len(at) else np.empty(0)
