@@ -5,16 +5,17 @@
 
 Half of the videos are learnt from. Of the others, cut to `--seconds`, copies are made that differ in one
 thing: played a quarter faster, backwards, frozen for a while, with an object of another clip pasted in at
-another place smaller or larger than it is, with one that is left standing, and with the light changed
-halfway, which is no anomaly. Then `mulde run` with the given settings, and for each kind the micro AUC in %
-of its abnormal frames against all frames of the held-out videos as they are; of the changed light, of its
-second half: 50 is right there. With `--stalled` all videos, the learnt ones too, show one picture in ten
-for up to four frames, as a camera does that is late.
+another place smaller or larger than it is, with one that is left standing, with one that hurries where it
+was, and with the light changed halfway, which is no anomaly. Then `mulde run` with the given settings, and
+for each kind the micro AUC in % of its abnormal frames against all frames of the held-out videos as they
+are; of the changed light, of its second half: 50 is right there. With `--stalled` all videos, the learnt
+ones too, show one picture in ten for up to four frames, as a camera does that is late.
 
 With `--whole` the videos that are held out are left as long as they are, for hours have what clips have not:
 light that wanders, chairs that are moved. Every minute and a half something is pasted into them: what moves,
-smaller or larger than it is, for four seconds, or a still for a minute. Their frames are measured against all
-others of these videos but for those of ten seconds after each. They are all held in memory, twice.
+smaller or larger than it is or in a hurry, for four seconds, or a still for a minute. Their frames are
+measured against all others of these videos but for those of ten seconds after each. They are all held in
+memory, twice.
 
 A default is changed when it gains here over all cameras at hand. The clips stay in FOLDER for the next
 settings.
@@ -47,11 +48,8 @@ from mulde.extractors.settings import SceneSettings
 Frames = NDArray[np.uint8]
 Flags = NDArray[np.bool_]
 FASTER = 1.25
-SMALLER, LARGER = 0.6, 1.7
 AS_IS = "as it is"
 KINDS = "kinds.csv"
-OBJECTS = (("smaller", SMALLER, False), ("larger", LARGER, False), ("left", 1.0, True))
-"""What is pasted in: its kind, its scale, and whether it stands."""
 SECONDS_BETWEEN, SECONDS_MOVING, SECONDS_STANDING, SECONDS_AFTER = 90.0, 4.0, 60.0, 10.0
 """Of objects in videos that are held out whole."""
 _STALLS, _LONGEST_STALL = 0.1, 3
@@ -67,6 +65,36 @@ class Source:
     """(T, H, W) uint8."""
     rate: float
     """Frames a second."""
+
+
+@dataclass(frozen=True)
+class Pasted:
+    """How an object of one clip appears in another."""
+
+    kind: str
+    scale: float = 1.0
+    """How many times as tall as it is."""
+    speed: float = 1.0
+    """How many times as fast as it is; 0: a still of it."""
+    in_its_place: bool = False
+    """Whether it is where it was in its own clip, or anywhere."""
+
+    @property
+    def stands(self) -> bool:
+        """Whether it is a still."""
+        return self.speed == 0
+
+    def seconds(self, moving: float, standing: float) -> float:
+        """Return for how long it is there, of two lengths."""
+        return standing if self.stands else moving
+
+
+OBJECTS = (
+    Pasted("smaller", scale=0.6),
+    Pasted("larger", scale=1.7),
+    Pasted("left", speed=0),
+    Pasted("hurried", speed=1.5, in_its_place=True),
+)
 
 
 @dataclass(frozen=True)
@@ -170,12 +198,12 @@ def whole_of(sources: Sequence[Source], scene: SceneModel) -> Iterator[Clip]:
         random = np.random.default_rng(index)
         greys = source.greys.copy()
         n, step = len(greys), round(SECONDS_BETWEEN * source.rate)
-        by_kind = {kind: np.zeros(n, bool) for kind, _, _ in OBJECTS}
+        by_kind = {pasted.kind: np.zeros(n, bool) for pasted in OBJECTS}
         for count, first in enumerate(range(step, n - step, step)):
-            kind, scale, stands = OBJECTS[count % len(OBJECTS)]
-            length = round((SECONDS_STANDING if stands else SECONDS_MOVING) * source.rate)
-            frames = range(first, first + (length if stands else min(length, len(other.greys))))
-            by_kind[kind] |= _paste_into(greys, frames, other, scene, random, scale, stands=stands)
+            pasted = OBJECTS[count % len(OBJECTS)]
+            length = _length(pasted, pasted.seconds(SECONDS_MOVING, SECONDS_STANDING), source.rate, other)
+            frames = range(first, first + length)
+            by_kind[pasted.kind] |= _paste_into(greys, frames, other, scene, random, pasted)
         yield Clip(source.name, greys, source.rate, by_kind)
 
 
@@ -198,30 +226,30 @@ def changed(
     yield "backwards", (greys[::-1], rate, everywhere)
     middle = (np.arange(n) >= n // 3) & (np.arange(n) < 2 * n // 3)
     yield "frozen", (np.where(middle[:, None, None], greys[n // 3], greys), rate, middle)
-    for kind, scale, stands in OBJECTS:
-        yield kind, _paste(source, other, scene, random, scale, stands=stands)
+    for pasted in OBJECTS:
+        yield pasted.kind, _paste(source, other, scene, random, pasted)
     late = np.arange(n) >= n // 2
     darker = np.clip(greys * 0.6 + 25, 0, 255).astype(np.uint8)
     yield "light", (np.where(late[:, None, None], darker, greys), rate, late)
 
 
 def _paste(
-    source: Source,
-    other: Source,
-    scene: SceneModel,
-    random: np.random.Generator,
-    scale: float,
-    *,
-    stands: bool,
+    source: Source, other: Source, scene: SceneModel, random: np.random.Generator, pasted: Pasted
 ) -> tuple[Frames, float, Flags]:
-    """Return a clip with what moves in a window of another clip, at another place for two seconds, or a still
-    of it from a third of the clip to its end.
+    """Return a clip with what moves in a window of another clip for two seconds, or a still of it from a
+    third of the clip to its end.
     """
     greys = source.greys.copy()
-    length = min(round(2 * source.rate), len(greys) // 2, len(other.greys))
-    first = len(greys) // 3 if stands else int(random.integers(0, len(greys) - length + 1))
-    frames = range(first, len(greys) if stands else first + length)
-    return greys, source.rate, _paste_into(greys, frames, other, scene, random, scale, stands=stands)
+    length = min(_length(pasted, 2.0, source.rate, other), len(greys) // 2)
+    first = len(greys) // 3 if pasted.stands else int(random.integers(0, len(greys) - length + 1))
+    frames = range(first, len(greys) if pasted.stands else first + length)
+    return greys, source.rate, _paste_into(greys, frames, other, scene, random, pasted)
+
+
+def _length(pasted: Pasted, seconds: float, rate: float, other: Source) -> int:
+    """Return how many frames so many seconds are; of what moves no more than the other clip lasts."""
+    length = round(seconds * rate)
+    return length if pasted.stands else min(length, int(len(other.greys) / pasted.speed))
 
 
 def _paste_into(
@@ -230,20 +258,22 @@ def _paste_into(
     other: Source,
     scene: SceneModel,
     random: np.random.Generator,
-    scale: float,
-    *,
-    stands: bool,
+    pasted: Pasted,
 ) -> Flags:
     """Paste what moves in a window of another clip, or a still of it, into frames; return where it is."""
     flags = np.zeros(len(greys), bool)
     height, width = greys.shape[1:]
     background = cv2.resize(scene.backgrounds[0], (width, height))
-    length = min(round(2 * other.rate), len(other.greys)) if stands else len(frames)
-    start, (x1, y1, x2, y2) = _find_object(other, background, scene, random, length, stands=stands)
-    size = min(width, round((x2 - x1) * scale)), min(height, round((y2 - y1) * scale))
-    left, top = random.integers(0, width - size[0] + 1), random.integers(0, height - size[1] + 1)
+    n_taken = (
+        min(round(2 * other.rate), len(other.greys)) if pasted.stands else int(len(frames) * pasted.speed)
+    )
+    start, (x1, y1, x2, y2) = _find_object(other, background, scene, random, n_taken, pasted)
+    size = min(width, round((x2 - x1) * pasted.scale)), min(height, round((y2 - y1) * pasted.scale))
+    left, top = x1, y1
+    if not pasted.in_its_place:
+        left, top = random.integers(0, width - size[0] + 1), random.integers(0, height - size[1] + 1)
     for step, index in enumerate(frames):
-        taken = other.greys[start if stands else start + step]
+        taken = other.greys[start + int(step * pasted.speed)]
         mask = cv2.dilate(foreground(taken, background, 15).astype(np.uint8), np.ones((3, 3), np.uint8))
         share = cv2.GaussianBlur(cv2.resize(mask[y1:y2, x1:x2].astype(np.float32), size), (3, 3), 0)
         place = greys[index, top : top + size[1], left : left + size[0]]
@@ -258,8 +288,7 @@ def _find_object(
     scene: SceneModel,
     random: np.random.Generator,
     length: int,
-    *,
-    stands: bool,
+    pasted: Pasted,
 ) -> tuple[int, tuple[int, int, int, int]]:
     """Return a frame, and the place around an object of it: as wide as it will move, if it does."""
     height, width = background.shape
@@ -270,9 +299,9 @@ def _find_object(
         tall = min(height, round((low + high) / 2))
         wide = min(width, round(tall * scene.aspect))
         x, y = int(random.integers(0, width - wide + 1)), int(random.integers(0, height - tall + 1))
-        mask = foreground(clip.greys[start if stands else start + length // 2], background, 15)
+        mask = foreground(clip.greys[start if pasted.stands else start + length // 2], background, 15)
         filled = float(mask[y : y + tall, x : x + wide].mean())
-        aside = 0 if stands else 2 * wide
+        aside = round(2 * wide * pasted.speed)
         box = max(0, x - aside), y, min(width, x + wide + aside), y + tall
         best = max(best, (filled, start, box))
     return best[1], best[2]
