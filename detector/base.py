@@ -28,6 +28,7 @@ _LARGEST_FEATURE = 1e150  # its square is finite
 _log = logging.getLogger(__name__)
 _ROWS_FOR_USUAL = 10_000
 _NOT_STORED = ("progress", "device", "checkpoint")
+_FEATURE_NAMES = "feature_names"  # in the provenance
 
 
 class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn has no types
@@ -44,6 +45,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
 
     Attributes:
         n_features_in_: d.
+        feature_names_in_: (d,) names of the columns, where it was fitted on a table that has them.
         n_samples_fit_: rows it was fitted on, without those left out.
         standardisation_: what is done to features first.
         left_out_: (n_left_out,) numbers of the rows given to `fit` that `outlier_limit` left out, growing.
@@ -222,7 +224,12 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
                 params=self._storable_params(),
                 n_features=self.n_features_in_,
                 description=dict(description or {}),
-                provenance={**(provenance or {}), "n_samples": self.n_samples_fit_, **self._provenance()},
+                provenance={
+                    **(provenance or {}),
+                    "n_samples": self.n_samples_fit_,
+                    **self._feature_names(),
+                    **self._provenance(),
+                },
                 tensors={
                     "offset": np.array(self.offset_),
                     "left_out": self.left_out_,
@@ -267,6 +274,11 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
             if n_columns != stored.n_features:
                 raise ValueError(f"it is of {n_columns} features, not of {stored.n_features}")
             detector.anomaly_score(np.zeros((1, n_columns), np.float32))
+            names = stored.provenance.get(_FEATURE_NAMES)
+            if names is not None:
+                if len(names) != n_columns:
+                    raise ValueError(f"it has {n_columns} features, but names for {len(names)}")
+                detector.feature_names_in_ = np.array(names, dtype=object)
             return detector
         except Exception as error:  # arrays of other shapes, of other names, of text, …
             told = " ".join(str(error).split())
@@ -308,6 +320,11 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
     def _provenance(self) -> dict[str, Any]:
         """Return more about the training."""
         return {}
+
+    def _feature_names(self) -> dict[str, list[str]]:
+        """Return the names of the columns, where it was fitted on a table that has some."""
+        names = getattr(self, "feature_names_in_", None)
+        return {} if names is None else {_FEATURE_NAMES: [str(name) for name in names]}
 
     def _check_params(self) -> None:
         for name, value, allowed in misfits(self.settings, self):

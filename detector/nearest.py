@@ -83,7 +83,8 @@ class NearestNeighbours(Detector):
         of = np.arange(len(x)) if of is None else of
         numbers = None
         if groups is not None:
-            numbers = np.delete(number_groups(groups, len(x) + len(self.left_out_)), self.left_out_)
+            kept = np.delete(number_groups(groups, len(x) + len(self.left_out_)), self.left_out_)
+            numbers = number_groups(kept, len(x))  # a group may be left out as a whole
         if numbers is None or numbers.max() == 0:
             return self.search_.mean_distance(x[of], leave_nearest_out=True)  # which is the row itself
         folds = numbers % _N_FOLDS

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from mulde.data.atomic import replacing
-from mulde.data.errors import require_package
+from mulde.data.errors import InputError, require_package
 from mulde.detector.aggregation import (
     Aggregation,
     CoarsestResolving,
@@ -27,6 +27,7 @@ from mulde.detector.aggregation import (
     RawMixture,
 )
 from mulde.detector.mulde import MULDE
+from mulde.detector.score_norms import MSMA
 from mulde.detector.standardisation import LARGEST_STANDARDISED
 
 INPUT_NAME, OUTPUT_NAME = "features", "anomaly_score"
@@ -37,13 +38,17 @@ def export_onnx(detector: MULDE, path: str | os.PathLike[str]) -> None:
     """Write standardisation, energies and aggregation of a fitted detector as an ONNX file.
 
     Its input "features" is (n, d) float32, its output "anomaly_score" (n,) float64, higher = more anomalous;
-    n is free. Scores differ from `anomaly_score` by rounding in float32 only.
+    n is free. The graph computes in float32: scores differ from `anomaly_score` by rounding, to which the
+    aggregation "gmm_raw" is the most sensitive, and from one with precision="bfloat16" by rounding in that.
 
     Raises:
-        InputError: a package that exporting needs is not installed.
+        InputError: a package that exporting needs is not installed, or the detector is an `MSMA`, whose norms
+            of gradients no graph is made of.
         NotFittedError: the detector was not fitted.
     """
     check_is_fitted(detector)
+    if isinstance(detector, MSMA):
+        raise InputError("MSMA scores by gradients, which ONNX does not hold: export a MULDE")
     for package in ("onnx", "onnxscript"):
         require_package(package, "onnx")
     module = ScoringPath(detector).eval()

@@ -27,7 +27,7 @@ class Standardisation:
     whitening: Array | None
     """(d, k), from standardised features to whitened components; None where features stay as they are."""
     noise_sigma: float
-    """Noise scale, in standardised units, below which every feature is measurement noise."""
+    """Noise scale, in units of what a density sees, below which every column is measurement noise."""
 
     @classmethod
     def fit(
@@ -50,11 +50,13 @@ class Standardisation:
         """
         floor = np.broadcast_to(np.asarray(scale_floor, dtype=np.float64), std.shape)
         scale = np.where((std < floor) & (floor > 0), floor, scale_of(mean, std))
-        noise_sigma = float((floor / scale).min())
         if scaling == "common":
             scale = np.full_like(scale, scale.max())
+        noise = floor / scale  # (d,)
         whitening = None if n_whitened is None else _whitening((rows - mean) / scale, n_whitened)
-        return cls(mean, scale, whitening, noise_sigma)
+        if whitening is not None:
+            noise = np.sqrt(noise**2 @ whitening**2)  # (k,), of features whose noise is independent
+        return cls(mean, scale, whitening, float(noise.min()))
 
     def __call__(self, rows: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return standardised rows (n, k) float32 of rows (n, d); k = d without whitening."""

@@ -19,6 +19,8 @@ _NEAREST_PX = 0.5
 """So far a person who fills a part of the picture may seem to move it."""
 _MOST_NOVEL = 0.9
 """Share of the picture; who stands right before the camera, or what is carried past it, may be most of it."""
+_ENOUGH_PLACES = 25
+"""An object as large as a place lies in nine of them, for they overlap: of fewer it may be nearly all."""
 _SECONDS_TO_USUAL = 600.0
 """In about so long what stays becomes a part of the scene: light that normal footage lacked, a chair that was
 moved."""
@@ -47,10 +49,11 @@ class Unlike:
 
     def mask(self, least_novelty: float) -> Mask:
         """Return where places look unlike anything by so many standard deviations or more; each counts up to
-        halfway to the middle of the next. Nothing where nearly all of the picture does: the light is another.
+        halfway to the middle of the next. Nothing where nearly all of the picture does: the light is another,
+        if there are places enough to tell that from an object.
         """
         is_novel = (self.novelty >= least_novelty).astype(np.uint8)
-        if is_novel.mean() > _MOST_NOVEL:
+        if is_novel.size >= _ENOUGH_PLACES and is_novel.mean() > _MOST_NOVEL:
             is_novel[:] = 0
         half_cells = np.kron(is_novel, np.ones((2, 2), np.uint8))  # two between the middles of places
         return Mask(np.pad(half_cells, 1, mode="edge"), self.frame_size)
@@ -104,6 +107,9 @@ def _towards(difference: NDArray[np.float32], elapsed_seconds: float) -> NDArray
 class Unseen(Preparation):
     """Where a frame looks unlike anything by so many standard deviations or more."""
 
+    code_version: ClassVar[int] = 2
+    """Raise it when the same novelty gives another mask than before."""
+
     unlikeness: Unlikeness
     least_novelty: float
     """See `Unlike.novelty`."""
@@ -111,7 +117,8 @@ class Unseen(Preparation):
     @property
     def settings(self) -> dict[str, Any]:
         """What it was told, and what decides how unlike a place looks."""
-        return {"least_novelty": self.least_novelty, "unlikeness": self.unlikeness.settings}
+        settings = {"least_novelty": self.least_novelty, "unlikeness": self.unlikeness.settings}
+        return {**settings, "unseen_version": self.code_version}
 
     @property
     def parts(self) -> tuple[Unlikeness]:

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mulde.data.errors import InputError, require_package
+from mulde.data.files import name_without_suffix
 from mulde.data.labels.files import read_labels
+from mulde.data.labels.labels import FrameTimes, Labels
 from mulde.data.video import Video
 from mulde.pipeline.config.dotted import flat
 from mulde.pipeline.config.load import load_config
@@ -24,10 +26,11 @@ from mulde.pipeline.events.record import Event, Threshold, sort_events
 from mulde.pipeline.metrics.measure import VideoScores, evaluate_frames
 from mulde.pipeline.metrics.protocols import find_protocol
 from mulde.pipeline.metrics.records import Metrics
+from mulde.pipeline.metrics.video_scores import labels_of, require_scores_of
 from mulde.pipeline.open_job import find_data, open_job
 from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
-from mulde.pipeline.runs.origin import load_run_config
+from mulde.pipeline.runs.origin import load_config_of_model
 from mulde.pipeline.runs.scores import (
     ScoredObjects,
     ScoredVideo,
@@ -207,15 +210,21 @@ class Run:
             return None
         return next((source for source in tests if source.name == video), None)
 
+    def _configured(self, settings: Mapping[str, Any]) -> Config:
+        """Return its configuration with what is to differ."""
+        return load_config_of_model(RunFolder(self.folder), options=flat(settings), trust=self.trust)
+
     def score(self, video: StrPath, *, progress: Progress = silent, **settings: Any) -> VideoResult:
         """Score one video, a file or a folder of images; nothing is written but the feature cache.
 
         Args:
             progress: called with a `mulde.pipeline.progress.Status` now and then.
-            settings: as `mulde.train` takes them, such as workers=1 or cache="…".
+            settings: as `mulde.train` takes them, such as workers=1 or cache="…", but for those of what was
+                learnt.
 
         Raises:
-            InputError: it cannot be read, holds several videos, or is of an unknown camera.
+            InputError: it cannot be read, holds several videos, or is of an unknown camera; or a setting
+                would change what was learnt.
         """
         results = self.score_all([video], progress=progress, **settings)
         if len(results.videos) != 1 or results.failures:
@@ -228,13 +237,12 @@ class Run:
         Args:
             source: a file, a pipe, the number of a camera, or an address such as rtsp://camera/stream.
             camera: which of the scenes it shows, if the run has several.
-            settings: as `mulde.train` takes them.
+            settings: as for `score`.
 
         Raises:
-            InputError: the source or the model cannot be used.
+            InputError: the source, the model or a setting cannot be used.
         """
-        file = RunFolder(self.folder).model_config
-        config = load_run_config(file, options=flat(settings), trust=self.trust)
+        config = self._configured(settings)
         return Watcher(RunFolder(self.folder), config, camera=camera).watch(open_source(str(source)))
 
     def score_all(
@@ -245,8 +253,7 @@ class Run:
         Raises:
             InputError: none of them can be read, or a path holds no video.
         """
-        file = RunFolder(self.folder).model_config
-        config = load_run_config(file, options=flat(settings), trust=self.trust)
+        config = self._configured(settings)
         with TemporaryDirectory(prefix="mulde-") as folder:
             out = RunFolder(Path(folder))
             scored = score_footage(
@@ -335,26 +342,35 @@ def evaluate(
         seed: of the bootstrap behind the intervals.
 
     Raises:
-        InputError: scores or labels cannot be used, or are of different videos or lengths.
+        InputError: scores or labels cannot be used, a label is neither 0 nor 1, or they are of different
+            videos or lengths.
     """
-    known = None if isinstance(labels, Mapping) else read_labels(Path(labels))
+    known = read_labels(Path(labels)) if isinstance(labels, str | os.PathLike) else labels
     videos = []
     for name, values in scores.items():
         array = np.asarray(values, dtype=np.float64)
-        if known is None:
-            assert isinstance(labels, Mapping)
-            if name not in labels:
-                raise InputError(f"video {name} has scores but no labels")
-            truth = np.asarray(labels[name]).astype(np.uint8)
-        else:
-            times = None if frames_per_second is None else np.arange(len(array)) / frames_per_second
-            truth = known.frames(name, len(array), times)
+        times = None if frames_per_second is None else np.arange(len(array)) / frames_per_second
         try:
+            truth = _truth(known, name, len(array), times)
             videos.append(VideoScores(name, array, truth, fps=frames_per_second))
         except ValueError as error:
             raise InputError(str(error)) from None
+    if isinstance(known, Labels):
+        require_scores_of(known.names, map(name_without_suffix, scores), "what was given")
+    else:
+        require_scores_of(known, scores, "what was given")
     chosen = find_protocol(protocol)
     measured = [
         VideoScores(v.name, chosen.apply(v.scores, v.scores), v.labels, v.scene, v.fps) for v in videos
     ]
     return evaluate_frames(measured, treatment=chosen.describe(protocol, None), seed=seed)
+
+
+def _truth(
+    labels: Mapping[str, ArrayLike] | Labels, name: str, n_frames: int, seconds: FrameTimes | None
+) -> NDArray[np.uint8]:
+    if isinstance(labels, Labels):
+        return labels.frames(name, n_frames, seconds)
+    if name not in labels:
+        raise InputError(f"video {name} has scores but no labels")
+    return labels_of(name, labels[name])

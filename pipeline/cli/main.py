@@ -331,7 +331,9 @@ def _print_result(result: RunResult, stages: Sequence[str]) -> None:
 
 def _score_footage(model: Path, options: dict[str, Any], *, as_json: bool) -> int:
     from mulde.pipeline.cli.events_table import found_in_json, print_events
+    from mulde.pipeline.config.dotted import name_of
     from mulde.pipeline.runs.folder import RunFolder
+    from mulde.pipeline.runs.origin import refuse_settings_of_learning
     from mulde.pipeline.stages.footage import score_footage
     from mulde.pipeline.stages.report import report_footage
 
@@ -351,7 +353,8 @@ def _score_footage(model: Path, options: dict[str, Any], *, as_json: bool) -> in
             "--model scores the videos that are named, without a data set: leave its options out"
         )
     overrides = tuple(text for text in options["arguments"] if Path(text) not in paths)
-    _refuse_training_settings(overrides, options, model)
+    seed = {} if options.get("seed") is None else {"seed": "--seed"}
+    refuse_settings_of_learning({name_of(text): text for text in overrides} | seed, model)
     config = configure({**options, "arguments": overrides}, file=given.model_config)
     out = RunFolder(options["out"] or model / "new")
     if not options["out"]:
@@ -377,14 +380,3 @@ def _score_footage(model: Path, options: dict[str, Any], *, as_json: bool) -> in
         stdout.print(f"report  {page}", markup=False)
         print_events(scored.found)
     return conclude(out)
-
-
-def _refuse_training_settings(overrides: Sequence[str], options: dict[str, Any], model: Path) -> None:
-    """Raise InputError for settings that a model that is there no longer depends on."""
-    idle = [text for text in overrides if text.startswith(("detector.", "train.", "seed="))]
-    idle += ["--seed"] if options.get("seed") is not None else []
-    if idle:
-        raise InputError(
-            f"{idle[0]} does not change the detectors in {model}, which are trained: leave it out, or train "
-            "again with it"
-        )

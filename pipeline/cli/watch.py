@@ -134,7 +134,7 @@ def _open_one(
 ) -> Attendant:
     from mulde.pipeline.config.words import in_users_words, respelled
     from mulde.pipeline.runs.folder import RunFolder
-    from mulde.pipeline.runs.origin import load_run_config
+    from mulde.pipeline.runs.origin import load_config_of_model
     from mulde.pipeline.watch.attend import Attendant
     from mulde.pipeline.watch.sources import open_source
     from mulde.pipeline.watch.watcher import Watcher
@@ -145,7 +145,7 @@ def _open_one(
     if not run.model_config.exists():
         raise InputError(f"{model} is no run with a trained model: --model takes the folder of a run")
     opened = open_source(source, follow_seconds=follow)
-    config = load_run_config(run.model_config, overrides=settings, trust=trust)
+    config = load_config_of_model(run, overrides=settings, trust=trust)
     with in_users_words(), respelled(camera="--camera"):
         watcher = Watcher(run, config, camera=camera)
     return Attendant(watcher, opened, RunFolder(_folder(out, run)), wishes)

@@ -20,6 +20,15 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def name_of(override: str) -> str:
+    """Return which setting "name=value" is about.
+
+    >>> name_of("detector.beta=0.2")
+    'detector.beta'
+    """
+    return override.partition("=")[0].strip()
+
+
 def in_yaml(value: object) -> str:
     """Return a value as it is given in YAML or as key=value."""
     plain = list(value) if isinstance(value, tuple) else value

@@ -19,6 +19,7 @@ from mulde.pipeline.config.sections import Config
 from mulde.pipeline.metrics.measure import Metrics, VideoScores, evaluate_frames
 from mulde.pipeline.metrics.protocols import find_protocol
 from mulde.pipeline.metrics.score_files import ScoreFile, read_score_files
+from mulde.pipeline.metrics.video_scores import require_scores_of
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.stages.evaluate import apply_protocol, write_metrics
 
@@ -85,14 +86,7 @@ def _open_reference(config: Config) -> _Reference:
 
 def _labelled(files: Sequence[ScoreFile], labels: Labels, path: Path) -> list[ScoreFile]:
     """Return the files of labelled videos; every labelled video must have one."""
-    by_name = {file.name: file for file in files}
-    missing = [name for name in labels.names if name not in by_name]
-    if missing:
-        raise InputError(
-            f"{len(missing)} of {len(labels.names)} labelled videos have no scores in {path}, the first is "
-            f"{missing[0]} (there are scores of {', '.join(list(by_name)[:3])}, …): a metric of a part would "
-            "pass for one of the whole; name the files as the videos, or give labels of the part"
-        )
+    require_scores_of(labels.names, [file.name for file in files], str(path))
     unlabelled = [file.name for file in files if not labels.has(file.name)]
     if unlabelled:
         _log.warning(

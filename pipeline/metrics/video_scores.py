@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from mulde.data.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,7 @@ class VideoScores:
                 "give one score and one label for every decoded frame"
             )
         check_finite(self.name, self.scores)
-        if not np.isin(self.labels, (0, 1)).all():
-            raise ValueError(f"{self.name}: labels must be 0 (normal) or 1 (abnormal)")
+        labels_of(self.name, self.labels)
         if self.fps is not None and not 0 < self.fps < np.inf:
             raise ValueError(f"{self.name}: {self.fps} is no frame rate")
 
@@ -46,6 +48,38 @@ class VideoScores:
     @property
     def has_both_classes(self) -> bool:
         return 0 < self.n_abnormal < self.n_frames
+
+
+def labels_of(name: str, values: ArrayLike) -> NDArray[np.uint8]:
+    """Return the labels of a video, (T,), of whatever numbers they are.
+
+    Raises:
+        ValueError: one is neither 0 nor 1, as of a frame that nobody labelled.
+    """
+    array = np.asarray(values)
+    if not np.isin(array, (0, 1)).all():
+        raise ValueError(f"{name}: labels must be 0 (normal) or 1 (abnormal)")
+    return array.astype(np.uint8)
+
+
+def require_scores_of(labelled: Iterable[str], scored: Iterable[str], where: str) -> None:
+    """Check that every labelled video has scores.
+
+    Args:
+        labelled, scored: names of videos.
+        where: where the scores are, for the message.
+
+    Raises:
+        InputError: one has none.
+    """
+    names, known = list(labelled), list(scored)
+    missing = sorted({*names} - {*known}, key=names.index)
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(names)} labelled videos have no scores in {where}, the first is "
+            f"{missing[0]} (there are scores of {', '.join(known[:3])}, …): a metric of a part would "
+            "pass for one of the whole; name the scores as the videos, or give labels of the part"
+        )
 
 
 def check_finite(name: str, scores: NDArray[np.float64]) -> None:

@@ -20,10 +20,13 @@ from mulde.data.foreign.text import parse_json
 from mulde.data.ours import is_signature, own_key, signature
 from mulde.data.sealed import write_json
 from mulde.extractors.networks.weights import WEIGHTS_FOLDER
+from mulde.pipeline.config.dotted import name_of
 from mulde.pipeline.config.load import load_config, write_config
 from mulde.pipeline.config.sections import Config
+from mulde.pipeline.runs.folder import RunFolder
 
 _SUFFIX = ".origin.json"
+_OF_LEARNING = ("data.", "detector.", "train.")
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +41,24 @@ def write_signed(file: Path, config: Config) -> None:
     plugins = {str(path): _digest(path) for path in config.anchored().extract.plugins}
     record = {"plugins": plugins, "signature": signature(key, _signed(file.read_bytes(), plugins))}
     write_json(_origin(file), record, indent=1)
+
+
+def refuse_settings_of_learning(given: Mapping[str, str], model: Path) -> None:
+    """Check that settings which are given for a trained model can change what it does.
+
+    Args:
+        given: how the user gave each, by name, such as "detector.beta".
+        model: the run, for the message.
+
+    Raises:
+        InputError: one is of what was learnt, or of what it was learnt from.
+    """
+    idle = [text for name, text in given.items() if name == "seed" or name.startswith(_OF_LEARNING)]
+    if idle:
+        raise InputError(
+            f"{idle[0]} does not change the detectors in {model}, which are trained: leave it out, or train "
+            "again with it"
+        )
 
 
 def load_run_config(
@@ -56,7 +77,7 @@ def load_run_config(
         InputError: as `load_config`; or it names code that was not run here before, and is not trusted.
     """
     config = load_config(file, options=options, overrides=overrides)
-    given = [*(options or {}), *(text.partition("=")[0].strip() for text in overrides)]
+    given = [*(options or {}), *map(name_of, overrides)]
     code = [] if _is_given("extract.plugins", given) else [str(path) for path in config.extract.plugins]
     code += [path for name, path in _weights(config.extract, "extract") if not _is_given(name, given)]
     if trust:
@@ -71,6 +92,23 @@ def load_run_config(
             "at it; to have it run, with your rights, add --trust"
         )
     return _with_own_places(file, config, given)
+
+
+def load_config_of_model(
+    run: RunFolder,
+    *,
+    options: Mapping[str, Any] | None = None,
+    overrides: Sequence[str] = (),
+    trust: bool = False,
+) -> Config:
+    """Do as `load_run_config` for the model of a run, which is to score or to watch.
+
+    Raises:
+        InputError: as `load_run_config`, or a setting is of what was learnt.
+    """
+    given = {name: name for name in options or {}} | {name_of(text): text for text in overrides}
+    refuse_settings_of_learning(given, run.folder)
+    return load_run_config(run.model_config, options=options, overrides=overrides, trust=trust)
 
 
 def _with_own_places(file: Path, config: Config, given: Sequence[str]) -> Config:

@@ -27,7 +27,7 @@ from mulde.pipeline.config.load import parse_yaml
 from mulde.pipeline.config.words import in_users_words, respelled
 from mulde.pipeline.models.model import RunModel
 from mulde.pipeline.runs.folder import RunFolder
-from mulde.pipeline.runs.origin import load_run_config
+from mulde.pipeline.runs.origin import load_config_of_model
 from mulde.pipeline.section import Section
 from mulde.pipeline.watch.sources import Lost, Source, open_source
 from mulde.pipeline.watch.watcher import Seen, Watcher
@@ -160,7 +160,7 @@ def _open(
         raise InputError(f"{run.folder} is no run with a trained model")
     source = open_source(entry.source, follow_seconds=entry.follow)
     source.is_patient, source.shows = True, entry.name
-    config = load_run_config(run.model_config, overrides=settings, trust=trust)
+    config = load_config_of_model(run, overrides=settings, trust=trust)
     key = str(run.model.resolve()), config.device, config.extract.model_dump_json()
     with respelled(camera="camera"):
         watcher = Watcher(run, config, camera=entry.camera, model=loaded.get(key))

@@ -1,6 +1,7 @@
 import pickle
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -210,6 +211,19 @@ def test_a_loaded_detector_scores_the_same_bits(
     assert ours.pop("progress") is None
     assert theirs.pop("progress") is print
     assert ours == theirs
+
+
+def test_a_loaded_detector_knows_its_columns(rows: np.ndarray, tmp_path: Path, small) -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    table = pandas.DataFrame(rows, columns=["x", "y", "z"])
+    detector = small().fit(table)
+    detector.save(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = MULDE.load(tmp_path, device="cpu")
+        np.testing.assert_array_equal(loaded.score_samples(table), detector.score_samples(table))
+    with pytest.raises(ValueError, match="feature names should match"):
+        loaded.score_samples(table[["y", "x", "z"]])
 
 
 def test_loading_refuses_other_features_and_other_kinds(fitted: MULDE, tmp_path: Path) -> None:

@@ -58,6 +58,24 @@ def test_training_rows_do_not_find_their_group(n_groups: int) -> None:
     np.testing.assert_allclose(detector.training_scores(rows, groups=np.zeros(len(rows))), 0)
 
 
+@pytest.mark.parametrize("group", [0, 1, 2])
+@pytest.mark.parametrize("n_groups", [2, 6])
+def test_a_group_of_outliers_alone_is_no_group(group: int, n_groups: int) -> None:
+    x = np.random.default_rng(0).normal(size=(120, 2))
+    groups = np.arange(120) % n_groups
+    alone = min(group, n_groups)
+    groups[groups >= alone] += 1
+    x[50], groups[50] = 1e6, alone
+    detector = NearestNeighbours(k=1).fit(x, groups=groups)
+    np.testing.assert_array_equal(detector.left_out_, [50])
+    others = NearestNeighbours(k=1, outlier_limit=None).fit(np.delete(x, 50, axis=0))
+    np.testing.assert_allclose(
+        detector.training_scores(x, groups=groups),
+        others.training_scores(np.delete(x, 50, axis=0), groups=np.delete(groups, 50)),
+        rtol=1e-6,
+    )
+
+
 @pytest.mark.parametrize("k", [1, 3, 40])
 def test_equal_rows_count_each(k: int) -> None:
     rng = np.random.default_rng(0)

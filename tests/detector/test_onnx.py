@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from mulde.detector import MULDE
+from mulde.data.errors import InputError
+from mulde.detector import MSMA, MULDE
 from mulde.detector.aggregation import AGGREGATIONS
 from mulde.detector.onnx import INPUT_NAME, ScoringPath, export_onnx, torch_aggregation
 
@@ -46,3 +47,10 @@ def test_every_aggregation_has_a_twin_in_torch(
 def test_an_unfitted_detector_is_refused(small: Callable[..., MULDE], tmp_path: Path) -> None:
     with pytest.raises(NotFittedError):
         export_onnx(small(), tmp_path / "detector.onnx")
+
+
+def test_norms_of_gradients_are_refused(rows: np.ndarray, tmp_path: Path) -> None:
+    detector = MSMA(widths=(8,), max_steps=5, random_state=0).fit(rows)
+    with pytest.raises(InputError, match="export a MULDE"):
+        export_onnx(detector, tmp_path / "detector.onnx")
+    assert not (tmp_path / "detector.onnx").exists()

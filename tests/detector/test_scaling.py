@@ -37,6 +37,25 @@ def test_noise_scales_below_the_floor_are_left_out(std: float, lowest: float) ->
     assert detector.sigmas_[-1] == pytest.approx(max(0.5, lowest), rel=0.1)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scale_floor": 0.2},
+        {"scale_floor": [0.5, 0.05], "scaling": "common"},
+        {"scale_floor": 0.2, "n_whitened": 1},
+        {"scale_floor": [0.3, 0.1], "n_whitened": 2},
+        {"scale_floor": [0.5, 0.05], "scaling": "common", "n_whitened": 2},
+    ],
+)
+def test_the_floor_is_what_noise_of_its_size_becomes(options: dict[str, object]) -> None:
+    x = rows(3.0, 2.0) @ np.array([[1.0, 0.4], [0.0, 1.0]])
+    floor = np.broadcast_to(options["scale_floor"], 2)  # type: ignore[call-overload]
+    detector = MULDE(**TINY, **options, sigma_high=1.0).fit(x)
+    noise = np.random.default_rng(1).normal(size=(5000, 2)) * floor
+    seen = detector.standardisation_(noise) - detector.standardisation_(np.zeros((1, 2)))
+    assert detector.sigmas_[0] == pytest.approx(seen.std(axis=0).min(), rel=0.05)
+
+
 def test_a_single_scale_is_what_was_asked_for() -> None:
     detector = SingleScale(**TINY, sigma=0.2, scale_floor=0.1)
     assert detector.fit(rows(0.01)).sigmas_.tolist() == [0.2]

@@ -76,6 +76,9 @@ def test_videos_that_cannot_be_read_do_not_stop_the_others(scene: Path, test_cli
         run.score(broken)
     with pytest.raises(mulde.InputError, match="several videos: score_all"):
         run.score(scene / "test")
+    for call in (run.score, run.watch):
+        with pytest.raises(mulde.InputError, match=r"detector\.beta does not change the detectors in py"):
+            call(test_clip, detector={"beta": 3})
 
 
 @pytest.mark.parametrize(
@@ -108,6 +111,11 @@ def test_evaluate_is_the_auc() -> None:
         ({"a": [0.1, 0.2]}, {"a": [0]}, "a: .* differ in shape"),
         ({"a": [float("nan")]}, {"a": [0]}, "a: 1 of 1 scores are NaN"),
         ({"a": [0.1]}, {"a": [3]}, "labels must be 0"),
+        ({"a": [0.1]}, {"a": [0.9]}, "labels must be 0"),
+        ({"a": [0.1]}, {"a": [float("nan")]}, "labels must be 0"),
+        ({"a": [0.1]}, {"a": [256]}, "labels must be 0"),
+        ({"a": [0.1]}, {"a": ["abnormal"]}, "labels must be 0"),
+        ({"a": [0.1]}, {"a": [1], "b": [0]}, "1 of 2 labelled videos have no scores .* the first is b"),
     ],
 )
 def test_what_cannot_be_evaluated_is_named(scores, labels, message: str) -> None:

@@ -161,6 +161,7 @@ def test_each_sees_what_it_would_see_alone(cli, trained: Path, scene_once: Path)
     ({"model": "."}, [], "camera door: . is no run with a trained model"),
     ({"camera": "gate"}, [], "camera door: the run knows no camera gate"),
     ({"settings": ["score.causl=1"]}, [], "causl"),
+    ({"settings": ["train.by=scene"]}, [], "camera door: train.by=scene does not change the detectors in"),
     ({"model": None}, [], "camera door has no model: give model, or --model RUN for all"),
     ({}, ["--follow", 3], "--camera and --follow are of one camera: name them in cameras.yaml"),
     ({}, ["--webhook", "door"], "no address that can be posted to"),

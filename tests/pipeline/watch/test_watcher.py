@@ -97,6 +97,7 @@ def test_it_sees_what_is_found_offline(cli, scene: Path, settings: tuple[str, ..
         (("clip.mp4", "--model", "."), "is no run with a trained model"),
         (("clip.mp4", "--model", "run", "--webhook", "door"), "no address that can be posted to"),
         (("clip.mp4", "--model", "run", "score.causl=1"), "causl"),
+        (("clip.mp4", "--model", "run", "detector.beta=1"), "detector.beta=1 does not change the detectors"),
         (("clip.mp4", "--model", "run", "--before", 2), "give --clips, too"),
         (("small.mp4", "--model", "run"), "the learnt scene has 160x120"),
         (
