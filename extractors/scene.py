@@ -383,7 +383,9 @@ def _thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def _group(thumbnails: Sequence[NDArray[np.float32]]) -> list[NDArray[np.int64]]:
     """Return the numbers of those that look alike, largest group first; groups of a few are left out."""
-    n_groups = min(_MOST_BACKGROUNDS, len(thumbnails) // _LEAST_PICTURES)
+    n_groups = min(
+        _MOST_BACKGROUNDS, len(thumbnails) // _LEAST_PICTURES, len({t.tobytes() for t in thumbnails})
+    )
     if n_groups < 2:
         return []
     from sklearn.cluster import KMeans  # only here, for its import takes a second

@@ -57,7 +57,13 @@ def find_data(data: DataConfig, *, needs_test: bool = True) -> Dataset:
             raise InputError("give --dataset ROOT, or --normal, --test and --labels, not both")
         with respelled(layout="--layout NAME"):
             return open_dataset(data.dataset, data.layout)
-    if data.normal is None or (data.test is None and needs_test):
+    if data.normal is not None and data.test is None and needs_test:
+        raise InputError(
+            "there are normal videos, but none to score: `mulde score --model RUN VIDEO ...` scores any with "
+            "a trained RUN, into RUN/new or what --out says, which is a run for the other commands; or give "
+            "--test PATH to `mulde run`"
+        )
+    if data.normal is None:
         raise InputError(
             "which videos? Give --normal PATH and --test PATH, or --dataset ROOT, or features that were "
             "imported with --normal-features NAME and --test-features NAME"

@@ -206,6 +206,10 @@ def _check_names(videos: Sequence[Video]) -> None:
     by_name: dict[str, Video] = {}
     for video in videos:
         twin = by_name.setdefault(video.name, video)
+        if twin is not video and twin.path.absolute() == video.path.absolute():
+            raise InputError(
+                f"{video.path} is named twice, perhaps with the folder that it lies in: once will do"
+            )
         if twin is not video:
             raise InputError(
                 f"{twin.path} and {video.path} would both be called {video.name}: rename one, or take it out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -11,11 +12,14 @@ from rich.table import Table
 from mulde.data.spelling import counted
 from mulde.pipeline.cli.console import stdout
 from mulde.pipeline.events.files import as_row
+from mulde.pipeline.events.record import Threshold
 from mulde.pipeline.stages.find_events import Found
 
 _MOST_SHOWN = 10
 _MORE = 24
 """Times as many false alarms are proposed to who sees no event: one an hour in place of one a day."""
+_LOWER_RANK = 2
+"""Of the highest scores of normal footage; events are listed above the first of them anyhow."""
 
 
 def print_events(found: Found) -> None:
@@ -39,14 +43,24 @@ def print_events(found: Found) -> None:
     elif threshold.listed_score is None:
         stdout.print("no events")
     else:
-        more = f"score.false_alarms_per_day={_MORE * threshold.false_alarms_per_day:g}"
+        more = f"score.false_alarms_per_day={_further(threshold):g}"
         limit = f"{threshold.listed_score:.3f}"
-        stdout.print(f"no events above a score of {limit}; {more} lists what is less unusual", markup=False)
+        stdout.print(f"no events above a score of {limit}; {more} looks for less unusual ones", markup=False)
     if found.n_marked:
         stdout.print(
             f"left out: {counted(found.n_marked, 'event')} marked as normal (mulde normal RUN --list)"
         )
     stdout.print(threshold.text, markup=False)
+
+
+def _further(threshold: Threshold) -> float:
+    """Return a budget of false alarms a day for which events are listed from a lower score on.
+
+    It follows from the normal footage that was left out: with one false alarm in all of it events are listed
+    above the highest score there, as with less, so that two are the least.
+    """
+    two = _LOWER_RANK * 24 / threshold.normal_hours if threshold.normal_hours else 0.0
+    return float(math.ceil(max(_MORE * threshold.false_alarms_per_day, two)))
 
 
 def found_in_json(found: Found | None) -> dict[str, Any]:

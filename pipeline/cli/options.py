@@ -32,6 +32,17 @@ _FOLDER = click.Path(path_type=Path)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+BUDGET_OPTIONS: list[Callable[[Any], Any]] = [
+    click.option(
+        "--false-alarms-per-day",
+        type=float,
+        metavar="X",
+        help="Budget that the threshold follows from, in normal footage. [1]",
+    ),
+    click.option("--false-alarms-per-hour", type=float, metavar="X", help="The same, per hour."),
+]
+"""See `budget_of`."""
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, for programs, in place of text."
 )
@@ -50,8 +61,14 @@ def common_options(command: F) -> F:
 def common_options_after(arguments: str) -> Callable[[F], F]:
     """Return what adds the options that all stages share, after arguments that are described like this."""
 
+    return adding(_common_options(arguments))
+
+
+def adding(options: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]:
+    """Return what adds options to a command, in their order."""
+
     def add(command: F) -> F:
-        for option in reversed(_common_options(arguments)):
+        for option in reversed(options):
             command = option(command)
         return command
 
@@ -88,13 +105,7 @@ def _common_options(arguments: str) -> list[Callable[[F], F]]:
         click.option(
             "--protocol", metavar="NAME", help="Of the evaluation, such as mulde, unsmoothed or ai-vad."
         ),
-        click.option(
-            "--false-alarms-per-day",
-            type=float,
-            metavar="X",
-            help="Budget that the threshold follows from, in normal footage. [1]",
-        ),
-        click.option("--false-alarms-per-hour", type=float, metavar="X", help="The same, per hour."),
+        *BUDGET_OPTIONS,
         click.option(
             "--recorded-at",
             metavar="PATTERN",
@@ -140,7 +151,7 @@ def configure(options: dict[str, Any], *, file: Path | None = None) -> Config:
         for name, value in options.items()
         if name in (*names, *plain) and value is not None and value != ()
     }
-    budget = _false_alarms_per_day(options)
+    budget = budget_of(options.get("false_alarms_per_day"), options.get("false_alarms_per_hour"))
     if budget is not None:
         given["score.false_alarms_per_day"] = budget
     overrides = [text for text in arguments if text not in (*files, *runs)]
@@ -172,9 +183,12 @@ def _is_of_run(file: Path) -> bool:
     return file.name == "config.yaml" and any((file.parent / name).exists() for name in written)
 
 
-def _false_alarms_per_day(options: dict[str, Any]) -> float | None:
-    """Return the budget that the options give, None where they give none."""
-    per_day, per_hour = options.get("false_alarms_per_day"), options.get("false_alarms_per_hour")
+def budget_of(per_day: float | None, per_hour: float | None) -> float | None:
+    """Return the false alarms a day that one of two options allows; None where neither is given.
+
+    Raises:
+        InputError: both are given, or one that is no rate.
+    """
     if per_day is not None and per_hour is not None:
         raise InputError("give --false-alarms-per-day or --false-alarms-per-hour, not both")
     for value, option in ((per_day, "--false-alarms-per-day"), (per_hour, "--false-alarms-per-hour")):

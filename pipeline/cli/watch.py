@@ -15,7 +15,14 @@ import click
 
 from mulde.data.errors import InputError
 from mulde.pipeline.cli.console import log_to_file, set_up_logging
-from mulde.pipeline.cli.options import CLIP_SECONDS_AROUND, EXIT_DONE, EXIT_SOME_FAILED
+from mulde.pipeline.cli.options import (
+    BUDGET_OPTIONS,
+    CLIP_SECONDS_AROUND,
+    EXIT_DONE,
+    EXIT_SOME_FAILED,
+    adding,
+    budget_of,
+)
 
 if TYPE_CHECKING:
     from mulde.pipeline.runs.folder import RunFolder
@@ -44,6 +51,7 @@ _TOKEN = "MULDE_PAGE_TOKEN"  # noqa: S105  # the name of a variable of the envir
     metavar="SECONDS",
     help="SOURCE grows: end when nothing has come for so long.",
 )
+@adding(BUDGET_OPTIONS)
 @click.option("--scores", is_flag=True, help="Print the score of every frame, too.")
 @click.option("--clips", is_flag=True, help="Write a clip of each event.")
 @click.option(
@@ -73,6 +81,8 @@ def watch(
     out: Path | None,
     camera: str,
     follow: float | None,
+    false_alarms_per_day: float | None,
+    false_alarms_per_hour: float | None,
     scores: bool,
     clips: bool,
     before: float | None,
@@ -94,6 +104,9 @@ def watch(
     if not clips and (before is not None or after is not None):
         raise InputError("--before and --after are of clips: give --clips, too")
     set_up_logging(logging.INFO)
+    budget = budget_of(false_alarms_per_day, false_alarms_per_hour)
+    if budget is not None:
+        settings = [*settings, f"score.false_alarms_per_day={budget!r}"]
     around = [CLIP_SECONDS_AROUND if given is None else given for given in (before, after)]
     wishes = Wishes(webhook, mqtt, (around[0], around[1]) if clips else None, on_board=page is not None)
     with ExitStack() as stack:

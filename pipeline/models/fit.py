@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mulde.data.cache.rows import CachedRows
 from mulde.data.errors import InputError
+from mulde.data.spelling import counted
 from mulde.detector import Calibration
 from mulde.detector.outliers import RowsWithout
 from mulde.detector.rows import RowSource
@@ -99,7 +100,11 @@ def open_rows(
     rows = CachedRows([cached.entries[name] for cached in videos])
     if rows.shape[0] < MIN_ROWS:
         n_objects = sum(cached.entries[name].n_rows for cached in videos)
-        way_out = "is there motion in them? Lower extract.boxes.windows.min_coverage or threshold"
+        n_frames = sum(cached.entries[name].report.n_frames for cached in videos)
+        way_out = (
+            "does anything move in them? A minute or two of footage are the least; or lower "
+            "extract.boxes.windows.min_coverage or extract.boxes.windows.threshold"
+        )
         if n_objects >= MIN_ROWS:
             way_out = (
                 f"none of {n_objects} objects could be measured, are they of other classes? Leave it out"
@@ -114,7 +119,8 @@ def open_rows(
         if isinstance(extractor, ImportedStream):
             way_out = "look at what was imported with `mulde cache list`"
         raise NotLearnableError(
-            f"the {len(videos)} normal videos hold {rows.shape[0]} rows, too few to learn {name} from: "
+            f"{counted(len(videos), 'normal video')} of {counted(n_frames, 'frame')} in all "
+            f"{'has' if len(videos) == 1 else 'have'} {rows.shape[0]} rows, too few to learn {name} from: "
             f"{way_out}, or add videos"
         )
     source: NDArray[np.float32] | CachedRows = rows

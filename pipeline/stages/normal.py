@@ -145,7 +145,12 @@ def _find(name: str, places: Sequence[RunFolder]) -> _Scored | Path:
 
 
 def _of_rank(rank: int, place: RunFolder) -> _Scored:
-    events = read_events(place) if place.events_json.exists() else ()
+    if not place.events_json.exists():
+        raise InputError(
+            f"there are no events in {place.folder}: those of `mulde score --out DIR` are found with --from "
+            "DIR, and those of `mulde watch` by the event_id that it gave, such as 3:270"
+        )
+    events = read_events(place)
     if not 1 <= rank <= len(events):
         raise InputError(f"{place.events} has {len(events)} events: there is no {rank}. one")
     return _Scored(events[rank - 1], place)

@@ -70,6 +70,8 @@ def run_stages(job: Job, stages: Sequence[str]) -> RunResult:
         situation.inventory = look_up_all(job, Recipes(job.config.extract, None))
     if is_making and not job.run.config.exists():  # the folder alone goes on with what was cut off
         write_signed(job.run.config, job.config)
+    if is_making:
+        _tell_of_another_preset(job)
     if "extract" in stages:
         Extract().run(situation)
     if "score" in stages:  # now, before a long training
@@ -128,6 +130,19 @@ def _on_whole_features(do: Callable[[], R], situation: Situation, stages: Sequen
         Extract().run(situation)
         done = do()
     return done
+
+
+def _tell_of_another_preset(job: Job) -> None:
+    """Tell who left out --preset that a run was made with another than the default."""
+    with suppress(InputError):  # a configuration that cannot be read is written anew
+        before = load_config(job.run.config).preset
+        if before != job.config.preset:
+            _log.warning(
+                "%s was made with --preset %s, and is made again with %s",
+                job.run.folder,
+                before,
+                job.config.preset,
+            )
 
 
 def _check_test(situation: Situation) -> None:

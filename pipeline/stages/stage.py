@@ -147,8 +147,13 @@ class RunStage(Stage[R]):
         current = {u for u in there if wanted[u] is not None and made_from.get(u) == wanted[u]}
         not_current = there - current
         stale = tuple(unit for unit in wanted if unit in not_current)
+        other = [unit for unit in stale if wanted[unit] is not None]
         gone = [unit for unit in wanted if unit in made_from and unit not in there]
-        again = [name_again(stale, "made from something else than now"), name_again(gone, "gone or damaged")]
+        again = [
+            name_again(other, "made from something else than now"),
+            name_again(gone, "gone or damaged"),
+            "again if what earlier stages make is another than it was" if len(other) < len(stale) else "",
+        ]
         return Work(
             self.name,
             tuple(unit for unit in wanted if unit not in current),

@@ -157,7 +157,8 @@ class Watcher:
                 is_first = False
                 if reason:
                     source.refusal = reason
-                    if source.is_patient and piece.began is None:  # of others, the source itself says so
+                    if piece.began is None:  # a file, which is given up; others are opened again, and say so
+                        source.health.n_lost += 1
                         yield Lost(reason, None)
                     continue
                 try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import cv2
@@ -32,6 +33,13 @@ def make_images(n: int, *, with_objects: bool = True, seed: int = 0) -> list[NDA
 def test_no_image_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one"):
         learn_scene([], SceneSettings())
+
+
+def test_pictures_that_are_all_alike_are_a_scene() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scene = learn_scene([np.full((HEIGHT, WIDTH), 128, np.uint8)] * 80, SceneSettings())
+    np.testing.assert_array_equal(scene.backgrounds[0], 128)
 
 
 def test_background_is_what_is_there_most_of_the_time() -> None:

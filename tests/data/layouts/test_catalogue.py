@@ -284,7 +284,8 @@ class TestFindAll:
         [
             ([], ["nothere.mp4"], r"nothere\.mp4 is not there"),
             (["a.jpg"], ["a.jpg"], "is an image: name the folder"),
-            (["a.mp4"], ["a.mp4", "a.mp4"], "would both be called"),
+            (["a.mp4"], ["a.mp4", "a.mp4"], r"a\.mp4 is named twice"),
+            (["x/a.mp4"], ["x/a.mp4", "x"], r"a\.mp4 is named twice"),
             (
                 ["x/day/a.mp4", "y/day/a.mp4"],
                 ["x/day", "y/day"],

@@ -155,7 +155,7 @@ def test_what_cannot_be_used_is_said_as_on_this_machine(cluster: Any, cli, scene
     assert cli("extract", *options, "--out", "one").code == 0
     code, text = said("train")
     assert (code, text.count("\n")) == (2, 1)
-    assert "too few to learn velocity from: is there motion in them?" in text
+    assert "too few to learn velocity from: does anything move in them?" in text
 
 
 @pytest.mark.slow

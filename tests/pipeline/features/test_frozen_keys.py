@@ -63,9 +63,9 @@ FROZEN = {
         "hog": "0ebda6e60b68-adbf3e",
     },
     "camera": {
-        "boxes": "1e83dc364807-adbf3e",
-        "place": "7c88a93b96e5-adbf3e",
-        "texture": "e1cdce8b4038-adbf3e",
+        "boxes": "52169c4234b4-adbf3e",
+        "place": "ca9b838509c0-adbf3e",
+        "texture": "6a4eb92adc76-adbf3e",
     },
     "object with local weights": {
         "boxes": "38ee99414d3b-adbf3e",
@@ -82,8 +82,8 @@ FROZEN_FILES = {
         "report": "064dc0eadfc1", "cache": "5e487cd02e6d", "scores": "fe4ae4293569",
     },
     "camera": {
-        "train": "24fd9e13cd9e", "score": "7108f1e820c7", "evaluate": "f994f0b793b1",
-        "report": "5bb4f0269ea8", "cache": "0fd2c72960bb", "scores": "fe4ae4293569",
+        "train": "ff2b30e24c78", "score": "61e15b76854f", "evaluate": "80c333c1633d",
+        "report": "617f1ca4a53b", "cache": "123bb3044372", "scores": "fe4ae4293569",
     },
     "object with local weights": {
         "train": "7ed37c39ac59", "score": "448f8b1ba9f0", "evaluate": "2d3ee875ce1f",

@@ -161,12 +161,14 @@ def test_of_other_footage_and_of_what_was_watched(cli, run: RunFolder, scene: Pa
 
 def test_mistakes(cli, run: RunFolder) -> None:
     Path("scene").mkdir()
+    Path("seen").mkdir()
     for arguments, message in [
         (("run",), "which events?"),
         (("run", 1, "--list"), "which events?"),
         (("run", "--list", "--undo"), "which events?"),
         (("run", 3), "has 2 events: there is no 3. one"),
         (("run", 0), "has 2 events"),
+        (("run", 1, "--from", "seen"), "there are no events in seen: those of `mulde score --out DIR`"),
         (("run", "gate:1"), "there is no event gate:1 in run, run/new, run/watch: give a rank"),
         (("run", "gate:1", "--undo"), "gate:1 is not marked as normal; marked are: none"),
         (("run", 1, "--undo"), "1 is not marked as normal"),

@@ -126,16 +126,22 @@ def trained(scene_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return mulde.train(scene_once / "normal", place / "run", cache=place / "cache", **settings).folder
 
 
-def test_a_file_that_was_given_up_is_told_by_the_exit_code(cli, trained: Path, scene: Path) -> None:
+def test_files_that_were_given_up_are_told_by_the_exit_code(
+    cli, trained: Path, scene: Path, write_video
+) -> None:
     shutil.copytree(trained, "run")
     Path("footage").mkdir()
     shutil.copy(sorted((scene / "test").iterdir())[0], "footage/b.mp4")
     Path("footage/a.mp4").write_text("no video")
-    result = cli("watch", "footage", "--model", "run")
+    write_video(Path("footage/c.mp4"), np.zeros((12, 64, 160, 3), np.uint8))
+    result = cli("watch", "footage", "--model", "run", "--false-alarms-per-hour", 2)
     assert result.code == 3
-    lost, opened, *_ = (json.loads(line) for line in result.out.splitlines())
-    assert (lost["type"], lost["next_try_seconds"], opened["video"]) == ("lost", None, "b")
-    assert "a.mp4" in lost["reason"]
+    assert "a false alarm twice an hour" in " ".join(result.err.split()), result.err
+    records = [json.loads(line) for line in result.out.splitlines()]
+    a, c = (record for record in records if record["type"] == "lost")
+    assert "a.mp4" in a["reason"] and "c has frames of 160x64" in c["reason"]
+    assert a["next_try_seconds"] is c["next_try_seconds"] is None
+    assert [record["video"] for record in records if record["type"] == "opened"] == ["b"]
 
 
 def test_what_was_dropped_is_told_with_the_footage_it_is_missing_in(trained: Path, scene: Path) -> None:
