@@ -75,7 +75,7 @@ class Pasted:
     scale: float = 1.0
     """How many times as tall as it is."""
     speed: float = 1.0
-    """How many times as fast as it is; 0: a still of it."""
+    """How many frames of its clip go by in one; 0: a still of it."""
     in_its_place: bool = False
     """Whether it is where it was in its own clip, or anywhere."""
 
@@ -129,6 +129,7 @@ def main() -> None:
     videos = find_videos(options.normal)
     learnt, held_out = videos[::2], videos[1::2][: options.clips]
     wanted = f"{options.normal.resolve()} {options.clips} {options.seconds} {options.stalled} {options.whole}"
+    wanted += f" {' '.join(map(str, OBJECTS))}"
     made = options.folder / "made.txt"
     if not made.exists():
         make(learnt, held_out, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from abc import ABC, abstractmethod
@@ -28,7 +29,7 @@ _LARGEST_FEATURE = 1e150  # its square is finite
 _log = logging.getLogger(__name__)
 _ROWS_FOR_USUAL = 10_000
 _NOT_STORED = ("progress", "device", "checkpoint")
-_FEATURE_NAMES = "feature_names"  # in the provenance
+_FEATURE_NAMES = "feature_names"  # as UTF-8 of JSON, for tensors hold no text
 
 
 class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn has no types
@@ -227,13 +228,13 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
                 provenance={
                     **(provenance or {}),
                     "n_samples": self.n_samples_fit_,
-                    **self._feature_names(),
                     **self._provenance(),
                 },
                 tensors={
                     "offset": np.array(self.offset_),
                     "left_out": self.left_out_,
                     **standardisation,
+                    **self._feature_names(),
                     **self._learnt_arrays(),
                 },
             ),
@@ -274,8 +275,8 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
             if n_columns != stored.n_features:
                 raise ValueError(f"it is of {n_columns} features, not of {stored.n_features}")
             detector.anomaly_score(np.zeros((1, n_columns), np.float32))
-            names = stored.provenance.get(_FEATURE_NAMES)
-            if names is not None:
+            if _FEATURE_NAMES in stored.tensors:
+                names = json.loads(stored.tensors[_FEATURE_NAMES].tobytes())
                 if len(names) != n_columns:
                     raise ValueError(f"it has {n_columns} features, but names for {len(names)}")
                 detector.feature_names_in_ = np.array(names, dtype=object)
@@ -321,10 +322,12 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
         """Return more about the training."""
         return {}
 
-    def _feature_names(self) -> dict[str, list[str]]:
+    def _feature_names(self) -> dict[str, NDArray[np.uint8]]:
         """Return the names of the columns, where it was fitted on a table that has some."""
         names = getattr(self, "feature_names_in_", None)
-        return {} if names is None else {_FEATURE_NAMES: [str(name) for name in names]}
+        if names is None:
+            return {}
+        return {_FEATURE_NAMES: np.frombuffer(json.dumps(list(names)).encode(), np.uint8)}
 
     def _check_params(self) -> None:
         for name, value, allowed in misfits(self.settings, self):

@@ -60,8 +60,8 @@ def find_data(data: DataConfig, *, needs_test: bool = True) -> Dataset:
     if data.normal is not None and data.test is None and needs_test:
         raise InputError(
             "there are normal videos, but none to score: `mulde score --model RUN VIDEO ...` scores any with "
-            "a trained RUN, into RUN/new or what --out says, which is a run for the other commands; or give "
-            "--test PATH to `mulde run`"
+            "a trained RUN, into RUN/new or what --out says, for `mulde clips`, `mulde render` and `mulde "
+            "evaluate --scores RUN/new/scores --labels PATH`; or give --test PATH to `mulde run`"
         )
     if data.normal is None:
         raise InputError(

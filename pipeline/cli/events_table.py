@@ -18,6 +18,7 @@ from mulde.pipeline.stages.find_events import Found
 _MOST_SHOWN = 10
 _MORE = 24
 """Times as many false alarms are proposed to who sees no event: one an hour in place of one a day."""
+_MOST_A_DAY = 1e6  # that `score.false_alarms_per_day` can be
 _LOWER_RANK = 2
 """Of the highest scores of normal footage; events are listed above the first of them anyhow."""
 
@@ -43,7 +44,9 @@ def print_events(found: Found) -> None:
     elif threshold.listed_score is None:
         stdout.print("no events")
     else:
-        more = f"score.false_alarms_per_day={_further(threshold):g}"
+        # what was marked since hides how much normal footage the limit follows from
+        setting = "score.false_alarms_per_day"
+        more = f"a larger {setting}" if found.n_marked else f"{setting}={_further(threshold):.0f}"
         limit = f"{threshold.listed_score:.3f}"
         stdout.print(f"no events above a score of {limit}; {more} looks for less unusual ones", markup=False)
     if found.n_marked:
@@ -60,7 +63,7 @@ def _further(threshold: Threshold) -> float:
     above the highest score there, as with less, so that two are the least.
     """
     two = _LOWER_RANK * 24 / threshold.normal_hours if threshold.normal_hours else 0.0
-    return float(math.ceil(max(_MORE * threshold.false_alarms_per_day, two)))
+    return min(float(math.ceil(max(_MORE * threshold.false_alarms_per_day, two))), _MOST_A_DAY)
 
 
 def found_in_json(found: Found | None) -> dict[str, Any]:

@@ -32,17 +32,6 @@ _FOLDER = click.Path(path_type=Path)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-BUDGET_OPTIONS: list[Callable[[Any], Any]] = [
-    click.option(
-        "--false-alarms-per-day",
-        type=float,
-        metavar="X",
-        help="Budget that the threshold follows from, in normal footage. [1]",
-    ),
-    click.option("--false-alarms-per-hour", type=float, metavar="X", help="The same, per hour."),
-]
-"""See `budget_of`."""
-
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, for programs, in place of text."
 )
@@ -75,6 +64,19 @@ def adding(options: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]:
     return add
 
 
+def budget_options(default: str) -> list[Callable[[F], F]]:
+    """Return the options of a budget of false alarms, which `budget_of` reads; the default is told."""
+    return [
+        click.option(
+            "--false-alarms-per-day",
+            type=float,
+            metavar="X",
+            help=f"Budget that the threshold follows from, in normal footage. [{default}]",
+        ),
+        click.option("--false-alarms-per-hour", type=float, metavar="X", help="The same, per hour."),
+    ]
+
+
 def _common_options(arguments: str) -> list[Callable[[F], F]]:
     return [
         click.argument("arguments", nargs=-1, metavar=arguments),
@@ -105,7 +107,7 @@ def _common_options(arguments: str) -> list[Callable[[F], F]]:
         click.option(
             "--protocol", metavar="NAME", help="Of the evaluation, such as mulde, unsmoothed or ai-vad."
         ),
-        *BUDGET_OPTIONS,
+        *budget_options("1"),
         click.option(
             "--recorded-at",
             metavar="PATTERN",

@@ -16,12 +16,12 @@ import click
 from mulde.data.errors import InputError
 from mulde.pipeline.cli.console import log_to_file, set_up_logging
 from mulde.pipeline.cli.options import (
-    BUDGET_OPTIONS,
     CLIP_SECONDS_AROUND,
     EXIT_DONE,
     EXIT_SOME_FAILED,
     adding,
     budget_of,
+    budget_options,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ _TOKEN = "MULDE_PAGE_TOKEN"  # noqa: S105  # the name of a variable of the envir
     metavar="SECONDS",
     help="SOURCE grows: end when nothing has come for so long.",
 )
-@adding(BUDGET_OPTIONS)
+@adding(budget_options("that of RUN"))
 @click.option("--scores", is_flag=True, help="Print the score of every frame, too.")
 @click.option("--clips", is_flag=True, help="Write a clip of each event.")
 @click.option(

@@ -26,7 +26,7 @@ from mulde.pipeline.config.sections import Config
 from mulde.pipeline.runs.folder import RunFolder
 
 _SUFFIX = ".origin.json"
-_OF_LEARNING = ("data.", "detector.", "train.")
+_OF_LEARNING = ("detector", "preset", "seed", "train")
 
 _log = logging.getLogger(__name__)
 
@@ -53,12 +53,18 @@ def refuse_settings_of_learning(given: Mapping[str, str], model: Path) -> None:
     Raises:
         InputError: one is of what was learnt, or of what it was learnt from.
     """
-    idle = [text for name, text in given.items() if name == "seed" or name.startswith(_OF_LEARNING)]
-    if idle:
-        raise InputError(
-            f"{idle[0]} does not change the detectors in {model}, which are trained: leave it out, or train "
-            "again with it"
-        )
+    for name, text in given.items():
+        group = name.partition(".")[0]
+        if group in _OF_LEARNING:
+            raise InputError(
+                f"{text} does not change the detectors in {model}, which are trained: leave it out, or train "
+                "again with it"
+            )
+        if group == "data":
+            raise InputError(
+                f"{text} is of the videos that a run learns from and is tested on: leave it out where the "
+                f"trained model of {model} is used"
+            )
 
 
 def load_run_config(

@@ -109,6 +109,7 @@ def extract_shard(job: Job, shard: Shard, *, retry_failed: bool = False) -> None
         raise InputError(
             "--shard shares out videos, but these features were imported: there is nothing to do"
         )
+    _tell_of_another_preset(job)
     write_signed(job.run.config, job.config)  # the same from each
     Extract(shard, retry_failed=retry_failed).run(Situation(replace(job, run=shard.folder(job.run))))
 
@@ -133,12 +134,12 @@ def _on_whole_features(do: Callable[[], R], situation: Situation, stages: Sequen
 
 
 def _tell_of_another_preset(job: Job) -> None:
-    """Tell who left out --preset that a run was made with another than the default."""
+    """Tell, before it is made again, that a run was made with another preset."""
     with suppress(InputError):  # a configuration that cannot be read is written anew
         before = load_config(job.run.config).preset
         if before != job.config.preset:
             _log.warning(
-                "%s was made with --preset %s, and is made again with %s",
+                "%s was made with the preset %s, and is made again with %s",
                 job.run.folder,
                 before,
                 job.config.preset,

@@ -76,6 +76,8 @@ class Source(ABC):
         """What its footage is called, where that is no file with a name of its own."""
         self.is_patient = False
         """Whether one that has not answered yet is tried again, and no error: others are watched as well."""
+        self.is_one = True
+        """Whether all of it is of one camera and one size, as far as can be told, and not several files."""
         self.is_over = threading.Event()
         """Set by whoever does not want to watch any more; within seconds there are no further pieces."""
 
@@ -141,8 +143,13 @@ class _Network(Source):
                     has_answered, is_finite = True, live.is_finite
                     video = Video(self.shows, Path(self.name), Path())
                     yield Piece(video, replace(live, frames=frames), datetime.now().astimezone())
-                if (is_finite and not self._reason) or self.is_over.is_set():
-                    return  # a recording that lies on a server, or nobody watches
+                if self.is_over.is_set():
+                    return
+                if is_finite and not self._reason:  # a recording that lies on a server
+                    if self.refusal:
+                        self.health.n_lost += 1
+                        yield Lost(self.refusal, None)
+                    return
             except VideoError as error:
                 if self.is_over.is_set():
                     return
@@ -240,6 +247,7 @@ class _Files(Source):
     def __init__(self, videos: Iterable[Video], name: str) -> None:
         super().__init__(name)
         self._videos = tuple(videos)
+        self.is_one = len(self._videos) == 1
 
     def pieces(self) -> Generator[Piece | Lost, None, None]:
         """Yield a piece for each file."""
@@ -260,6 +268,7 @@ class _Growing(Source):
     def __init__(self, path: Path, patience_seconds: float) -> None:
         super().__init__(path.name)
         self._path, self._patience_seconds = path, patience_seconds
+        self.is_one = path.is_file()
 
     def pieces(self) -> Generator[Piece | Lost, None, None]:
         """Yield a piece for each file, which is read while it grows."""

@@ -145,19 +145,20 @@ class Watcher:
             InputError: the source cannot be opened, or shows no scene that was learnt, or it is not known
                 which one.
         """
-        pace, told, is_first = _Pace(source, clock), _Told(), True
+        pace, told = _Pace(source, clock), _Told()
+        may_refuse = source.is_one and not source.is_patient  # then there is nothing else to watch
         with closing(source.pieces()) as pieces:
             for piece in pieces:
                 if isinstance(piece, Lost):
                     yield piece
                     continue
                 reason = self._refuse(piece)
-                if reason and is_first and not source.is_patient:
+                if reason and may_refuse:
                     raise InputError(reason)
-                is_first = False
+                may_refuse = False
                 if reason:
                     source.refusal = reason
-                    if piece.began is None:  # a file, which is given up; others are opened again, and say so
+                    if piece.began is None:  # a file; what has an address says so itself
                         source.health.n_lost += 1
                         yield Lost(reason, None)
                     continue

@@ -217,7 +217,7 @@ def test_a_loaded_detector_knows_its_columns(rows: np.ndarray, tmp_path: Path, s
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")
     table = pandas.DataFrame(rows, columns=["x", "y", "z"])
     detector = small().fit(table)
-    detector.save(tmp_path)
+    detector.save(tmp_path, provenance={"feature_names": "of somebody else"})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         loaded = MULDE.load(tmp_path, device="cpu")

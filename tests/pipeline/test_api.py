@@ -79,6 +79,9 @@ def test_videos_that_cannot_be_read_do_not_stop_the_others(scene: Path, test_cli
     for call in (run.score, run.watch):
         with pytest.raises(mulde.InputError, match=r"detector\.beta does not change the detectors in py"):
             call(test_clip, detector={"beta": 3})
+    for idle in ({"preset": "object"}, {"detector": {}}, {"data": {"test": ["a.mp4"]}}):
+        with pytest.raises(mulde.InputError, match="leave it out"):
+            run.score(test_clip, **idle)
 
 
 @pytest.mark.parametrize(

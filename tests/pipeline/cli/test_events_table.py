@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mulde.pipeline.cli.events_table import print_events
@@ -16,6 +18,7 @@ UNKNOWN = Threshold(None, None, 1.0, 0.0, False, "There is no threshold.")
 
 @pytest.mark.parametrize(("threshold", "expected"), [
     (UNKNOWN, "no events"), (CALIBRATED, MORE.format(24)), (SHORT, MORE.format(240)),
+    (replace(SHORT, false_alarms_per_day=5e5), MORE.format(1_000_000)),
 ])  # fmt: skip
 def test_no_events(threshold: Threshold, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     print_events(Found((), threshold))

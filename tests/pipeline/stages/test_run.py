@@ -25,4 +25,4 @@ def test_who_goes_on_with_another_preset_is_told(
     write_signed(job.run.config, load_config(options={**given, "preset": preset}))
     with pytest.raises(InputError):  # there is nothing to learn from
         run_stages(job, ["extract"])
-    assert ("was made with --preset camera, and is made again with motion" in caplog.text) == is_told
+    assert ("was made with the preset camera, and is made again with motion" in caplog.text) == is_told
