@@ -12,9 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from mulde.data.errors import InputError
-from mulde.detector.settings import AggregationKind
+from mulde.detector.settings import AggregationKind, MuldeSettings
 from mulde.pipeline.cli.console import Bars, log_to_file, print_json, set_up_logging, stdout
 from mulde.pipeline.cli.options import common_options, conclude, configure, json_option
+from mulde.pipeline.config.dotted import name_of
 from mulde.pipeline.config.sections import Config
 
 if TYPE_CHECKING:
@@ -73,10 +74,15 @@ def ablate(streams: str | None, densities: str, aggregations: str | None, seeds:
     from mulde.pipeline.open_job import open_job, tell_notes
 
     groups = [tuple(_parts(group, "+")) for group in _parts(streams)] if streams else []
+    for group in groups:
+        if streams and groups.count(group) > 1:
+            raise InputError(f"{'+'.join(group)} is named twice in --streams {streams}: a stream counts once")
     if groups:
         names = dict.fromkeys(name for group in groups for name in group)
         options["arguments"] = (*options["arguments"], f"extract.streams=[{','.join(names)}]")
     config = configure(options)
+    if any(name_of(text) in ("detector", "detector.kind") for text in options["arguments"]):
+        raise InputError("an ablation takes its densities from --densities: leave detector.kind out")
     grid = _read_grid(config, groups, densities, aggregations, seeds)
     job = open_job(config, Bars())
     job.run.require_writable()
@@ -100,21 +106,25 @@ def _read_grid(
 ) -> Grid:
     from mulde.pipeline.experiments.ablate import Grid, parse_density
 
-    if config.detector.kind != "mulde":
-        raise InputError("an ablation takes its densities from --densities: leave detector.kind out")
     if config.train.by != "all":
         raise InputError("an ablation has one detector for all scenes: leave train.by out")
     known = get_args(AggregationKind)
-    chosen = _parts(aggregations) if aggregations else [str(config.detector.resolved()["aggregation"])]
+    own = config.detector.settings().get("aggregation", MuldeSettings().aggregation)  # k-NN has none
+    chosen = _parts(aggregations) if aggregations else [str(own)]
     for name in chosen:
         if name not in known:
             raise InputError(f"aggregation {name!r} is not allowed: known are {', '.join(known)}")
     if not groups:
         every = config.extract.streams
         groups = [(name,) for name in every] + ([tuple(every)] if len(every) > 1 else [])
+    kinds = tuple(parse_density(text, config.detector) for text in _parts(densities))
+    if aggregations and not any(kind.aggregates for kind in kinds):
+        raise InputError(
+            f"--aggregations is of densities with noise scales, not of {densities}: leave it out"
+        )
     return Grid(
         tuple(groups),
-        tuple(parse_density(text, config.detector) for text in _parts(densities)),
+        kinds,
         tuple(chosen),
         n_seeds,
     )
@@ -174,5 +184,5 @@ def _table_of_results(results: Sequence[Result]) -> Table:
 def _percent(value: float | None, interval: ConfidenceInterval | None) -> str:
     if value is None:
         return "–"
-    between = f" ({100 * interval.low:.1f}–{100 * interval.high:.1f})" if interval else ""
+    between = f" ({100 * interval.low:.2f}–{100 * interval.high:.2f})" if interval else ""
     return f"{100 * value:.2f}{between}"

@@ -101,7 +101,7 @@ def _interval(interval: ConfidenceInterval | None) -> str:
     if interval is None:
         return "–"
     note = f" ({interval.n_undefined} undefined)" if interval.n_undefined else ""
-    return f"{100 * interval.low:.1f} to {100 * interval.high:.1f}{note}"
+    return f"{100 * interval.low:.2f} to {100 * interval.high:.2f}{note}"
 
 
 def _scenes(metrics: Metrics) -> Table:

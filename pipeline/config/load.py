@@ -6,7 +6,7 @@ import copy
 import difflib
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,11 @@ from mulde.data.atomic import encode, write_bytes
 from mulde.data.errors import InputError
 from mulde.data.foreign.text import read_text
 from mulde.data.sealed import BLANK, is_whole, seal
-from mulde.detector.settings import PAPER
+from mulde.detector.settings import PAPER, SETTINGS, EnergySettings
 from mulde.extractors.kinds import STREAMS
-from mulde.pipeline.config.dotted import flat
+from mulde.pipeline.config.dotted import flat, name_of
 from mulde.pipeline.config.reference import groups, reference
-from mulde.pipeline.config.sections import Config
+from mulde.pipeline.config.sections import Config, DetectorConfig
 
 _MOST_NESTED = 50
 _log = logging.getLogger(__name__)
@@ -72,6 +72,7 @@ def load_config(
                 f"{override!r} is neither key=value nor a configuration (.yaml) nor the folder of a run"
             )
         _put(given, key.strip(), _parse_value(key, text), override)
+    _forget_other_density(from_file, given, {*(options or {}), *map(name_of, overrides)})
     _refuse_idle_preset(file, from_file, given)
     preset = given.get("preset", Config().preset)
     if not isinstance(preset, str) or preset not in PRESETS:
@@ -91,6 +92,27 @@ def write_config(path: Path, config: Config) -> None:
         WriteError: the disk is full, the folder is gone or may not be written.
     """
     write_bytes(path, seal(encode(f"# {BLANK}\n{config.anchored().to_yaml()}")))
+
+
+def _forget_other_density(
+    from_file: Mapping[str, Any], given: dict[str, Any], given_now: Collection[str]
+) -> None:
+    """Leave out what a file, such as that of a run, says of a kind of density that is not asked for any more.
+
+    What the new kind has as well stays, and what was given now, which is refused if it does not fit.
+    """
+    before, now = from_file.get("detector"), given.get("detector")
+    if not isinstance(before, Mapping) or not isinstance(now, dict) or "detector" in given_now:
+        return
+    usual = DetectorConfig().kind
+    settings = SETTINGS.get(now.get("kind", usual))
+    if settings is None or now.get("kind", usual) == before.get("kind", usual):
+        return
+    known = {"kind", *settings.__dataclass_fields__}
+    known |= {"preset", "tensorboard"} if issubclass(settings, EnergySettings) else set()
+    for name in before.keys() - known:
+        if f"detector.{name}" not in given_now:
+            del now[name]
 
 
 def _refuse_idle_preset(file: Path | None, from_file: Mapping[str, Any], given: Mapping[str, Any]) -> None:

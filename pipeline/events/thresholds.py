@@ -195,9 +195,10 @@ class NormalFootage:
 
     def describe_scale(self) -> str:
         """Return what a score of 1 means, as a sentence."""
-        per_day = self.expected_per_day(1.0)
-        often = "never" if per_day is None else rate_in_words(per_day)
-        return f"Scores: 1 is what normal footage reaches {often}."
+        per_day, knows_tail = self.expected_per_day(1.0), self.tail is not None and self.tail.start < 1.0
+        if per_day is None or (self.count(1.0) == 0 and not knows_tail):
+            return f"Scores: 1 was not reached in {amount_in_words(self.hours)} of normal footage."
+        return f"Scores: 1 is what normal footage reaches {rate_in_words(per_day)}."
 
     def _describe(self, score: float, seen: float, per_day: float, *, is_seen: bool) -> str:
         """Return what the threshold promises, as sentences."""

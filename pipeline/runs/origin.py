@@ -94,8 +94,8 @@ def load_run_config(
         return config
     if code:
         raise InputError(
-            f"{file} was not made here by you, or was changed since, and names code: {', '.join(code)}. Look "
-            "at it; to have it run, with your rights, add --trust"
+            f"{file} was not made here by you, or it or the code that it names was changed since: "
+            f"{', '.join(code)}. Look at it; to have it run, with your rights, add --trust"
         )
     return _with_own_places(file, config, given)
 

@@ -10,9 +10,10 @@ import yaml
 
 from mulde.data.errors import InputError
 from mulde.detector import AGGREGATIONS, DETECTORS, PAPER
-from mulde.pipeline.config.load import load_config
+from mulde.pipeline.config.dotted import in_yaml
+from mulde.pipeline.config.load import load_config, write_config
 from mulde.pipeline.config.reference import reference
-from mulde.pipeline.config.sections import Config
+from mulde.pipeline.config.sections import Config, DetectorConfig
 
 
 def test_nothing_given_gives_the_defaults() -> None:
@@ -213,6 +214,31 @@ def test_null_is_a_value_where_it_means_no_bound() -> None:
 def test_settings_of_other_kinds_are_refused(overrides: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         load_config(overrides=overrides)
+
+
+@pytest.mark.parametrize(("before", "now"), [
+    ("mulde", "knn"), ("knn", "mulde"), ("gmm", "mahalanobis"), ("mulde", "single_scale"), ("msma", "mulde"),
+])  # fmt: skip
+def test_a_run_is_given_another_density(before: str, now: str, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    write_config(file, load_config(overrides=[f"detector.kind={before}", "detector.outlier_limit=7"]))
+    again = load_config(file, overrides=[f"detector.kind={now}"]).detector
+    assert (
+        again.resolved()
+        == load_config(
+            overrides=[f"detector.kind={now}", *_shared(again, load_config(file).detector)]
+        ).detector.resolved()
+    )
+    assert again.settings()["outlier_limit"] == 7
+    with pytest.raises(InputError, match="beta is no setting of"):
+        load_config(file, overrides=["detector.kind=knn", "detector.beta=1"])
+
+
+def _shared(now: DetectorConfig, before: DetectorConfig) -> list[str]:
+    """Return what both kinds have, as the run has it."""
+    values = before.settings()
+    shared = {name: values[name] for name in now.settings() if name in values}
+    return [f"detector.{name}={in_yaml(value)}" for name, value in shared.items()]
 
 
 def test_a_preset_that_a_file_leaves_nothing_to_is_refused(tmp_path: Path) -> None:
