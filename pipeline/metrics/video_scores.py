@@ -72,10 +72,10 @@ def require_scores_of(labelled: Iterable[str], scored: Iterable[str], where: str
     Raises:
         InputError: one has none.
     """
-    names, known = list(labelled), [str(name) for name in scored]
-    missing = sorted({*names} - {*known}, key=names.index)
+    names, known = list(labelled), dict.fromkeys(scored)
+    missing = [name for name in names if name not in known]
     if missing:
-        some = ", ".join(known[:3]) + (", …" if len(known) > 3 else "") or "none"
+        some = ", ".join(map(str, [*known][:3])) + (", …" if len(known) > 3 else "") or "none"
         raise InputError(
             f"{len(missing)} of {len(names)} labelled videos have no scores in {where}, the first is "
             f"{missing[0]} (there are scores of {some}): a metric of a part would pass for one of the whole; "
