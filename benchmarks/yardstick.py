@@ -84,10 +84,6 @@ class Pasted:
         """Whether it is a still."""
         return self.speed == 0
 
-    def seconds(self, moving: float, standing: float) -> float:
-        """Return for how long it is there, of two lengths."""
-        return standing if self.stands else moving
-
 
 OBJECTS = (
     Pasted("smaller", scale=0.6),
@@ -202,7 +198,8 @@ def whole_of(sources: Sequence[Source], scene: SceneModel) -> Iterator[Clip]:
         by_kind = {pasted.kind: np.zeros(n, bool) for pasted in OBJECTS}
         for count, first in enumerate(range(step, n - step, step)):
             pasted = OBJECTS[count % len(OBJECTS)]
-            length = _length(pasted, pasted.seconds(SECONDS_MOVING, SECONDS_STANDING), source.rate, other)
+            seconds = SECONDS_STANDING if pasted.stands else SECONDS_MOVING
+            length = _length(pasted, seconds, source.rate, other)
             frames = range(first, first + length)
             by_kind[pasted.kind] |= _paste_into(greys, frames, other, scene, random, pasted)
         yield Clip(source.name, greys, source.rate, by_kind)

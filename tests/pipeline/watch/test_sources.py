@@ -161,6 +161,12 @@ def test_a_file_on_a_server_ends_as_a_file_does(tmp_path: Path, write_video: Cal
 
     with serving(partial(Handler, directory=str(tmp_path / "served"))) as address:
         assert pieces(open_source(f"{address}/clip.mp4"), 9) == [("live", list(range(12)))]
+        source = open_source(f"{address}/clip.mp4")
+        with closing(source.pieces()) as all_pieces:
+            assert isinstance(next(all_pieces), Piece)
+            source.refusal = "it is of another shape"
+            assert [*all_pieces] == [Lost("it is of another shape", None)]
+        assert source.health.n_lost == 1
 
 
 def test_a_sender_that_hangs_up_is_asked_again(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
