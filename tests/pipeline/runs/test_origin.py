@@ -123,7 +123,7 @@ def test_weights_that_are_a_file_are_code(tmp_path: Path, monkeypatch: pytest.Mo
     file = run_of(tmp_path / "run", configured(f"extract.boxes.yolo.weights={weights}"))
     assert load_run_config(file).extract.boxes.yolo.weights == str(weights)
     as_somebody_else(monkeypatch, tmp_path)
-    with pytest.raises(InputError, match=rf"names code: {weights}"):
+    with pytest.raises(InputError, match=rf"code that it names was changed since: {weights}"):
         load_run_config(file)
     assert load_run_config(file, overrides=["extract.boxes.yolo.weights=yolo11n"]).cache
 
