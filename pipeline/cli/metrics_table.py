@@ -60,13 +60,13 @@ def _print_alarms(alarms: AlarmCount) -> None:
         box=None,
         pad_edge=False,
     )
-    by_extrapolation = " by extrapolation" if alarms.is_extrapolated else ""
+    but = ", not supported by the footage" if alarms.is_extrapolated else ""
     low, high = (
         rate_in_words(rate) if rate else "never" for rate in (alarms.low_per_day, alarms.high_per_day)
     )
     table.add_row(
         f"{alarms.false_alarms} in {_footage(alarms.normal_hours)} of normal test footage",
-        f"{rate_in_words(alarms.promised_per_day)}{by_extrapolation}",
+        f"{rate_in_words(alarms.promised_per_day)}{but}",
         rate_in_words(alarms.observed_per_day) if alarms.false_alarms else "never",
         f"{low} to {high}",
         f"{alarms.found} of {alarms.n_events}",

@@ -44,7 +44,8 @@ class DataConfig(Section):
     merge_cameras: bool = False
     """Whether one background is learnt from all cameras where test videos are of one that training lacks."""
     frames_per_second: Annotated[float, Gt(0)] | None = None
-    """Rate of folders of images, which do not say; if not given, what the data set is known for, else 25."""
+    """Rate of folders of images, which do not say; if not given, what the data set is known for, else 25.
+    Also of scores that others made without times."""
     layout: str = "auto"
     """Layout of `dataset`, one of those that `mulde datasets` lists; "auto" finds out."""
     normal_features: str | None = None

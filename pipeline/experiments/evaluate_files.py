@@ -34,6 +34,7 @@ class _Reference:
     scenes: dict[str, str]
     """By name of the video; empty where only labels are known."""
     fps: float | None
+    """Of scores without times; None where nobody says."""
 
 
 def evaluate_files(config: Config, path: Path) -> Metrics:
@@ -78,9 +79,9 @@ def _open_reference(config: Config) -> _Reference:
         if dataset.labels is None:
             raise InputError(f"data set {data.dataset} has no labels: give --labels PATH in its place")
         scenes = {video.name: video.scene for video in dataset.test}
-        return _Reference(dataset.labels, scenes, dataset.frames_per_second)
+        return _Reference(dataset.labels, scenes, data.frames_per_second or dataset.frames_per_second)
     if data.labels is not None and data.dataset is None:
-        return _Reference(read_labels(data.labels), {}, None)
+        return _Reference(read_labels(data.labels), {}, data.frames_per_second)
     raise InputError("what shall the scores be compared with? Give either --dataset ROOT or --labels PATH")
 
 

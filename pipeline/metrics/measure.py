@@ -190,7 +190,7 @@ def _events(videos: Sequence[VideoScores], settings: EvaluateConfig) -> tuple[Ev
         return (
             None,
             f"the frame rate of {counted(len(without_fps), 'video')} is not known, the first is "
-            f"{without_fps[0]}",
+            f"{without_fps[0]}: give a column time, or data.frames_per_second",
         )
     if not any(video.n_abnormal for video in videos):
         return None, "no test frame is labelled abnormal"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from mulde.data.errors import InputError
 from mulde.data.files import is_hidden, name_without_suffix, natural_key
 from mulde.data.foreign.arrays import open_npz, read_npy
-from mulde.data.foreign.text import read_text
+from mulde.data.labels.sheets import Row, Sheet, read_sheet
 from mulde.data.times import mean_rate
 from mulde.pipeline.metrics.video_scores import check_finite
 
@@ -81,7 +80,7 @@ def _name(relative: Path) -> str:
 def _read(file: Path, name: str, read: Callable[[Path, str], ScoreFile]) -> ScoreFile:
     try:
         return read(file, name)
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"scores {file} cannot be used ({error}): give {_FORMS}") from None
 
 
@@ -91,10 +90,9 @@ def _read_npy(file: Path, name: str) -> ScoreFile:
 
 def _read_npz(file: Path) -> list[ScoreFile]:
     try:
-        with open_npz(file) as arrays:
-            return [
-                ScoreFile(name_without_suffix(name), _one_row(arrays.read(name))) for name in arrays.names
-            ]
+        with open_npz(file) as archive:
+            arrays = {name: archive.read(name) for name in archive.names}
+        return [ScoreFile(name_without_suffix(name), _one_row(array)) for name, array in arrays.items()]
     except ValueError as error:
         raise InputError(f"scores {file} cannot be used ({error}): give {_FORMS}") from None
 
@@ -107,30 +105,31 @@ def _one_row(array: NDArray[np.generic]) -> NDArray[np.float64]:
 
 
 def _read_csv(file: Path, name: str) -> ScoreFile:
-    lines = read_text(file).splitlines(keepends=True)
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines) if any(map(str.strip, row))]
-    header = [cell.lower() for cell in rows[0]] if rows else []
+    sheet = read_sheet(file)
+    header = [title.lower() for title in sheet.header]
     if "score" not in header:
-        if any(len(row) != 1 for row in rows):
+        if len(header) > 1:
             raise ValueError("several columns, and no header that calls one of them score")
-        return ScoreFile(name, np.array([float(row[0]) for row in rows]))
-    columns = _columns(header, rows[1:])
-    if "frame" in columns and not np.array_equal(columns["frame"], np.arange(len(rows) - 1)):
+        cells = [*sheet.header, *(row.cells[0] for row in sheet.rows)]
+        return ScoreFile(name, np.array([sheet.number(cell) for cell in cells]))
+    columns = {
+        title: np.array([_number(sheet, row, header.index(title)) for row in sheet.rows])
+        for title in ("frame", "time", "score")
+        if title in header
+    }
+    if "frame" in columns and not np.array_equal(columns["frame"], np.arange(len(sheet.rows))):
         raise ValueError("the column frame must count from 0 without gaps: a score for every frame is needed")
     seconds = columns.get("time")
     from_first = None if seconds is None or not seconds.size else seconds - seconds[0]
     return ScoreFile(name, columns["score"], mean_rate(seconds), from_first)
 
 
-def _columns(header: list[str], rows: list[list[str]]) -> dict[str, NDArray[np.float64]]:
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise ValueError(f"row {number} has {len(row)} cells, the header {len(header)}")
-    return {
-        title: np.array([float(row[header.index(title)]) for row in rows])
-        for title in ("frame", "time", "score")
-        if title in header
-    }
+def _number(sheet: Sheet, row: Row, column: int) -> float:
+    try:
+        return sheet.number(row.cells[column])
+    except ValueError:
+        line, found = row.where.rpartition(":")[2], row.cells[column] or "nothing"
+        raise ValueError(f"line {line}: {sheet.header[column]} is {found}, which is no number") from None
 
 
 _READERS: dict[str, Callable[[Path, str], ScoreFile]] = {".csv": _read_csv, ".npy": _read_npy}

@@ -269,14 +269,8 @@ class ScoreFiles:
         """Return the frame scores."""
         table, file = self.read_table(), self._file
         with _naming(self._csv):
-            columns = np.loadtxt(
-                io.StringIO(table.decode("utf-8")),
-                delimiter=",",
-                skiprows=1,
-                usecols=(1, 2),
-                dtype=np.float64,
-                ndmin=2,
-            )
+            lines = table.decode("utf-8").splitlines()[1:]
+            columns = np.loadtxt(lines, delimiter=",", usecols=(1, 2), ndmin=2) if lines else np.empty((0, 2))
             unsmoothed = _read(file, _UNSMOOTHED).astype(np.float64)
             fps, warnings = float(file.attrs["fps"]), tuple(map(str, parse_json(file.attrs["warnings"])))
             note = str(file.attrs.get("interpolation", ""))

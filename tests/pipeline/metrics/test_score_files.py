@@ -27,6 +27,9 @@ FORMS = {
     "one column": ("score\n0.5\n2.0\n1e-300\n", None),
     "no header": ("0.5\n2.0\n1e-300\n", None),
     "byte-order mark and blank lines": ("\ufeffscore\n\n0.5\n2.0\n1e-300\n\n", None),
+    "semicolons and decimal commas": ("frame;time;score\n0;0,0;0,5\n1;0,04;2,0\n2;0,08;1e-300\n", 25.0),
+    "as spreadsheets say it": ("sep=;\nscore;label\n0,5;0\n2;1\n1e-300;0\n", None),
+    "tabs": ("frame\tscore\n0\t0.5\n1\t2.0\n2\t1e-300\n", None),
     "times that say nothing": ("time,score\n0,0.5\n0,2.0\n0,1e-300\n", None),
 }
 
@@ -53,6 +56,12 @@ def test_npz_holds_an_array_a_video_in_natural_order(tmp_path: Path) -> None:
     assert [(file.name, file.scores.size) for file in files] == [("cam/9", 3), ("cam/10", 2)]
 
 
+def test_an_npz_with_a_score_that_is_none_is_not_called_damaged(tmp_path: Path) -> None:
+    np.savez(tmp_path / "all.npz", a=np.array([1.0, np.nan]))
+    with pytest.raises(InputError, match=r"all\.npz cannot be used \(a: 1 of 2 scores are NaN"):
+        read_score_files(tmp_path / "all.npz")
+
+
 def test_other_files_and_hidden_ones_are_passed_over(tmp_path: Path) -> None:
     put(tmp_path / "a.csv", TABLE)
     put(tmp_path / "a.h5", "whatever")
@@ -71,8 +80,10 @@ MISTAKES = {
     "two columns": ({"a.csv": "1,2\n3,4\n"}, "no header that calls one of them score"),
     "a gap": ({"a.csv": "frame,score\n0,1\n2,1\n"}, "must count from 0 without gaps"),
     "1-based": ({"a.csv": "frame,score\n1,1\n2,1\n"}, "must count from 0 without gaps"),
-    "no number": ({"a.csv": "score\n0.5\nhigh\n"}, "could not convert"),
-    "short row": ({"a.csv": "frame,score\n0,1\n1\n"}, "row 3 has 1 cells, the header 2"),
+    "no number": ({"a.csv": "score\n0.5\nhigh\n"}, r"line 3: score is high, which is no number"),
+    "no number, no header": ({"a.csv": "0.5\nhigh\n"}, "could not convert"),
+    "short row": ({"a.csv": "frame,score\n0,1\n1\n"}, r"line 3: score is nothing"),
+    "long row": ({"a.csv": "frame,score\n0,1\n1,2,3\n"}, r"a\.csv:3: expected frame,score, found '1,2,3'"),
     "NaN": ({"a.csv": "score\n0.5\nnan\n"}, "a: 1 of 2 scores are NaN or infinite, the first at frame 1"),
     "twice": ({"a.csv": TABLE, "a.avi.csv": TABLE}, "holds scores of video a twice"),
     "no array": ({"a.npy": "text"}, "a.npy cannot be used"),

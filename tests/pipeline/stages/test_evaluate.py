@@ -44,8 +44,15 @@ def test_scores_of_others_are_measured_without_model_cache_or_video(cli, scores:
     assert "100.00 %" in result.out
     assert "scores as given" in result.out
     assert "yard" in result.out  # the scenes
-    assert "the frame rate of 1 video is not known, the first is yard/v2" in result.out
+    assert "the frame rate of 1 video is not known, the first is yard/v2: give" in result.out
     assert list(Path().iterdir()) == []
+
+
+def test_scores_without_times_have_the_rate_that_is_given(cli, scores: Path) -> None:
+    labels = ["--labels", scores.parent / "labels.csv"]
+    result = cli("evaluate", "--scores", scores, *labels, FEW, "data.frames_per_second=10")
+    assert (result.code, "frame rate" in result.out) == (0, False), result.err
+    assert "false alarms per hour, at most" in result.out
 
 
 def test_a_run_folder_gets_the_metrics_of_others(cli, scores: Path) -> None:
