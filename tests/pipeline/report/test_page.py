@@ -384,8 +384,8 @@ def test_false_alarms_promised_and_observed() -> None:
     metrics = dataclasses.replace(make_metrics(), alarms=alarms)
     words = read(make_run([make_video()], metrics=metrics)).words
     assert (
-        "0 in 2 h of normal test footage once a day, not supported by the footage never never to 1.8 times an hour"
-        in words
+        "0 in 2 h of normal test footage once a day, not supported by the footage "
+        "never never to 1.8 times an hour" in words
     )
     assert "3 of 4" in words
     assert "promised" not in read(make_run([make_video()], metrics=make_metrics())).words
