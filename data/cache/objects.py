@@ -127,7 +127,8 @@ class ObjectStorage:
         with self._reaching() as (store, root):
             store.put_file(str(path), f"{root}/{name}")
             state = _state(store.info(f"{root}/{name}"))
-        os.utime(path, ns=(time.time_ns(), state.mtime_ns))
+        with suppress(FileNotFoundError):  # another process has made room while it was sent
+            os.utime(path, ns=(time.time_ns(), state.mtime_ns))
         self._keys.clear()
         home = "/".join(name.split("/")[:2])
         if home in self._listed:

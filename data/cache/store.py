@@ -387,9 +387,10 @@ class FeatureCache:
             left_out: those that were there as well, but could not be used; they are not read now either.
         """
         sources = {}
-        for video in (*made_from, *left_out):
-            with suppress(VideoError):
-                sources[video.name] = identify(video, with_digest=video not in left_out).to_dict()
+        for videos, with_digest in ((made_from, True), (left_out, False)):
+            for video in videos:
+                with suppress(VideoError):
+                    sources[video.name] = identify(video, with_digest=with_digest).to_dict()
         self.describe(key)
         path = self.entry_path(key, name)
         make_folder(path.parent)

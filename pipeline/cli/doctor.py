@@ -6,15 +6,11 @@ import os
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
 
+from mulde.data.version import version_of
 from mulde.pipeline.cli.trials import Trial, WrongResultError, trials
 
 _REQUIRED = ("mulde", "torch", "numpy", "scikit-learn", "h5py", "opencv-python", "av", "safetensors")
-_SAME = {
-    "opencv-python": ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
-}
-"""Packages that bring the same as one that is required."""
 _OPTIONAL = {
     "decord2": "pip install decord2",
     "ultralytics": "pip install 'mulde[yolo]' (AGPL-3.0)",
@@ -36,11 +32,10 @@ def examine() -> Iterator[Finding]:
     """Yield what is there, what is not and how to get it, then what works and what does not."""
     yield Finding("Python", f"{platform.python_version()} on {platform.platform()}")
     for package in _REQUIRED:
-        versions = map(_version, (package, *_SAME.get(package, ())))
-        version = next(filter(None, versions), None)
+        version = version_of(package)
         yield Finding(package, version or "missing: pip install mulde", version is not None)
     for package, remedy in _OPTIONAL.items():
-        yield Finding(package, _version(package) or f"not installed, optional: {remedy}")
+        yield Finding(package, version_of(package) or f"not installed, optional: {remedy}")
     try:
         gpus, n_threads = _torch_devices()
     except Exception as error:  # a broken torch raises what it likes, and the rest is still worth knowing
@@ -52,13 +47,6 @@ def examine() -> Iterator[Finding]:
     if not gpus:
         yield Finding("cuda", "none: training and scoring run on the processor")
     yield from map(_outcome, trials(["cpu", *gpus]))
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _torch_devices() -> tuple[dict[str, str], int]:

@@ -20,7 +20,7 @@ from mulde.data.layouts.dataset import Dataset
 from mulde.data.video import Video
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.config.words import respelled
-from mulde.pipeline.features.inventory import STAGE, CachedVideo, Inventory
+from mulde.pipeline.features.inventory import CachedVideo, Inventory
 from mulde.pipeline.features.scenes import Scenes
 from mulde.pipeline.runs.job import Job
 
@@ -77,7 +77,6 @@ def imported_inventory(job: Job) -> Inventory:
     """
     data = job.config.data
     assert data.normal_features is not None and data.test_features is not None
-    job.run.record_failures(STAGE, [])
     return Inventory(
         Scenes({}),
         _cached(job.dataset.normal, _splits(job.config, data.normal_features)),

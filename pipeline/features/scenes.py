@@ -325,7 +325,8 @@ def _write(
     *,
     usable: Sequence[Video],
 ) -> None:
-    left_out = [video for video in videos if video not in usable]
+    known = set(usable)
+    left_out = [video for video in videos if video not in known]
     key = _scene_key(videos, settings)
     cache.write_arrays(key, name or _WHOLE, model.to_arrays(), made_from=usable, left_out=left_out)
 

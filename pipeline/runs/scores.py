@@ -83,6 +83,11 @@ class ScoredObjects:
     """(N,), their sum or maximum, each bent beyond 1 unless `log_tail` is off; of windows, see
     `ScoreConfig.n_overlapping`."""
 
+    def __post_init__(self) -> None:
+        _require_boxes(self.box_xyxy, self.frame)
+        if any(values.shape != self.frame.shape for values in (*self.streams.values(), self.total)):
+            raise ValueError(f"the scores of {self.frame.shape} objects are not as many")
+
 
 @dataclass(frozen=True)
 class RowsBehind:
@@ -104,6 +109,13 @@ class RowsBehind:
         n_rows = {values.shape for values in self.scores.values()}
         if self.total is not None and n_rows - {self.total.shape}:
             raise ValueError(f"{self.total.shape} objects have scores {sorted(n_rows)}")
+        if self.box_xyxy is not None and self.total is not None:
+            _require_boxes(self.box_xyxy, self.total)
+
+
+def _require_boxes(box_xyxy: NDArray[np.float32], objects: NDArray[Any]) -> None:
+    if objects.ndim != 1 or box_xyxy.shape != (len(objects), 4):
+        raise ValueError(f"{objects.shape} objects have boxes {box_xyxy.shape}")
 
 
 def object_datasets(
@@ -286,10 +298,9 @@ class ScoreFiles:
         with _naming(self._path):
             if _BOX not in self._file:
                 return None
-            scores = _read_all(own_group(self._file, _OBJECT_SCORE))
-            return ScoredObjects(
-                _read(self._file, _FRAME), _read(self._file, _BOX), scores, scores.pop(_TOTAL)
-            )
+            streams = _read_all(own_group(self._file, _OBJECT_SCORE))
+            total = streams.pop(_TOTAL)
+            return ScoredObjects(_read(self._file, _FRAME), _read(self._file, _BOX), streams, total)
 
     def rows_behind(self) -> RowsBehind:
         """Return the rows that the scores were made from."""

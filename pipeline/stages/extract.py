@@ -142,6 +142,7 @@ class Extract(Stage[Inventory]):
         job = situation.job
         if job.is_imported:
             _log.info("extract: nothing to do, the features were imported")
+            job.run.record_failures(STAGE, [])
             return situation.inventory
         given = situation.given
         check_normal(given, job.config.extract.boxes, job.dataset.normal)

@@ -7,7 +7,6 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 
 from mulde.data.cache.store import digest_of
@@ -15,7 +14,7 @@ from mulde.data.cycles import no_cycles
 from mulde.data.errors import InputError
 from mulde.data.labels.labels import Labels
 from mulde.data.sealed import is_whole
-from mulde.data.version import mulde_version
+from mulde.data.version import mulde_version, version_of
 from mulde.data.video import Video
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.events.files import STAGE as EVENTS
@@ -261,7 +260,8 @@ def _stage_seconds(run: RunFolder) -> dict[str, float]:
 
 
 def _versions() -> dict[str, str]:
-    libraries = {name: metadata.version(name) for name in ("torch", "numpy", "opencv-python")}
+    names = ("torch", "numpy", "opencv-python")
+    libraries = {name: version for name in names if (version := version_of(name)) is not None}
     return libraries | {"mulde": mulde_version(), "Python": platform.python_version()}
 
 

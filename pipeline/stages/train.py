@@ -104,9 +104,10 @@ class Train(RunStage[None]):
         by_part = split_by_scene(job, [*videos, *situation.learnt_marks])
         tasks = tasks_of(job, by_part, inventory.scenes)
         _keep_earlier(situation)
-        job.run.model.mkdir(parents=True, exist_ok=True)
-        (job.run.model / MANIFEST).unlink(missing_ok=True)
-        job.run.metrics.unlink(missing_ok=True)  # they are of another model
+        make_folder(job.run.model)
+        with writing(job.run.folder):
+            (job.run.model / MANIFEST).unlink(missing_ok=True)
+            job.run.metrics.unlink(missing_ok=True)  # they are of another model
         _train_all(job, tasks)
         parts: dict[str, dict[str, StreamModel]] = {}
         for task in tasks:

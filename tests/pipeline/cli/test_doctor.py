@@ -85,14 +85,9 @@ def test_gpus_are_tried_each(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"detector on cpu", "detector on cuda:1"} <= {t.subject for t in trials(["cpu", "cuda:1"])}
 
 
-@pytest.mark.parametrize(
-    ("packages", "version"),
-    [({}, None), ({"opencv-python": "5"}, "5"), ({"opencv-python-headless": "4"}, "4")],
-)
-def test_headless_opencv_is_opencv(
-    packages: dict[str, str], version: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(doctor, "_version", packages.get)
+@pytest.mark.parametrize("version", ["4.12", None])
+def test_what_is_required_and_missing(version: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "version_of", lambda package: version)
     monkeypatch.setattr(doctor, "trials", lambda devices: [])
     (finding,) = [finding for finding in doctor.examine() if finding.subject == "opencv-python"]
     assert (finding.value, finding.is_good) == (version or "missing: pip install mulde", version is not None)
