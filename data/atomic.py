@@ -21,6 +21,7 @@ _WAYS_OUT = {
     errno.EDQUOT: f"make room there, or choose another folder; {_GOES_ON}",
     errno.ENOENT: f"was a folder deleted meanwhile? If so, {_GOES_ON}",
     errno.ENOTDIR: "it must be a folder: choose another",
+    errno.ELOOP: "a file in it is a link: put a file in its place",
     errno.EROFS: "choose another folder",
     errno.EACCES: "choose another folder, or check its rights",
     errno.EPERM: "choose another folder, or check its rights",
@@ -96,9 +97,9 @@ def append_line(path: Path, line: bytes) -> None:
     """Add a line to a file, and see it on disk; a kill may leave a part of it, which the next one ends.
 
     Raises:
-        WriteError: the disk is full, the folder is gone or may not be written.
+        WriteError: the disk is full, the folder is gone or may not be written, or the file is a link.
     """
-    with writing(path.parent), path.open("ab+") as file:
+    with writing(path.parent), open(path, "ab+", opener=_open_no_link) as file:
         if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
             line = b"\n" + line
         file.write(line + b"\n")
@@ -141,6 +142,10 @@ def require_writable(folder: Path, what: str, remedy: str) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{what} {folder} cannot be written ({reason}): {remedy}") from None
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _sync(path: Path) -> None:

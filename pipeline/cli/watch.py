@@ -237,8 +237,7 @@ def _folder(out: Path | None, run: RunFolder, name: str = "") -> Path:
     if out is not None:
         return out / name
     folder = run.folder / "watch" / name
-    for written in ("", "events.jsonl", "pictures", "clips", "outbox", "excerpts"):
-        run.require_inside(folder / written)
+    run.require_inside(folder)
     return folder
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
@@ -87,12 +86,13 @@ def _load(path: Path) -> tuple[Plugin, ...]:
         code = path.read_bytes()
     except OSError as error:
         raise InputError(f"plugin {path} cannot be read ({error.strerror}): check the path") from None
-    return _load_code(path.resolve(), hashlib.sha256(code).hexdigest()[:16])
+    return _load_code(path.resolve(), code)
 
 
 @lru_cache(maxsize=16)
-def _load_code(path: Path, code_digest: str) -> tuple[Plugin, ...]:
-    module = _import(path, code_digest)
+def _load_code(path: Path, code: bytes) -> tuple[Plugin, ...]:
+    code_digest = hashlib.sha256(code).hexdigest()[:16]
+    module = _import(path, code, code_digest)
     kinds = [
         kind
         for _, kind in inspect.getmembers(module, _is_class)
@@ -116,15 +116,16 @@ def _is_class(value: object) -> bool:
     return inspect.isclass(value) and get_origin(value) is None  # on 3.10 list[int] passes for a class
 
 
-def _import(path: Path, code_digest: str) -> ModuleType:
+def _import(path: Path, code: bytes, code_digest: str) -> ModuleType:
+    """Run the code of a plug-in: these bytes, and nothing that was compiled from others and lies beside."""
     name = f"mulde_plugin_{path.stem}_{code_digest}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise InputError(f"plugin {path} is no Python file: its name must end in .py")
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(name)
+    module.__file__ = str(path)
     sys.modules[name] = module  # dataclasses look their annotations up there
     try:
-        spec.loader.exec_module(module)
+        exec(compile(code, path, "exec"), module.__dict__)  # noqa: S102  # the user has named it, or signed it
     except Exception as error:
         del sys.modules[name]
         raise InputError(f"plugin {path} cannot be loaded: {type(error).__name__}: {error}") from error

@@ -148,9 +148,14 @@ class RunFolder:
 
     def require_writable(self) -> None:
         """Raise InputError, naming the folder, if nothing can be written to it, or links lead out of it."""
-        for path in (self.model, self.scores, self.report, self.log):
-            self.require_inside(path)
+        self._require_no_way_out()
         require_writable(self.folder, "run folder", "choose another with --out DIR")
+
+    def _require_no_way_out(self) -> None:
+        with suppress(FileNotFoundError):
+            for path in self.folder.iterdir():
+                if path.is_symlink():
+                    self.require_inside(path)
 
     def require_inside(self, path: Path) -> None:
         """Raise InputError where a link leads out of the run: what is written there would be lost elsewhere.
@@ -172,8 +177,9 @@ class RunFolder:
             tidy: whether that is deleted.
 
         Raises:
-            InputError: another process works in it.
+            InputError: another process works in it, or links lead out of it.
         """
+        self._require_no_way_out()
         lock = FileLock(self.folder / ".lock", timeout=0, thread_local=False)  # any thread may let go
         try:
             with writing(self.folder):

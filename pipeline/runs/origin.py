@@ -77,7 +77,7 @@ def load_run_config(
     """Do as `load_config` for the configuration of a run, which somebody else may have made.
 
     Where it was not made by this user, and they do not trust it: their own cache is used in place of the one
-    that it names.
+    that it names, this machine in place of its cluster.
 
     Raises:
         InputError: as `load_config`; or it names code that was not run here before, and is not trusted.
@@ -118,7 +118,7 @@ def load_config_of_model(
 
 
 def _with_own_places(file: Path, config: Config, given: Sequence[str]) -> Config:
-    """Return a configuration with the user's own places to write to, where theirs were not given now."""
+    """Return a configuration with the user's own places to write and send to, where none were given now."""
     default = Path(Config().cache)
     is_other = is_address(config.cache) or Path(config.cache).absolute() != default.absolute()
     if not _is_given("cache", given) and is_other:
@@ -127,6 +127,14 @@ def _with_own_places(file: Path, config: Config, given: Sequence[str]) -> Config
             file, config.cache, default,
         )  # fmt: skip
         config = config.model_copy(update={"cache": default})
+    if config.executor != "local" and not _is_given("executor", given):
+        _log.warning(
+            "%s was not made here by you: its cluster is not used (--executor %s, or --trust)",
+            file, config.executor,
+        )  # fmt: skip
+        config = config.model_copy(update={"executor": "local"})
+    if not any(name == "ray" or name.startswith("ray.") for name in given):
+        config = config.model_copy(update={"ray": Config().ray})
     if not _is_given("out", given):
         config = config.model_copy(update={"out": file.parent})
     if not _is_given("extract.weights_folder", given):

@@ -423,7 +423,11 @@ def _fit(task: TrainTask, rows: StreamRows, tick: Tick) -> StreamModel:
             _log.info("train %s: %s", task.title, widths)
             listeners.append(telling(tick))
         if config.tensorboard:
-            listeners.append(_TensorBoard(run / "tensorboard" / task.part / rows.name, stack))
+            curves = run / "tensorboard" / task.part / rows.name
+            task.run.require_inside(curves)
+            listeners.append(_TensorBoard(curves, stack))
+        checkpoint = stream_folder(run / "checkpoints", task.part, f"{rows.name}.safetensors")
+        task.run.require_inside(checkpoint)
         detector = build_detector(
             config.kind,
             settings,
@@ -431,7 +435,7 @@ def _fit(task: TrainTask, rows: StreamRows, tick: Tick) -> StreamModel:
             device=task.config.device,
             seed=task.config.seed,
             progress=lambda look: [listener(look) for listener in listeners],
-            checkpoint=stream_folder(run / "checkpoints", task.part, f"{rows.name}.safetensors"),
+            checkpoint=checkpoint,
         )
         return fit_stream(detector, rows)
 

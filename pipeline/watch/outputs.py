@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 import shutil
 import threading
 import time
@@ -23,8 +24,11 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 from mulde.data.address import split_address
-from mulde.data.atomic import make_folder, write_bytes, write_text, writing
+from mulde.data.atomic import encode, make_folder, write_bytes, write_text, writing
 from mulde.data.errors import InputError
+from mulde.data.foreign.text import parse_json
+from mulde.data.ours import is_signature, own_key, signature
+from mulde.data.spelling import counted
 from mulde.extractors.condition import Condition
 from mulde.pipeline.events.files import as_row
 from mulde.pipeline.events.record import Threshold
@@ -139,11 +143,71 @@ class EventFolder:
         self._file.close()
 
 
-class Webhook:
-    """Posts records to an address, in order, each until it is taken; what waits lies in a folder.
+class _Outbox:
+    """Records that wait to be sent, a file each, in order; those that this user has not written are not sent.
 
     Each has an `id`, by which a receiver knows one that it has already, should its answer have been lost.
     """
+
+    def __init__(self, folder: Path) -> None:
+        """Go on with what lies there from before.
+
+        Raises:
+            WriteError: the folder cannot be made.
+        """
+        make_folder(folder)
+        self.folder = folder
+        self._key = own_key(make=True) or secrets.token_bytes()  # without one it knows its own records
+        files = sorted(path for path in folder.glob("*.json") if path.stem.isdecimal())
+        self._waiting = deque(path for path in files if self._read(path) is not None)
+        self._n = max((int(path.stem) for path in files), default=0)
+        n_others = len(files) - len(self._waiting)
+        if n_others:
+            _log.warning(
+                "%s in %s, not written here by you or changed since, will not be sent: delete them",
+                counted(n_others, "record"),
+                folder,
+            )
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, record: dict[str, Any]) -> None:
+        """Add a record.
+
+        Raises:
+            WriteError: the disk is full, or the folder is gone.
+        """
+        self._n += 1
+        text = json.dumps({"id": uuid4().hex, **record}, ensure_ascii=False)
+        path = self.folder / f"{self._n:012d}.json"
+        write_text(path, json.dumps({"signature": signature(self._key, encode(text)), "record": text}))
+        self._waiting.append(path)
+
+    def oldest(self) -> bytes | None:
+        """Return the record that waits longest, as JSON; None where none does."""
+        while self._waiting:
+            content = self._read(self._waiting[0])
+            if content is not None:
+                return content
+            self._waiting.popleft()  # somebody has deleted it
+        return None
+
+    def remove_oldest(self) -> None:
+        """Forget it: it is sent."""
+        self._waiting.popleft().unlink(missing_ok=True)
+
+    def _read(self, path: Path) -> bytes | None:
+        try:
+            sealed = parse_json(path.read_bytes())
+            content = encode(sealed["record"])
+            return content if is_signature(sealed["signature"], self._key, content) else None
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return None
+
+
+class Webhook:
+    """Posts records to an address, in order, each until it is taken; what waits lies in a folder."""
 
     def __init__(self, address: str, outbox: Path, *, thread_name: str = "webhook") -> None:
         """Go on with what lies in the outbox from before.
@@ -157,15 +221,13 @@ class Webhook:
         parts = split_address(address)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InputError("that is no address that can be posted to: http://HOST/… or https://HOST/…")
-        make_folder(outbox)
-        self._host, self._outbox = parts.hostname, outbox  # without a password or a key in the path
+        self._host, self._outbox = parts.hostname, _Outbox(outbox)  # without a password or a key in the path
         self._address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         self._headers = {"Content-Type": "application/json", "User-Agent": "mulde"}
         if parts.username is not None:
             who = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers["Authorization"] = f"Basic {b64encode(who.encode()).decode()}"
         self._is_new, self._stop = threading.Event(), threading.Event()
-        self._n = max((int(path.stem) for path in self._waiting()), default=0)
         self._is_failing = False
         self._thread = threading.Thread(target=self._work, name=thread_name, daemon=True)
 
@@ -177,18 +239,17 @@ class Webhook:
             yield self
         finally:
             deadline = time.monotonic() + _LAST_SECONDS
-            while self._waiting() and not self._is_failing and time.monotonic() < deadline:
+            while self._outbox and not self._is_failing and time.monotonic() < deadline:
                 time.sleep(0.05)
             self._stop.set()
             self._is_new.set()
             self._thread.join(_LAST_SECONDS)
-            n_left = len(self._waiting())
-            if n_left:
+            if self._outbox:
                 _log.warning(
-                    "%d records for %s wait in %s: the same command sends them",
-                    n_left,
+                    "not sent to %s yet: %s in %s, which the same command sends",
                     self._host,
-                    self._outbox,
+                    counted(len(self._outbox), "record"),
+                    self._outbox.folder,
                 )
 
     def put(self, record: dict[str, Any]) -> None:
@@ -199,24 +260,19 @@ class Webhook:
         """
         if record["type"] not in FOR_RECEIVERS:
             return
-        self._n += 1
-        text = json.dumps({"id": uuid4().hex, **record}, ensure_ascii=False)
-        write_text(self._outbox / f"{self._n:012d}.json", text)
+        self._outbox.put(record)
         self._is_new.set()
-
-    def _waiting(self) -> list[Path]:
-        return sorted(path for path in self._outbox.glob("*.json") if path.stem.isdecimal())
 
     def _work(self) -> None:
         wait_seconds = _FIRST_WAIT_SECONDS
         while not self._stop.is_set():
             self._is_new.clear()
-            waiting = self._waiting()
-            if not waiting:
+            record = self._outbox.oldest()
+            if record is None:
                 self._is_new.wait()
                 continue
             try:
-                self._post(waiting[0].read_bytes())
+                self._post(record)
             except (OSError, HTTPException, ValueError) as error:
                 if not self._is_failing:
                     _log.warning(
@@ -226,7 +282,7 @@ class Webhook:
                 self._stop.wait(wait_seconds)
                 wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
                 continue
-            waiting[0].unlink(missing_ok=True)
+            self._outbox.remove_oldest()
             if self._is_failing:
                 _log.info("%s takes what it is sent again", self._host)
             self._is_failing, wait_seconds = False, _FIRST_WAIT_SECONDS

@@ -105,6 +105,42 @@ def test_what_a_killed_process_left_goes(tmp_path: Path) -> None:
     assert all(path.exists() for path in kept)  # another run in it may be at work
 
 
+WAYS_OUT = ("state.jsonl", "state.json", "run.log", "outbox", "clips", "scores", "tensorboard", ".lock")
+
+
+@pytest.mark.parametrize("name", WAYS_OUT)
+def test_nothing_is_written_or_deleted_through_links_out_of_the_run(tmp_path: Path, name: str) -> None:
+    run, outside = RunFolder(tmp_path / "run"), tmp_path / "outside"
+    (outside / "deep").mkdir(parents=True)
+    (outside / "deep" / ".theirs.tmp").touch()
+    (outside / "file").touch()
+    run.folder.mkdir()
+    (run.folder / name).symlink_to(outside / ("file" if "." in name else ""))
+    for use in (run.require_writable, run.held().__enter__):
+        with pytest.raises(InputError, match=rf"{name} is a link out of the run, to {outside}"):
+            use()
+    assert (outside / "file").read_bytes() == b""
+    assert (outside / "deep" / ".theirs.tmp").exists()
+
+
+def test_links_within_a_run_are_followed(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    (tmp_path / "kept").mkdir()
+    run.scores.symlink_to(tmp_path / "kept")
+    with run.held():
+        run.require_writable()
+
+
+def test_a_journal_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    run, outside = RunFolder(tmp_path / "run"), tmp_path / "profile"
+    run.remember("score", {f"{index:05d}": "0" * 64 for index in range(2000)})
+    outside.touch()
+    run.journal.symlink_to(outside)
+    with pytest.raises(InputError, match="a file in it is a link"):
+        run.remember("score", {"$(true)": "1"})
+    assert outside.read_bytes() == b""
+
+
 def test_a_large_state_is_not_written_again_for_each_video(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     run.remember("score", {f"{index:05d}": "0" * 64 for index in range(2000)})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import py_compile
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import mulde
 from mulde.data.errors import InputError
 from mulde.pipeline.config.load import load_config
 from mulde.pipeline.config.sections import Config
+from mulde.pipeline.features.plugins import load_plugins
 from mulde.pipeline.runs.origin import load_run_config, write_signed
 from tests.pipeline.conftest import RunCli
 
@@ -126,6 +129,32 @@ def test_weights_that_are_a_file_are_code(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(InputError, match=rf"code that it names was changed since: {weights}"):
         load_run_config(file)
     assert load_run_config(file, overrides=["extract.boxes.yolo.weights=yolo11n"]).cache
+
+
+def test_only_the_code_that_was_signed_is_run(tmp_path: Path, plugin: Path) -> None:
+    """Python itself would believe what somebody compiled from other code and laid beside."""
+    config = load_run_config(run_of(tmp_path / "run", with_plugin(plugin)))
+    evil = tmp_path / "evil.py"
+    evil.write_text(f"import pathlib; pathlib.Path({str(tmp_path / 'evil')!r}).touch()\n" + PLUGIN)
+    py_compile.compile(
+        str(evil),
+        cfile=importlib.util.cache_from_source(str(plugin)),
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+    assert set(load_plugins(config.extract.plugins)) == {"brightness"}
+    assert (plugin.parent / "ran").exists()
+    assert not (tmp_path / "evil").exists()
+
+
+def test_clusters_of_others_are_not_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = run_of(tmp_path / "run", configured("executor=ray", "ray.address=ray://203.0.113.7:10001"))
+    assert load_run_config(file).executor == "ray"
+    as_somebody_else(monkeypatch, tmp_path)
+    config = load_run_config(file)
+    assert (config.executor, config.ray) == ("local", Config().ray)
+    own = load_run_config(file, options={"executor": "ray"}, overrides=["ray.address=ray://mine:1"])
+    assert (own.executor, own.ray.address) == ("ray", "ray://mine:1")
+    assert load_run_config(file, trust=True).ray.address == "ray://203.0.113.7:10001"
 
 
 def test_places_of_others_are_not_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

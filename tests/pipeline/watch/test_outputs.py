@@ -144,12 +144,46 @@ def test_what_was_not_delivered_goes_out_at_the_next_start(
         for record in records(2):
             webhook.put(record)
         wait_until(lambda: receiver.n_refused > 0)
-    assert "2 records for 127.0.0.1 wait in" in caplog.text
+    assert "not sent to 127.0.0.1 yet: 2 records in" in caplog.text
     receiver.is_away = False
     with Webhook(receiver.address, tmp_path / "outbox").running() as webhook:
         webhook.put({"type": "event", "n": 2})
         wait_until(lambda: len(receiver.got) == 3)
     assert [got["n"] for got in receiver.got] == [0, 1, 2]
+
+
+def test_what_somebody_else_has_put_there_is_not_sent(
+    receiver: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("mulde"), "propagate", True)
+    secret, outbox = tmp_path / "secret.json", tmp_path / "outbox"
+    outbox.mkdir()
+    secret.write_text('{"password": "swordfish"}')
+    (outbox / "000000000001.json").symlink_to(secret)
+    (outbox / "000000000002.json").write_text('{"type": "event", "alarm": true}')
+    forged = {"signature": "0" * 64, "record": '{"type": "event", "alarm": true}'}
+    (outbox / "000000000003.json").write_text(json.dumps(forged))
+    with Webhook(receiver.address, outbox).running() as webhook:
+        webhook.put({"type": "event", "n": 0})
+        wait_until(lambda: len(receiver.got) == 1)
+    assert [got.get("n") for got in receiver.got] == [0]
+    assert "3 records in" in caplog.text
+    assert len(list(outbox.iterdir())) == 3
+
+
+def test_records_that_are_deleted_while_they_wait_hold_up_no_others(
+    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outputs, "_FIRST_WAIT_SECONDS", 0.01)
+    receiver.is_away = True
+    with Webhook(receiver.address, tmp_path / "outbox").running() as webhook:
+        for record in records(3):
+            webhook.put(record)
+        wait_until(lambda: receiver.n_refused > 0)
+        (tmp_path / "outbox" / "000000000002.json").unlink()
+        receiver.is_away = False
+        wait_until(lambda: len(receiver.got) == 2)
+    assert [got["n"] for got in receiver.got] == [0, 2]
 
 
 def test_a_password_goes_into_a_header_and_nowhere_else(receiver: Receiver, tmp_path: Path) -> None:
