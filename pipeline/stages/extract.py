@@ -56,7 +56,7 @@ from mulde.pipeline.features.scenes import (
     learn_scenes,
     sample_greys,
 )
-from mulde.pipeline.progress import Progress, Tracked, silent
+from mulde.pipeline.progress import Progress, Tracked
 from mulde.pipeline.runs.folder import Failure, RunFolder
 from mulde.pipeline.runs.job import Job
 from mulde.pipeline.runs.shards import Heart, Shard, failed_before, split_by_length
@@ -330,10 +330,10 @@ def extract_missing(
     config: Config,
     frames_per_second: float,
     run: RunFolder,
-    progress: Progress = silent,
-    given: GivenBoxes | None = None,
+    progress: Progress,
+    given: GivenBoxes | None,
     *,
-    heart: Heart | None = None,
+    heart: Heart,
     kept: Sequence[Failure] = (),
 ) -> list[Failure]:
     """Extract what is missing of at least one video in worker processes; record and return what failed.
@@ -359,7 +359,6 @@ def extract_missing(
         )
         for cached in videos
     ]
-    heart = heart or Heart(run, Shard(1, 1))
     return _run_tasks(tasks, config, extraction_workers(config, device), run, progress, heart, kept)
 
 

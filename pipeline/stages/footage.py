@@ -21,13 +21,15 @@ from mulde.pipeline.config.load import load_config
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.config.words import in_users_words
 from mulde.pipeline.features.devices import check_device
-from mulde.pipeline.features.given_boxes import open_given, tell_notes
+from mulde.pipeline.features.given_boxes import GivenBoxes, open_given, tell_notes
 from mulde.pipeline.features.inventory import STAGE, CachedVideo, Recipes, look_up
 from mulde.pipeline.features.recipe import require_all, stream_digests
+from mulde.pipeline.features.scenes import Scenes
 from mulde.pipeline.models.model import load_model, model_digest, read_manifest, read_scenes
 from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
 from mulde.pipeline.runs.footage import record_footage, require_own_names
+from mulde.pipeline.runs.shards import Heart, Shard
 from mulde.pipeline.stages.extract import extract_missing, record_weights
 from mulde.pipeline.stages.find_events import FindEvents, Found
 from mulde.pipeline.stages.mend import discarding_damage
@@ -112,6 +114,8 @@ def score_footage(
 ) -> ScoredFootage:
     """Extract and score videos, and find the events in them.
 
+    Videos that fail are recorded in `out`; the others go on.
+
     Raises:
         InputError: the model or the device cannot be used, or no video can be read.
     """
@@ -125,32 +129,15 @@ def score_footage(
     check_device(config.device)
     videos = videos_at(paths)
     _require_fit(model_run, config)  # now, before a long extraction
-    scenes = read_scenes(model_run.model)
     frames_per_second = _frames_per_second(model_run)
-    cache = FeatureCache(config.cache)
     out.require_writable()
     require_own_names(out, videos)
     record_weights(out, require_all(config.extract, offline=config.offline))
-
     given = open_given(config.extract, videos)
     tell_notes(given)
-    recipes = Recipes(config.extract, scenes, given)
-
-    def look() -> list[CachedVideo]:
-        return [look_up(cache, video, recipes.keys(video), frames_per_second) for video in videos]
-
-    failures: list[Failure] = []
-    missing = [cached for cached in look() if not cached.is_complete]
-    if missing:
-        cache.require_writable()
-        failures = extract_missing(missing, scenes, config, frames_per_second, out, progress, given)
-    else:
-        out.record_failures(STAGE, failures)
-    complete = [cached for cached in look() if cached.is_complete]
-    cache.index.save()
-    if not complete:
-        raise InputError(f"no video can be scored: {failures[0].reason}")
-
+    extraction = _Extraction(
+        videos, config, read_scenes(model_run.model), frames_per_second, given, out, progress
+    )
     # a model may be all that was copied of its run
     trained_as = model_run.fingerprint(TRAIN_STAGE) or model_digest(model_run.model) or ""
 
@@ -160,15 +147,82 @@ def score_footage(
         Score().score(out, some, config, trained_as, model_folder=model_run.model, progress=progress)
         return ScoredFootage(videos, FindEvents().find_missing(out, model_run, some, config))
 
+    complete = extraction.run()
     with discarding_damage(config.cache, complete) as damaged:
         scored = score(complete)
     if damaged:
-        missing = [cached for cached in look() if not cached.is_complete]
-        if not missing:
+        if extraction.is_done:  # it stays where it cannot be deleted
             raise damaged[0]
-        extract_missing(missing, scenes, config, frames_per_second, out, progress, given)
-        scored = score([cached for cached in look() if cached.is_complete])
+        scored = score(extraction.run())
     return scored
+
+
+class _Extraction:
+    """Has the features of videos in the cache; what fails is recorded in a run."""
+
+    def __init__(
+        self,
+        videos: Sequence[Video],
+        config: Config,
+        scenes: Scenes,
+        frames_per_second: float,
+        given: GivenBoxes | None,
+        out: RunFolder,
+        progress: Progress,
+    ) -> None:
+        self._videos, self._config, self._scenes, self._given = videos, config, scenes, given
+        self._frames_per_second, self._out, self._progress = frames_per_second, out, progress
+        self._cache, self._recipes = FeatureCache(config.cache), Recipes(config.extract, scenes, given)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the cache has all."""
+        return all(cached.is_complete for cached in self._look())
+
+    def run(self) -> list[CachedVideo]:
+        """Extract what is missing, and return what is there then.
+
+        Raises:
+            InputError: the cache cannot be written, or there is nothing.
+        """
+        missing = [cached for cached in self._look() if not cached.is_complete]
+        heart = Heart(self._out, Shard(1, 1))
+        n_videos = len(self._videos)
+        heart.beat(now=True, state="running", n_videos=n_videos, n_cached=n_videos - len(missing))
+        failures: list[Failure] = []
+        if missing:
+            self._cache.require_writable()
+            failures = extract_missing(
+                missing,
+                self._scenes,
+                self._config,
+                self._frames_per_second,
+                self._out,
+                self._progress,
+                self._given,
+                heart=heart,
+            )
+        found = self._look()
+        self._cache.index.save()
+        failed = {failure.path for failure in failures}
+        lost = [cached.video for cached in found if not cached.is_complete]
+        failures += [
+            Failure(video.name, STAGE, f"{video.path} was changed or deleted after it was read", str(path))
+            for video in lost
+            if str(path := video.path.absolute()) not in failed
+        ]
+        self._out.record_failures(STAGE, failures)
+        heart.beat(now=True, state="ended", n_failed=len(failures), share=1.0)
+        complete = [cached for cached in found if cached.is_complete]
+        if not complete:
+            raise InputError(f"no video can be scored: {failures[0].reason}")
+        return complete
+
+    def _look(self) -> list[CachedVideo]:
+        return [
+            look_up(self._cache, video, self._recipes.keys(video), self._frames_per_second)
+            for video in self._videos
+        ]
 
 
 def _frames_per_second(model_run: RunFolder) -> float:
