@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -15,7 +16,9 @@ from mulde.data.errors import InputError
 from mulde.data.labels.labels import Labels
 from mulde.data.sealed import read_bytes, write_json
 from mulde.data.spelling import counted
-from mulde.pipeline.config.sections import ScoreConfig
+from mulde.pipeline.config.dotted import flat, in_yaml
+from mulde.pipeline.config.load import load_config
+from mulde.pipeline.config.sections import Config, ScoreConfig
 from mulde.pipeline.events.alarms import alarm_frames
 from mulde.pipeline.events.files import STAGE as EVENTS
 from mulde.pipeline.events.files import read_events, read_threshold
@@ -106,8 +109,11 @@ def require_scores(situation: Situation) -> list[str]:
     names = names_of_scored(situation)
     if not names:
         raise InputError(f"there are no scores in {job.run.scores}: run `mulde score` first")
-    # Where the cache is gone, the scores are all there is: they are taken as they are.
-    if inventory.scenes and any(cached.is_complete for cached in inventory.test):
+    if not inventory.scenes or not any(cached.is_complete or cached.is_stale for cached in inventory.test):
+        _require_same_settings(
+            job
+        )  # the cache is gone: the scores are all there is, and are taken as they are
+    else:
         stale = score.Score().look(situation).todo
         if stale:
             raise InputError(
@@ -123,11 +129,44 @@ def require_scores(situation: Situation) -> list[str]:
     return names
 
 
+def _require_same_settings(job: Job) -> None:
+    """Check that scores are asked for as they were made, where no features are there that tell.
+
+    Raises:
+        InputError: they were made with other settings.
+    """
+    if not job.run.config.is_file():
+        return
+    now, then = _settings_of_scores(job.config), _settings_of_scores(load_config(job.run.config))
+    other = [name for name in now if now[name] != then.get(name)]
+    if other:
+        said = ", ".join(f"{name}={in_yaml(then.get(name))}" for name in other)
+        raise InputError(
+            f"the scores in {job.run.scores} were made with {said}, and the features to make others are not "
+            "in the cache: leave the change out, or use `mulde run`, which extracts again"
+        )
+
+
+def _settings_of_scores(config: Config) -> dict[str, Any]:
+    """Return what scores depend on, by name of the setting."""
+    return flat(
+        {
+            "extract": config.anchored().extract.model_dump(mode="json", exclude={"weights_folder"}),
+            "detector": config.detector.resolved(),
+            "train": {"by": config.train.by},
+            "score": config.score.of_frames,
+            "seed": config.seed,
+        }
+    )
+
+
 def fingerprint(job: Job, names: Sequence[str]) -> str:
     """Return a hash of all that the metrics are made from."""
     labels, scenes, made_from = job.dataset.labels, scenes_of(job), job.run.fingerprints(score.STAGE)
+    unscored = _unscored(job, set(names))
     return digest_of(
         {
+            **({"unscored": unscored} if unscored else {}),
             "code_version": CODE_VERSION,
             "scores": [[name, made_from.get(name), scenes.get(name, "")] for name in names],
             "events": job.run.fingerprint(EVENTS),
@@ -211,8 +250,30 @@ def _measure(job: Job, scored: Sequence[ScoredVideo], labels: Labels) -> Metrics
         seed=job.config.seed,
     )
     alarms = _count_alarms(job.run, scored, smoothed, settings)
-    cautions = filter(None, [caution(job.config.extract), _caution_of_marks(job)])
+    unscored = _caution_of_unscored(job, {video.name for video in scored})
+    cautions = filter(None, [caution(job.config.extract), _caution_of_marks(job), unscored])
     return replace(metrics, alarms=alarms, caution="; ".join(cautions))
+
+
+def _labelled(job: Job) -> list[str]:
+    """Return the test videos that have labels."""
+    labels = job.dataset.labels
+    return [video.name for video in job.dataset.test if labels is not None and labels.has(video.name)]
+
+
+def _unscored(job: Job, scored: Collection[str]) -> list[str]:
+    """Return the test videos that have labels and no scores, as where they cannot be read."""
+    return [name for name in _labelled(job) if name not in scored]
+
+
+def _caution_of_unscored(job: Job, scored: Collection[str]) -> str:
+    """Return what is not in the metrics though it has labels; a part must not pass for the whole."""
+    unscored = _unscored(job, scored)
+    if not unscored:
+        return ""
+    some = ", ".join(unscored[:3]) + (", …" if len(unscored) > 3 else "")
+    all_labelled = counted(len(_labelled(job)), "labelled test video")
+    return f"{len(unscored)} of {all_labelled} without scores, and not measured: {some}"
 
 
 def _caution_of_marks(job: Job) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import av
@@ -179,6 +180,39 @@ def test_a_run_with_regions_under_several_protocols(cli, scene: Path, tmp_path: 
     theirs = cli("evaluate", "--scores", "run/scores", "--dataset", tmp_path / "UCSDped2", FEW)
     assert theirs.code == 0, theirs.err
     assert f"{100 * before['micro_auc']:.2f} %" in theirs.out
+
+
+@pytest.mark.slow
+def test_scores_of_other_settings_or_videos_are_not_measured(cli, scene: Path) -> None:
+    assert cli("run", "--dataset", scene, "--out", "run", *FAST).code == 0
+    first, second = sorted((scene / "test").glob("*.mp4"))
+    micro_auc = json.loads(Path("run/metrics.json").read_text())["micro_auc"]
+
+    # without the cache the scores are all there is, and of one kind
+    assert cli("evaluate", "run", "--cache", "gone").code == 0
+    assert cli("evaluate", "run", "--cache", "gone", "--protocol", "unsmoothed").code == 0
+    for change in ("score.smoothing_sigma_seconds=3", "extract.streams=[velocity]", "detector.max_steps=61"):
+        refused = cli("evaluate", "run", "--cache", "gone", change)
+        assert refused.code == 2, change
+        assert f"were made with {change.split('=')[0]}=" in refused.err
+        assert "`mulde run`" in refused.err
+    assert cli("evaluate", "run", "--protocol", "mulde").code == 0
+    assert json.loads(Path("run/metrics.json").read_text())["micro_auc"] == micro_auc
+
+    # a labelled video that cannot be read is missing from the metrics, which they say
+    (scene / "test" / "broken.mp4").write_bytes(b"no video")
+    with (scene / "labels.csv").open("a") as labels:
+        labels.write("broken,3,5\n")
+    broken = cli("run", "run")
+    said = "1 of 3 labelled test videos without scores, and not measured: broken"
+    assert (broken.code, said in broken.out) == (3, True), broken.out
+    assert json.loads(Path("run/metrics.json").read_text())["caution"] == said
+
+    # all test videos are others now
+    for video, other in ((first, "01"), (second, "02")):
+        shutil.copy(scene / "normal" / f"{other}.mp4", video)
+    stale = cli("evaluate", "run")
+    assert (stale.code, "missing or not up to date" in stale.err) == (2, True), stale.out
 
 
 # --- Regions of a run ---
