@@ -65,7 +65,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         WriteError: the disk is full, the folder is gone or may not be written.
     """
-    temporary = path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")
+    temporary = path.with_name(f".{uuid4().hex[:12]}.tmp")  # short: names may have 255 bytes
     try:
         with writing(path.parent):
             yield temporary

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Generator, Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from mulde.data.foreign.pictures import open_picture
 from mulde.data.video import Frame
 
 _N_NAMED = 5
+_STEADY = 0.7
+"""So many of the steps between numbers are alike where images are counted, and some missing."""
 _SAME_KIND = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif", ".dib": ".bmp"}
 
 
@@ -85,6 +88,10 @@ def decode_images(
         VideoError: an image is damaged or of another size than the first; the text names it.
     """
     with_pages: list[str] = []
+    if missing := _missing([image.stem for image in images]):
+        tally.warnings.append(
+            f"images with the numbers {_some(missing)} are missing: those around are taken for neighbours"
+        )
     for index in indices:
         rgb, is_several = _load(images[index])
         if is_several:
@@ -97,9 +104,36 @@ def decode_images(
             )
         yield Frame.of_rgb(index, index / info.fps, rgb)
     if with_pages:
-        names = ", ".join(with_pages[:_N_NAMED]) + (" …" if len(with_pages) > _N_NAMED else "")
+        names = _some(with_pages)
         has = "1 image has" if len(with_pages) == 1 else f"{len(with_pages)} images have"
         tally.warnings.append(f"{has} several pages, of which the first is the frame: {names}")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_N_NAMED]) + (" …" if len(names) > _N_NAMED else "")
+
+
+def _missing(stems: list[str]) -> list[str]:
+    """Return the stretches of numbers that a sequence leaves out.
+
+    Nothing of one that counts in no steady steps, as where names are times.
+
+    >>> _missing(["a01", "a02", "a03", "a04", "a05", "a09", "a10", "a11", "a13"])
+    ['6 to 8', '12']
+    """
+    ends = [re.search(r"[0-9]+$", stem) for stem in stems]
+    numbers = [int(end[0]) for end in ends if end is not None]
+    steps = [after - before for before, after in pairwise(numbers)]
+    if len(numbers) < len(stems) or not steps:
+        return []
+    usual, n_usual = Counter(steps).most_common(1)[0]
+    if usual < 1 or n_usual < _STEADY * len(steps):
+        return []
+    return [
+        str(before + usual) if after - usual == before + usual else f"{before + usual} to {after - usual}"
+        for before, after in pairwise(numbers)
+        if after - before > usual
+    ]
 
 
 def load_image(path: Path) -> NDArray[np.uint8]:

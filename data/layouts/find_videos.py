@@ -52,6 +52,7 @@ def find_videos(folder: Path) -> tuple[Video, ...]:
 def find_all(paths: Sequence[Path]) -> FoundVideos:
     """Find the videos that paths name: files, folders of frames, or folders of videos.
 
+    They are in natural order of their names, whatever the order of the paths: what is learnt is the same.
     Where two would have the same name, the folder in which each was found comes before it.
 
     Raises:
@@ -62,7 +63,8 @@ def find_all(paths: Sequence[Path]) -> FoundVideos:
     counts = Counter(video.name for video in videos)
     named = tuple(_with_folder(video) if counts[video.name] > 1 else video for video in videos)
     _check_names(named)
-    return FoundVideos(named, tuple(note for each in found for note in each.notes))
+    notes = tuple(note for each in found for note in each.notes)
+    return FoundVideos(tuple(sorted(named, key=lambda video: natural_key(video.name))), notes)
 
 
 def _find_below(folder: Path) -> FoundVideos:
@@ -159,7 +161,9 @@ def _search(folder: Path, ancestors: frozenset[Path], passed_over: _PassedOver) 
         if entry.is_dir():  # which is known of each without a further look
             found += _search(folder / entry.name, ancestors | {real}, passed_over)
         elif is_video_file(entry):
-            found.append(folder / entry.name)
+            path = folder / entry.name
+            is_endless = not entry.is_file() and path.exists()  # a pipe or a device with such a name
+            (passed_over.others if is_endless else found).append(path)
         elif is_image_file(entry):
             images.append(folder / entry.name)
         elif not is_no_video(entry):

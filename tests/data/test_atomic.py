@@ -21,6 +21,12 @@ def test_what_was_there_is_replaced_whole(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
+    path = tmp_path / f"{'n' * 251}.csv"
+    write_bytes(path, b"content")
+    assert path.read_bytes() == b"content"
+
+
 @pytest.mark.parametrize(
     ("number", "way_out"),
     [(errno.ENOSPC, "make room"), (errno.EDQUOT, "make room"), (errno.EROFS, "another folder"),

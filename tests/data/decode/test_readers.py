@@ -560,6 +560,29 @@ class TestImages:
             "1 image has several pages, of which the first is the frame: 2.tif",
         )
 
+    @pytest.mark.parametrize(
+        ("numbers", "told"),
+        [
+            (["0"], ""),
+            (["08", "09", "10", "11"], ""),
+            (["0", "10", "20", "30", "40"], ""),  # every tenth
+            (["100", "140", "181", "219", "262"], ""),  # times
+            (["0", "1", "2", "3", "7", "8", "9"], "4 to 6"),
+            (["0", "2", "4", "6", "8", "12"], "10"),
+            (["0", "1", "2", "3", "4", "6", "7", "8", "9", "11"], "5, 10"),
+        ],
+    )
+    def test_numbers_that_are_missing_are_told(self, save, numbers, told):
+        for number in numbers:
+            folder = save(f"cam2_{number}.png", picture(0))
+        with open_frames(as_video(folder)) as reader:
+            assert len(list(reader)) == len(numbers)
+        assert reader.report.warnings == (
+            (f"images with the numbers {told} are missing: those around are taken for neighbours",)
+            if told
+            else ()
+        )
+
     def test_no_images(self, tmp_path):
         (tmp_path / "notes.txt").write_text("nothing")
         with pytest.raises(VideoError, match=r"holds no images \(.*bmp, .*jpeg, jpg, .*tiff, webp\)"):

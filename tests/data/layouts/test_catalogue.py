@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +143,21 @@ class TestFindVideos:
         with pytest.raises(InputError, match=r"still\.tif is an image"):
             find_all([save_pages(tmp_path / "still.tif", 1)])
 
+    def test_the_order_of_the_paths_does_not_matter(self, tmp_path):
+        make(tmp_path, "n10.mp4", "n9.mp4", "more/n1.mp4")
+        paths = [tmp_path / "n10.mp4", tmp_path / "more", tmp_path / "n9.mp4"]
+        for some in permutations(paths):
+            assert [video.name for video in find_all(some).videos] == ["n1", "n9", "n10"]
+
+    def test_pipes_and_devices_are_no_videos(self, tmp_path):
+        make(tmp_path, "a.mp4")
+        os.mkfifo(tmp_path / "pipe.mp4")
+        (tmp_path / "zero.mp4").symlink_to("/dev/zero")
+        (tmp_path / "gone.mp4").symlink_to("nowhere.mp4")  # which is told when it cannot be read
+        found = find_all([tmp_path])
+        assert [video.name for video in found.videos] == ["a", "gone"]
+        assert found.notes == ("2 files of other kinds are passed over: pipe.mp4, zero.mp4",)
+
     def test_scene_is_the_first_sub_folder(self, tmp_path):
         make(tmp_path, "a.mp4", "cam1/day/b.mp4", "cam2/001.jpg", "cam3/clip/001.jpg")
         scenes = {video.name: video.scene for video in find_videos(tmp_path)}
@@ -268,7 +285,7 @@ class TestFindAll:
             (["a.mp4"], ["a.mp4"], ["a"]),
             (["mon/a.mp4", "mon/b.mp4"], ["mon"], ["a", "b"]),
             (["mon/a.mp4", "tue/b.mp4"], ["mon", "tue"], ["a", "b"]),
-            (["mon/a.mp4", "tue/a.mp4", "tue/b.mp4"], ["mon", "tue"], ["mon/a", "tue/a", "b"]),
+            (["mon/a.mp4", "tue/a.mp4", "tue/b.mp4"], ["mon", "tue"], ["b", "mon/a", "tue/a"]),
             (["mon/a.mp4", "tue/a.mp4"], ["mon/a.mp4", "tue"], ["mon/a", "tue/a"]),
             (["mon/c1/a.mp4", "tue/c1/a.mp4"], ["mon", "tue"], ["mon/c1/a", "tue/c1/a"]),
             (["a.strange"], ["a.strange"], ["a.strange"]),
