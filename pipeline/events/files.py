@@ -20,19 +20,14 @@ from mulde.pipeline.runs.folder import RunFolder
 
 STAGE = "events"
 """The stage that writes them."""
-COLUMNS = (
-    "video", "start_frame", "stop_frame", "start_s", "stop_s", "start_clock", "peak_frame", "score",
-    "x1", "y1", "x2", "y2", "stream", "reason",
-)  # fmt: skip
-"""Of events.csv, and the keys of each event in events.json."""
-
-
 _WHOLE, _NUMBER, _MAYBE = (int,), (int, float), (int, float, type(None))
 _KINDS = {
     "video": (str,), "start_frame": _WHOLE, "stop_frame": _WHOLE, "start_s": _NUMBER, "stop_s": _NUMBER,
     "start_clock": (str, type(None)), "peak_frame": _WHOLE, "score": _NUMBER, "x1": _MAYBE, "y1": _MAYBE,
     "x2": _MAYBE, "y2": _MAYBE, "stream": (str,), "reason": (str,),
 }  # fmt: skip
+COLUMNS = tuple(_KINDS)
+"""Of events.csv, and the keys of each event in events.json."""
 _MOST_FRAMES = 2**53
 _THRESHOLD = TypeAdapter(Threshold)
 
@@ -60,6 +55,15 @@ def read_events(run: RunFolder) -> tuple[Event, ...]:
         raise _damaged("events", run.events_json, error) from None
 
 
+def events_if_any(run: RunFolder) -> tuple[Event, ...]:
+    """Read the events of a run, the strongest first; none where nobody has looked for any.
+
+    Raises:
+        InputError: they are damaged.
+    """
+    return read_events(run) if run.events_json.exists() else ()
+
+
 def write_threshold(run: RunFolder, threshold: Threshold) -> None:
     """Write the threshold that the events and the column `alarm` of the score files go by."""
     run.keep_text(run.threshold.name, json.dumps(asdict(threshold), indent=1, ensure_ascii=False) + "\n")
@@ -75,6 +79,15 @@ def read_threshold(run: RunFolder) -> Threshold:
         return _THRESHOLD.validate_python(parse_json(run.kept_text(run.threshold.name)))
     except (OSError, ValueError, OverflowError) as error:
         raise _damaged("the threshold", run.threshold, error) from None
+
+
+def threshold_if_any(run: RunFolder) -> Threshold | None:
+    """Read the threshold that the events of a run go by; None where nobody has looked for any.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    return read_threshold(run) if run.threshold.exists() else None
 
 
 def as_row(event: Event) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mulde.data.errors import VideoError
 from mulde.data.labels.labels import Labels
@@ -72,11 +73,11 @@ class Gatherer:
     protocol: Protocol | None = None
     """What is done to the scores before ROC and precision are read off; None where nothing is measured."""
     labels: Labels | None = None
-    _labelled: list[VideoScores] = field(default_factory=list)
-    _stills: dict[Event, ReportEvent] = field(default_factory=dict)
-    _highest: list[tuple[str, int, float]] = field(default_factory=list)
+    _labelled: list[VideoScores] = field(default_factory=list, init=False)
+    _stills: dict[Event, ReportEvent] = field(default_factory=dict, init=False)
+    _highest: list[tuple[str, int, float]] = field(default_factory=list, init=False)
     """Name, frame and score of what was highest in the videos, where there is no event."""
-    _n_objects: list[float] = field(default_factory=list)
+    _n_objects: list[float] = field(default_factory=list, init=False)
     """In a frame of each video that was looked at."""
 
     def read(self, name: str, source: Video | None, start_clock: datetime | None = None) -> ReportVideo:
@@ -100,6 +101,7 @@ class Gatherer:
             self._take_stills(source, pictured, scored)
         if not self.events:
             self._highest += _highest(scored)
+        self._take_into_rates(scored)
         normal, abnormal = self._stretches(scored)
         return ReportVideo(
             name,
@@ -119,7 +121,7 @@ class Gatherer:
             InputError: its scores are missing or damaged.
         """
         if self.labels is not None and self.labels.has(name):
-            self._stretches(read_scores(self.run, name))
+            self._take_into_rates(read_scores(self.run, name))
 
     def objects_per_frame(self) -> float | None:
         """Return how many objects a frame that was looked at has on average; None where frames are whole."""
@@ -189,16 +191,25 @@ class Gatherer:
             note = "" if stills else "its frame cannot be found in the video"
             self._stills[event] = ReportEvent(event, stills, note)
 
+    def _labels_of(self, scored: ScoredVideo) -> NDArray[np.uint8] | None:
+        """Return the labels of a video, (T,), 1 = abnormal; None where it has none."""
+        if self.labels is None or not self.labels.has(scored.name):
+            return None
+        return self.labels.frames(scored.name, len(scored.scores), scored.seconds)
+
+    def _take_into_rates(self, scored: ScoredVideo) -> None:
+        labels, scores = self._labels_of(scored), scored.scores
+        if labels is not None:
+            measured = scores if self.protocol is None else self.protocol.apply(scores, scored.unsmoothed)
+            self._labelled.append(VideoScores(scored.name, measured, labels))
+
     def _stretches(
         self, scored: ScoredVideo
     ) -> tuple[tuple[Stretch, ...] | None, tuple[Stretch, ...] | None]:
         """Return the stretches that are labelled normal, and those that are labelled abnormal."""
-        name, scores = scored.name, scored.scores
-        if self.labels is None or not self.labels.has(name):
+        labels = self._labels_of(scored)
+        if labels is None:
             return None, None
-        labels = self.labels.frames(name, len(scores), scored.seconds)
-        measured = scores if self.protocol is None else self.protocol.apply(scores, scored.unsmoothed)
-        self._labelled.append(VideoScores(name, measured, labels))
         normal, abnormal = (
             tuple(_stretch(start, stop, scored) for start, stop in runs(labels == value).tolist())
             for value in (0, 1)

@@ -13,6 +13,7 @@ from mulde.pipeline.events.record import Event, Threshold
 from mulde.pipeline.metrics.records import Metrics
 from mulde.pipeline.pictures.stills import EventStills
 from mulde.pipeline.report.curves import Curve
+from mulde.pipeline.runs.folder import Failure
 
 
 @dataclass(frozen=True)
@@ -100,15 +101,6 @@ class ReportScene:
 
 
 @dataclass(frozen=True)
-class ReportFailure:
-    """A video that the run could not finish."""
-
-    video: str
-    stage: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class ReportRun:
     """Everything that the page of one run shows."""
 
@@ -138,7 +130,7 @@ class ReportRun:
     rates: Rates | None = None
     """None where there are no labels, or of one class only."""
     scenes: Sequence[ReportScene] = ()
-    failures: Sequence[ReportFailure] = ()
+    failures: Sequence[Failure] = ()
     configuration: str = ""
     """All settings, as text."""
     stage_seconds: Mapping[str, float] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from mulde.data.features import FeatureRows
 from mulde.data.video import Video
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.config.words import in_users_words
-from mulde.pipeline.events.files import read_events
+from mulde.pipeline.events.files import events_if_any, read_events
 from mulde.pipeline.events.find import Track
 from mulde.pipeline.events.record import Event
 from mulde.pipeline.features.given_boxes import open_given
@@ -125,7 +125,7 @@ def _find(name: str, places: Sequence[RunFolder]) -> _Scored | Path:
         InputError: there is none, or there are several.
     """
     if name.isdecimal():
-        having = (place for place in places if place.events_json.exists() and read_events(place))
+        having = (place for place in places if events_if_any(place))
         return _of_rank(int(name), next(having, places[0]))
     scored = [each for place in places for each in _scored(place) if event_id(each.event) == name]
     excerpts = dict.fromkeys(
@@ -157,8 +157,7 @@ def _of_rank(rank: int, place: RunFolder) -> _Scored:
 
 
 def _scored(place: RunFolder) -> Iterator[_Scored]:
-    if place.events_json.exists():
-        yield from (_Scored(event, place) for event in read_events(place))
+    yield from (_Scored(event, place) for event in events_if_any(place))
 
 
 def _excerpts(place: RunFolder) -> list[Path]:

@@ -21,7 +21,7 @@ from mulde.data.labels.labels import Labels
 from mulde.data.times import mean_rate, usual_rate
 from mulde.data.video import Video
 from mulde.pipeline.config.load import load_config
-from mulde.pipeline.events.files import read_events, read_threshold
+from mulde.pipeline.events.files import events_if_any, threshold_if_any
 from mulde.pipeline.events.record import Event
 from mulde.pipeline.models.model import read_scenes
 from mulde.pipeline.open_job import open_job
@@ -31,7 +31,7 @@ from mulde.pipeline.pictures.scene import draw_scene
 from mulde.pipeline.progress import Progress, Tracked, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
 from mulde.pipeline.runs.footage import read_footage
-from mulde.pipeline.runs.scores import read_looked_at, read_objects, read_scores
+from mulde.pipeline.runs.scores import open_scores
 
 _log = logging.getLogger(__name__)
 _FRAMES_SHOWN = 25
@@ -80,23 +80,24 @@ class ScoredRun:
         Raises:
             InputError: its scores are missing or damaged.
         """
-        scored = read_scores(self.run, name)
-        labels = None
+        with open_scores(self.run, name) as files:
+            scored, objects, looked_at = files.scores(), files.objects(), files.looked_at()
+        threshold, labels = threshold_if_any(self.run), None
         if self.labels is not None and self.labels.has(name):
             labels = self.labels.frames(name, scored.scores.size, scored.seconds)
         return Annotations(
             scored.seconds,
             scored.scores,
-            read_threshold(self.run).listed_score if self.run.threshold.exists() else None,
+            None if threshold is None else threshold.listed_score,
             [event for event in self.events() if event.video == name],
             labels,
-            read_objects(self.run, name),
-            read_looked_at(self.run, name),
+            objects,
+            looked_at,
         )
 
     def events(self) -> Sequence[Event]:
         """Return the events of the run, the strongest first; none where nobody looked for any."""
-        return read_events(self.run) if self.run.events_json.exists() else ()
+        return events_if_any(self.run)
 
 
 def open_scored(folder: Path) -> ScoredRun:

@@ -16,7 +16,7 @@ from mulde.extractors.boxes.linking import Linker
 from mulde.pipeline.metrics.regions import RegionVideo
 from mulde.pipeline.metrics.video_scores import VideoScores
 from mulde.pipeline.runs.folder import RunFolder
-from mulde.pipeline.runs.scores import read_looked_at, read_objects
+from mulde.pipeline.runs.scores import open_scores
 
 _SECONDS_LOST = 0.5
 """How long a labelled object may be without a region, and still be the same."""
@@ -65,10 +65,10 @@ def read_region_videos(
 def _read(
     run: RunFolder, video: VideoScores, regions: Regions, *, are_linked: bool, are_windows: bool
 ) -> RegionVideo | None:
-    objects = read_objects(run, video.name)
+    with open_scores(run, video.name) as files:
+        objects, looked_at = files.objects(), files.looked_at()
     if objects is None:
         return None
-    looked_at = read_looked_at(run, video.name)
     try:
         read = RegionVideo(
             video.name,

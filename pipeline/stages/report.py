@@ -18,8 +18,7 @@ from mulde.data.version import mulde_version, version_of
 from mulde.data.video import Video
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.events.files import STAGE as EVENTS
-from mulde.pipeline.events.files import read_events, read_threshold
-from mulde.pipeline.events.record import Event, Threshold
+from mulde.pipeline.events.files import events_if_any, read_events, threshold_if_any
 from mulde.pipeline.features.recipe import caution
 from mulde.pipeline.metrics.protocols import find_protocol
 from mulde.pipeline.metrics.records import Metrics
@@ -30,7 +29,7 @@ from mulde.pipeline.progress import Progress, Tracked, silent
 from mulde.pipeline.report.curves import n_points
 from mulde.pipeline.report.gather import Gatherer, choose_videos, most_shown
 from mulde.pipeline.report.page import write_report
-from mulde.pipeline.report.records import ReportFailure, ReportRun, ReportScene
+from mulde.pipeline.report.records import ReportRun, ReportScene
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.footage import read_footage
 from mulde.pipeline.runs.job import Job
@@ -66,12 +65,7 @@ class Report(RunStage[Path]):
         Raises:
             InputError: scores are missing or damaged.
         """
-        job = situation.job
-        names, page = require_scores(situation), _page(job.run)
-        wanted = fingerprint(situation, names)
-        if not self.compare(job.run, {WHOLE: wanted}).todo:
-            _log.info("report: up to date, %s", page)
-            return page
+        job, names = situation.job, require_scores(situation)
         is_evaluated = _is_evaluated(situation)
         no_metrics_reason = ReportRun.no_metrics_reason
         if job.dataset.labels is not None and not is_evaluated:
@@ -79,23 +73,19 @@ class Report(RunStage[Path]):
                 "These scores were not evaluated with these settings; run `mulde evaluate` with them"
             )
         sources = {} if job.is_imported else {video.name: video for video in job.dataset.test}
-        _write(
-            _Subject(
-                job.run,
-                job.run.model,
-                job.config,
-                job.dataset.name,
-                names,
-                sources,
-                job.frames_per_second,
-                job.dataset.labels,
-                read_metrics(job.run.metrics) if is_evaluated else None,
-                no_metrics_reason,
-            ),
-            job.progress,
+        subject = _Subject(
+            job.run,
+            job.run.model,
+            job.config,
+            job.dataset.name,
+            names,
+            sources,
+            job.frames_per_second,
+            job.dataset.labels,
+            read_metrics(job.run.metrics) if is_evaluated else None,
+            no_metrics_reason,
         )
-        job.run.remember(self.name, {WHOLE: wanted})
-        return page
+        return _write_if_needed(subject, fingerprint(situation, names), job.progress)
 
 
 def report_footage(out: RunFolder, config: Config, names: Sequence[str], progress: Progress = silent) -> Path:
@@ -114,9 +104,6 @@ def report_footage(out: RunFolder, config: Config, names: Sequence[str], progres
         raise InputError(f"{out.folder} does not say which videos were scored: run `mulde score --model`")
     made_from = out.fingerprints(score.STAGE)
     wanted = _digest(out, config, [[name, made_from.get(name)] for name in names])
-    if is_whole(_page(out)) and out.fingerprint(Report.name) == wanted:
-        _log.info("report: up to date, %s", _page(out))
-        return _page(out)
     sources = {name: footage.videos[name] for name in names}
     subject = _Subject(
         out,
@@ -128,16 +115,14 @@ def report_footage(out: RunFolder, config: Config, names: Sequence[str], progres
         footage.frames_per_second,
         title=f"{footage.model_run.folder.resolve().name} · {out.folder.resolve().name}",
     )
-    _write(subject, progress)
-    out.remember(Report.name, {WHOLE: wanted})
-    return _page(out)
+    return _write_if_needed(subject, wanted, progress)
 
 
 def known_results(job: Job) -> tuple[Found | None, Metrics | None]:
     """Return the events and metrics that the page of a run shows; None for what is not there, or is old."""
     run = job.run
-    are_there = run.events_json.exists() and run.threshold.exists()
-    found = Found(read_events(run), read_threshold(run)) if are_there else None
+    threshold = threshold_if_any(run) if run.events_json.exists() else None
+    found = None if threshold is None else Found(read_events(run), threshold)
     return found, read_metrics(run.metrics) if _is_evaluated(Situation(job)) else None
 
 
@@ -200,11 +185,22 @@ class _Subject:
     """If not that of the run's folder."""
 
 
+def _write_if_needed(subject: _Subject, wanted: str, progress: Progress) -> Path:
+    """Write a page, unless there is one that was made from the same; return its path."""
+    run, page = subject.run, _page(subject.run)
+    if Report().compare(run, {WHOLE: wanted}).todo:
+        _write(subject, progress)
+        run.remember(Report.name, {WHOLE: wanted})
+    else:
+        _log.info("report: up to date, %s", page)
+    return page
+
+
 def _write(subject: _Subject, progress: Progress) -> None:
     run, config = subject.run, subject.config
     names = {*subject.names}
-    events = [event for event in _events(run) if event.video in names]
-    threshold, is_labelled = _threshold(run), subject.labels is not None
+    events = [event for event in events_if_any(run) if event.video in names]
+    threshold, is_labelled = threshold_if_any(run), subject.labels is not None
     shown, n_events = choose_videos(subject.names, events), most_shown(len(names))
     gatherer = Gatherer(
         run,
@@ -244,7 +240,7 @@ def _write(subject: _Subject, progress: Progress) -> None:
             no_metrics_reason=subject.no_metrics_reason,
             rates=gatherer.rates(),
             scenes=_scenes(subject, gatherer.objects_per_frame()),
-            failures=[ReportFailure(each.video, each.stage, each.reason) for each in run.failures()],
+            failures=run.failures(),
             configuration=config.to_yaml(),
             stage_seconds=_stage_seconds(run),
             caution=caution(config.extract),
@@ -263,14 +259,6 @@ def _versions() -> dict[str, str]:
     names = ("torch", "numpy", "opencv-python")
     libraries = {name: version for name in names if (version := version_of(name)) is not None}
     return libraries | {"mulde": mulde_version(), "Python": platform.python_version()}
-
-
-def _events(run: RunFolder) -> Sequence[Event]:
-    return read_events(run) if run.events_json.exists() else ()
-
-
-def _threshold(run: RunFolder) -> Threshold | None:
-    return read_threshold(run) if run.threshold.exists() else None
 
 
 def _scenes(subject: _Subject, objects_per_frame: float | None) -> list[ReportScene]:

@@ -22,7 +22,8 @@ from mulde.pipeline.metrics.settings import EvaluateConfig
 from mulde.pipeline.pictures.stills import EventStills, Still
 from mulde.pipeline.report.curves import reduce_curve
 from mulde.pipeline.report.page import write_report
-from mulde.pipeline.report.records import Rates, ReportEvent, ReportFailure, ReportRun, ReportVideo, Stretch
+from mulde.pipeline.report.records import Rates, ReportEvent, ReportRun, ReportVideo, Stretch
+from mulde.pipeline.runs.folder import Failure
 
 pytestmark = needs_browser
 
@@ -73,7 +74,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         events=[event("a</script><b>", 20, 2.0), event("b", 100, 1.5)],
         threshold=Threshold(1.2, 1.2, 1.0, 2.0, False, "Alarms from 1.2 on."),
         rates=Rates(ramp, np.sqrt(ramp), ramp, 1 - ramp / 2), metrics=metrics(),
-        failures=[ReportFailure("broken", "extract", "no video stream")],
+        failures=[Failure("broken", "extract", "no video stream")],
         configuration="seed: 0\n",
     )  # fmt: skip
     return write_report(run, tmp_path_factory.mktemp("report"))

@@ -30,12 +30,12 @@ from mulde.pipeline.report.page import render_report, thin, write_report
 from mulde.pipeline.report.records import (
     Rates,
     ReportEvent,
-    ReportFailure,
     ReportRun,
     ReportScene,
     ReportVideo,
     Stretch,
 )
+from mulde.pipeline.runs.folder import Failure
 
 JPEG = b"\xff\xd8\xff\xe0 not a picture, but the page does not look inside \xff\xd9"
 FEW = EvaluateConfig(n_resamples=20)
@@ -342,7 +342,7 @@ def test_streams_warnings_failures_and_named_labels_are_shown() -> None:
         warnings=("2 damaged packets",),
         labelled_events=("a fight, frames 20 to 29",),
     )
-    page = read(make_run([video], failures=[ReportFailure("Test002", "extract", "no video stream")]))
+    page = read(make_run([video], failures=[Failure("Test002", "extract", "no video stream")]))
     for words in ("2 damaged packets", "a fight, frames 20 to 29", "no video stream", "frame 45 (0:04)"):
         assert words in page.text
     assert "1 video could not be finished" in page.words
@@ -459,7 +459,7 @@ def test_names_and_messages_are_escaped() -> None:
     run = make_run(
         [video], name=HOSTILE, preset=HOSTILE, data=HOSTILE, date=HOSTILE, caution=HOSTILE,
         no_metrics_reason=HOSTILE, versions={HOSTILE: HOSTILE}, configuration=HOSTILE,
-        failures=[ReportFailure(HOSTILE, HOSTILE, HOSTILE)],
+        failures=[Failure(HOSTILE, HOSTILE, HOSTILE)],
         scenes=[ReportScene(HOSTILE, (JPEG,), (HOSTILE,))],
         stage_seconds={HOSTILE: 1.0}, threshold=Threshold(1.5, 1.5, 1.0, 2.0, False, HOSTILE),
         events=[
@@ -511,7 +511,7 @@ def test_the_licence_of_the_library_comes_with_it() -> None:
 def test_ids_are_unique_and_references_have_a_target() -> None:
     events = [make_shown(make_event(name)) for name in "abc"]
     page = read(
-        make_run([make_video(name) for name in "abc"], events=events, failures=[ReportFailure("d", "e", "f")])
+        make_run([make_video(name) for name in "abc"], events=events, failures=[Failure("d", "e", "f")])
     )
     assert len(page.ids) == len(set(page.ids))
     assert {target[1:] for target in page.references if target.startswith("#")} <= set(page.ids)
