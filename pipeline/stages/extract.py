@@ -98,8 +98,8 @@ class ExtractResult:
     """"claimed": another process is at it; "resized": nothing is done yet, for the user is to know first that
     the frames have another size than the scene."""
     report: DecodeReport | None = None
-    frame_size: tuple[int, int] | None = None
-    """(width, height) in pixels of a "resized" video."""
+    size_note: str = ""
+    """What is to be said of frames that have another size than the scene."""
 
 
 class Extract(Stage[Inventory]):
@@ -462,11 +462,12 @@ def extract_video(task: ExtractTask, tick: Tick) -> ExtractResult:
             # which takes over matrix products and crashes the first convolution.
             import torch  # noqa: F401
         tick(0)  # the start of the process is over; from here on the decoder is watched
-        return _extract_missing(task, cache, cached, tick)
+        # where whole frames are looked at, their size is all the same
+        return _extract_missing(task, cache, cached, tick, needs_scene=recipe.finder is not None)
 
 
 def _extract_missing(
-    task: ExtractTask, cache: FeatureCache, cached: CachedVideo, tick: Tick
+    task: ExtractTask, cache: FeatureCache, cached: CachedVideo, tick: Tick, *, needs_scene: bool
 ) -> ExtractResult:
     """Decode the video once and write what is missing of it."""
     before = identify(task.video, with_digest=True)
@@ -479,12 +480,12 @@ def _extract_missing(
         ExitStack() as stack,
     ):
         frame_size = (reader.info.width, reader.info.height)
-        size_note = _size_note(task, frame_size)
+        size_note = _size_note(task, frame_size) if needs_scene else ""
         if size_note and not task.size_is_told:
-            return ExtractResult("resized", frame_size=frame_size)
+            return ExtractResult("resized", size_note=size_note)
         recipe = build_recipe(
             task.config,
-            _fitting_scene(task, frame_size, tick),
+            _fitting_scene(task, frame_size, tick) if needs_scene else task.scene,
             device=task.device,
             works_ahead=task.works_ahead,
             frames_per_second=reader.info.fps,
@@ -523,7 +524,7 @@ def _extract_missing(
             raise VideoError(f"{task.video.path} changed while it was read: run extract again")
         for writer in writers.values():
             writer.commit(before, report, np.array(seconds))
-    return ExtractResult("done", report)
+    return ExtractResult("done", report, size_note)
 
 
 def _one_pass(
@@ -574,20 +575,15 @@ def _frames_ahead(examples: Sequence[PreparedFrame]) -> int:
 
 def _fitting_scene(task: ExtractTask, frame_size: tuple[int, int], tick: Tick) -> SceneModel:
     """Return the task's scene, or one learnt from the video alone if its frames have another shape."""
-    if not _needs_scene(task) or task.scene.is_shape_of(frame_size):
+    if task.scene.is_shape_of(frame_size):
         return task.scene
     sample = SampleTask(task.video, task.config.scene.n_samples, task.frames_per_second)
     return learn_scene(sample_greys(sample, tick), task.config.scene)
 
 
-def _needs_scene(task: ExtractTask) -> bool:
-    """Whether objects are looked for, not whole frames."""
-    return build_recipe(task.config, task.scene).finder is not None
-
-
 def _size_note(task: ExtractTask, frame_size: tuple[int, int]) -> str:
     """Return what is to be said of frames that have another size than the scene; "" where nothing is."""
-    if frame_size == task.scene.frame_size or not _needs_scene(task):
+    if frame_size == task.scene.frame_size:
         return ""
     (width, height), (scene_width, scene_height) = frame_size, task.scene.frame_size
     sizes = f"frames of {width}x{height}, the learnt scene has {scene_width}x{scene_height}"
@@ -612,8 +608,8 @@ def _try_again(outcome: Outcome[ExtractTask, ExtractResult]) -> ExtractTask | No
             "%s: another process extracts it; it is waited for when the others are done", task.video.path
         )
         return replace(task, wait=True)  # last in the queue: the others come first
-    if outcome.result is not None and outcome.result.frame_size is not None:
-        _log.warning("%s: %s", task.video.path, _size_note(task, outcome.result.frame_size))
+    if outcome.result is not None and outcome.result.status == "resized":
+        _log.warning("%s: %s", task.video.path, outcome.result.size_note)
         return replace(task, size_is_told=True)
     if isinstance(outcome.error, WorkerStalledError | WorkerDiedError) and task.n_tries == 1:
         _log.warning("%s: %s; trying once more with PyAV", task.video.path, outcome.error)
@@ -626,7 +622,8 @@ def _failure(outcome: Outcome[ExtractTask, ExtractResult]) -> Failure:
     error, video = outcome.error, outcome.task.video
     reason = str(error)
     if not isinstance(error, VideoError):
-        reason = printable(f"{video.path}: {type(error).__name__}: {error}")
+        what = "" if isinstance(error, _OF_ONE_VIDEO) else f"{type(error).__name__}: "
+        reason = printable(f"{video.path}: {what}{error}")
     if isinstance(error, NoRoomError):
         reason += f": {_MORE_ROOM}"
     if isinstance(error, InputError) and not isinstance(error, VideoError):
@@ -644,7 +641,6 @@ def _tell(outcome: Outcome[ExtractTask, ExtractResult], n_done: int, n_all: int)
         "extract %d/%d %s: %d frames in %.1f s (%s)",
         n_done, n_all, outcome.task.video.name, report.n_frames, outcome.seconds, report.backend,
     )  # fmt: skip
-    told = _size_note(outcome.task, (report.width, report.height))
     for warning in report.warnings:
-        if warning != told:
+        if warning != outcome.result.size_note:  # which was told at first
             _log.warning("%s: %s", outcome.task.video.path, warning)
