@@ -30,6 +30,8 @@ from mulde.pipeline.marks.record import ToldEvent
 ABOUT = "excerpt.json"
 EXCERPTS = "excerpts"
 """Below the folder of what was watched: the features of its events."""
+SPREADS_AROUND = 4.0
+"""What is so many spreads of the smoothing around an event is kept with it: it has a part in its score."""
 _BACKEND = "excerpt"
 
 

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError
 from mulde.data.sealed import read_json, write_json
+from mulde.data.video import Video
 from mulde.pipeline.events.record import Event, time_in_video
 from mulde.pipeline.runs.folder import RunFolder
 
@@ -83,6 +84,31 @@ def event_id(event: Event, *, is_live: bool = False) -> str:
     if is_live and event.start_clock is not None:
         return f"{event.video}:{event.start_clock:%Y%m%dT%H%M%S}-{event.start_frame}"
     return f"{event.video}:{event.start_frame}"
+
+
+def told_of(
+    event: Event, video: Video, footage: str, watched_seconds: float, *, is_live: bool = False
+) -> ToldEvent:
+    """Return an event with the footage that it is from.
+
+    Args:
+        footage: what was watched, see `ToldEvent`.
+        watched_seconds: how much of that.
+        is_live: whether the video is no file.
+    """
+    return ToldEvent(
+        event_id(event, is_live=is_live),
+        event.video,
+        "" if is_live else str(video.path.absolute()),
+        video.scene,
+        event.start_seconds,
+        event.stop_seconds,
+        None if event.start_clock is None else event.start_clock.isoformat(),
+        event.score,
+        event.reason,
+        footage,
+        watched_seconds,
+    )
 
 
 _TYPE = TypeAdapter(list[dict[str, Any]])

@@ -13,15 +13,17 @@ from mulde.pipeline.models.model import StreamModel
 
 RowOf = Callable[[str, int], "NDArray[np.float32] | None"]
 """Gives the features (D,) of a row of a stream; None where they could not be measured."""
-NOTHING_STANDS_OUT = "unusual, but nothing was found that stands out"
+_NOTHING_STANDS_OUT = "unusual, but nothing was found that stands out"
 
 
-def explain(cause: Cause, models: Mapping[str, StreamModel], row_of: RowOf) -> tuple[str, str]:
-    """Return the stream that drove a cause, and the reason in words.
+def explain(cause: Cause | None, models: Mapping[str, StreamModel], row_of: RowOf) -> tuple[str, str]:
+    """Return the stream that drove a cause, "" where there is none, and the reason in words.
 
     Args:
         models: by stream.
     """
+    if cause is None:
+        return "", _NOTHING_STANDS_OUT
     means = {stream: model.calibration.unmeasured for stream, model in models.items()}
     streams = stand_out(cause.scores, means)
     rows = {stream: row_of(stream, cause.rows[stream]) for stream in streams}

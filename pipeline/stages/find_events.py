@@ -26,7 +26,7 @@ from mulde.pipeline.events.record import Event, Threshold, sort_events
 from mulde.pipeline.events.thresholds import Marked, NormalFootage, no_threshold
 from mulde.pipeline.features.inventory import CachedVideo, usable, without_failed
 from mulde.pipeline.marks.record import Mark, event_id, is_marked, marks_digest, marks_of, read_marks
-from mulde.pipeline.models.explain import NOTHING_STANDS_OUT, explain
+from mulde.pipeline.models.explain import explain
 from mulde.pipeline.models.held_out import HeldOutPiece, held_out_digest
 from mulde.pipeline.models.model import RunModel, StreamModel, load_model, model_digest
 from mulde.pipeline.runs.folder import RunFolder
@@ -293,10 +293,7 @@ class _ExplainVideo:
     def __call__(self, track: Track, stretch: Stretch) -> tuple[Cause | None, str, str]:
         """Return the cause of a stretch, the stream that drove it, and the reason in words."""
         cause = find_cause(self._behind, track.seconds.__getitem__, stretch, self._seconds_around)
-        if cause is None:
-            return None, "", NOTHING_STANDS_OUT
-        stream, reason = explain(cause, self._models, self._row)
-        return cause, stream, reason
+        return cause, *explain(cause, self._models, self._row)
 
     def _row(self, stream: str, row: int) -> NDArray[np.float32] | None:
         """Return the features (D,) of a row of the score file; None where they could not be measured."""

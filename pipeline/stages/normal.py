@@ -28,6 +28,7 @@ from mulde.pipeline.features.recipe import stream_digests
 from mulde.pipeline.marks.excerpts import (
     ABOUT,
     EXCERPTS,
+    SPREADS_AROUND,
     Excerpt,
     ExcerptRows,
     copy_excerpt,
@@ -35,7 +36,7 @@ from mulde.pipeline.marks.excerpts import (
     read_event,
     write_excerpt,
 )
-from mulde.pipeline.marks.record import Mark, ToldEvent, event_id, read_marks, write_marks
+from mulde.pipeline.marks.record import Mark, ToldEvent, event_id, read_marks, told_of, write_marks
 from mulde.pipeline.models.fuse import frames_looked_at
 from mulde.pipeline.models.model import read_scenes
 from mulde.pipeline.open_job import open_job
@@ -43,9 +44,6 @@ from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.footage import read_footage
 from mulde.pipeline.runs.origin import load_run_config
 from mulde.pipeline.runs.scores import read_scores
-
-_SIGMAS_AROUND = 4.0
-"""So far smoothing carries a score; what lies around an event is kept with it."""
 
 
 @dataclass(frozen=True)
@@ -189,8 +187,9 @@ def _keep_features(run: RunFolder, found: _Scored | Path, *, trust: bool) -> Tol
         )
     cached = _look_up(run, found, config)
     scored = read_scores(found.folder, found.event.video)
-    event = _told(found.event, cached.video, Track(scored.scores, scored.seconds, scored.fps).n_seconds)
-    around = _SIGMAS_AROUND * config.score.smoothing_sigma_seconds
+    watched_seconds = Track(scored.scores, scored.seconds, scored.fps).n_seconds
+    event = told_of(found.event, cached.video, str(cached.video.path.absolute()), watched_seconds)
+    around = SPREADS_AROUND * config.score.smoothing_sigma_seconds
     rows = _cut(cached, config.extract.streams, event.start_seconds - around, event.stop_seconds + around)
     write_excerpt(run.normal, Excerpt(event, rows), stream_digests(config.extract))
     return event
@@ -220,23 +219,6 @@ def _look_up(run: RunFolder, found: _Scored, config: Config) -> CachedVideo:
             "the event"
         )
     return cached
-
-
-def _told(event: Event, video: Video, watched_seconds: float) -> ToldEvent:
-    source = str(video.path.absolute())
-    return ToldEvent(
-        event_id(event),
-        event.video,
-        source,
-        video.scene,
-        event.start_seconds,
-        event.stop_seconds,
-        None if event.start_clock is None else event.start_clock.isoformat(),
-        event.score,
-        event.reason,
-        source,
-        watched_seconds,
-    )
 
 
 def _cut(cached: CachedVideo, streams: Sequence[str], start: float, stop: float) -> ExcerptRows:

@@ -17,15 +17,13 @@ from mulde.pipeline.events.find import Rule
 from mulde.pipeline.events.live import Began, Ended, LiveStretches
 from mulde.pipeline.events.picture import draw_box
 from mulde.pipeline.events.record import Event
-from mulde.pipeline.marks.excerpts import Excerpt, ExcerptRows
-from mulde.pipeline.marks.record import Mark, ToldEvent, covered_seconds, event_id, is_marked
-from mulde.pipeline.models.explain import NOTHING_STANDS_OUT, explain
+from mulde.pipeline.marks.excerpts import SPREADS_AROUND, Excerpt, ExcerptRows
+from mulde.pipeline.marks.record import Mark, covered_seconds, is_marked, told_of
+from mulde.pipeline.models.explain import explain
 from mulde.pipeline.models.model import StreamModel
 from mulde.pipeline.runs.scores import RowsBehind
 from mulde.pipeline.watch.scorer import Look, ScoredFrame
 
-_TIMES_AROUND = 4.0
-"""What comes so many spreads of the smoothing after an event is kept with it."""
 _MOST_LOOKS = 20_000
 """Of an event that goes on for hours, so many of its last looks are remembered."""
 _MOST_IN_EXCERPT = 2000
@@ -164,30 +162,17 @@ class LiveEvents:
 
     def _happening(self, said: Ended, behind: RowsBehind, times: _Times) -> Happening:
         cause = find_cause(behind, times, said.stretch, self._seconds_around)
-        stream, reason = "", NOTHING_STANDS_OUT
-        if cause is not None:
-            rows = {s: [look for _, look in self._looks if s in look.features] for s in cause.rows}
-            stream, reason = explain(cause, self._models, lambda s, row: _measured(rows[s][row].features[s]))
+        rows = {s: [look for _, look in self._looks if s in look.features] for s in self._models}
+        stream, reason = explain(cause, self._models, lambda s, row: _measured(rows[s][row].features[s]))
         piece, seconds = self._piece, (said.start_seconds, said.stop_seconds)
         event = event_of(piece.video.name, said.stretch, seconds, piece.began, cause, stream, reason)
-        told = ToldEvent(
-            event_id(event, is_live=not piece.is_file),
-            event.video,
-            str(piece.video.path.absolute()) if piece.is_file else "",
-            piece.video.scene,
-            event.start_seconds,
-            event.stop_seconds,
-            None if event.start_clock is None else event.start_clock.isoformat(),
-            event.score,
-            event.reason,
-            piece.footage,
-            piece.watched_seconds + self._now,
-        )
+        watched_seconds = piece.watched_seconds + self._now
+        told = told_of(event, piece.video, piece.footage, watched_seconds, is_live=not piece.is_file)
         return Happening(event, self._picture(), excerpt=Excerpt(told, self._rows(said.stop_seconds)))
 
     def _rows(self, stop_seconds: float) -> ExcerptRows:
         """Return what is remembered of an event, and a little around it."""
-        until = stop_seconds + _TIMES_AROUND * self._seconds_around
+        until = stop_seconds + SPREADS_AROUND * self._seconds_around
         looked_at = [(seconds, frame) for seconds, frame in self._looked_at if seconds < until]
         looked_at = looked_at[-_MOST_IN_EXCERPT:]
         position = {frame: index for index, (_, frame) in enumerate(looked_at)}

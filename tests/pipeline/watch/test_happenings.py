@@ -22,12 +22,12 @@ def mark(start: float, stop: float) -> Mark:
     return Mark(told, "2026-11-28T13:04:05+00:00")
 
 
-def told(marks: list[Mark]) -> list[type]:
+def told(marks: list[Mark], seconds_around: float = 0.0) -> list[Beginning | Happening]:
     """What is told of an event from 3 to 8 s, whose highest score is at 5 s."""
     video = Video("gate", Path("/gate.mp4"), Path("/"), "")
     piece = WatchedPiece(video, None, True, "/gate.mp4", 0.0, marks)
-    events = LiveEvents(piece, {}, 1.0, RULE, 0.0, 10.0)
-    said = []
+    events = LiveEvents(piece, {}, 1.0, RULE, seconds_around, 10.0)
+    said: list[Beginning | Happening] = []
     for frame, seconds in enumerate(np.arange(0, 12, 0.1)):
         score = (3.0 if abs(seconds - 5) < 0.05 else 2.0) if 3 <= seconds < 8 else 0.0
         said += events.push(
@@ -37,7 +37,12 @@ def told(marks: list[Mark]) -> list[type]:
             0.1,
             {},
         )
-    return [type(each) for each in [*said, *events.finish()]]
+    return [*said, *events.finish()]
+
+
+@pytest.fixture(autouse=True)
+def _without_detectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(happenings, "find_cause", lambda *_: None)
 
 
 @pytest.mark.parametrize(
@@ -50,8 +55,14 @@ def told(marks: list[Mark]) -> list[type]:
         ([mark(2.0, 4.0)], [Happening]),  # another thing happened after what was marked
     ],
 )
-def test_what_was_marked_is_not_told(
-    marks: list[Mark], expected: list[type], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(happenings, "find_cause", lambda *_: None)  # no detector is needed here
-    assert told(marks) == expected
+def test_what_was_marked_is_not_told(marks: list[Mark], expected: list[type]) -> None:
+    assert [type(each) for each in told(marks)] == expected
+
+
+@pytest.mark.parametrize(("seconds_around", "n_frames"), [(0.0, 50), (0.1, 55), (0.2, 60)])
+def test_what_smoothing_spreads_is_kept_with_an_event(seconds_around: float, n_frames: int) -> None:
+    """A spread before it, and four after."""
+    _, over = told([], seconds_around)
+    assert isinstance(over, Happening)
+    assert over.excerpt is not None
+    assert len(over.excerpt.rows.seconds) == n_frames
