@@ -22,11 +22,10 @@ from mulde.pipeline.pictures.stills import to_jpeg
 from mulde.pipeline.watch.sources import Health
 from mulde.pipeline.watch.watcher import View
 
-CURVE_SECONDS = 300.0
-"""Of footage, whose scores are kept."""
 _STEP_SECONDS = 0.2
 """Of the curve: its points are the highest scores of so long."""
 _MOST_POINTS = 2000
+"""Of the curve: the last ones."""
 _MOST_EVENTS = 24
 _RATE_SECONDS = 5.0
 """Over which the rate of frames is measured."""

@@ -118,12 +118,17 @@ def test_a_beat_is_not_written_at_every_frame(tmp_path: Path) -> None:
 
 
 def _told_by(
-    run: RunFolder, pid: int, host: str, silent_seconds: float, monkeypatch: pytest.MonkeyPatch
+    run: RunFolder,
+    pid: int,
+    host: str,
+    silent_seconds: float,
+    monkeypatch: pytest.MonkeyPatch,
+    said: str = "running",
 ) -> str:
     """Return the state of a part whose process was this."""
     heart = Heart(run, Shard(1, 1))
     heart._last = replace(heart._last, pid=pid, host=host or heart._last.host)
-    heart.beat(now=True, state="running")
+    heart.beat(now=True, state=said)
     now = time.time()
     monkeypatch.setattr("mulde.pipeline.runs.shards.time.time", lambda: now + silent_seconds)
     return read_status(run)[0].state
@@ -150,11 +155,21 @@ def test_a_process_that_is_gone_is_told_from_one_that_works(
         process.communicate()
 
 
-def test_on_another_machine_only_silence_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = RunFolder(tmp_path)
-    assert _told_by(run, 1, "another", SILENT_SECONDS / 2, monkeypatch) == "running"
-    monkeypatch.undo()
-    assert _told_by(run, 1, "another", 2 * SILENT_SECONDS, monkeypatch) == "killed"
+@pytest.mark.parametrize(
+    ("said", "silences", "state"),
+    [
+        ("running", 0.5, "running"),
+        ("running", 2, "killed"),
+        ("scene", 9, "scene"),  # which takes longer, and says nothing meanwhile
+        ("scene", 11, "killed"),
+        ("ended", 1e6, "ended"),
+    ],
+)
+def test_on_another_machine_only_silence_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, silences: float, state: str
+) -> None:
+    silent_seconds = silences * SILENT_SECONDS
+    assert _told_by(RunFolder(tmp_path), 1, "another", silent_seconds, monkeypatch, said) == state
 
 
 def test_parts_of_an_earlier_cut_are_not_counted(tmp_path: Path) -> None:
