@@ -410,15 +410,11 @@ class FeatureCache:
 
         Like `find`, it looks at other places, too.
         """
-        path = self._find_arrays(key, name, made_from)
-        if path is None:
-            return None
-        with open_hdf5(path) as file:
-            return {column: read_array(own_dataset(file, column)) for column in file}
+        return self._find_arrays(key, name, made_from)[1]
 
     def settle_arrays(self, key: StreamKey, name: str, *, made_from: Sequence[Video]) -> None:
         """Copy a product that `read_arrays` finds at another place to where that of these videos is."""
-        path, own = self._find_arrays(key, name, made_from), self.entry_path(key, name)
+        (path, _), own = self._find_arrays(key, name, made_from), self.entry_path(key, name)
         if path is None or path == own:
             return
         self.describe(key)
@@ -435,7 +431,10 @@ class FeatureCache:
                 file.attrs[_MADE_FROM] = json.dumps(now)
         self._storage.keep(own)
 
-    def _find_arrays(self, key: StreamKey, name: str, made_from: Sequence[Video]) -> Path | None:
+    def _find_arrays(
+        self, key: StreamKey, name: str, made_from: Sequence[Video]
+    ) -> tuple[Path, dict[str, NDArray[Any]]] | tuple[None, None]:
+        """Return where a product is, and what it holds."""
         own = self.entry_path(key, name)
         for path in (own, *self._elsewhere(key, name)):
             if self._storage.state(str(path)) is None:
@@ -444,14 +443,13 @@ class FeatureCache:
                 check_whole(self._storage.fetch(path))
                 with open_hdf5(path) as file:
                     sources = parse_json(file.attrs.get(_MADE_FROM, "{}"))
-                    for column in file:
-                        read_array(own_dataset(file, column))
+                    arrays = {column: read_array(own_dataset(file, column)) for column in file}
             except CacheFileError as error:
                 _log.warning("%s; it will be made again", error)
                 continue
             if all(self._is_one_of(video, sources, is_elsewhere=path != own) for video in made_from):
-                return path
-        return None
+                return path, arrays
+        return None, None
 
     def _home(self, key: StreamKey) -> str:
         return f"{self.folder}{os.sep}{key.stream}{os.sep}{key.key}"
