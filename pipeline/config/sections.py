@@ -190,7 +190,8 @@ class ScoreConfig(Section):
     """An object's score is the mean of the so many highest among those that overlap it, 0 standing for what
     is missing. By default 10 where boxes are windows, of which many see an object, and else 1: its own."""
     are_windows: bool = True
-    """Whether boxes are windows; follows from `extract.boxes.finder`, whatever is given here."""
+    """Whether boxes are windows, of which many see one object; RBDC and TBDC depend on it too. It follows
+    from `extract.boxes.finder`; of imported features it can be given, where the import does not say it."""
     false_alarms_per_day: Annotated[float, Gt(0), Le(1e6)] = 1.0
     """Budget from which the threshold follows: false alarms in 24 hours of normal footage, on average."""
     event_least_seconds: Annotated[float, Ge(0)] = 0.3
