@@ -25,6 +25,7 @@ from mulde.pipeline.config.sections import Config
 from mulde.pipeline.config.words import respelled
 from mulde.pipeline.features.inventory import CachedVideo, Inventory
 from mulde.pipeline.features.scenes import Scenes
+from mulde.pipeline.metrics.video_scores import scene_of
 from mulde.pipeline.runs.job import Job
 
 _log = logging.getLogger(__name__)
@@ -162,7 +163,7 @@ def _videos(streams: Sequence[ImportedSplit]) -> tuple[Video, ...]:
                 f"{name} is in one of them only"
             )
     return tuple(
-        Video(name, first.entries[name], first.home, scene=name.split("/")[0] if "/" in name else "")
+        Video(name, first.entries[name], first.home, scene=scene_of(name))
         for name in sorted(first.entries, key=natural_key)
     )
 
