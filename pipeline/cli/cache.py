@@ -12,28 +12,26 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from mulde.data.cache.entries import BOXES_STREAM
 from mulde.data.cache.places import open_storage
-from mulde.data.cache.storage import Place, is_address
+from mulde.data.cache.storage import DEFAULT_PLACE, Place, is_address
 from mulde.data.errors import InputError
 from mulde.data.files import name_without_suffix
 from mulde.data.foreign.text import read_text
 from mulde.data.spelling import counted
 from mulde.pipeline.cli.console import print_json, stderr, stdout
-from mulde.pipeline.cli.options import json_option, to_place
+from mulde.pipeline.cli.options import EXIT_DONE, EXIT_USAGE, json_option, to_place
 from mulde.pipeline.config.words import respell, respelled
 
 if TYPE_CHECKING:
     from mulde.data.cache.care import Damage, Removal
 
-EXIT_DONE, EXIT_USAGE = 0, 2
 _FOLDER = click.Path(path_type=Path)
 _at = click.option(
     "--cache",
     "folder",
     type=to_place,
     metavar="DIR",
-    default=Path(".cache/mulde"),
+    default=DEFAULT_PLACE,
     show_default=True,
     help="Folder of the cache, or its address, such as s3://bucket/prefix.",
 )
@@ -199,6 +197,7 @@ def _agrees(n_files: int) -> bool:
 @_at
 def export(out: Path, stream: str, key: str | None, folder: Place) -> int:
     """Pack a stream into one HDF5 file, a group per video: for h5py, MATLAB, Julia, `mulde cache import`."""
+    from mulde.data.cache.entries import BOXES_STREAM
     from mulde.data.exchange.exports import export_stream, find_stream
     from mulde.data.exchange.traits import UNKNOWN
     from mulde.pipeline.features.imported import known_traits

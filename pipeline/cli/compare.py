@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -14,9 +15,10 @@ from rich.table import Table
 from mulde.data.errors import InputError
 from mulde.detector.settings import AggregationKind, MuldeSettings
 from mulde.pipeline.cli.console import Bars, log_to_file, print_json, set_up_logging, stdout
-from mulde.pipeline.cli.options import common_options, conclude, configure, json_option
+from mulde.pipeline.cli.options import EXIT_DONE, common_options, conclude, configure, json_option
 from mulde.pipeline.config.dotted import name_of
 from mulde.pipeline.config.sections import Config
+from mulde.pipeline.report.numbers import percent
 
 if TYPE_CHECKING:
     from mulde.pipeline.experiments.ablate import Grid, Result
@@ -38,7 +40,7 @@ def compare(runs: tuple[Path, ...], as_json: bool) -> int:
     found = [summarise(run) for run in runs]
     if as_json:
         print_json([run.as_dict() for run in found])
-        return 0
+        return EXIT_DONE
     for table in _tables_of_runs(found, stdout.width):
         stdout.print(table)
         stdout.print()
@@ -49,7 +51,7 @@ def compare(runs: tuple[Path, ...], as_json: bool) -> int:
     )
     for note in differences(found):
         stdout.print(f"note: {note}", markup=False)
-    return 0
+    return EXIT_DONE
 
 
 @click.command("ablate")
@@ -202,7 +204,6 @@ def _table_of_results(results: Sequence[Result]) -> Table:
 
 
 def _percent(value: float | None, interval: ConfidenceInterval | None) -> str:
-    if value is None:
-        return "–"
-    between = f" ({100 * interval.low:.2f}–{100 * interval.high:.2f})" if interval else ""
-    return f"{100 * value:.2f}{between}"
+    shown = partial(percent, n_decimals=2, unit="")
+    between = f" ({shown(interval.low)}–{shown(interval.high)})" if interval else ""
+    return f"{shown(value)}{between}"
