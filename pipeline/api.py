@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from mulde.pipeline.events.record import Event, Threshold, sort_events
 from mulde.pipeline.metrics.measure import VideoScores, evaluate_frames
 from mulde.pipeline.metrics.protocols import find_protocol
 from mulde.pipeline.metrics.records import Metrics
-from mulde.pipeline.metrics.video_scores import labels_of, require_scores_of
+from mulde.pipeline.metrics.video_scores import labels_of, require_scores_of, scene_of
 from mulde.pipeline.open_job import find_data, open_job
 from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import Failure, RunFolder
@@ -346,13 +347,18 @@ def evaluate(
             videos or lengths.
     """
     known = read_labels(Path(labels)) if isinstance(labels, str | os.PathLike) else labels
+    _require_by_name(scores, "scores")
+    if not isinstance(known, Labels):
+        _require_by_name(known, "labels")
+    if frames_per_second is not None and not 0 < frames_per_second < math.inf:
+        raise InputError(f"frames_per_second is {frames_per_second}, but must be a number above 0")
     videos = []
     for name, values in scores.items():
-        array = np.asarray(values, dtype=np.float64)
+        array = _numbers(values, name)
         times = None if frames_per_second is None else np.arange(len(array)) / frames_per_second
         try:
             truth = _truth(known, name, len(array), times)
-            videos.append(VideoScores(name, array, truth, fps=frames_per_second))
+            videos.append(VideoScores(name, array, truth, scene_of(str(name)), frames_per_second))
         except ValueError as error:
             raise InputError(str(error)) from None
     if isinstance(known, Labels):
@@ -364,6 +370,26 @@ def evaluate(
         VideoScores(v.name, chosen.apply(v.scores, v.scores), v.labels, v.scene, v.fps) for v in videos
     ]
     return evaluate_frames(measured, treatment=chosen.describe(protocol, None), seed=seed)
+
+
+def _require_by_name(values: object, what: str) -> None:
+    if not hasattr(values, "items"):
+        raise InputError(
+            f"{what} must be by name of the video, such as {{'camera7': [0, 1, 1]}}, not a "
+            f"{type(values).__name__}"
+        )
+
+
+def _numbers(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Return the scores of a video, (T,); raises InputError where they are something else."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind in "biufO" and array.ndim == 1:
+            return array.astype(np.float64)
+        found = f"{array.dtype} of shape {array.shape}"
+    except (TypeError, ValueError) as error:
+        found = str(error)
+    raise InputError(f"{name}: scores must be numbers, one a frame, found {found}")
 
 
 def _truth(

@@ -11,7 +11,7 @@ from mulde.data.layouts.catalogue import open_dataset, open_folders
 from mulde.data.layouts.dataset import Dataset
 from mulde.pipeline.config.sections import Config, DataConfig
 from mulde.pipeline.config.words import respelled
-from mulde.pipeline.features.imported import open_imported
+from mulde.pipeline.features.imported import open_imported, with_boxes_as_imported
 from mulde.pipeline.progress import Progress, silent
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.job import Job
@@ -29,6 +29,8 @@ def open_job(config: Config, progress: Progress = silent, *, needs_test: bool = 
         InputError: no data were named, or they cannot be used.
     """
     dataset = _open_data(config, needs_test=needs_test)
+    if config.extract.are_imported:
+        config = with_boxes_as_imported(config)
     out = config.out or _default_out(dataset.name, config)
     return Job(config.model_copy(update={"out": out}), dataset, RunFolder(out), progress)
 

@@ -15,6 +15,8 @@ from mulde.data.errors import InputError
 
 Place: TypeAlias = Path | str
 """A folder, or the address of an object store, such as s3://bucket/prefix."""
+DEFAULT_PLACE = Path(".cache/mulde")
+"""Where the cache is unless the user says."""
 LOCKS = ".locks"
 """Folder of the cache for the claims of videos that are being extracted."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from mulde.data.cache.entries import (
 )
 from mulde.data.cache.storage import Place, require_folder
 from mulde.data.errors import InputError
+from mulde.data.exchange.traits import UNKNOWN, FeatureTraits
 from mulde.data.files import natural_key
 from mulde.data.hdf5 import open_to_write
 from mulde.data.spelling import printable
@@ -70,8 +71,11 @@ def describe_origin(description: Any) -> str:
     return f"{description.get('folder', '')}{', boxes from ' if boxes else ''}{', '.join(map(str, boxes))}"
 
 
-def export_stream(folder: StreamFolder, out: Path) -> int:
+def export_stream(folder: StreamFolder, out: Path, traits: FeatureTraits = UNKNOWN) -> int:
     """Write all videos of a stream into one file, whole or not at all; return how many.
+
+    Args:
+        traits: what the file is to say of the features.
 
     Raises:
         InputError: an entry is damaged, the file cannot be written, or there is one that is no export.
@@ -99,6 +103,8 @@ def export_stream(folder: StreamFolder, out: Path) -> int:
                 _write_video(group, path, are_objects=are_objects)
                 if rate is not None:
                     _set(group, LOOKED_AT, float(rate))
+                for name, value in traits.told().items():
+                    _set(group, name, value)
     except WriteError:
         raise
     except OSError as error:
@@ -108,16 +114,21 @@ def export_stream(folder: StreamFolder, out: Path) -> int:
     return len(entries)
 
 
+def describe_boxes(folder: StreamFolder) -> Mapping[str, Any]:
+    """Return what is said of the boxes that a stream is of, or of the stream itself where it names none."""
+    boxes = folder.description.get("boxes")
+    if boxes is None:
+        return folder.description
+    others = list_streams(folder.home.parent.parent)
+    of_boxes = [each for each in others if each.stream == BOXES_STREAM and each.key.startswith(boxes)]
+    return next((each.description for each in of_boxes), {})
+
+
 def _look_rate(folder: StreamFolder) -> float | None:
     """Return about how many frames a second were looked for the objects of a stream; None for all frames, or
     where rows are of frames.
     """
-    boxes = folder.description.get("boxes")
-    if boxes is not None:
-        others = list_streams(folder.home.parent.parent)
-        of_boxes = [each for each in others if each.stream == BOXES_STREAM and each.key.startswith(boxes)]
-        return next((each.description.get("rate") for each in of_boxes), None)
-    rate = folder.description.get("rate")
+    rate = describe_boxes(folder).get("rate")
     return None if rate is None else float(rate)
 
 

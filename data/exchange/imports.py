@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from uuid import uuid4
@@ -22,6 +22,7 @@ from mulde.data.cache.store import FeatureCache, StreamKey, write_description, w
 from mulde.data.decode.readers import FRAMES_PER_SECOND
 from mulde.data.errors import InputError
 from mulde.data.exchange.sources import ForeignSource, ForeignVideo, read_foreign
+from mulde.data.exchange.traits import UNKNOWN, FeatureTraits, read_traits
 from mulde.data.identity import SourceIdentity, identify_file
 from mulde.data.times import mean_rate
 from mulde.data.video import DecodeReport
@@ -41,9 +42,10 @@ class ImportRequest:
     fps: float | None = None
     """Rate of the videos; where not given, what the times of frames or the files say, or 25."""
     n_whitened: int | None = None
-    """Principal components that a detector keeps; None for all features."""
-    has_one_unit: bool = False
-    """Whether all features are components of one quantity, so that a detector must not scale them apart."""
+    """Principal components that a detector keeps; where not given, what the files say, or all features."""
+    has_one_unit: bool | None = None
+    """Whether all features are components of one quantity, so that a detector must not scale them apart;
+    where not given, what the files say, or not."""
     replace: bool = False
     """Whether other features that were imported under these names give way."""
 
@@ -74,8 +76,7 @@ class ImportedSplit:
     """The file or folder that it came from."""
     imported_at: str
     n_features: int
-    n_whitened: int | None
-    has_one_unit: bool
+    traits: FeatureTraits
     is_of_objects: bool
     """Whether rows are about objects, of which a frame can have several or none, and not about frames."""
 
@@ -94,6 +95,7 @@ class ImportContent:
         self.has_boxes = self.has_spans = self.is_of_objects = self.is_fps_assumed = False
         self.fps = 0.0
         self.looked_at_per_second: float | None = None
+        self.traits = UNKNOWN
         self.identities: dict[Path, SourceIdentity] = {}
 
     @property
@@ -114,7 +116,12 @@ class ImportContent:
                 f"{video.source}: of video {video.name} {_looks(video.looked_at_per_second)} were looked at, "
                 f"of those before it {_looks(self.looked_at_per_second)}: all must be alike"
             )
-        self.looked_at_per_second = video.looked_at_per_second
+        if self.n_videos and video.traits != self.traits:
+            raise InputError(
+                f"{video.source}: of video {video.name} it says {_says(video.traits)}, of those before it "
+                f"{_says(self.traits)}: all must be alike"
+            )
+        self.looked_at_per_second, self.traits = video.looked_at_per_second, video.traits
         self.n_features, self.has_boxes, self.has_spans = kind
         self.n_videos, self.n_frames = self.n_videos + 1, self.n_frames + video.n_frames
         self.n_rows += len(rows)
@@ -140,6 +147,8 @@ class ImportResult:
     content: ImportContent
     was_there: bool
     """Whether the very same features were there already."""
+    taken: FeatureTraits
+    """What the files say that nobody said otherwise."""
 
 
 def import_features(request: ImportRequest, cache: Place) -> ImportResult:
@@ -165,7 +174,7 @@ def import_features(request: ImportRequest, cache: Place) -> ImportResult:
         key = _key(request, content)
         write_description(staging / DESCRIPTION, key, _notes(request, content))
         was_there = _put_in_place(request, cache, staging, key)
-        return ImportResult(cache / key.stream / key.key, content, was_there)
+        return ImportResult(cache / key.stream / key.key, content, was_there, _taken(request, content))
 
 
 def _put_in_place(request: ImportRequest, cache: Path, staging: Path, key: StreamKey) -> bool:
@@ -223,8 +232,7 @@ def _imported(folder: StreamFolder) -> ImportedSplit:
             )
     try:
         settings = {name: said[name] for name in _SETTINGS}
-        if "rate" in said:
-            settings["rate"] = said["rate"]
+        settings |= {name: said[name] for name in _SETTINGS_PERHAPS if name in said}
         return ImportedSplit(
             key=StreamKey(folder.stream, settings),
             split=said["imported_as"],
@@ -235,8 +243,7 @@ def _imported(folder: StreamFolder) -> ImportedSplit:
             origin=said["from"],
             imported_at=said["imported_at"],
             n_features=said["n_features"],
-            n_whitened=said["n_whitened"],
-            has_one_unit=said["has_one_unit"],
+            traits=read_traits(said, str(folder.home / DESCRIPTION)),
             is_of_objects=said["is_of_objects"],
         )
     except KeyError as error:
@@ -244,10 +251,24 @@ def _imported(folder: StreamFolder) -> ImportedSplit:
 
 
 _SETTINGS = ("imported_as", "content", "n_features", "is_of_objects", "n_whitened", "has_one_unit")
+_SETTINGS_PERHAPS = ("rate", "noise_floor", "are_windows")
 
 
 def _looks(per_second: float | None) -> str:
     return "all frames" if per_second is None else f"{per_second:g} frames a second"
+
+
+def _says(traits: FeatureTraits) -> str:
+    return traits.text or "nothing of the kind"
+
+
+def _taken(request: ImportRequest, content: ImportContent) -> FeatureTraits:
+    """Return what files say, without what the request says itself."""
+    return replace(
+        content.traits,
+        has_one_unit=content.traits.has_one_unit if request.has_one_unit is None else UNKNOWN.has_one_unit,
+        n_whitened=content.traits.n_whitened if request.n_whitened is None else UNKNOWN.n_whitened,
+    )
 
 
 def _kind(n_features: int, has_boxes: bool, has_spans: bool) -> str:
@@ -273,6 +294,7 @@ def _write(request: ImportRequest, staging: Path, video: ForeignVideo, content: 
 
 
 def _key(request: ImportRequest, content: ImportContent) -> StreamKey:
+    taken = _taken(request, content)
     return StreamKey(
         request.stream,
         {
@@ -280,9 +302,10 @@ def _key(request: ImportRequest, content: ImportContent) -> StreamKey:
             "content": content.digest,
             "n_features": content.n_features,
             "is_of_objects": content.is_of_objects,
-            "n_whitened": request.n_whitened,
-            "has_one_unit": request.has_one_unit,
+            "n_whitened": request.n_whitened or taken.n_whitened,
+            "has_one_unit": bool(request.has_one_unit) or taken.has_one_unit,
             **({} if content.looked_at_per_second is None else {"rate": content.looked_at_per_second}),
+            **{name: value for name, value in taken.told().items() if name in _SETTINGS_PERHAPS},
         },
     )
 

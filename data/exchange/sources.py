@@ -26,6 +26,7 @@ from mulde.data.exchange.tables import (
     read_table,
     read_videos,
 )
+from mulde.data.exchange.traits import UNKNOWN, FeatureTraits
 from mulde.data.features import FeatureRows, is_without_measurement
 from mulde.data.files import is_hidden, name_without_suffix, natural_key
 from mulde.data.foreign.limits import check_unpacked
@@ -70,6 +71,8 @@ class ForeignVideo:
     """Whether rows are about objects, of which a frame can have several or none, and not about frames."""
     looked_at_per_second: float | None = None
     """About how many frames a second were looked for objects; None for all."""
+    traits: FeatureTraits = UNKNOWN
+    """As far as the file says."""
 
 
 def read_foreign(source: ForeignSource) -> Iterator[ForeignVideo]:
@@ -217,6 +220,7 @@ def _video(name: str, table: ForeignTable, length: int | None, source: Path) -> 
         source,
         is_of_objects=table.is_of_objects or rows.box_xyxy is not None or has_several,
         looked_at_per_second=rate,
+        traits=table.traits,
     )  # fmt: skip
 
 

@@ -13,13 +13,14 @@ import numpy as np
 from mulde.data.cache.entries import COLUMNS
 from mulde.data.errors import InputError
 from mulde.data.exchange.exports import EXPORT_FORMAT, LOOKED_AT
+from mulde.data.exchange.traits import TRAITS, UNKNOWN, FeatureTraits, read_traits
 from mulde.data.files import natural_key
 from mulde.data.foreign.arrays import PickleError, open_npz, read_npy, reading
 from mulde.data.foreign.hdf5 import open_plain, read_array
 from mulde.data.foreign.rehearse import rehearse
 
 SUFFIXES = (".npy", ".npz", ".h5", ".hdf5")
-_SCALARS = ("n_frames", "fps", "rows_are", LOOKED_AT)
+_SCALARS = ("n_frames", "fps", "rows_are", LOOKED_AT, *TRAITS)
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class ForeignTable:
     """About how many frames a second were looked for objects; None for all."""
     is_of_objects: bool = False
     """Whether rows are known to be about objects, even if no frame has two."""
+    traits: FeatureTraits = UNKNOWN
+    """As far as the file says."""
     first_row: int = 0
     """Rows of the file that lie before these, for messages."""
     first_frame: int = 0
@@ -141,6 +144,7 @@ def _named(where: str, values: Mapping[str, Any], attributes: Mapping[str, Any])
         float(np.asarray(told["fps"]).item()) if "fps" in told else None,
         float(np.asarray(told[LOOKED_AT]).item()) if LOOKED_AT in told else None,
         _to_text(np.asarray(told.get("rows_are", "")).item()) == "objects",
+        read_traits(told, where),
     )
 
 

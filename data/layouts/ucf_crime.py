@@ -7,7 +7,8 @@ ones. `Temporal_Anomaly_Annotation_for_Testing_Videos.txt` has a line a test vid
     Abuse028_x264.mp4  Abuse  165  240  -1  -1
 
 Archives differ in the folders' names (`Training-Normal-Videos-Part-1` for `Training_Normal_Videos_Anomaly`),
-so videos are found by file name. Intervals that reach beyond the last decoded frame end there.
+so videos are found by name, without suffix, which some copies have in capitals. Intervals that reach beyond
+the last decoded frame end there.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import os
 from pathlib import Path
 
 from mulde.data.errors import InputError
-from mulde.data.files import is_video_file
+from mulde.data.files import is_video_file, name_without_suffix
 from mulde.data.foreign.text import read_text
 from mulde.data.labels.labels import Interval, Labels
 from mulde.data.layouts.common import MANY_CAMERAS, make_videos, name_some, require_videos, walk
@@ -32,7 +33,9 @@ _LOOKS_FOR = f"{ANNOTATIONS[0]}, {TRAINING_LIST} and videos such as Abuse/Abuse0
 
 
 def read_annotations(path: Path) -> dict[str, tuple[Interval, ...]]:
-    """Read the intervals of the test videos by file name: "a.mp4  Abuse  165  240  -1  -1" -> ((164, 240),).
+    """Read the intervals of the test videos by name: "a.mp4  Abuse  165  240  -1  -1" -> a: ((164, 240),).
+
+    Lines of one video add up.
 
     Raises:
         InputError: A line cannot be understood; the text names it.
@@ -43,8 +46,9 @@ def read_annotations(path: Path) -> dict[str, tuple[Interval, ...]]:
         if not words:
             continue
         try:
-            name, _, *bounds = words
-            by_name[name] = _parse_bounds([int(word) for word in bounds])
+            file, _, *bounds = words
+            name, intervals = name_without_suffix(file), _parse_bounds([int(word) for word in bounds])
+            by_name[name] = (*by_name.get(name, ()), *intervals)
         except ValueError as error:
             raise InputError(
                 f"{path}:{number}: expected `Abuse028_x264.mp4  Abuse  165  240  -1  -1`, found {line!r}"
@@ -89,7 +93,7 @@ def _read(root: Path) -> Dataset:
         normal=normal,
         test=test,
         labels=Labels(
-            intervals={video.name: intervals[video.path.name] for video in test}, clip_intervals=True
+            intervals={video.name: intervals[_name(video.path)] for video in test}, clip_intervals=True
         ),
         notes=tuple(notes),
         protocol=f"{protocol}; {MANY_CAMERAS}",
@@ -98,18 +102,22 @@ def _read(root: Path) -> Dataset:
 
 
 def _index_videos(root: Path, notes: list[str]) -> dict[str, Path]:
-    """Find all videos by file name; of twins the one that is not among those for event recognition."""
+    """Find all videos by name; of twins the one that is not among those for event recognition."""
     files: dict[str, Path] = {}
     twins = []
     videos = [path for path in walk(root, _DEPTH + 1) if is_video_file(path)]
     # the 50 normal videos for event recognition are copies of others
     for path in sorted(videos, key=lambda path: "event" in path.parent.name.lower()):
-        kept = files.setdefault(path.name, path)
+        kept = files.setdefault(_name(path), path)
         if kept is not path and "event" not in path.parent.name.lower():
             twins.append(path.relative_to(root).as_posix())
     if twins:
         notes.append(f"{len(twins)} videos are there twice, one each is used; not {name_some(twins)}")
     return files
+
+
+def _name(path: Path) -> str:
+    return name_without_suffix(path.name)
 
 
 def _pick(
@@ -132,7 +140,7 @@ def _open_training(
         return make_videos(paths, root), "one-class: abnormal training videos are left out"
     lines = [line.strip().replace("\\", "/") for line in read_text(listed).splitlines()]
     names = [(folder, name) for folder, _, name in (line.rpartition("/") for line in lines) if name]
-    normal = [name for folder, name in names if "normal" in (folder or name).lower()]
+    normal = [name_without_suffix(name) for folder, name in names if "normal" in (folder or name).lower()]
     protocol = f"one-class: {len(names) - len(normal)} abnormal training videos are left out"
     return _pick(root, files, normal, "normal training", notes), protocol
 

@@ -39,6 +39,8 @@ _LOOKS_FOR = f"{ANNOTATIONS}, and videos named …_label_A.mp4 or …_label_B1-0
 def read_annotations(path: Path) -> dict[str, tuple[Interval, ...]]:
     """Read the intervals by video name: "name_label_B1-0-0 12 40 80 95" -> ((12, 40), (80, 95)).
 
+    Lines of one video add up.
+
     Raises:
         InputError: A line cannot be understood; the text names it.
     """
@@ -54,7 +56,8 @@ def read_annotations(path: Path) -> dict[str, tuple[Interval, ...]]:
                 raise ValueError(bounds)
         except ValueError as error:
             raise InputError(f"{path}:{number}: expected `name start end …`, found {line!r}") from error
-        by_name[name_without_suffix(words[0])] = intervals
+        name = name_without_suffix(words[0])
+        by_name[name] = (*by_name.get(name, ()), *intervals)
     return by_name
 
 

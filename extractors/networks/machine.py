@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from mulde.data.cache.storage import DEFAULT_PLACE
+from mulde.extractors.networks.weights import WEIGHTS_FOLDER
 from mulde.extractors.settings import InferencePrecision
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class Machine:
     """"cpu", "cuda", "cuda:N", or "auto": a GPU if there is one."""
     n_threads: int = 1
     """Threads of each process; workers have one each, for more would only fight over the cores."""
-    weights_folder: Path = Path(".cache/mulde/weights")
+    weights_folder: Path = DEFAULT_PLACE / WEIGHTS_FOLDER
     """Where fetched weights are kept."""
     works_ahead: bool = False
     """Whether a thread makes the pictures of the next batch meanwhile; of use where a core would be idle."""

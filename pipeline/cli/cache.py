@@ -13,26 +13,25 @@ from rich.markup import escape
 from rich.table import Table
 
 from mulde.data.cache.places import open_storage
-from mulde.data.cache.storage import Place, is_address
+from mulde.data.cache.storage import DEFAULT_PLACE, Place, is_address
 from mulde.data.errors import InputError
 from mulde.data.files import name_without_suffix
 from mulde.data.foreign.text import read_text
 from mulde.data.spelling import counted
 from mulde.pipeline.cli.console import print_json, stderr, stdout
-from mulde.pipeline.cli.options import json_option, to_place
+from mulde.pipeline.cli.options import EXIT_DONE, EXIT_USAGE, json_option, to_place
 from mulde.pipeline.config.words import respell, respelled
 
 if TYPE_CHECKING:
     from mulde.data.cache.care import Damage, Removal
 
-EXIT_DONE, EXIT_USAGE = 0, 2
 _FOLDER = click.Path(path_type=Path)
 _at = click.option(
     "--cache",
     "folder",
     type=to_place,
     metavar="DIR",
-    default=Path(".cache/mulde"),
+    default=DEFAULT_PLACE,
     show_default=True,
     help="Folder of the cache, or its address, such as s3://bucket/prefix.",
 )
@@ -198,11 +197,22 @@ def _agrees(n_files: int) -> bool:
 @_at
 def export(out: Path, stream: str, key: str | None, folder: Place) -> int:
     """Pack a stream into one HDF5 file, a group per video: for h5py, MATLAB, Julia, `mulde cache import`."""
+    from mulde.data.cache.entries import BOXES_STREAM
     from mulde.data.exchange.exports import export_stream, find_stream
+    from mulde.data.exchange.traits import UNKNOWN
+    from mulde.pipeline.features.imported import known_traits
 
     _require_folder(folder)
     with respelled(key="--key", cache="--cache DIR"):
-        n_videos = export_stream(find_stream(folder, stream, key), out)
+        found = find_stream(folder, stream, key)
+        traits = known_traits(found)
+        n_videos = export_stream(found, out, traits or UNKNOWN)
+    if traits is None and found.stream != BOXES_STREAM:
+        stderr.print(
+            f"mulde: what detectors should know of {stream}, of a plug-in, is not in the file: say it with "
+            "--one-unit and --whiten where it is imported",
+            markup=False,
+        )
     stdout.print(f"{counted(n_videos, 'video')}, {_megabytes(out.stat().st_size)}: {out}", markup=False)
     return EXIT_DONE
 
@@ -235,13 +245,16 @@ _OPTIONS_OF_IMPORT = {
 @click.option("--allow-pickle", is_flag=True, help="Read arrays of Python objects: only of files you trust.")
 @click.option("--whiten", type=int, metavar="K", help="Let detectors use K whitened principal components.")
 @click.option(
-    "--one-unit", is_flag=True, help="The features share a unit: detectors must not scale them apart."
+    "--one-unit/--own-units",
+    default=None,
+    help="Whether the features share a unit, so that detectors must not scale them apart. [what the files "
+    "say, or not]",
 )
 @click.option("--replace", is_flag=True, help="Replace other features that were imported under these names.")
 @_at
 def import_(
     source: Path, stream: str, split: str, fps: float | None, videos: Path | None, clip_lengths: Path | None,
-    lengths: str | None, boxes: Path | None, allow_pickle: bool, whiten: int | None, one_unit: bool,
+    lengths: str | None, boxes: Path | None, allow_pickle: bool, whiten: int | None, one_unit: bool | None,
     replace: bool, folder: Place,
 ) -> int:  # fmt: skip
     """Take features that were made elsewhere into the cache.
@@ -272,11 +285,12 @@ def import_(
     if found.was_there:
         stdout.print(f"up to date, these features were imported before: {found.folder}", markup=False)
         return EXIT_DONE
+    taken = f"; {found.taken.text}, as the files say" if found.taken.text else ""
     assumed = " (assumed, see --fps)" if content.is_fps_assumed else ""
     stdout.print(
         f"{stream} of {split}: {counted(content.n_videos, 'video')}, {counted(content.n_frames, 'frame')}, "
         f"{counted(content.n_rows, 'row')} of {counted(content.n_features, 'feature')}, {content.fps:g} "
-        f"frames/s{assumed}: {found.folder}",
+        f"frames/s{assumed}{taken}: {found.folder}",
         markup=False,
     )
     return EXIT_DONE

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -14,16 +15,18 @@ from rich.table import Table
 from mulde.data.errors import InputError
 from mulde.detector.settings import AggregationKind, MuldeSettings
 from mulde.pipeline.cli.console import Bars, log_to_file, print_json, set_up_logging, stdout
-from mulde.pipeline.cli.options import common_options, conclude, configure, json_option
+from mulde.pipeline.cli.options import EXIT_DONE, common_options, conclude, configure, json_option
 from mulde.pipeline.config.dotted import name_of
 from mulde.pipeline.config.sections import Config
+from mulde.pipeline.report.numbers import percent
 
 if TYPE_CHECKING:
     from mulde.pipeline.experiments.ablate import Grid, Result
     from mulde.pipeline.experiments.compare import RunSummary
     from mulde.pipeline.metrics.bootstrap import ConfidenceInterval
 
-_MEASURES = ("micro_auc", "macro_auc", "average_precision", "eer")
+_TITLE_WIDTH, _RUN_WIDTH = 17, 24
+"""Of the columns of `mulde compare`, in characters: measures, and a number with its interval."""
 
 
 @click.command("compare")
@@ -37,12 +40,18 @@ def compare(runs: tuple[Path, ...], as_json: bool) -> int:
     found = [summarise(run) for run in runs]
     if as_json:
         print_json([run.as_dict() for run in found])
-        return 0
-    stdout.print(_table_of_runs(found))
-    stdout.print(f"scores: {found[0].metrics.treatment.text}; in brackets 95 % intervals", markup=False)
+        return EXIT_DONE
+    for table in _tables_of_runs(found, stdout.width):
+        stdout.print(table)
+        stdout.print()
+    stdout.print(
+        f"in %, in brackets 95 % intervals; {found[0].metrics.treatment.text}; of RBDC, TBDC and boxes not "
+        "smoothed",
+        markup=False,
+    )
     for note in differences(found):
         stdout.print(f"note: {note}", markup=False)
-    return 0
+    return EXIT_DONE
 
 
 @click.command("ablate")
@@ -138,19 +147,32 @@ def _parts(text: str, separator: str = ",") -> list[str]:
     return found
 
 
-def _table_of_runs(runs: Sequence[RunSummary]) -> Table:
-    keys = [key for key in _MEASURES if any(run.metrics.get(key) for run in runs)]
-    table = Table("run", "streams", "detector", box=None, pad_edge=False)
-    for key in keys:
-        number = next(found for run in runs if (found := run.metrics.get(key)))
-        table.add_column(number.title)
-    for run in runs:
-        cells = []
-        for key in keys:
-            found = run.metrics.get(key)
-            cells.append(_percent(found.value, found.interval) if found else "–")
-        table.add_row(escape(str(run.folder)), escape("+".join(run.streams)), escape(run.detector), *cells)
-    return table
+def _tables_of_runs(runs: Sequence[RunSummary], width: int) -> Iterator[Table]:
+    """Yield a column per run, in as many tables as the width asks for, without measures that no run has."""
+    from mulde.pipeline.metrics.records import TEXTS
+
+    measured = [key for key in TEXTS if any(_value_of(run, key) is not None for run in runs)]
+    n_beside = max(1, (width - _TITLE_WIDTH) // _RUN_WIDTH)
+    for first in range(0, len(runs), n_beside):
+        beside = runs[first : first + n_beside]
+        table = Table("run", box=None, pad_edge=False)
+        for run in beside:
+            table.add_column(escape(str(run.folder)), width=_RUN_WIDTH - 2, overflow="fold")
+        table.add_row("streams", *(escape(" + ".join(run.streams)) for run in beside))
+        table.add_row("detector", *(escape(run.detector) for run in beside))
+        for key in measured:
+            table.add_row(TEXTS[key].title, *(_cell(run, key) for run in beside))
+        yield table
+
+
+def _value_of(run: RunSummary, key: str) -> float | None:
+    found = run.metrics.get(key)
+    return found.value if found else None
+
+
+def _cell(run: RunSummary, key: str) -> str:
+    found = run.metrics.get(key)
+    return _percent(found.value, found.interval) if found else "–"
 
 
 def _table_of_results(results: Sequence[Result]) -> Table:
@@ -182,7 +204,6 @@ def _table_of_results(results: Sequence[Result]) -> Table:
 
 
 def _percent(value: float | None, interval: ConfidenceInterval | None) -> str:
-    if value is None:
-        return "–"
-    between = f" ({100 * interval.low:.2f}–{100 * interval.high:.2f})" if interval else ""
-    return f"{100 * value:.2f}{between}"
+    shown = partial(percent, n_decimals=2, unit="")
+    between = f" ({shown(interval.low)}–{shown(interval.high)})" if interval else ""
+    return f"{shown(value)}{between}"

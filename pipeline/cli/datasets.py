@@ -12,7 +12,7 @@ from rich.table import Table
 
 from mulde.data.spelling import counted
 from mulde.pipeline.cli.console import Bars, print_json, set_up_logging, stdout
-from mulde.pipeline.cli.options import json_option
+from mulde.pipeline.cli.options import EXIT_DONE, json_option
 from mulde.pipeline.config.words import respelled
 from mulde.pipeline.progress import Tracked
 
@@ -46,7 +46,7 @@ def datasets(root: Path | None, layout: str, count_frames: bool, as_json: bool) 
             print_json(layouts)
         else:
             stdout.print(_layout_table(layouts))
-        return 0
+        return EXIT_DONE
     with respelled(layout="--layout NAME"), Tracked(Bars(), "examine", 0, "videos") as tracked:
         facts = examine_dataset(
             root,
@@ -58,7 +58,7 @@ def datasets(root: Path | None, layout: str, count_frames: bool, as_json: bool) 
         print_json(facts.to_dict())
     else:
         _show(facts)
-    return 0
+    return EXIT_DONE
 
 
 def _layout_table(layouts: dict[str, str]) -> Table:

@@ -12,6 +12,7 @@ from mulde.pipeline.metrics.alarms import AlarmCount
 from mulde.pipeline.metrics.bootstrap import LEVEL, ConfidenceInterval
 from mulde.pipeline.metrics.events import EventTable
 from mulde.pipeline.metrics.records import Metrics
+from mulde.pipeline.report.numbers import percent
 
 _MAX_SCENES = 20
 
@@ -75,9 +76,8 @@ def _print_alarms(alarms: AlarmCount) -> None:
     stdout.print(alarms.protocol, markup=False)
 
 
-def percent(value: float | None) -> str:
-    """Return a share as people read it."""
-    return "–" if value is None else f"{100 * value:.2f} %"
+def _percent(value: float | None) -> str:
+    return percent(value, n_decimals=2, unit=" %")
 
 
 def _numbers(metrics: Metrics) -> Table:
@@ -89,10 +89,10 @@ def _numbers(metrics: Metrics) -> Table:
         table.add_column("unsmoothed")
     table.add_column("of what")
     for number in metrics.numbers:
-        cells = [number.title, percent(number.value), _interval(number.interval)]
+        cells = [number.title, _percent(number.value), _interval(number.interval)]
         if raw is not None:
             other = raw.get(number.key)
-            cells.append(percent(other.value if other else None))
+            cells.append(_percent(other.value if other else None))
         table.add_row(*cells, number.definition if not number.reason else f"not defined: {number.reason}")
     return table
 
@@ -109,7 +109,7 @@ def _scenes(metrics: Metrics) -> Table:
     for row in metrics.per_scene[:_MAX_SCENES]:
         table.add_row(
             escape(row.scene) or "(none)",
-            percent(row.auc),
+            _percent(row.auc),
             str(row.n_videos),
             str(row.n_frames),
             str(row.n_abnormal),

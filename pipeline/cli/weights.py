@@ -9,18 +9,18 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from mulde.data.cache.storage import Place, require_folder
+from mulde.data.cache.storage import DEFAULT_PLACE, Place, require_folder
 from mulde.extractors.networks.catalogue import CATALOGUE
 from mulde.extractors.networks.weights import WEIGHTS_FOLDER, fetch, find_weights
 from mulde.pipeline.cli.console import set_up_logging, stdout
-from mulde.pipeline.cli.options import to_place
+from mulde.pipeline.cli.options import EXIT_DONE, to_place
 from mulde.pipeline.config.words import in_users_words, respelled
 
 _CACHE = click.option(
     "--cache",
     type=to_place,
     metavar="DIR",
-    default=Path(".cache/mulde"),
+    default=DEFAULT_PLACE,
     show_default=True,
     help="Folder of the feature cache; weights are kept in its weights/.",
 )
@@ -59,7 +59,7 @@ def list_weights(cache: Place, folder: Path | None) -> int:
             escape(str(path.parent)) if path else "",
         )
     stdout.print(table)
-    return 0
+    return EXIT_DONE
 
 
 @weights.command("fetch")
@@ -74,4 +74,4 @@ def fetch_weights(names: tuple[str, ...], offline: bool, cache: Place, folder: P
         paths = fetch(names, folder or _in_cache(cache), offline=offline)
     for path in paths:
         stdout.print(str(path), markup=False)
-    return 0
+    return EXIT_DONE

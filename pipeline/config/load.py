@@ -80,6 +80,7 @@ def load_config(
     _refuse_unknown(given)
     try:
         config = Config.model_validate(_merge(PRESETS[preset], given))
+        _refuse_other_boxes(config, from_file, {*(options or {}), *map(name_of, overrides)})
         return _settle_streams(config)
     except ValidationError as error:
         raise InputError(_in_our_words(error, given)) from None
@@ -127,6 +128,29 @@ def _refuse_idle_preset(file: Path | None, from_file: Mapping[str, Any], given: 
                 f"detector.preset={now['preset']} would not change detector.{', detector.'.join(fixed)}, "
                 f"which {file} gives: take them out of it"
             )
+
+
+def _refuse_other_boxes(config: Config, from_file: Mapping[str, Any], given_now: Collection[str]) -> None:
+    """Raise InputError where it is given that boxes are windows, or are not, and they are something else.
+
+    What a file says, such as that of a run, gives way where other boxes are asked for now.
+    """
+    finder, said = config.extract.boxes.finder, config.score.are_windows
+    if "are_windows" not in config.score.model_fields_set or _are_imported(config):
+        return
+    of_file = flat(_merge(PRESETS.get(str(from_file.get("preset")), {}), from_file))
+    before = of_file.get("extract.boxes.finder", Config().extract.boxes.finder)
+    is_given_now = bool({"score", "score.are_windows"} & set(given_now))
+    if said != (finder == "windows") and (is_given_now or before == finder):
+        raise InputError(
+            f"score.are_windows = {said} is not allowed: boxes are of extract.boxes.finder={finder}, so that "
+            f"they are {'' if finder == 'windows' else 'no '}windows: leave it out (score.n_overlapping says "
+            "how many scores an object's is the mean of)"
+        )
+
+
+def _are_imported(config: Config) -> bool:
+    return config.data.normal_features is not None or config.data.test_features is not None
 
 
 _BOOL = "tag:yaml.org,2002:bool"
@@ -252,13 +276,17 @@ def _settle_streams(config: Config) -> Config:
     """Note whether features are imported, whether boxes are windows, what is to be learnt of a scene; check
     names of streams against those that are known, unless they are imported.
     """
-    are_imported = config.data.normal_features is not None or config.data.test_features is not None
+    are_imported = _are_imported(config)
     looks_for_unseen = config.extract.boxes.windows.least_novelty is not None
     with_looks = looks_for_unseen or "texture" in config.extract.streams
     scene = replace(config.extract.scene, with_looks=with_looks)
     extract = config.extract.model_copy(update={"are_imported": are_imported, "scene": scene})
-    are_windows = not are_imported and extract.boxes.finder == "windows"
-    score = config.score.model_copy(update={"are_windows": are_windows})
+    score = config.score
+    if not are_imported:
+        score = score.model_copy(update={"are_windows": extract.boxes.finder == "windows"})
+    elif "are_windows" not in score.model_fields_set:
+        score = score.model_copy(update={"are_windows": False})
+        score.model_fields_set.discard("are_windows")  # what was imported may say otherwise
     config = config.model_copy(update={"extract": extract, "score": score})
     if are_imported or extract.plugins:
         return config  # any name may do; it is looked for when data or plugins are opened

@@ -14,7 +14,7 @@ import yaml
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import BeforeValidator, Field, TypeAdapter, create_model, field_validator, model_validator
 
-from mulde.data.cache.storage import is_address
+from mulde.data.cache.storage import DEFAULT_PLACE, is_address
 from mulde.data.ranges import hints_of, misfits
 from mulde.data.recorded import compile_pattern
 from mulde.detector.settings import PAPER, SETTINGS, EnergySettings, Fusion
@@ -81,7 +81,7 @@ class ExtractConfig(_OfStreams):
     """What reads video files: "auto" is PyAV; decord is given only files that decode whole, after a check."""
     threads: Annotated[int, Ge(1)] = 1
     """Threads of a network in each worker process: more than one pay only where there are idle cores."""
-    weights_folder: Path = Path(".cache/mulde/weights")
+    weights_folder: Path = DEFAULT_PLACE / WEIGHTS_FOLDER
     """Where fetched weights are kept; if not given, `weights/` in the cache."""
     stall_seconds: Annotated[float, Gt(0)] = 300.0
     """A worker that gives no frame, and no batch of a network, for so long is stopped, and the video tried
@@ -190,7 +190,8 @@ class ScoreConfig(Section):
     """An object's score is the mean of the so many highest among those that overlap it, 0 standing for what
     is missing. By default 10 where boxes are windows, of which many see an object, and else 1: its own."""
     are_windows: bool = True
-    """Whether boxes are windows; follows from `extract.boxes.finder`, whatever is given here."""
+    """Whether boxes are windows, of which many see one object; RBDC and TBDC depend on it too. It follows
+    from `extract.boxes.finder`; of imported features it can be given, where the import does not say it."""
     false_alarms_per_day: Annotated[float, Gt(0), Le(1e6)] = 1.0
     """Budget from which the threshold follows: false alarms in 24 hours of normal footage, on average."""
     event_least_seconds: Annotated[float, Ge(0)] = 0.3
@@ -280,7 +281,7 @@ class Config(Section):
     report: ReportConfig = ReportConfig()
     out: Path | None = None
     """Folder of the run; runs/<dataset>-<preset> if not given."""
-    cache: CachePlace = Path(".cache/mulde")
+    cache: CachePlace = DEFAULT_PLACE
     """Folder of the feature cache, shared by runs; or an address such as s3://bucket/prefix."""
     device: str = "auto"
     """auto (a GPU where there is one), cpu, cuda or cuda:N."""

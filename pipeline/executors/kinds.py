@@ -16,7 +16,7 @@ from mulde.pipeline.executors.settings import RaySettings
 EXECUTORS = {"local": "local.LocalPool", "ray": "ray_cluster.RayPool"}
 """Module and class below `mulde.pipeline.executors`, by name."""
 
-_MOST_IN_A_CLUSTER = 10_000
+MOST_IN_A_CLUSTER = 10_000
 """Tasks that are given to a cluster at a time, which starts as many as it has room for."""
 
 if TYPE_CHECKING:
@@ -57,5 +57,5 @@ def open_computation(name: str, workers: int | None, ray: RaySettings | None = N
     """
     if name == "local":
         return InProcess()
-    pool: Computation = _find(name)(workers or _MOST_IN_A_CLUSTER, math.inf, 0, ray or RaySettings())
+    pool: Computation = _find(name)(workers or MOST_IN_A_CLUSTER, math.inf, 0, ray or RaySettings())
     return pool

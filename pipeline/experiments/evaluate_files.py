@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,11 @@ from mulde.data.layouts.catalogue import open_dataset
 from mulde.data.spelling import counted
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.metrics.measure import Metrics, VideoScores, evaluate_frames
-from mulde.pipeline.metrics.protocols import find_protocol
+from mulde.pipeline.metrics.protocols import Smoothing, find_protocol
 from mulde.pipeline.metrics.score_files import ScoreFile, read_score_files
-from mulde.pipeline.metrics.video_scores import require_scores_of
+from mulde.pipeline.metrics.video_scores import require_scores_of, scene_of
 from mulde.pipeline.runs.folder import RunFolder
+from mulde.pipeline.runs.scores import read_scores
 from mulde.pipeline.stages.evaluate import apply_protocol, write_metrics
 
 _log = logging.getLogger(__name__)
@@ -57,9 +58,11 @@ def evaluate_files(config: Config, path: Path) -> Metrics:
     reference.labels.tell_doubt({name: seconds for name, seconds in times.items() if seconds is not None})
     videos = [_video(file, reference, times[file.name]) for file in labelled]
     settings = config.evaluate
+    protocol = find_protocol(settings.protocol)
+    unsmoothed = _unsmoothed(path, videos) if protocol.starts_from == "unsmoothed" else None
     metrics = evaluate_frames(
-        apply_protocol(settings, videos, videos),
-        treatment=find_protocol(settings.protocol).describe(settings.protocol, None),
+        apply_protocol(settings, videos, unsmoothed or videos),
+        treatment=protocol.describe(settings.protocol, Smoothing(0) if unsmoothed else None),
         no_regions_reason="the scores are of whole frames, without boxes",
         settings=settings,
         seed=config.seed,
@@ -106,12 +109,28 @@ def _times(file: ScoreFile, reference: _Reference) -> NDArray[np.float64] | None
 
 
 def _video(file: ScoreFile, reference: _Reference, seconds: NDArray[np.float64] | None) -> VideoScores:
-    # Without a data set the first sub-folder names the camera, as it does below a folder of videos.
-    scene = file.name.split("/")[0] if "/" in file.name else ""
     return VideoScores(
         file.name,
         file.scores,
         reference.labels.frames(file.name, len(file.scores), seconds),
-        reference.scenes.get(file.name, scene),
+        reference.scenes.get(file.name, scene_of(file.name)),
         file.fps or reference.fps,
     )
+
+
+def _unsmoothed(path: Path, videos: Sequence[VideoScores]) -> list[VideoScores] | None:
+    """Return the scores before smoothing, which mulde keeps beside its own; None for scores of others.
+
+    Raises:
+        InputError: they are there, but cannot be read as those of a run.
+    """
+    if not any((path / f"{video.name}.h5").is_file() for video in videos):
+        return None
+    run = RunFolder(path.absolute().parent)
+    if run.scores != path.absolute():
+        raise InputError(
+            f"{path} holds scores of mulde, which are smoothed, with .h5 files beside that have them before: "
+            f"call the folder {run.scores.name}, as a run does, for a protocol that starts from those; or "
+            "take the .h5 files out"
+        )
+    return [replace(video, scores=read_scores(run, video.name).unsmoothed) for video in videos]

@@ -8,13 +8,11 @@ from contextlib import contextmanager
 
 from mulde.data.errors import InputError
 from mulde.pipeline.config.sections import Config
+from mulde.pipeline.executors.kinds import MOST_IN_A_CLUSTER
 from mulde.pipeline.features.recipe import runs_networks
 
 _WORKERS_OF_A_GPU = 4
 """Worker processes of which each has the networks in the GPU's memory, unless the user says how many."""
-
-_MOST_IN_A_CLUSTER = 10_000
-"""Tasks that are given to a cluster at a time, which starts as many as it has room for."""
 
 
 def check_device(device: str) -> None:
@@ -71,7 +69,7 @@ def extraction_workers(config: Config, device: str) -> int:
     if config.workers is not None:
         return config.workers
     if config.executor == "ray":
-        return _MOST_IN_A_CLUSTER
+        return MOST_IN_A_CLUSTER
     n_workers = local_workers(config)
     return min(n_workers, _WORKERS_OF_A_GPU) if device.startswith("cuda") else n_workers
 

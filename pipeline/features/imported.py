@@ -10,18 +10,22 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from mulde.data.cache.entries import Entry, read_entry, read_rows
+from mulde.data.cache.entries import Entry, StreamFolder, read_entry, read_rows
 from mulde.data.errors import InputError
+from mulde.data.exchange.exports import describe_boxes
 from mulde.data.exchange.imports import ImportedSplit, list_imported
+from mulde.data.exchange.traits import FeatureTraits, read_traits
 from mulde.data.files import natural_key
 from mulde.data.labels.files import read_labels
 from mulde.data.labels.labels import Labels
 from mulde.data.layouts.dataset import Dataset
 from mulde.data.video import Video
+from mulde.extractors.kinds import STREAMS
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.config.words import respelled
 from mulde.pipeline.features.inventory import CachedVideo, Inventory
 from mulde.pipeline.features.scenes import Scenes
+from mulde.pipeline.metrics.video_scores import scene_of
 from mulde.pipeline.runs.job import Job
 
 _log = logging.getLogger(__name__)
@@ -34,7 +38,7 @@ class ImportedStream:
     name: str
     has_one_unit: bool
     n_whitened: int | None
-    noise_floor: float = 0.0
+    noise_floor: float
 
 
 def open_imported(config: Config) -> Dataset:
@@ -69,6 +73,27 @@ def open_imported(config: Config) -> Dataset:
     )
 
 
+def with_boxes_as_imported(config: Config) -> Config:
+    """Return a configuration that says whether boxes are windows: as given, or as was said at the import.
+
+    Raises:
+        InputError: they are said to be, and the features that are scored have no boxes.
+    """
+    assert config.data.test_features is not None
+    test = _splits(config, config.data.test_features)
+    if "are_windows" not in config.score.model_fields_set:
+        are_windows = any(stream.traits.are_windows for stream in test)
+        score = config.score.model_copy(update={"are_windows": are_windows})
+        config = config.model_copy(update={"score": score})
+    first = next(iter(test[0].entries.values()), None)
+    if config.score.are_windows and first is not None and read_rows(first).box_xyxy is None:
+        raise InputError(
+            f"score.are_windows = True is not allowed: {test[0].stream} of {test[0].split} was imported "
+            "without boxes: leave it out, or import them with `mulde cache import --boxes`"
+        )
+    return config
+
+
 def imported_inventory(job: Job) -> Inventory:
     """Return what the cache has of the imported splits: all of it; nothing has to be extracted.
 
@@ -88,9 +113,23 @@ def imported_streams(job: Job) -> tuple[ImportedStream, ...]:
     """Return what the detectors have to know of each stream, as said when the normal split was imported."""
     assert job.config.data.normal_features is not None
     return tuple(
-        ImportedStream(found.stream, found.has_one_unit, found.n_whitened)
+        ImportedStream(
+            found.stream, found.traits.has_one_unit, found.traits.n_whitened, found.traits.noise_floor
+        )
         for found in _splits(job.config, job.config.data.normal_features)
     )
+
+
+def known_traits(folder: StreamFolder) -> FeatureTraits | None:
+    """Return what an export of a stream is to say of its features; None of a plug-in, which is not opened."""
+    said = folder.description
+    if "imported_as" in said:
+        return read_traits(said, str(folder.home))
+    if "plugin" in said or folder.stream not in STREAMS:
+        return None
+    kind, boxes = STREAMS[folder.stream].load(), describe_boxes(folder)
+    finder = boxes.get("motion") if boxes.get("finder") == "motion or frame" else boxes.get("finder")
+    return FeatureTraits(kind.has_one_unit, kind.n_whitened, kind.noise_floor, finder == "windows")
 
 
 def _splits(config: Config, split: str) -> list[ImportedSplit]:
@@ -124,7 +163,7 @@ def _videos(streams: Sequence[ImportedSplit]) -> tuple[Video, ...]:
                 f"{name} is in one of them only"
             )
     return tuple(
-        Video(name, first.entries[name], first.home, scene=name.split("/")[0] if "/" in name else "")
+        Video(name, first.entries[name], first.home, scene=scene_of(name))
         for name in sorted(first.entries, key=natural_key)
     )
 

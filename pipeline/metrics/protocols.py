@@ -91,7 +91,9 @@ class Protocol:
         """Return what it does to scores that were smoothed as `configured`, None for scores of others."""
         own = self.smoothing or (Smoothing(0) if self.starts_from == "unsmoothed" else None)
         if configured is None:
-            words = f"scores as given, {self.smoothing.text}" if self.smoothing else "scores as given"
+            # whether they were smoothed before, nobody here knows
+            before = ", smoothed before or not" if own and not self.smoothing else ""
+            words = f"scores as given{before or (f', {own.text}' if own else '')}"
             smoothing = self.smoothing
         else:
             smoothing = own or configured
@@ -107,7 +109,7 @@ _AI_VAD_MACRO = "The macro AUC of this protocol is the padded one."
 
 PROTOCOLS: dict[str, Protocol] = {
     "mulde": Protocol("scores smoothed as configured (default); scores of others as given"),
-    "unsmoothed": Protocol("scores before smoothing", starts_from="unsmoothed"),
+    "unsmoothed": Protocol("scores before smoothing; scores of others as given", starts_from="unsmoothed"),
     "causal": Protocol(
         "smoothed over past frames only, σ = 3, as live footage demands",
         starts_from="unsmoothed",

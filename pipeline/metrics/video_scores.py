@@ -50,6 +50,12 @@ class VideoScores:
         return 0 < self.n_abnormal < self.n_frames
 
 
+def scene_of(name: str) -> str:
+    """Return the camera of a video's name: its first folder, as below a folder of videos; "" for none."""
+    first, is_below, _ = name.partition("/")
+    return first if is_below else ""
+
+
 def labels_of(name: str, values: ArrayLike) -> NDArray[np.uint8]:
     """Return the labels of a video, (T,), of whatever numbers they are.
 

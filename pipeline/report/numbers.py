@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 
-def percent(value: float | None) -> str:
+def percent(value: float | None, *, n_decimals: int = 1, unit: str = "\u202f%") -> str:
     """Return a share as 87.3 %; a dash for None."""
-    return "–" if value is None else f"{100 * value:.1f}\u202f%"
+    return "–" if value is None else f"{100 * value:.{n_decimals}f}{unit}"
 
 
 def count(value: float) -> str:

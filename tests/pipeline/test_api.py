@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -118,9 +119,37 @@ def test_evaluate_is_the_auc() -> None:
         ({"a": [0.1]}, {"a": [float("nan")]}, "labels must be 0"),
         ({"a": [0.1]}, {"a": [256]}, "labels must be 0"),
         ({"a": [0.1]}, {"a": ["abnormal"]}, "labels must be 0"),
+        ({"a": ["high"]}, {"a": [1]}, "a: scores must be numbers, one a frame, found <U4"),
+        ({"a": [None, "x"]}, {"a": [1, 0]}, "a: scores must be numbers, one a frame, found could not"),
+        ({"a": [[1], [1, 2]]}, {"a": [1, 0]}, "a: scores must be numbers"),
+        ({"a": 0.5}, {"a": [1]}, r"a: scores must be numbers, one a frame, found float64 of shape \(\)"),
+        ([[0.1, 0.2]], {"a": [0, 1]}, "scores must be by name of the video, .* not a list"),
+        ({"a": [0.1, 0.2]}, [[0, 1]], "labels must be by name of the video, .* not a list"),
         ({"a": [0.1]}, {"a": [1], "b": [0]}, "1 of 2 labelled videos have no scores .* the first is b"),
     ],
 )
 def test_what_cannot_be_evaluated_is_named(scores, labels, message: str) -> None:
     with pytest.raises(mulde.InputError, match=message):
         mulde.evaluate(scores, labels)
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
+def test_rates_that_are_none(rate: float) -> None:
+    with pytest.raises(mulde.InputError, match=r"frames_per_second is .* must be a number above 0"):
+        mulde.evaluate({"a": [0.1, 0.2]}, {"a": [0, 1]}, frames_per_second=rate)
+
+
+def test_evaluate_knows_scenes_as_the_command_does(cli, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    scores = {name: rng.normal(size=20) for name in ("cam1/1", "cam1/2", "cam2/1")}
+    for name, values in scores.items():
+        (tmp_path / "s" / name).parent.mkdir(parents=True, exist_ok=True)
+        np.save(tmp_path / "s" / f"{name}.npy", values)
+    labels = tmp_path / "labels.csv"
+    labels.write_text("video,start,end\ncam1/1,3,9\ncam1/2,,\ncam2/1,2,12\n")
+    options = ("--labels", labels, "--out", "theirs", "evaluate.n_resamples=0")
+    assert cli("evaluate", "--scores", tmp_path / "s", *options).code == 0
+    numbers = {number.key: number.value for number in mulde.evaluate(scores, labels).numbers}
+    assert (
+        numbers["scene_auc"] == json.loads(Path("theirs/metrics.json").read_text())["scene_auc"] is not None
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -20,6 +21,7 @@ from mulde.data.errors import InputError
 from mulde.data.exchange.exports import export_stream, find_stream
 from mulde.data.exchange.imports import ImportRequest, import_features, list_imported
 from mulde.data.exchange.sources import ForeignSource
+from mulde.data.exchange.traits import FeatureTraits
 from mulde.data.features import FeatureRows
 from mulde.data.identity import identify
 from mulde.data.video import DecodeReport, Video
@@ -155,3 +157,32 @@ def test_folder_that_cannot_be_written(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         export_stream(list_streams(cache)[0], tmp_path / "file" / "pose.h5")
+
+
+def test_what_detectors_should_know_is_carried(cache: Path, tmp_path: Path) -> None:
+    traits = FeatureTraits(has_one_unit=True, n_whitened=2, noise_floor=0.5, are_windows=True)
+    export_stream(find_stream(cache, "pose"), tmp_path / "pose.h5", traits)
+    source, other = ForeignSource(tmp_path / "pose.h5"), tmp_path / "other"
+    assert import_features(ImportRequest(source, "pose", "a"), other).taken == traits
+    (found,) = list_imported(other, "a")
+    assert found.traits == traits
+    request = ImportRequest(source, "pose", "b", n_whitened=1, has_one_unit=False)  # said now
+    assert import_features(request, other).taken == replace(traits, has_one_unit=False, n_whitened=None)
+    (found,) = list_imported(other, "b")
+    assert found.traits == replace(traits, has_one_unit=False, n_whitened=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("has_one_unit", 2),
+        ("n_whitened", 1.5),
+        ("n_whitened", 0),
+        ("noise_floor", np.nan),
+        ("are_windows", ""),
+    ],
+)
+def test_what_detectors_cannot_know(tmp_path: Path, name: str, value: object) -> None:
+    np.savez(tmp_path / "a.npz", features=np.zeros((2, 3)), **{name: value})
+    with pytest.raises(InputError, match=f"{name} must be"):
+        import_features(ImportRequest(ForeignSource(tmp_path / "a.npz"), "pose", "a"), tmp_path / "cache")

@@ -88,7 +88,7 @@ def test_one_dense_array_of_a_split(tmp_path: Path, cache: Path) -> None:
     assert rows.frame.tolist() == list(range(6))
     np.testing.assert_allclose(read_frame_seconds(entries["two"]), np.arange(6) / 25)
     (found,) = list_imported(cache)
-    assert (found.stream, found.n_features, found.n_whitened, found.split) == ("pose", 3, 2, "a/b")
+    assert (found.stream, found.n_features, found.traits.n_whitened, found.split) == ("pose", 3, 2, "a/b")
     said = json.loads((found.home / "stream.json").read_text())
     assert said["from"] == str(tmp_path / "all.npy")
     assert (said["n_videos"], said["n_frames"]) == (2, 10)

@@ -350,12 +350,14 @@ class TestUcfCrime:
             ("a.mp4  Normal  -1  -1  -1  -1  ", ()),
             ("a.mp4  Abuse  165  240  -1  -1", ((164, 240),)),
             ("a.mp4\tAbuse\t0\t240\t300\t300", ((0, 240), (299, 300))),
+            ("a.mp4 Abuse 165 240 -1 -1\na.MP4 Abuse 10 20 -1 -1", ((164, 240), (9, 20))),
+            ("a.mp4 Abuse 165 240 -1 -1\na.mp4 Normal -1 -1 -1 -1", ((164, 240),)),
         ],
     )
     def test_read_annotations(self, tmp_path, line, expected):
         path = tmp_path / "a.txt"
         path.write_text(line + "\n\n")
-        assert read_ucf(path) == {"a.mp4": expected}
+        assert read_ucf(path) == {"a": expected}
 
     @pytest.mark.parametrize(
         "line", ["a.mp4", "a.mp4 Abuse", "a.mp4 Abuse 1", "a.mp4 Abuse x y", "a.mp4 A 9 3", "a.mp4 A -1 3"]
@@ -389,6 +391,17 @@ class TestUcfCrime:
         shutil.rmtree(root / "Normal_Videos_event")
         dataset = open_dataset(root)
         assert (len(dataset.normal), len(dataset.test), dataset.notes) == (2, 3, ())
+
+    def test_a_suffix_in_capitals(self, copy):
+        root = copy("ucf_crime")
+        for name in (
+            "Anomaly-Videos-Part-1/Arson/Arson011",
+            "Training-Normal-Videos-Part-1/Normal_Videos001",
+        ):
+            (root / f"{name}_x264.mp4").rename(root / f"{name}_x264.MP4")
+        dataset = open_dataset(root)
+        assert (len(dataset.normal), len(dataset.test), dataset.notes) == (2, 3, ())
+        assert dataset.labels.has("Anomaly-Videos-Part-1/Arson/Arson011_x264")
 
     def test_missing_and_double_videos_are_noted(self, copy):
         root = copy("ucf_crime")
@@ -433,6 +446,11 @@ class TestXdViolence:
             "1 violent test videos are not annotated: "
             "videos/Casino.Royale.2006__#00-10-22_00-10-40_label_G-0-0",
         )
+
+    def test_lines_of_one_video_add_up(self, tmp_path):
+        path = tmp_path / "annotations.txt"
+        path.write_text("a 12 40\nb 0 3\na.mp4 80 95\n")
+        assert read_xd(path) == {"a": ((12, 40), (80, 95)), "b": ((0, 3),)}
 
     @pytest.mark.parametrize("line", ["a 1", "a 5 5", "a x 3", "a -1 3"])
     def test_bad_annotations(self, tmp_path, line):

@@ -168,14 +168,29 @@ def test_words_that_older_yaml_takes_for_true_and_false(override: str, expected:
         ([], 10),
         (["score.n_overlapping=3"], 3),
         (["extract.boxes.finder=gradient"], 1),
-        (["extract.boxes.finder=yolo", "score.are_windows=true"], 1),
+        (["extract.boxes.finder=yolo", "score.are_windows=false"], 1),
         (["preset=object"], 1),
         (["preset=object", "score.n_overlapping=2"], 2),
         (["data.normal_features=tracks", "extract.streams=[tracks]"], 1),
+        (["data.normal_features=tracks", "extract.streams=[tracks]", "score.are_windows=true"], 10),
     ],
 )
 def test_scores_are_averaged_where_boxes_are_windows(overrides: list[str], n: int) -> None:
     assert load_config(overrides=overrides).score.n_averaged == n
+
+
+def test_boxes_are_not_said_to_be_what_they_are_not(tmp_path: Path) -> None:
+    run, own = tmp_path / "run.yaml", tmp_path / "own.yaml"
+    write_config(run, load_config(overrides=["extract.boxes.finder=gradient"]))
+    assert load_config(run, overrides=["extract.boxes.finder=windows"]).score.are_windows
+    own.write_text("score: {are_windows: true}\npreset: object\n")
+    for file, overrides, told in (
+        (None, ["score.are_windows=false"], "finder=windows, so that they are windows: leave it out"),
+        (run, ["score.are_windows=true"], "finder=gradient, so that they are no windows"),
+        (own, [], "finder=yolo, so that they are no windows"),
+    ):
+        with pytest.raises(InputError, match=f"is not allowed: boxes are of extract.boxes.{told}"):
+            load_config(file, overrides=overrides)
 
 
 @pytest.mark.parametrize(

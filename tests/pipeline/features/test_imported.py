@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mulde.data.errors import InputError
 from mulde.pipeline.config.load import load_config
+from mulde.pipeline.open_job import open_job
 
 RunCli = Callable[..., Any]
 
@@ -126,6 +127,7 @@ def test_several_streams_of_the_same_objects_are_added(cli: RunCli, sources: Pat
          "imported as ped2/trainin .*there is ped2/training"),
         ([*RUN, "extract.streams=[nose]"], "ped2/training was imported with pose, not with nose: set "),
         ([*RUN, "--normal", "folder"], "take the place of --normal"),
+        ([*RUN, "score.are_windows=true"], "pose of ped2/testing was imported without boxes: leave it out"),
         (["extract.streams=[nose]"], "extract.streams = 'nose' is not allowed: did you mean pose"),
     ],
 )  # fmt: skip
@@ -180,3 +182,22 @@ def test_configuration_in_yaml(tmp_path: Path) -> None:
     assert (again.data, again.extract) == (config.data, config.extract)
     with pytest.raises(InputError, match="'anything' is not allowed"):
         load_config(overrides=["extract.streams=[anything]", "extract.are_imported=true"])
+
+
+def test_imported_boxes_are_windows_where_somebody_says_so(cli: RunCli, tmp_path: Path) -> None:
+    boxes = np.tile([0, 0, 4, 4], (N_FRAMES, 1))
+    frame = {"frame": np.arange(N_FRAMES), "n_frames": N_FRAMES, "box": boxes}
+    for name, more in (("plain", {}), ("lattice", {"are_windows": True})):
+        np.savez(tmp_path / f"{name}.npz", features=np.zeros((N_FRAMES, 3)), **frame, **more)
+        assert cli("cache", "import", tmp_path / f"{name}.npz", "--stream", "pose", "--as", name).code == 0
+
+    def are_windows(split: str, *said: str) -> bool:
+        names = [f"data.normal_features={split}", f"data.test_features={split}", "extract.streams=[pose]"]
+        job = open_job(load_config(overrides=[*names, *said]))
+        assert job.config.score.n_averaged == (10 if job.config.score.are_windows else 1)
+        return job.config.score.are_windows
+
+    assert not are_windows("plain")
+    assert are_windows("plain", "score.are_windows=true")
+    assert are_windows("lattice")
+    assert not are_windows("lattice", "score.are_windows=false")

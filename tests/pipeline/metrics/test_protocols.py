@@ -55,6 +55,7 @@ def test_scaling_is_right_for_scores_whose_difference_is_beyond_float64() -> Non
         ("mulde", Smoothing(5, True), "scores smoothed over time (Gaussian over past frames, σ = 5 frames)"),
         ("mulde", Smoothing(0), "scores not smoothed"),
         ("mulde", None, "scores as given"),
+        ("unsmoothed", None, "scores as given, smoothed before or not"),
         ("unsmoothed", Smoothing(5), "scores not smoothed"),
         ("ai-vad", Smoothing(5), "scores smoothed over time (Gaussian, σ = 3 frames)"),
         ("ai-vad", None, "scores as given, smoothed over time (Gaussian, σ = 3 frames)"),

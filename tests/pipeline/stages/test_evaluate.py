@@ -18,6 +18,7 @@ from mulde.data.labels.labels import Labels
 from mulde.data.labels.regions import Regions
 from mulde.pipeline.metrics.video_scores import VideoScores
 from mulde.pipeline.runs.folder import RunFolder
+from mulde.pipeline.runs.scores import ScoredVideo, write_scores
 from mulde.pipeline.stages.region_labels import read_region_videos
 
 N_FRAMES = 60
@@ -80,6 +81,31 @@ def test_markup_in_names_is_printed_as_it_is(cli, tmp_path: Path) -> None:
     assert result.code == 0, result.err
     assert "[red]a" in result.out
     assert "[bold]b" in result.out
+
+
+def test_our_own_scores_are_measured_before_smoothing_where_it_is_asked_for(cli, tmp_path: Path) -> None:
+    run, raw = RunFolder(Path("run")), np.tile([0.0, 9.0], 30)
+    labels, smoothed = raw > 0, np.linspace(0, 1, 60)
+    seconds = np.arange(60) / 10
+    write_scores(run, ScoredVideo("day/a", smoothed, raw, seconds, 10.0), {})
+    (tmp_path / "labels" / "day").mkdir(parents=True)
+    np.save(tmp_path / "labels" / "day" / "a.npy", labels)
+    arguments = ["--labels", tmp_path / "labels", "--out", "theirs", FEW]
+
+    def measure(scores: str, protocol: str) -> tuple[str, str]:
+        result = cli("evaluate", "--scores", scores, *arguments, "--protocol", protocol)
+        assert result.code == 0, result.err
+        document = json.loads(Path("theirs/metrics.json").read_text())
+        return f"{document['micro_auc']:.2f}", document["protocols"]["micro_auc"].rpartition("; ")[2]
+
+    assert measure("run/scores", "mulde") == ("0.52", "scores as given.")
+    assert measure("run/scores", "unsmoothed") == ("1.00", "scores not smoothed.")
+    assert measure("run/scores", "ai-vad")[1] == "scores smoothed over time (Gaussian, σ = 3 frames)."
+    shutil.copytree("run/scores", "copy")
+    refused = cli("evaluate", "--scores", "copy", *arguments, "--protocol", "unsmoothed")
+    assert (refused.code, "call the folder scores, as a run does" in refused.err) == (2, True), refused.err
+    Path("copy/day/a.h5").unlink()
+    assert measure("copy", "unsmoothed") == ("0.52", "scores as given, smoothed before or not.")
 
 
 MISTAKES = {
