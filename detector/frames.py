@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _TRUNCATE_SIGMAS = 4.0  # where gaussian_filter1d ends the kernel by default
+_MOST_NEIGHBOURS = 4096
+"""Frames on a side that are weighed at most, where they do not come evenly."""
 
 
 def max_over_objects(
@@ -127,7 +129,8 @@ def interpolate_frames(
     Args:
         scores: anomaly scores of frames or clips, (n_rows,), higher = more anomalous.
         frame: the frame that each row is about, (n_rows,), in any order; of several the highest score counts.
-        at: the frames that get a score, (n_frames,).
+            Where frames do not come evenly, in place of its number where it is in time, in any unit.
+        at: the frames that get a score, (n_frames,), likewise.
         nothing: what they get if there is no row at all.
 
     Returns:
@@ -151,7 +154,9 @@ def interpolate_frames(
     return np.asarray(np.interp(np.asarray(at), known, highest), dtype=np.float64)
 
 
-def smooth(scores: ArrayLike, sigma_frames: float, *, causal: bool = False) -> NDArray[np.float64]:
+def smooth(
+    scores: ArrayLike, sigma_frames: float, *, causal: bool = False, position: ArrayLike | None = None
+) -> NDArray[np.float64]:
     """Smooth the scores of one video over time with a Gaussian.
 
     Args:
@@ -159,12 +164,15 @@ def smooth(scores: ArrayLike, sigma_frames: float, *, causal: bool = False) -> N
         sigma_frames: standard deviation of the kernel in frames, at least 0; 0 changes nothing.
         causal: use the present and past frames only, as live footage demands. Weights are renormalised over
             the frames that exist, so the first frame keeps its score.
+        position: where each frame is in time, (n_frames,), never falling: its number where frames come
+            evenly, in steps of exactly 1. Near other steps frames are weighed by their distance, so that
+            what lies behind a pause weighs nothing. None for evenly spaced frames.
 
     Returns:
         Smoothed scores, (n_frames,), in the same direction.
 
     Raises:
-        ValueError: scores are not one-dimensional, or sigma_frames is negative.
+        ValueError: scores are not one-dimensional, positions not as many, or sigma_frames is negative.
     """
     values = np.array(scores, dtype=np.float64)
     if values.ndim != 1:
@@ -172,13 +180,66 @@ def smooth(scores: ArrayLike, sigma_frames: float, *, causal: bool = False) -> N
     if not 0 <= sigma_frames < np.inf:
         raise ValueError(f"sigma_frames is {sigma_frames}, but must be finite and at least 0")
     radius = int(_TRUNCATE_SIGMAS * sigma_frames + 0.5)  # frames, as gaussian_filter1d rounds it
+    evenly = _smooth_evenly(values, sigma_frames, radius, causal=causal)
+    if position is None or sigma_frames == 0:
+        return evenly
+    where = np.asarray(position, dtype=np.float64)
+    if where.shape != values.shape:
+        raise ValueError(f"{values.shape} scores have positions {where.shape}")
+    at = np.flatnonzero(_near_uneven(where, radius + 1, causal=causal))
+    evenly[at] = _by_position(values, where, at, sigma_frames, causal=causal)
+    return evenly
+
+
+def _smooth_evenly(
+    values: NDArray[np.float64], sigma_frames: float, radius: int, *, causal: bool
+) -> NDArray[np.float64]:
+    """Return scores (n_frames,) of frames that come evenly, smoothed, as an array of its own."""
     if radius == 0 or values.size == 0:
-        return values
+        return np.array(values)
     if causal:
         return _half_gaussian(values, sigma_frames, min(radius, values.size - 1))
     from scipy.ndimage import gaussian_filter1d  # only here, for its import takes a while
 
     return np.asarray(gaussian_filter1d(values, sigma_frames, radius=radius))
+
+
+def _near_uneven(position: NDArray[np.float64], n_around: int, *, causal: bool) -> NDArray[np.bool_]:
+    """Return for each frame (n_frames,) whether one of so many steps before it, or after it, is not 1."""
+    n_uneven = np.concatenate([[0], np.cumsum(np.diff(position) != 1)])[: position.size]  # up to each frame
+    index = np.arange(position.size)
+    first = np.maximum(index - n_around, 0)
+    last = index if causal else np.minimum(index + n_around, position.size - 1)
+    return np.asarray(n_uneven[last] > n_uneven[first])
+
+
+def _by_position(
+    values: NDArray[np.float64],
+    position: NDArray[np.float64],
+    at: NDArray[np.int64],
+    sigma: float,
+    *,
+    causal: bool,
+) -> NDArray[np.float64]:
+    """Return smoothed scores of some frames (n_at,), of values and positions of all (n_frames,).
+
+    Of evenly spaced frames the weights are those of `gaussian_filter1d`, over the frames that exist.
+    """
+    reach = _TRUNCATE_SIGMAS * sigma + 0.5
+    total, weight = values[at], np.ones(at.size)
+    for side in (-1,) if causal else (-1, 1):
+        for k in range(1, min(values.size, _MOST_NEIGHBOURS)):
+            other = at + side * k
+            is_there = (other >= 0) & (other < values.size)
+            other = np.where(is_there, other, at)
+            distance = np.abs(position[other] - position[at])
+            is_near = is_there & (distance <= reach)
+            if not is_near.any():
+                break
+            share = np.where(is_near, np.exp(-0.5 * np.minimum(distance / sigma, 1e3) ** 2), 0.0)
+            total += share * values[other]
+            weight += share
+    return np.asarray(total / weight)
 
 
 def _half_gaussian(values: NDArray[np.float64], sigma_frames: float, n_past: int) -> NDArray[np.float64]:

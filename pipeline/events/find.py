@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mulde.data.times import usual_rate
+from mulde.data.times import longest_step, shown_seconds, usual_step
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,10 @@ class Rule:
     def release_score(self, threshold: float) -> float:
         """Return the score down to which a stretch that reaches the threshold goes on."""
         return min(threshold, self.usual + self.release * (threshold - self.usual))
+
+    def longest_step(self, usual_seconds: float) -> float:
+        """Return the longest distance of neighbours in a stretch, in seconds, by the usual one."""
+        return max(self.merge_gap_seconds, longest_step(usual_seconds))
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,9 @@ class Track:
         if scores.shape != seconds.shape or scores.ndim != 1:
             raise ValueError(f"scores {scores.shape} and times {seconds.shape} must be of the same frames")
         self.scores, self.seconds = scores, seconds
-        self.step_seconds = 1 / (usual_rate(seconds) or fps)
+        self.step_seconds = usual_step(seconds, fps)
         """The usual distance of frames."""
-        self.n_seconds = len(scores) * self.step_seconds
+        self.n_seconds = float(shown_seconds(seconds, fps).sum())
         """How long the footage lasts, without the pauses of the recording."""
 
     def end(self, stop: int) -> float:
@@ -72,7 +76,7 @@ def find_stretches(track: Track, threshold: float, rule: Rule) -> list[Stretch]:
     if not track.scores.size or track.scores.max() < threshold:
         return []
     is_high = track.scores >= rule.release_score(threshold)
-    goes_on = is_high[1:] & is_high[:-1] & (np.diff(track.seconds) <= _longest_step(track, rule))
+    goes_on = is_high[1:] & is_high[:-1] & (np.diff(track.seconds) <= rule.longest_step(track.step_seconds))
     starts = np.flatnonzero(is_high & ~np.concatenate([[False], goes_on]))
     stops = np.flatnonzero(is_high & ~np.concatenate([goes_on, [False]])) + 1
     highest = np.maximum.reduceat(track.scores, np.stack([starts, stops], axis=1).ravel()[:-1])[::2]
@@ -83,10 +87,6 @@ def find_stretches(track: Track, threshold: float, rule: Rule) -> list[Stretch]:
 def count_stretches(tracks: Sequence[Track], threshold: float, rule: Rule) -> int:
     """Return how many there are in all."""
     return sum(len(find_stretches(track, threshold, rule)) for track in tracks)
-
-
-def _longest_step(track: Track, rule: Rule) -> float:
-    return max(rule.merge_gap_seconds, 1.5 * track.step_seconds)
 
 
 def _long_enough(

@@ -66,7 +66,7 @@ class LiveStretches:
     def push(self, frame: int, seconds: float, score: float, step_seconds: float) -> list[Began | Ended]:
         """Take the next frame: its number, time and score, and the usual distance of frames in seconds."""
         said: list[Began | Ended] = []
-        longest_step = max(self._rule.merge_gap_seconds, 1.5 * step_seconds)
+        longest_step = self._rule.longest_step(step_seconds)
         is_high = score >= self._release
         pauses = self._run is not None and seconds - self._last_seconds > longest_step
         if self._run is not None and (pauses or not is_high):

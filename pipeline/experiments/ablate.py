@@ -24,7 +24,7 @@ from mulde.data.cache.store import read_frame_seconds, read_rows
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows, is_without_measurement
 from mulde.data.labels.labels import Labels
-from mulde.data.times import mean_rate
+from mulde.data.times import positions_of
 from mulde.detector import Calibration
 from mulde.pipeline.config.load import parse_yaml
 from mulde.pipeline.config.sections import DetectorConfig
@@ -324,18 +324,18 @@ def _to_frames(
     smoothed, raw = [], []
     for index, cached in enumerate(tests.videos):
         rows = {stream: tests.rows[stream][index] for stream in scores}
-        n_frames, name = cached.report.n_frames, cached.video.name
+        name, fps = cached.video.name, cached.report.fps
         seconds = read_frame_seconds(next(iter(cached.entries.values())).path)
         found = fuse_streams(
             {stream: parts[index] for stream, parts in scores.items()},
             rows,
-            n_frames,
+            positions_of(seconds, fps),
             settings,
             looked_at=frames_looked_at(cached, rows, seconds),
         ).unsmoothed
-        labels = tests.labels.frames(name, n_frames, seconds)
-        after = smooth_frames(found, seconds, cached.report.fps, settings)
-        of_video = (labels, scenes.get(name, ""), mean_rate(seconds) or cached.report.fps)
+        labels = tests.labels.frames(name, len(seconds), seconds)
+        after = smooth_frames(found, seconds, fps, settings)
+        of_video = (labels, scenes.get(name, ""), fps, seconds)
         smoothed.append(VideoScores(name, after, *of_video))
         raw.append(VideoScores(name, found, *of_video))
     return apply_protocol(job.config.evaluate, smoothed, raw), raw

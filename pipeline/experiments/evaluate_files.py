@@ -115,6 +115,7 @@ def _video(file: ScoreFile, reference: _Reference, seconds: NDArray[np.float64] 
         reference.labels.frames(file.name, len(file.scores), seconds),
         reference.scenes.get(file.name, scene_of(file.name)),
         file.fps or reference.fps,
+        file.seconds,
     )
 
 

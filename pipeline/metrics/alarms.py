@@ -42,7 +42,7 @@ class AlarmCount:
 
 
 def count_alarms(
-    videos: Sequence[tuple[NDArray[np.bool_], NDArray[np.uint8], float]],
+    videos: Sequence[tuple[NDArray[np.bool_], NDArray[np.uint8], NDArray[np.float64]]],
     *,
     promised_per_day: float,
     is_extrapolated: bool,
@@ -52,10 +52,11 @@ def count_alarms(
     """Count false alarms and what is found; None where no frame is labelled normal.
 
     Args:
-        videos: which frames (T,) alarm, their labels (T,), 1 = abnormal, and the frames per second.
+        videos: which frames (T,) alarm, their labels (T,), 1 = abnormal, and how long each is
+            shown in seconds (T,), by the clock that the promise goes by.
         min_share: part of an event's frames that must alarm, see `event_curve`.
     """
-    hours = sum(float((labels == 0).sum()) / rate for _, labels, rate in videos) / 3600
+    hours = sum(float(shown[labels == 0].sum()) for _, labels, shown in videos) / 3600
     if not hours:
         return None
     from scipy.special import gammaincinv  # only here, for its import takes a while

@@ -28,7 +28,7 @@ __all__ = [
     "video_auc",
 ]
 
-CODE_VERSION = 5
+CODE_VERSION = 6
 """Raise it when the same scores and labels give other metrics, or other fields, than before."""
 
 _REGION_KEYS = ("rbdc", "tbdc", "box_auc")
@@ -185,7 +185,8 @@ def _per_scene(videos: Sequence[VideoScores]) -> tuple[SceneMetrics, ...]:
 
 def _events(videos: Sequence[VideoScores], settings: EvaluateConfig) -> tuple[EventTable | None, str]:
     """Return the table of events, or None and the reason why there is none."""
-    without_fps = [video.name for video in videos if video.fps is None]
+    shown = {video.name: video.shown_seconds for video in videos}
+    without_fps = [name for name, each in shown.items() if each is None]
     if without_fps:
         return (
             None,
@@ -194,7 +195,7 @@ def _events(videos: Sequence[VideoScores], settings: EvaluateConfig) -> tuple[Ev
         )
     if not any(video.n_abnormal for video in videos):
         return None, "no test frame is labelled abnormal"
-    seconds = math.fsum(video.n_frames / video.fps for video in videos if video.fps)
+    seconds = math.fsum(float(each.sum()) for each in shown.values() if each is not None)
     curve = event_curve(
         [(video.scores, video.labels) for video in videos], min_share=settings.event_min_share
     )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mulde.data.errors import InputError
+from mulde.data.times import shown_seconds
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class VideoScores:
     """The camera; "" where nobody said."""
     fps: float | None = None
     """Frames a second, > 0; None where nobody said."""
+    seconds: NDArray[np.float64] | None = None
+    """(T,), when each frame is shown; None where nobody said, and frames come evenly at that rate."""
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 1 or self.scores.shape != self.labels.shape:
@@ -36,6 +39,17 @@ class VideoScores:
         labels_of(self.name, self.labels)
         if self.fps is not None and not 0 < self.fps < np.inf:
             raise ValueError(f"{self.name}: {self.fps} is no frame rate")
+        if self.seconds is not None and self.seconds.shape != self.scores.shape:
+            raise ValueError(f"{self.name}: {self.scores.shape} scores have times {self.seconds.shape}")
+
+    @property
+    def shown_seconds(self) -> NDArray[np.float64] | None:
+        """How long each frame is shown, (T,), without pauses of the recording; None without a rate."""
+        if self.fps is None:
+            return None
+        if self.seconds is None:
+            return np.full(self.n_frames, 1 / self.fps)
+        return shown_seconds(self.seconds, self.fps)
 
     @property
     def n_frames(self) -> int:

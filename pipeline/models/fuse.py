@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mulde.data.cache.entries import BOXES_STREAM as BOXES
 from mulde.data.features import FeatureRows, is_without_measurement
-from mulde.data.times import LookRate, usual_rate
+from mulde.data.times import LookRate, positions_of, usual_rate
 from mulde.detector import (
     fuse,
     interpolate_frames,
@@ -68,7 +68,7 @@ def is_of_objects(cached: CachedVideo, rows: Mapping[str, FeatureRows]) -> bool:
 def fuse_streams(
     scores: Mapping[str, NDArray[np.float64]],
     rows: Mapping[str, FeatureRows],
-    n_frames: int,
+    position: NDArray[np.float64],
     settings: ScoreConfig,
     *,
     looked_at: NDArray[np.int64] | None,
@@ -78,12 +78,13 @@ def fuse_streams(
     Args:
         scores: by stream, (n_rows,) each, higher = more anomalous.
         rows: by stream; of objects, row i of each is the same one.
+        position: (n_frames,), where each frame is in time, see `mulde.data.times.positions`.
         looked_at: the frames in which objects were looked for, each of which may have several rows or none;
             None where rows are of whole frames or clips.
     """
     if looked_at is None:
-        return _fuse_frames(scores, rows, n_frames, settings)
-    return _fuse_objects(scores, rows, n_frames, settings, looked_at)
+        return _fuse_frames(scores, rows, position, settings)
+    return _fuse_objects(scores, rows, position, settings, looked_at)
 
 
 def bent(scores: NDArray[np.float64], settings: ScoreConfig) -> NDArray[np.float64]:
@@ -103,11 +104,17 @@ def average(fused: NDArray[np.float64], objects: FeatureRows, settings: ScoreCon
     return mean_of_overlapping(fused, objects.frame, objects.box_xyxy, settings.n_averaged)
 
 
-def to_frames(fused: NDArray[np.float64], looked_at: NDArray[np.int64], n_frames: int) -> NDArray[np.float64]:
-    """Return scores of all frames (n_frames,), not yet smoothed, from those of the frames looked at (K,)."""
-    if len(looked_at) == n_frames:
+def to_frames(
+    fused: NDArray[np.float64], looked_at: NDArray[np.int64], position: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return scores of all frames (n_frames,), not yet smoothed, from those of the frames looked at (K,).
+
+    Args:
+        position: (n_frames,), where each frame is in time, see `mulde.data.times.positions`.
+    """
+    if len(looked_at) == len(position):
         return fused
-    return interpolate_frames(fused, looked_at, np.arange(n_frames), nothing=0.0)
+    return interpolate_frames(fused, position[looked_at], position, nothing=0.0)
 
 
 def smooth_frames(
@@ -119,25 +126,25 @@ def smooth_frames(
         seconds: (T,), the times of the frames.
         fps: frames per second where the times do not tell.
     """
-    rate = usual_rate(seconds) or fps
-    return smooth(unsmoothed, settings.smoothing_sigma_seconds * rate, causal=settings.causal)
+    sigma_frames = settings.smoothing_sigma_seconds * (usual_rate(seconds) or fps)
+    return smooth(unsmoothed, sigma_frames, causal=settings.causal, position=positions_of(seconds, fps))
 
 
 def _fuse_objects(
     scores: Mapping[str, NDArray[np.float64]],
     rows: Mapping[str, FeatureRows],
-    n_frames: int,
+    position: NDArray[np.float64],
     settings: ScoreConfig,
     looked_at: NDArray[np.int64],
 ) -> FusedScores:
     """Put the streams together for each object; a frame has the score of its highest, or one interpolated
     between the frames that were looked at.
     """
-    objects = next(iter(rows.values()))
+    objects, n_frames = next(iter(rows.values())), len(position)
     totals = average(put_together(scores.values(), settings), objects, settings)
     datasets = object_datasets(objects.frame, objects.box_xyxy, scores, totals)
     fused = max_over_objects(totals, objects.frame, n_frames, nothing=0.0)[looked_at]
-    unsmoothed = to_frames(fused, looked_at, n_frames)
+    unsmoothed = to_frames(fused, looked_at, position)
     if len(looked_at) == n_frames:
         return FusedScores(unsmoothed, looked_at, fused, datasets)
     datasets["looked_at"] = looked_at
@@ -148,10 +155,11 @@ def _fuse_objects(
 def _fuse_frames(
     scores: Mapping[str, NDArray[np.float64]],
     rows: Mapping[str, FeatureRows],
-    n_frames: int,
+    position: NDArray[np.float64],
     settings: ScoreConfig,
 ) -> FusedScores:
     """Put the streams together for each frame that has a row in one of them; interpolate in between."""
+    n_frames = len(position)
     measured = {stream: _with_measurement(part) for stream, part in rows.items()}
     scores = {
         stream: values[~is_without_measurement(rows[stream].features)] for stream, values in scores.items()
@@ -159,7 +167,9 @@ def _fuse_frames(
     looked_at = np.unique(np.concatenate([part.frame for part in measured.values()]))
     fused = fuse(
         [
-            interpolate_frames(bent(values, settings), measured[stream].frame, looked_at, nothing=0.0)
+            interpolate_frames(
+                bent(values, settings), position[measured[stream].frame], position[looked_at], nothing=0.0
+            )
             for stream, values in scores.items()
         ],
         settings.fusion,
@@ -176,7 +186,7 @@ def _fuse_frames(
         if len(part) < n_frames
     ]
     note = f"rows of {', '.join(sparse)}; scores in between are interpolated linearly" if sparse else ""
-    unsmoothed = to_frames(fused, looked_at, n_frames)
+    unsmoothed = to_frames(fused, looked_at, position)
     return FusedScores(unsmoothed, looked_at, fused, datasets, note)
 
 

@@ -20,6 +20,7 @@ from mulde.data.atomic import replacing
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError
 from mulde.data.foreign.text import parse_json
+from mulde.data.times import positions_of
 from mulde.detector.settings import Fusion
 from mulde.pipeline.config.sections import ScoreConfig
 from mulde.pipeline.models.fuse import smooth_frames, to_frames
@@ -73,7 +74,8 @@ class HeldOutPiece:
 
     def smoothed(self, settings: ScoreConfig) -> NDArray[np.float64]:
         """Return scores of all frames (T,), made as those of test videos are."""
-        unsmoothed = to_frames(self.fused.astype(np.float64), self.looked_at, len(self.seconds))
+        position = positions_of(self.seconds, self.fps)
+        unsmoothed = to_frames(self.fused.astype(np.float64), self.looked_at, position)
         return smooth_frames(unsmoothed, self.seconds, self.fps, settings)
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mulde.data.cache.store import read_frame_seconds, read_rows
 from mulde.data.features import FeatureRows
+from mulde.data.times import positions_of
 from mulde.pipeline.config.sections import ScoreConfig
 from mulde.pipeline.features.inventory import CachedVideo
 from mulde.pipeline.models.fit import MIN_ROWS, NotLearnableError, StreamRows, fit_stream
@@ -135,8 +136,9 @@ def _fuse(
     looked_at = frames_looked_at(cached, rows, seconds)
     if looked_at is not None:
         looked_at = looked_at[(looked_at >= piece.start) & (looked_at < piece.stop)] - piece.start
-    fused = fuse_streams(scores, rows, piece.stop - piece.start, settings, looked_at=looked_at)
     times = seconds[piece.start : piece.stop]
+    position = positions_of(times, cached.report.fps)
+    fused = fuse_streams(scores, rows, position, settings, looked_at=looked_at)
     return HeldOutPiece(
         times,
         cached.report.fps,

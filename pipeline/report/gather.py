@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mulde.data.errors import VideoError
 from mulde.data.labels.labels import Labels
-from mulde.data.times import mean_rate
+from mulde.data.times import mean_rate, positions_of, usual_step
 from mulde.data.video import Video
 from mulde.pipeline.events.record import BoxXyxy, Event
 from mulde.pipeline.metrics.events import runs
@@ -92,7 +92,7 @@ class Gatherer:
         """
         with open_scores(self.run, name) as files:
             scored, n_objects = files.scores(), files.objects_per_frame()
-            streams = files.stream_scores(scored.scores.size)
+            streams = files.stream_scores(positions_of(scored.seconds, scored.fps))
         if n_objects is not None:
             self._n_objects.append(n_objects)
         shown = self.events[: self.n_events]
@@ -146,7 +146,7 @@ class Gatherer:
                 peak,
                 peak + 1,
                 float(scored.seconds[peak]),
-                float(scored.seconds[peak]) + 1 / scored.frames_per_second,
+                float(scored.seconds[peak]) + usual_step(scored.seconds, scored.fps),
                 None,
                 peak,
                 score,

@@ -24,7 +24,6 @@ from mulde.data.foreign.text import parse_json
 from mulde.data.harmless import require_harmless
 from mulde.data.hdf5 import new_hdf5, open_to_write
 from mulde.data.sealed import ChangedError, check, digest
-from mulde.data.times import mean_rate
 from mulde.detector import interpolate_frames, max_over_objects
 from mulde.pipeline.runs.folder import RunFolder
 
@@ -55,11 +54,6 @@ class ScoredVideo:
     """What decoding found."""
     note: str = ""
     """Which frames have no row of their own, if any; they have interpolated scores."""
-
-    @property
-    def frames_per_second(self) -> float:
-        """By the frames' own times; where there is one frame only, what the file claims."""
-        return mean_rate(self.seconds) or self.fps
 
     def __post_init__(self) -> None:
         if not self.scores.shape == self.unsmoothed.shape == self.seconds.shape:
@@ -319,12 +313,15 @@ class ScoreFiles:
                 None,
             )
 
-    def stream_scores(self, n_frames: int) -> dict[str, NDArray[np.float64]]:
+    def stream_scores(self, position: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Return the highest score of each stream in each frame, (n_frames,) by name.
 
         Frames that were not looked at have what lies between their neighbours.
+
+        Args:
+            position: (n_frames,), where each frame is in time, see `mulde.data.times.positions`.
         """
-        behind, looked_at = self.rows_behind(), self.looked_at()
+        behind, looked_at, n_frames = self.rows_behind(), self.looked_at(), len(position)
         curves = {}
         with _naming(self._path):  # of frames that the video does not have, or that are none
             for stream, scores in behind.scores.items():
@@ -333,7 +330,7 @@ class ScoreFiles:
                     highest = max_over_objects(scores, frame, n_frames, nothing=0.0)
                     frame = np.arange(n_frames) if looked_at is None else looked_at
                     scores = highest[frame]
-                curves[stream] = interpolate_frames(scores, frame, np.arange(n_frames), nothing=0.0)
+                curves[stream] = interpolate_frames(scores, position[frame], position, nothing=0.0)
         return curves
 
     def objects_per_frame(self) -> float | None:

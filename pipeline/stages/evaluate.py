@@ -16,6 +16,7 @@ from mulde.data.errors import InputError
 from mulde.data.labels.labels import Labels
 from mulde.data.sealed import read_bytes, write_json
 from mulde.data.spelling import counted
+from mulde.data.times import shown_seconds
 from mulde.pipeline.config.dotted import flat, in_yaml
 from mulde.pipeline.config.load import load_config
 from mulde.pipeline.config.sections import Config, ScoreConfig
@@ -230,7 +231,8 @@ def _measure(job: Job, scored: Sequence[ScoredVideo], labels: Labels) -> Metrics
                 video.unsmoothed if is_raw else video.scores,
                 labels.frames(video.name, len(video.scores), video.seconds),
                 scenes.get(video.name, ""),
-                video.frames_per_second,
+                video.fps,
+                video.seconds,
             )
             for video in scored
         ]
@@ -298,7 +300,7 @@ def _count_alarms(
     for video, truth in zip(scored, labelled, strict=True):
         alarm = alarm_frames(events, threshold, video.name, len(video.scores))
         assert alarm is not None
-        videos.append((alarm, truth.labels, video.frames_per_second))
+        videos.append((alarm, truth.labels, shown_seconds(video.seconds, video.fps)))
     return count_alarms(
         videos,
         promised_per_day=threshold.false_alarms_per_day,

@@ -35,7 +35,7 @@ from mulde.pipeline.runs.scores import ScoredVideo, read_rows_behind, read_score
 from mulde.pipeline.stages import hold_out, score
 from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raise it when the same scores give other events than before."""
 _log = logging.getLogger(__name__)
 

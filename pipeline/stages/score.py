@@ -16,6 +16,7 @@ from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows
 from mulde.data.labels.labels import Labels
 from mulde.data.spelling import counted
+from mulde.data.times import positions_of
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.events.files import STAGE as EVENTS
 from mulde.pipeline.executors.base import Tick
@@ -31,7 +32,7 @@ from mulde.pipeline.stages import train
 from mulde.pipeline.stages.stage import WHOLE, RunStage, Situation
 
 STAGE = "score"
-CODE_VERSION = 5
+CODE_VERSION = 6
 """Raise it when the same features and model give other scores than before."""
 _log = logging.getLogger(__name__)
 _MOST_TASKS = 1000
@@ -247,14 +248,13 @@ def _score_video(
     Args:
         show: is told now and then how many rows are scored, and of how many.
     """
-    name, n_frames = cached.video.name, cached.report.n_frames
-    settings = config.score
+    name, report, settings = cached.video.name, cached.report, config.score
     streams = model.of(cached.video)
     rows = {stream: read_rows(cached.entries[stream].path) for stream in streams}
     scores = _score_rows(streams, rows, show)
     seconds = read_frame_seconds(next(iter(cached.entries.values())).path)
-    scored = fuse_streams(scores, rows, n_frames, settings, looked_at=frames_looked_at(cached, rows, seconds))
-    report = cached.report
+    position, looked_at = positions_of(seconds, report.fps), frames_looked_at(cached, rows, seconds)
+    scored = fuse_streams(scores, rows, position, settings, looked_at=looked_at)
     smoothed = smooth_frames(scored.unsmoothed, seconds, report.fps, settings)
     video = ScoredVideo(name, smoothed, scored.unsmoothed, seconds, report.fps, report.warnings, scored.note)
     write_score_files(run, video, scored.datasets)

@@ -1,9 +1,9 @@
 """Score frames as they come: the pass that extraction uses, its rows handed to the detectors at once.
 
 The scores are those that the same video has offline with `score.causal=true`, to rounding where frames are
-evenly spaced. Memory is bounded, however long footage goes on. A frame is scored when the next frame that is
-looked at has been described, so that it waits for two distances of these, the frames that flow is averaged
-over, and a batch where networks take several at a time.
+evenly spaced, pauses or none. Memory is bounded, however long footage goes on. A frame is scored when the
+next frame that is looked at has been described, so that it waits for two distances of these, the frames that
+flow is averaged over, and a batch where networks take several at a time.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mulde.data.features import FeatureRows, is_without_measurement, join_rows
-from mulde.data.times import usual_rate
+from mulde.data.times import positions, usual_step
 from mulde.data.video import Frame
 from mulde.detector import (
     fuse,
@@ -92,20 +93,17 @@ class LiveScorer:
         )
         self._fusion = (_Objects if recipe.finder else _Frames)(models, settings)
         self._times: deque[float] = deque(maxlen=_TIMES_KEPT)
+        self.step_seconds = 1 / fps
+        """The usual distance of frames until now."""
         self._waiting: deque[tuple[int, float]] = deque()  # frames without a score, and their times
-        self._anchor: tuple[int, float] | None = None  # the last frame with rows, and its score
-        self._past: deque[float] = deque(maxlen=_MOST_SMOOTHED)
+        self._anchor: tuple[float, float] | None = None  # time and score of the last frame with rows
+        self._past: deque[tuple[float, float]] = deque(maxlen=_MOST_SMOOTHED)  # times and scores
         self.has_looked = False
         """Whether the last frame is one that is looked at."""
         self.looks: deque[Look] = deque()
         """What frames that were scored since looked like; whoever uses them takes them out."""
         self.looked_at: deque[int] = deque()
         """Which frames these are, those included in which nothing was; likewise."""
-
-    @property
-    def step_seconds(self) -> float:
-        """The usual distance of frames."""
-        return 1 / (usual_rate(np.array(self._times)) or self._fps)
 
     @property
     def changed_share(self) -> float:
@@ -120,7 +118,9 @@ class LiveScorer:
     def push(self, frame: Frame) -> list[ScoredFrame]:
         """Take the next frame; return the frames whose scores are known now."""
         self._times.append(frame.seconds)
+        self.step_seconds = usual_step(np.array(self._times), self._fps)
         self._waiting.append((frame.index, frame.seconds))
+        self._fusion.came(frame.index, frame.seconds, self.step_seconds)
         prepared = self._pass.prepare(frame)
         self.has_looked = prepared.by_preparation is not None
         if not self.has_looked:
@@ -160,19 +160,29 @@ class LiveScorer:
 
     def _up_to(self, frame: int, value: float) -> Iterator[ScoredFrame]:
         """Give the scores up to a frame that has rows; those since the last such are in between."""
-        before = self._anchor or (frame, value)
-        self._anchor = frame, value
+        came = []
         while self._waiting and self._waiting[0][0] <= frame:
-            index, seconds = self._waiting.popleft()
-            between = np.interp(index, [before[0], frame], [before[1], value])
-            yield self._scored(index, seconds, float(between))
+            came.append(self._waiting.popleft())
+        between = np.full(len(came), value)
+        if self._anchor is not None:
+            seconds, before = self._anchor
+            position = positions(np.array([seconds, *(each for _, each in came)]), self.step_seconds)
+            between = np.interp(position, position[[0, -1]], [before, value])[1:]
+        self._anchor = came[-1][1], value
+        for (index, seconds), unsmoothed in zip(came, between.tolist(), strict=True):
+            yield self._scored(index, seconds, unsmoothed)
 
     def _scored(self, frame: int, seconds: float, unsmoothed: float) -> ScoredFrame:
-        self._past.append(unsmoothed)
+        self._past.append((seconds, unsmoothed))
         sigma_frames = self._settings.smoothing_sigma_seconds / self.step_seconds
-        n_weighed = min(len(self._past), int(4 * sigma_frames + 0.5) + 1)  # further ones weigh nothing
-        past = np.array(self._past)[-n_weighed:]
-        return ScoredFrame(frame, seconds, float(smooth(past, sigma_frames, causal=True)[-1]), unsmoothed)
+        times, scores = np.array(self._past).T
+        position = positions(times, self.step_seconds)
+        # a frame more than is weighed tells whether these come evenly
+        n_past = int(np.searchsorted(position, position[-1] - 4 * sigma_frames - 1.5))
+        for _ in range(n_past):
+            self._past.popleft()
+        smoothed = smooth(scores[n_past:], sigma_frames, causal=True, position=position[n_past:])
+        return ScoredFrame(frame, seconds, float(smoothed[-1]), unsmoothed)
 
 
 class _Fusion(ABC):
@@ -189,6 +199,10 @@ class _Fusion(ABC):
         before = self._rows[stream]
         self._rows[stream] = rows if before is None else join_rows([before, rows])
         self._scores[stream] = np.concatenate([self._scores[stream], scores])
+
+    @abstractmethod
+    def came(self, frame: int, seconds: float, step_seconds: float) -> None:
+        """Take the time of the next frame, and the usual distance of frames until now."""
 
     @abstractmethod
     def advance(
@@ -220,6 +234,9 @@ class _Objects(_Fusion):
         self._done_rows: dict[str, FeatureRows] = {}
         self._done_scores: dict[str, NDArray[np.float64]] = {}
         self._fused = self._totals = np.empty(0)
+
+    def came(self, frame: int, seconds: float, step_seconds: float) -> None:
+        """Frames stand by themselves: nothing between them is asked for."""
 
     def advance(
         self, n_described: int, *, is_finished: bool
@@ -285,6 +302,17 @@ class _Frames(_Fusion):
     def __init__(self, streams: Mapping[str, StreamModel], settings: ScoreConfig) -> None:
         super().__init__(streams, settings)
         self._frontier = -1
+        self._last_seconds: float | None = None
+        self._position: dict[int, float] = {}  # of frames, see `mulde.data.times.positions`
+
+    def came(self, frame: int, seconds: float, step_seconds: float) -> None:
+        """Keep where the frame is in time."""
+        before, last = next(reversed(self._position.values()), 0.0), self._last_seconds
+        step = 0.0 if last is None else positions(np.array([last, seconds]), step_seconds)[-1]
+        self._position[frame], self._last_seconds = before + float(step), seconds
+
+    def _positions(self, frames: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.array([self._position[frame] for frame in frames.tolist()])
 
     def add(self, stream: str, rows: FeatureRows, scores: NDArray[np.float64]) -> None:
         """Take rows; those without a measurement say nothing."""
@@ -307,7 +335,10 @@ class _Frames(_Fusion):
         self._frontier = frontier
         streams = [
             interpolate_frames(
-                bent(self._scores[stream], self._settings), frames.get(stream, at[:0]), at, nothing=0.0
+                bent(self._scores[stream], self._settings),
+                self._positions(frames.get(stream, at[:0])),
+                self._positions(at),
+                nothing=0.0,
             )
             for stream in self._rows
         ]
@@ -315,15 +346,19 @@ class _Frames(_Fusion):
 
     def looks(self, frames: NDArray[np.int64]) -> Iterator[Look]:
         """Give the rows of each frame, where a stream has none the nearest; then drop what is past."""
-        for frame in frames.tolist():
+        known = {stream: rows for stream, rows in self._rows.items() if rows is not None}
+        position = {stream: self._positions(rows.frame) for stream, rows in known.items()}
+        for frame, at in zip(frames.tolist(), self._positions(frames).tolist(), strict=True):
             features, scores = {}, {}
-            for stream, rows in self._rows.items():
-                if rows is not None:
-                    nearest = int(np.abs(rows.frame - frame).argmin())
-                    features[stream] = rows.features[nearest].copy()
-                    scores[stream] = float(np.interp(frame, rows.frame, self._scores[stream]))
+            for stream, rows in known.items():
+                nearest = int(np.abs(position[stream] - at).argmin())
+                features[stream] = rows.features[nearest].copy()
+                scores[stream] = float(np.interp(at, position[stream], self._scores[stream]))
             together = put_together([np.array([score]) for score in scores.values()], self._settings)
             yield Look(frame, features, scores, float(together[0]), None, is_object=False)
-        for stream, rows in self._rows.items():
-            if rows is not None:  # the last one that is past is where the next ones are interpolated from
-                self._drop(stream, max(0, int(np.searchsorted(rows.frame, self._frontier, side="right")) - 1))
+        for stream, rows in known.items():  # the last that is past is where the next are interpolated from
+            self._drop(stream, max(0, int(np.searchsorted(rows.frame, self._frontier, side="right")) - 1))
+        if len(known) == len(self._rows):  # rows to come are about later frames than those that are kept
+            first = min(int(rows.frame[0]) for rows in self._rows.values() if rows is not None)
+            for frame in takewhile(lambda each: each < first, [*self._position]):
+                del self._position[frame]

@@ -100,6 +100,74 @@ def test_smooth_refuses(scores: list[float], sigma: float, message: str) -> None
         smooth(scores, sigma)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("sigma", [0.0, 0.1, 2.5, 30.0])
+@pytest.mark.parametrize("n_frames", [0, 1, 2, 50])
+def test_evenly_spaced_frames_are_smoothed_by_number(n_frames: int, sigma: float, causal: bool) -> None:
+    scores = np.random.default_rng(0).random(n_frames)
+    found = smooth(scores, sigma, causal=causal, position=np.arange(n_frames))
+    np.testing.assert_array_equal(found, smooth(scores, sigma, causal=causal))
+
+
+_STEPS = st.sampled_from([1.0, 1.0, 1.0, 0.0, 0.125, 0.4375, 2.0, 25.0, 1e5])
+
+
+@given(
+    frames=st.lists(st.tuples(_STEPS, st.floats(-9, 9)), max_size=60),
+    sigma=st.sampled_from([0.1, 0.3, 1.0, 2.6]),
+)
+@pytest.mark.parametrize("causal", [False, True])
+def test_beside_other_steps_frames_are_weighed_by_distance(
+    frames: list[tuple[float, float]], sigma: float, causal: bool
+) -> None:
+    """A naive twin. Where all is even, ends of the footage are mirrored: those frames are left out."""
+    position = np.cumsum([step for step, _ in frames])
+    scores = np.array([score for _, score in frames])
+    found, reach = smooth(scores, sigma, causal=causal, position=position), 4 * sigma + 0.5
+    n_around = int(reach) + 1
+    for index, value in enumerate(found):
+        steps = np.diff(position[max(index - n_around, 0) : index + (1 if causal else n_around + 1)])
+        is_inside = causal or n_around <= index < len(frames) - n_around
+        if not is_inside and (steps == 1).all():
+            continue
+        distance = position - position[index]
+        near = (np.abs(distance) <= reach) & (not causal or np.arange(len(frames)) <= index)
+        weights = np.exp(-0.5 * (distance[near] / sigma) ** 2)
+        np.testing.assert_allclose(value, weights @ scores[near] / weights.sum(), atol=1e-9)
+
+
+@pytest.mark.parametrize("sigma", [0.5, 3.0])
+def test_nothing_reaches_over_a_pause(sigma: float) -> None:
+    """Of the past alone, footage with a pause has the scores of its parts; else those before it depend on
+    nothing after it.
+    """
+    first, second = np.random.default_rng(0).random((2, 40))
+    position = np.concatenate([np.arange(40.0), 5000 + np.arange(40)])
+    both = smooth([*first, *second], sigma, causal=True, position=position)
+    parts = [smooth(part, sigma, causal=True) for part in (first, second)]
+    np.testing.assert_allclose(both, np.concatenate(parts))
+    loud = smooth([*first, *(second + 1e6)], sigma, position=position)[:40]
+    np.testing.assert_array_equal(loud, smooth([*first, *second], sigma, position=position)[:40])
+    far = slice(0, 40 - int(4 * sigma + 0.5) - 1)
+    np.testing.assert_array_equal(loud[far], smooth(first, sigma)[far])
+
+
+def test_a_second_weighs_a_second_however_many_frames_it_has() -> None:
+    """One frame a second after 25: of a spread of 0.3 s, neighbours weigh exp(-0.5 / 0.09) each."""
+    position = np.concatenate([np.arange(200), 200 + 25 * np.arange(50)])
+    scores = np.zeros(250)
+    scores[220] = 10
+    weight = np.exp(-0.5 / 0.3**2)
+    found = smooth(scores, 0.3 * 25, position=position)
+    np.testing.assert_allclose(found[219:222], np.array([weight, 1, weight]) * 10 / (1 + 2 * weight))
+    assert not found[:219].any() and not found[222:].any()
+
+
+def test_smooth_refuses_positions_of_others() -> None:
+    with pytest.raises(ValueError, match=r"\(3,\) scores have positions \(2,\)"):
+        smooth([1.0, 2, 3], 1, position=[0, 1])
+
+
 @pytest.mark.parametrize(
     ("scores", "frame", "wanted"),
     [

@@ -55,6 +55,13 @@ def test_a_pause_of_the_recording_ends_it_and_is_not_footage() -> None:
     assert paused.n_seconds == pytest.approx(0.6)
 
 
+def test_a_camera_that_rests_does_not_pause() -> None:
+    """Four frames at 25 a second, and one a second before and after: 6 s and the last frame."""
+    resting = track([0, 3, 3, 3, 3, 3, 3, 3, 0], [0, 1, 2, 2.04, 2.08, 2.12, 3.12, 4.12, 5.12])
+    assert spans(find_stretches(resting, 2.0, Rule(**PLAIN))) == [(1, 8, 1)]
+    assert resting.n_seconds == pytest.approx(5.12 + resting.step_seconds)
+
+
 def test_a_lost_frame_is_no_pause() -> None:
     lossy = track([3, 3, 3, 3], [0.0, 0.1, 0.25, 0.35])
     assert spans(find_stretches(lossy, 2.0, Rule(**PLAIN))) == [(0, 4, 0)]

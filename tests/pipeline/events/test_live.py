@@ -48,14 +48,14 @@ def test_table(scores: list[float], expected: list[tuple[object, ...]]) -> None:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from([0.0, 0.4, 0.6, 1.0, 1.5, 2.0]), st.sampled_from([1, 1, 1, 1, 7])),
+        st.tuples(st.sampled_from([0.0, 0.4, 0.6, 1.0, 1.5, 2.0]), st.sampled_from([1, 1, 1, 1, 7, 27])),
         max_size=40,
     ),
     st.sampled_from([0.0, 0.2, 0.5]),
     st.sampled_from([0.0, 0.3]),
 )
 def test_equals_what_is_found_afterwards(frames: list[tuple[float, int]], gap: float, least: float) -> None:
-    """Frames are a tenth of a second apart, but for pauses of 0.7 s."""
+    """Frames are a tenth of a second apart, but for steps of 0.7 s, and pauses of 2.7 s."""
     rule = Rule(least, gap, 0.5, 0.0)
     scores = [score for score, _ in frames]
     seconds = (np.cumsum([steps for _, steps in frames]) / 10).tolist() if frames else []

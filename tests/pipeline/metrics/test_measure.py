@@ -288,6 +288,25 @@ def test_events_need_a_frame_rate_and_an_event() -> None:
     )
 
 
+def test_hours_of_events_go_by_the_times_of_frames_without_pauses() -> None:
+    steady = dataclasses.replace(video("a", [1, 9, 2, 2], [0, 1, 0, 0]), fps=10.0)
+    paused = dataclasses.replace(steady, name="b", seconds=np.array([0, 0.1, 0.2, 3600]))
+    rests = dataclasses.replace(steady, name="c", seconds=np.array([0, 1.5, 1.6, 1.7]))
+    untold = dataclasses.replace(steady, name="d", seconds=np.zeros(4))
+    for videos, seconds in (
+        ([steady], 0.4),
+        ([untold], 0.4),
+        ([rests], 1.7 + 0.1),
+        ([paused], 0.4),
+        ([steady, rests], 2.2),
+    ):
+        table = evaluate(videos).events
+        assert table is not None
+        assert table.hours == pytest.approx(seconds / 3600, rel=1e-4)
+    with pytest.raises(ValueError, match=r"a: \(4,\) scores have times \(2,\)"):
+        dataclasses.replace(steady, seconds=np.zeros(2))
+
+
 def test_every_number_has_an_interval_that_holds_it() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 0], 20)

@@ -217,7 +217,7 @@ def test_objects_of_frames_that_are_not_there_are_refused(frame: list[int], tmp_
     run, box = RunFolder(tmp_path), np.array([[0, 0, 4, 8]] * 2, np.float32)
     write_scores(run, video(), object_datasets(np.array(frame), box, {"velocity": np.ones(2)}, np.ones(2)))
     with open_scores(run, "cam1/a") as files, pytest.raises(InputError, match="missing or damaged"):
-        files.stream_scores(3)
+        files.stream_scores(np.arange(3.0))
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from mulde.data.features import FeatureRows
-from mulde.detector import log_tail
+from mulde.data.times import positions_of, usual_rate
+from mulde.detector import log_tail, smooth
 from mulde.pipeline.config.load import load_config
 from mulde.pipeline.config.sections import ScoreConfig
-from mulde.pipeline.models.fuse import FusedScores, fuse_streams
+from mulde.pipeline.models.fuse import FusedScores, fuse_streams, smooth_frames
 
 RunCli = Callable[..., Any]
 RANDOM_S3D = ["clip.encoder=torchvision/s3d", "clip.weights=random", "clip.every_frames=15"]
@@ -39,7 +40,7 @@ def rows(values: list[float], frames: list[int]) -> FeatureRows:
 def frames_of(streams: dict[str, FeatureRows], settings: ScoreConfig) -> FusedScores:
     """Fuse rows that are scored by their only feature; 0 without one, as a trained stream does it."""
     scores = {name: np.nan_to_num(part.features[:, 0].astype(np.float64)) for name, part in streams.items()}
-    return fuse_streams(scores, streams, 6, settings, looked_at=None)
+    return fuse_streams(scores, streams, np.arange(6.0), settings, looked_at=None)
 
 
 def test_objects_of_frames_that_were_looked_at_give_the_others_their_scores() -> None:
@@ -49,7 +50,7 @@ def test_objects_of_frames_that_were_looked_at_give_the_others_their_scores() ->
     found = fuse_streams(
         {"velocity": np.array([0.2, 0.9, 0.4])},
         {"velocity": objects},
-        6,
+        np.arange(6.0),
         ScoreConfig(n_overlapping=1),
         looked_at=np.array([0, 3, 5]),
     )
@@ -70,7 +71,9 @@ def test_each_stream_is_bent_before_they_are_put_together(fusion: Any, expected:
     objects = FeatureRows(np.zeros((2, 1), np.float32), np.array([0, 1]), np.zeros((2, 4), np.float32))
     streams = {"velocity": np.array([6.0, 2.5]), "place": np.array([0.1, 2.5])}
     looked_at = np.array([0, 1])
-    found = fuse_streams(streams, dict.fromkeys(streams, objects), 2, settings, looked_at=looked_at)
+    found = fuse_streams(
+        streams, dict.fromkeys(streams, objects), np.arange(2.0), settings, looked_at=looked_at
+    )
     np.testing.assert_allclose(found.unsmoothed, expected)
     np.testing.assert_allclose(found.datasets["object_score/total"], expected)
     np.testing.assert_array_equal(found.datasets["object_score/velocity"], streams["velocity"])
@@ -94,6 +97,49 @@ def test_rows_become_frames(streams: dict[str, FeatureRows], wanted: list[float]
     scored = frames_of(streams, ScoreConfig(log_tail=False))
     np.testing.assert_allclose(scored.unsmoothed, wanted, atol=1e-7)
     assert ("interpolated" in scored.note) == any(len(part) < 6 for part in streams.values())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ([0.0, 0.1, 0.2, 0.3, 0.4, 0.5], [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        ([0.0, 0.1, 0.2, 0.4, 0.5, 1.0], [0, 0.1, 0.2, 0.4, 0.5, 1.0]),
+        ([0.0, 0.1, 3600.2, 3600.3, 3600.4, 3600.5], [0, 0, 1, 1, 1, 1]),  # a pause: each has its neighbour's
+    ],
+)
+def test_scores_in_between_go_by_time(seconds: list[float], expected: list[float]) -> None:
+    position = positions_of(np.array(seconds), 10.0)
+    streams = {"clip": rows([0, 1], [0, 5])}
+    scores = {"clip": np.array([0.0, 1.0])}
+    found = fuse_streams(scores, streams, position, ScoreConfig(), looked_at=None)
+    np.testing.assert_allclose(found.unsmoothed, expected, atol=1e-4)
+    boxes = np.zeros((2, 4), np.float32)
+    objects = FeatureRows(np.zeros((2, 1), np.float32), np.array([0, 5]), boxes)
+    settings, looked_at = ScoreConfig(n_overlapping=1), np.array([0, 5])
+    found = fuse_streams(scores, {"clip": objects}, position, settings, looked_at=looked_at)
+    np.testing.assert_allclose(found.unsmoothed, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_an_event_before_a_pause_raises_none_after_it(causal: bool) -> None:
+    seconds = np.concatenate([np.arange(100), 36000 + np.arange(100)]) / 10
+    scores = np.zeros(200)
+    scores[97:100] = 10
+    smoothed = smooth_frames(scores, seconds, 10.0, ScoreConfig(causal=causal))
+    assert smoothed[:100].max() > 5
+    assert not smoothed[100:].any()
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("rate", [2.0, 10.0, 29.97])
+def test_frames_that_come_evenly_are_smoothed_by_number(rate: float, causal: bool) -> None:
+    """To the bit, also where times are rounded to milliseconds, as some containers do."""
+    rng = np.random.default_rng(0)
+    scores, seconds = rng.random(300), np.arange(300) / rate
+    for times in (seconds, np.round(seconds, 3)):
+        sigma_frames = 0.3 * (usual_rate(times) or 0)
+        found = smooth_frames(scores, times, 25.0, ScoreConfig(causal=causal))
+        np.testing.assert_array_equal(found, smooth(scores, sigma_frames, causal=causal))
 
 
 def test_of_frames_as_well_the_surest_stream_can_decide() -> None:

@@ -9,6 +9,7 @@ import socket
 import threading
 from contextlib import closing
 from dataclasses import astuple
+from fractions import Fraction
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,8 +18,11 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import mulde
+from mulde.data.decode.readers import open_frames
+from mulde.data.video import Video
 from mulde.pipeline.events.files import read_events
 from mulde.pipeline.runs.folder import RunFolder
 from mulde.pipeline.runs.origin import load_run_config
@@ -88,6 +92,46 @@ def test_it_sees_what_is_found_offline(cli, scene: Path, settings: tuple[str, ..
         assert made["stop_s"] == pytest.approx(min(told_event["stop_s"] + 0.5, frames[-1].seconds), abs=0.11)
         with av.open(str(Path("run/watch") / made["clip"])) as container:
             assert len(list(container.decode(video=0))) == made["n_frames"]
+
+
+def retime(source: Path, path: Path, seconds: NDArray[np.float64]) -> None:
+    """Write the pictures of a video with other times."""
+    with open_frames(Video("v", source, source.parent)) as frames:
+        pictures = [frame.rgb for frame in frames]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "18"})
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1, 1000)
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for rgb, time in zip(pictures, seconds, strict=True):
+            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+            frame.pts, frame.time_base = round(1000 * time), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("settings", [FAST, (*FAST[:2], *FRAMES)])
+@pytest.mark.slow
+def test_frames_that_do_not_come_evenly_have_the_scores_of_offline(
+    cli, scene: Path, settings: tuple[str, ...]
+) -> None:
+    """Ten frames a second, a minute's pause, a lost frame, one frame a second, and thirty."""
+    source, clip = sorted((scene / "test").iterdir())[0], Path("uneven.mkv")
+    steps = np.repeat([0.1, 60.0, 0.1, 0.2, 0.1, 1.0, 0.033], [15, 1, 6, 1, 6, 4, 6])
+    seconds = np.concatenate([[0.0], np.cumsum(steps)])
+    retime(source, clip, seconds)
+    run = RunFolder(Path("run"))
+    trained = cli("run", "--normal", scene / "normal", "--test", clip, "--out", run.folder, *settings, *MANY)
+    assert trained.code == 0, trained.err
+    written = np.loadtxt(run.csv("uneven"), delimiter=",", skiprows=1)
+    np.testing.assert_allclose(written[:, 1], seconds, atol=2e-3)
+    seen = list(Watcher(run, load_run_config(run.config)).watch(open_source(str(clip))))
+    scores = [each.score for each in seen if isinstance(each, ScoredFrame)]
+    assert max(scores) > 0.5
+    np.testing.assert_allclose(scores, written[:, 2], atol=2e-6)
+    live = [each.event for each in seen if isinstance(each, Happening)]
+    offline = sorted(read_events(run), key=lambda event: event.start_frame)
+    assert [astuple(event)[:6] for event in live] == [astuple(event)[:6] for event in offline]
 
 
 @pytest.mark.parametrize(
