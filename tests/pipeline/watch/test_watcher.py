@@ -102,7 +102,7 @@ def test_it_sees_what_is_found_offline(cli, scene: Path, settings: tuple[str, ..
         (("small.mp4", "--model", "run"), "the learnt scene has 160x120"),
         (
             ("clip.mp4", "--model", "run", "--camera", "door"),
-            "the run knows no camera door: --camera can be none by name, for the run has one",
+            "run has one camera only: leave --camera out",
         ),
     ],
 )
