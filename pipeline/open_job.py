@@ -38,7 +38,7 @@ def open_job(config: Config, progress: Progress = silent, *, needs_test: bool = 
 def tell_notes(job: Job) -> None:
     """Log what does not add up in the data set, and how its split was made."""
     for note in job.dataset.notes:
-        _log.warning("%s: %s", job.dataset.name, note)
+        _log.warning("data set %s: %s", job.dataset.name, note)
     if job.dataset.protocol:
         _log.info("%s: %s", job.dataset.name, job.dataset.protocol)
 

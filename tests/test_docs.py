@@ -48,12 +48,17 @@ def test_blocks_and_commands_are_found() -> None:
 
 @pytest.fixture
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A reader's folder, in which commands work: two folders of videos, a video, labels."""
-    render_scene(tmp_path, size=(160, 120), n_normal=2, n_test=2, seconds=4.0, fps=10, seed=1)
+    """A reader's folder, in which commands work: what the tutorial takes from the demo, and labels."""
     monkeypatch.chdir(tmp_path)
-    Path("normal").rename("quiet_days")
-    Path("test").rename("last_week")
-    shutil.copy(sorted(Path("last_week").iterdir())[0], "camera7.mp4")
+    scene = Path("mulde-demo/scene")
+    render_scene(scene, size=(160, 120), n_normal=2, n_test=2, seconds=4.0, fps=10, seed=1)
+    shutil.copy(scene / "labels.csv", "labels.csv")
+    tutorial = (DOCS / "tutorial.md").read_text(encoding="utf-8")
+    demo, *copies = commands_of(blocks_of(tutorial, "sh")[0][1])
+    assert demo == ["mulde", "demo"] and copies
+    for command, *options, source, target in copies:
+        assert (command, options) in (("cp", []), ("cp", ["-r"]))
+        shutil.copytree(source, target) if options else shutil.copy(source, target)
     return tmp_path
 
 

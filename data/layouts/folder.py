@@ -13,7 +13,7 @@ from mulde.data.labels.labels import Labels
 from mulde.data.layouts.common import name_some
 from mulde.data.layouts.dataset import Dataset, Layout
 from mulde.data.layouts.find_videos import find_all
-from mulde.data.spelling import spell
+from mulde.data.spelling import counted, spell
 from mulde.data.video import Video
 
 NORMAL_NAMES = ("normal", "training", "train")
@@ -67,7 +67,8 @@ def _note_overlap(normal: tuple[Video, ...], test: tuple[Video, ...]) -> list[st
     both = [video.name for video in normal if _file(video.path) in tested]
     if not both:
         return []
-    return [f"{len(both)} of {len(normal)} normal videos are test videos too: {name_some(both)}"]
+    what = "is a test video" if len(both) == 1 else "are test videos"
+    return [f"{len(both)} of {counted(len(normal), 'normal video')} {what} too: {name_some(both)}"]
 
 
 def _file(path: Path) -> tuple[int, int] | Path:
@@ -84,8 +85,10 @@ def _note_unlabelled(unlabelled: tuple[Video, ...], n_videos: int, labels: Label
         return []
     names = name_some([video.name for video in unlabelled])
     how = "a file of zeros" if labels.arrays else f"a line `{unlabelled[0].name},,`"
+    n = len(unlabelled)
+    what = "has no labels, so it is" if n == 1 else "have no labels, so they are"
     return [
-        f"{len(unlabelled)} of {n_videos} test videos have no labels, so they are not evaluated: {names}; "
+        f"{n} of {counted(n_videos, 'test video')} {what} not evaluated: {names}; "
         f"{how} says that nothing happened"
     ]
 

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mulde.data.errors import InputError
+from mulde.data.spelling import counted
 from mulde.detector.settings import AggregationKind, MuldeSettings
 from mulde.pipeline.cli.console import Bars, log_to_file, print_json, set_up_logging, stdout
 from mulde.pipeline.cli.options import EXIT_DONE, common_options, conclude, configure, json_option
@@ -100,8 +101,8 @@ def ablate(streams: str | None, densities: str, aggregations: str | None, seeds:
         results = compute(job, grid)
     stdout.print(_table_of_results(results))
     stdout.print(
-        f"{seeds} seeds from {config.seed} on; {treatment_text(job)}; 95 % intervals of the mean over seeds, "
-        "over resampled videos",
+        f"{counted(seeds, 'seed')} from {config.seed} on; {treatment_text(job)}; 95 % intervals of the mean "
+        "over seeds, over resampled videos",
         markup=False,
     )
     if said := caution(config.extract):

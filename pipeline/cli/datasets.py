@@ -79,9 +79,9 @@ def _show(facts: DatasetFacts) -> None:
         stdout.print(f"{counted(len(dataset.scenes), 'scene')}: {scenes}", markup=False)
     if facts.labels.events:
         events = ", ".join(f"{name} {count}" for name, count in facts.labels.events.items())
-        stdout.print(
-            f"{sum(facts.labels.events.values())} labelled events have a name: {events}", markup=False
-        )
+        n_events = sum(facts.labels.events.values())
+        have = "has" if n_events == 1 else "have"
+        stdout.print(f"{counted(n_events, 'labelled event')} {have} a name: {events}", markup=False)
     if not (facts.normal.is_exact and facts.test.is_exact):
         stdout.print("frames marked ~ are what files claim; --count-frames decodes every video")
     if not facts.notes:

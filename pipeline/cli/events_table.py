@@ -12,7 +12,7 @@ from rich.table import Table
 from mulde.data.spelling import counted
 from mulde.pipeline.cli.console import stdout
 from mulde.pipeline.events.files import as_row
-from mulde.pipeline.events.record import Threshold
+from mulde.pipeline.events.record import Threshold, alarms_among
 from mulde.pipeline.stages.find_events import Found
 
 _MOST_SHOWN = 10
@@ -38,8 +38,9 @@ def print_events(found: Found) -> None:
                 "yes" if threshold.is_alarm(event.score) else "",
                 escape(event.reason),
             )
-        alarms = "an alarm" if n_alarms == 1 else "alarms"
-        stdout.print(f"{counted(len(events), 'event')}, {n_alarms} of them {alarms}; the strongest first:")
+        alarms = alarms_among(n_alarms, len(events))
+        order = "" if len(events) == 1 else "; the strongest first"
+        stdout.print(f"{counted(len(events), 'event')}, {alarms}{order}:")
         stdout.print(table)
     elif threshold.listed_score is None:
         stdout.print("no events")

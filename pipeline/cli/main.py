@@ -140,12 +140,19 @@ def train(as_json: bool, **options: Any) -> int:
 @cli.command()
 @click.option("--model", type=_FOLDER, metavar="RUN", help="Score new footage with the model of this run.")
 @json_option
-@common_options_after("[VIDEO ...] [CONFIG.yaml | RUN] [key=value ...]")
+@common_options_after(
+    "[VIDEO ...] [CONFIG.yaml | RUN] [key=value ...]",
+    out="runs/<dataset>-<preset>; with --model RUN/new",
+    budget="1; with --model that RUN was trained with",
+)
 def score(model: Path | None, as_json: bool, **options: Any) -> int:
     """Score the test videos of a run; or, with --model RUN VIDEO ..., any other videos.
 
     A VIDEO is a file, a folder of images, or a folder of videos. Its scores go to RUN/new/scores, or below
     --out; those of the test videos to RUN/scores.
+
+    Beside --model, options that name a data set or say what is learnt are refused: --normal, --test, their
+    features, --labels, --dataset, --layout, --preset and --seed; --protocol does nothing there.
     """
     if model is not None:
         return _score_footage(model, options, as_json=as_json)

@@ -47,10 +47,17 @@ def common_options(command: F) -> F:
     return common_options_after("[CONFIG.yaml | RUN] [key=value ...]")(command)
 
 
-def common_options_after(arguments: str) -> Callable[[F], F]:
-    """Return what adds the options that all stages share, after arguments that are described like this."""
+def common_options_after(
+    arguments: str, *, out: str = "runs/<dataset>-<preset>", budget: str = "1"
+) -> Callable[[F], F]:
+    """Return what adds the options that all stages share, after arguments that are described like this.
 
-    return adding(_common_options(arguments))
+    Args:
+        out: what is told as the default of --out.
+        budget: what is told as the default of --false-alarms-per-day.
+    """
+
+    return adding(_common_options(arguments, out, budget))
 
 
 def adding(options: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]:
@@ -77,7 +84,7 @@ def budget_options(default: str) -> list[Callable[[F], F]]:
     ]
 
 
-def _common_options(arguments: str) -> list[Callable[[F], F]]:
+def _common_options(arguments: str, out: str, budget: str) -> list[Callable[[F], F]]:
     return [
         click.argument("arguments", nargs=-1, metavar=arguments),
         click.option("--normal", type=_FOLDER, multiple=True, help="Normal videos, to learn from. *"),
@@ -97,7 +104,7 @@ def _common_options(arguments: str) -> list[Callable[[F], F]]:
         click.option("--dataset", type=_FOLDER, help="Root of a data set, in place of the three."),
         click.option("--layout", metavar="NAME", help="Layout of --dataset, see `mulde datasets`. [auto]"),
         click.option("--preset", metavar="NAME", help=f"Set of defaults: {', '.join(PRESETS)}."),
-        click.option("--out", type=_FOLDER, help="Folder of the run. [runs/<dataset>-<preset>]"),
+        click.option("--out", type=_FOLDER, help=f"Folder of the run. [{out}]"),
         click.option(
             "--cache",
             type=to_place,
@@ -107,7 +114,7 @@ def _common_options(arguments: str) -> list[Callable[[F], F]]:
         click.option(
             "--protocol", metavar="NAME", help="Of the evaluation, such as mulde, unsmoothed or ai-vad."
         ),
-        *budget_options("1"),
+        *budget_options(budget),
         click.option(
             "--recorded-at",
             metavar="PATTERN",

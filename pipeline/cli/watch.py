@@ -51,7 +51,7 @@ _TOKEN = "MULDE_PAGE_TOKEN"  # noqa: S105  # the name of a variable of the envir
     metavar="SECONDS",
     help="SOURCE grows: end when nothing has come for so long.",
 )
-@adding(budget_options("that of RUN"))
+@adding(budget_options("that RUN was trained with"))
 @click.option("--scores", is_flag=True, help="Print the score of every frame, too.")
 @click.option("--clips", is_flag=True, help="Write a clip of each event.")
 @click.option(

@@ -67,6 +67,15 @@ class Event:
         return time_in_video(self.start_seconds)
 
 
+def alarms_among(n_alarms: int, n_events: int) -> str:
+    """Return how many of some events are alarms, to follow their number: "an alarm", "3 of them alarms"."""
+    if n_events == 1:
+        return "an alarm" if n_alarms else "no alarm"
+    if n_alarms == 0:
+        return "none of them an alarm"
+    return f"{n_alarms} of them {'an alarm' if n_alarms == 1 else 'alarms'}"
+
+
 def sort_events(events: Iterable[Event]) -> list[Event]:
     """Return events by their score, the strongest first."""
     return sorted(events, key=lambda event: (-event.score, event.video, event.start_frame))

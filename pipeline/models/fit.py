@@ -120,8 +120,8 @@ def open_rows(
             way_out = "look at what was imported with `mulde cache list`"
         raise NotLearnableError(
             f"{counted(len(videos), 'normal video')} of {counted(n_frames, 'frame')} in all "
-            f"{'has' if len(videos) == 1 else 'have'} {rows.shape[0]} rows, too few to learn {name} from: "
-            f"{way_out}, or add videos"
+            f"{'has' if len(videos) == 1 else 'have'} {counted(rows.shape[0], 'row')}, too few to learn "
+            f"{name} from: {way_out}, or add videos"
         )
     source: NDArray[np.float32] | CachedRows = rows
     groups, frame = rows.groups(), rows.frames()

@@ -22,7 +22,7 @@ from mulde.pipeline.events.alarms import alarm_frames
 from mulde.pipeline.events.causes import Cause, event_of, find_cause
 from mulde.pipeline.events.files import STAGE, read_events, read_threshold, write_events, write_threshold
 from mulde.pipeline.events.find import Rule, Stretch, Track, find_stretches
-from mulde.pipeline.events.record import Event, Threshold, sort_events
+from mulde.pipeline.events.record import Event, Threshold, alarms_among, sort_events
 from mulde.pipeline.events.thresholds import Marked, NormalFootage, no_threshold
 from mulde.pipeline.features.inventory import CachedVideo, usable, without_failed
 from mulde.pipeline.marks.record import Mark, event_id, is_marked, marks_digest, marks_of, read_marks
@@ -120,7 +120,8 @@ class FindEvents(RunStage[Found]):
         write_events(run, sort_events([*events, *others]))
         run.remember(STAGE, {WHOLE: wanted})
         n_alarms = sum(threshold.is_alarm(event.score) for event in events)
-        _log.info("events: %d, of them %s, %s", len(events), counted(n_alarms, "alarm"), run.events)
+        how_many = f"{len(events)}, {alarms_among(n_alarms, len(events))}" if events else "none"
+        _log.info("events: %s, %s", how_many, run.events)
         if n_marked:
             _log.info("events: %s marked as normal left out", counted(n_marked, "event"))
         return Found(tuple(events), threshold, n_marked)

@@ -16,6 +16,7 @@ from mulde.data.atomic import writing
 from mulde.data.cache.store import FeatureCache, read_frame_seconds, read_rows
 from mulde.data.errors import InputError
 from mulde.data.features import FeatureRows
+from mulde.data.spelling import counted
 from mulde.data.video import Video
 from mulde.pipeline.config.sections import Config
 from mulde.pipeline.config.words import in_users_words
@@ -150,7 +151,7 @@ def _of_rank(rank: int, place: RunFolder) -> _Scored:
         )
     events = read_events(place)
     if not 1 <= rank <= len(events):
-        raise InputError(f"{place.events} has {len(events)} events: there is no {rank}. one")
+        raise InputError(f"{place.events} has {counted(len(events), 'event')}: there is no {rank}. one")
     return _Scored(events[rank - 1], place)
 
 

@@ -19,6 +19,7 @@ from mulde.data import sealed
 from mulde.data.atomic import make_folder, writing
 from mulde.data.cache.store import digest_of
 from mulde.data.errors import InputError, require_package
+from mulde.data.spelling import counted
 from mulde.extractors.base import FeatureOperator
 from mulde.extractors.scene import SceneModel
 from mulde.pipeline.config.sections import Config
@@ -489,7 +490,8 @@ class _TensorBoard:
 
 
 def _summary(detector: Detector, kind: str, seconds: float) -> str:
-    size = f"{detector.n_samples_fit_} rows of {detector.n_features_in_} features"
+    n_rows, n_features = detector.n_samples_fit_, detector.n_features_in_
+    size = f"{counted(n_rows, 'row')} of {counted(n_features, 'feature')}"
     losses = getattr(detector, "losses_", None)
     if losses is None:
         return f"{kind}, {size}, {seconds:.1f} s"

@@ -119,7 +119,9 @@ class Watcher:
         """Held while networks run, which are shared by all who watch in this process."""
         self._cameras = [name for name in self.model.scenes.models if name]
         if camera and camera not in self._cameras:
-            known = ", ".join(sorted(self._cameras)) or "none by name, for the run has one"
+            if not self._cameras:
+                raise InputError(f"{run.folder} has one camera only: leave `camera` out")
+            known = ", ".join(sorted(self._cameras))
             raise InputError(f"the run knows no camera {camera}: `camera` can be {known}")
         self._device = extraction_device(config)
         self.threshold, self.rule = learn_threshold(run, score)

@@ -211,7 +211,7 @@ class TestFolderLayout:
         dataset = open_dataset(tmp_path)
         assert dataset.labels.frames("b", 3).tolist() == [0, 1, 0]
         assert dataset.notes == (
-            "1 of 2 test videos have no labels, so they are not evaluated: c; a line `c,,` says that nothing "
+            "1 of 2 test videos has no labels, so it is not evaluated: c; a line `c,,` says that nothing "
             "happened",
         )
 
@@ -251,7 +251,7 @@ class TestOpenFolders:
         make(tmp_path, "usual/a.mp4", "usual/b.mp4", "today/cam/c.mp4")
         link(tmp_path / "today/cam/d.mp4", tmp_path / "usual/b.mp4")
         dataset = open_folders(tmp_path / "usual", tmp_path / "today")
-        assert dataset.notes == ("1 of 2 normal videos are test videos too: b",)
+        assert dataset.notes == ("1 of 2 normal videos is a test video too: b",)
 
     def test_name_of_folders_that_lie_apart(self, tmp_path):
         make(tmp_path, "x/usual/a.mp4", "y/today/a.mp4")

@@ -933,7 +933,7 @@ def test_seconds_read_as_frames_are_suspected_and_unlabelled_videos_named(cli, s
     result = cli("run", "--dataset", scene, *FAST)
     assert result.code == 0
     assert result.err.count("the labels may be in seconds") == 1
-    assert f"1 of 2 test videos have no labels, so they are not evaluated: {second}" in result.err
+    assert f": 1 of 2 test videos has no labels, so it is not evaluated: {second}" in result.err
     assert f"a line `{second},,` says that nothing happened" in result.err
     (scene / "labels.csv").write_text(f"video,start_frame,end_frame\n{first},1,3\n{second},,\n")
     result = cli("run", "--dataset", scene, *FAST)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mulde.pipeline.events.record import Event, Threshold, time_in_video
+from mulde.pipeline.events.record import Event, Threshold, alarms_among, time_in_video
 
 GOOD: dict[str, Any] = {
     "video": "gate/a", "start_frame": 10, "stop_frame": 20, "start_seconds": 1.0, "stop_seconds": 2.0,
@@ -32,6 +32,18 @@ def test_what_cannot_be_an_event_is_refused(changes: dict[str, Any]) -> None:
     Event(**GOOD)
     with pytest.raises(ValueError):
         Event(**{**GOOD, **changes})
+
+
+@pytest.mark.parametrize("n_alarms, n_events, text", [
+    (0, 0, "none of them an alarm"),
+    (0, 1, "no alarm"),
+    (1, 1, "an alarm"),
+    (0, 2, "none of them an alarm"),
+    (1, 2, "1 of them an alarm"),
+    (2, 2, "2 of them alarms"),
+])  # fmt: skip
+def test_alarms_among_events_agree_in_number(n_alarms: int, n_events: int, text: str) -> None:
+    assert alarms_among(n_alarms, n_events) == text
 
 
 @pytest.mark.parametrize("seconds, text", [

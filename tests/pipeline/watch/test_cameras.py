@@ -159,7 +159,7 @@ def test_each_sees_what_it_would_see_alone(cli, trained: Path, scene_once: Path)
 @pytest.mark.parametrize(("entry", "arguments", "message"), [
     ({"source": "0.mp4"}, [], "camera door: 0.mp4 is not there"),
     ({"model": "."}, [], "camera door: . is no run with a trained model"),
-    ({"camera": "gate"}, [], "camera door: the run knows no camera gate"),
+    ({"camera": "gate"}, [], "has one camera only: leave camera out"),
     ({"settings": ["score.causl=1"]}, [], "causl"),
     ({"settings": ["train.by=scene"]}, [], "camera door: train.by=scene does not change the detectors in"),
     ({"model": None}, [], "camera door has no model: give model, or --model RUN for all"),

@@ -146,7 +146,7 @@ def test_frames_that_do_not_come_evenly_have_the_scores_of_offline(
         (("small.mp4", "--model", "run"), "the learnt scene has 160x120"),
         (
             ("clip.mp4", "--model", "run", "--camera", "door"),
-            "the run knows no camera door: --camera can be none by name, for the run has one",
+            "run has one camera only: leave --camera out",
         ),
     ],
 )
