@@ -118,6 +118,14 @@ def test_what_comes_opens_nothing_else(name: str, text: str, is_pipe: bool, tmp_
     assert not asked
 
 
+def test_an_address_may_be_that_of_a_playlist(clip: Path) -> None:
+    (clip.parent / "live.m3u8").write_text(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1.2,\nclip.ts\n#EXT-X-ENDLIST\n"
+    )
+    with serving(partial(http.server.SimpleHTTPRequestHandler, directory=str(clip.parent))) as address:
+        assert pieces(open_source(f"{address}/live.m3u8"), 1) == [("live", list(range(12)))]
+
+
 def test_frames_that_are_too_large_are_not_watched(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MULDE_MEGAPIXELS", "0.003")
     (lost,) = pieces(open_source(str(clip), follow_seconds=0.1), 1)
