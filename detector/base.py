@@ -20,7 +20,16 @@ from typing_extensions import Self
 from mulde.data.ranges import misfits
 from mulde.detector.calibration import LEAST_RANGE_NATS
 from mulde.detector.outliers import LEAST_ROWS, MOST_LEFT_OUT, RowsWithout, Usual, find_outliers
-from mulde.detector.rows import ROWS_A_READ, Moments, RowSource, check_finite, iterate, measure, sample
+from mulde.detector.rows import (
+    ROWS_A_READ,
+    Moments,
+    RowSource,
+    check_finite,
+    is_row_source,
+    iterate,
+    measure,
+    sample,
+)
 from mulde.detector.settings import DensitySettings
 from mulde.detector.standardisation import ROWS_FOR_FIT, Standardisation
 from mulde.detector.store import Description, StoredModel, read_model, write_model
@@ -144,7 +153,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
                 all.
         """
         check_is_fitted(self)
-        given = X if isinstance(X, RowSource) else RowsOfArray(self._validated(X, reset=False))
+        given = X if is_row_source(X) else RowsOfArray(self._validated(X, reset=False))
         learnt = self._learnt_rows(given)
         parts = (
             rows if of is None else rows[_within(of, start, len(rows))] for start, rows in iterate(learnt)
@@ -343,7 +352,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sciki
                 raise ValueError(f"{name} is {getattr(self, name)!r}, but must be {allowed}")
 
     def _open(self, X: ArrayLike | RowSource) -> RowSource:
-        if not isinstance(X, RowSource):
+        if not is_row_source(X):
             return RowsOfArray(self._validated(X, reset=True))
         if X.shape[0] < 2 or X.shape[1] < 1:
             raise ValueError(f"features of shape {X.shape} are too few to learn from")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mulde.detector.rows import Moments, RowSource, iterate
+from mulde.detector.standardisation import ROUNDING
 
 Array = NDArray[np.float64]
 MOST_LEFT_OUT = 0.01
@@ -45,8 +46,9 @@ class Usual:
         distance = np.abs(rows - median)  # (n, d)
         # "lower" is a distance that is there: between 0 and 1e6 no mean of the two
         quantiles = np.quantile(distance, _QUANTILES, axis=0, method="lower")  # (4, d)
-        rounding = 1e-12 * np.maximum(1, np.abs(median))
-        spreads = np.where(quantiles > rounding, quantiles, 0) / np.array(_OF_GAUSSIAN)[:, None]
+        spreads = (
+            np.where(quantiles > ROUNDING * np.abs(median), quantiles, 0) / np.array(_OF_GAUSSIAN)[:, None]
+        )
         spread = spreads.max(axis=0)
         if has_one_unit:
             spread = np.full_like(spread, spread.max())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypeIs
 
 ROWS_A_READ = 65_536
 BLOCK_ROWS = 256
@@ -16,7 +17,6 @@ slower.
 """
 
 
-@runtime_checkable
 class RowSource(Protocol):
     """A matrix of features that is read piece by piece, such as the files of a cache."""
 
@@ -26,6 +26,11 @@ class RowSource(Protocol):
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Return the rows start to stop, half-open."""
+
+
+def is_row_source(given: object) -> TypeIs[RowSource]:
+    """Whether that is a `RowSource`, and no table with a column of the name `read`, which it has as well."""
+    return callable(getattr(type(given), "read", None)) and hasattr(given, "shape")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from mulde.detector.rows import BLOCK_ROWS, RowSource
 
 _log = logging.getLogger(__name__)
 _LEAST_ROWS = 100
-_LEAST_GROUPS = 4
 _MOST_HELD_OUT = 8192  # more would sharpen the judgement no further
 
 
@@ -41,8 +40,10 @@ def split_rows(source: RowSource, groups: NDArray[np.int64] | None, share: float
     Args:
         source: all rows.
         groups: (n_rows,) which belong together, such as those of a video: neighbours in time are so alike
-            that holding out one and learning the other would judge nothing. With fewer than 4 groups, and for
-            None, rows are drawn one by one, or in blocks where there are very many.
+            that holding out one and learning the other would judge nothing. Where groups are few and large,
+            one is held out that is more than the share, up to half of the rows. With one group, or one that
+            has nearly everything, and for None, rows are drawn one by one, or in blocks where there are very
+            many.
         share: about how much to hold out, in [0, 1); nothing where there are fewer than 100 rows.
         seed: of the draw.
     """
@@ -51,6 +52,8 @@ def split_rows(source: RowSource, groups: NDArray[np.int64] | None, share: float
         return Split(((0, n_rows),), None)
     rng = np.random.default_rng(seed)
     is_held = None if groups is None else _draw_groups(groups, share, rng)
+    if is_held is None and groups is not None:
+        is_held = _smallest_group(groups, share, rng)
     if is_held is None:
         blocks = np.arange(n_rows) // (BLOCK_ROWS if n_rows > 100 * BLOCK_ROWS else 1)
         is_held = _draw_groups(blocks, share, rng)
@@ -62,13 +65,13 @@ def split_rows(source: RowSource, groups: NDArray[np.int64] | None, share: float
 def _draw_groups(
     groups: NDArray[np.int64], share: float, rng: np.random.Generator
 ) -> NDArray[np.bool_] | None:
-    """Return which rows (n_rows,) are held out, by whole groups; None where groups are too few or too large.
+    """Return which rows (n_rows,) are held out, by whole groups; None where nearly all groups are too large.
 
     A group that would bring the total beyond twice the share is passed over: one long video among short ones
     is not to be missing from what is learnt.
     """
     sizes = np.bincount(groups)
-    if len(sizes) < _LEAST_GROUPS:
+    if len(sizes) < 2:
         return None
     most, n_held = min(2 * share, (1 + share) / 2) * len(groups), 0
     is_held = np.zeros(len(sizes), bool)
@@ -79,6 +82,21 @@ def _draw_groups(
             is_held[group] = True
             n_held += sizes[group]
     return is_held[groups] if n_held >= share * len(groups) / 2 else None
+
+
+def _smallest_group(
+    groups: NDArray[np.int64], share: float, rng: np.random.Generator
+) -> NDArray[np.bool_] | None:
+    """Return which rows (n_rows,) are held out: of the smallest group that is enough to judge by.
+
+    That is half of the share; None where all such groups have more than half of the rows.
+    """
+    sizes = np.bincount(groups)
+    is_possible = (sizes >= share * len(groups) / 2) & (sizes <= len(groups) / 2)
+    if not is_possible.any():
+        return None
+    is_smallest = is_possible & (sizes == sizes[is_possible].min())
+    return np.asarray(groups == rng.choice(np.flatnonzero(is_smallest)))
 
 
 def _read_some(source: RowSource, mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float32]:

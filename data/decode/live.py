@@ -11,11 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mulde.data.address import split_address
+from mulde.data.address import shown_address
 from mulde.data.decode.clock import Clock
 from mulde.data.decode.decoded import DecodedPicture
 from mulde.data.decode.orientation import Orientation
-from mulde.data.decode.preflight import Probe, any_encoding, describe
+from mulde.data.decode.preflight import (
+    Probe,
+    any_encoding,
+    check_frame,
+    describe,
+    is_refused,
+    no_playlists,
+    pixel_limit,
+    prepare,
+)
 from mulde.data.decode.report import Tally, VideoInfo
 from mulde.data.errors import VideoError
 from mulde.data.video import Frame
@@ -50,22 +59,28 @@ def open_live(source: str | io.RawIOBase) -> Iterator[LiveFrames]:
     import av
     from av.video.stream import VideoStream
 
-    name = _without_password(source) if isinstance(source, str) else str(getattr(source, "name", "stream"))
+    name = shown_address(source) if isinstance(source, str) else str(getattr(source, "name", "stream"))
     try:
         container = av.open(
             source, timeout=(OPEN_SECONDS, READ_SECONDS), **_options(source), **any_encoding()
         )
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise VideoError(f"{name} cannot be opened ({getattr(error, 'strerror', None) or error})") from None
+        if not isinstance(source, str) and is_refused(error):
+            raise VideoError(
+                f"{name} cannot be opened: it is a list of other files or connections, as only what an "
+                "address names may be, or it is damaged"
+            ) from None
+        raise VideoError(f"{name} cannot be opened ({_reason(error)})") from None
     with container:
         stream = container.streams.best("video")
         if not isinstance(stream, VideoStream) or stream.codec_context is None:
             raise VideoError(f"{name} has no video that can be decoded")
-        stream.thread_count = 1
+        prepare(stream, name)
         decoded = _decoded(container, stream, name)
         first = next(decoded, None)
         if first is None:
             raise VideoError(f"{name} ended before its first frame")
+        check_frame(name, first.width, first.height)  # a header may claim less
         info = describe(container, stream, first)
         probe = Probe(
             info,
@@ -77,22 +92,18 @@ def open_live(source: str | io.RawIOBase) -> Iterator[LiveFrames]:
         yield LiveFrames(info, frames, is_finite=container.duration is not None)
 
 
-def _without_password(address: str) -> str:
-    """Return an address as it may be shown."""
-    if "://" not in address or "@" not in address:
-        return address
-    parts = split_address(address)
-    if not parts.scheme:  # it is none: nobody knows where in it a password is
-        return f"{address.partition('://')[0]}://…"
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
 def _options(source: object) -> dict[str, Any]:
-    if not isinstance(source, str):
-        return {}
+    options = pixel_limit()
+    if not isinstance(source, str):  # nobody has named an address: what comes must not name one either
+        return {"options": {**options, **no_playlists("none")}}
     if source.startswith("rtsp"):
-        return {"options": {"rtsp_transport": "tcp"}}  # packets that are lost would smear the picture
-    return {"format": "v4l2"} if source.startswith("/dev/video") else {}
+        options["rtsp_transport"] = "tcp"  # packets that are lost would smear the picture
+    return {"options": options, **({"format": "v4l2"} if source.startswith("/dev/video") else {})}
+
+
+def _reason(error: Exception) -> str:
+    """Return why FFmpeg gives up, without the address, with which the text of an error ends."""
+    return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
 def _decoded(container: InputContainer, stream: Any, name: str) -> Generator[VideoFrame, None, None]:
@@ -103,7 +114,7 @@ def _decoded(container: InputContainer, stream: Any, name: str) -> Generator[Vid
         try:
             packet = next(packets, None)
         except (av.FFmpegError, OSError) as error:
-            raise VideoError(f"{name} was lost ({getattr(error, 'strerror', None) or error})") from None
+            raise VideoError(f"{name} was lost ({_reason(error)})") from None
         if packet is None:
             break
         if packet.size:

@@ -7,18 +7,21 @@ regular, whole and small are given to it, and only when somebody asks for it.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mulde.data.decode.joined import unread_bytes
 from mulde.data.decode.orientation import Orientation
 from mulde.data.decode.report import VideoInfo
-from mulde.data.errors import VideoError
+from mulde.data.errors import InputError, VideoError
+from mulde.data.foreign.limits import PICTURE_VARIABLE, check_picture, most_pixels
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -31,8 +34,14 @@ DECORD_PIXEL_FORMATS = frozenset({"yuv420p", "yuvj420p", "gbrp"})
 """FFmpeg's names; of all others decord's colours differ."""
 _LEAST_DECORD_WIDTH = 128
 DEFAULT_FPS = 25.0
-_PLAYLISTS = frozenset({"concat", "dash", "hls", "imf", "sdp", "webm_dash_manifest"})
-"""FFmpeg's names of what opens further files, whatever its own name ends in."""
+_PLAYLISTS = frozenset(
+    {"avisynth", "concat", "dash", "hls", "imf", "rtp", "rtsp", "sap", "sdp", "vapoursynth", "vobsub"}
+    | {"webm_dash_manifest"}
+)
+"""FFmpeg's names of what opens further files or connections, whatever its own name ends in."""
+_WITH_EDGES = 1.25
+_MOST_PIXELS = 2**31 - 1
+"""FFmpeg counts no further."""
 _NO_TIMESTAMPS = 0x0080
 """FFmpeg's AVFMT_NOTIMESTAMPS, a flag of containers: the bare streams of H.264, HEVC, MPEG-2, MJPEG, …"""
 
@@ -78,15 +87,20 @@ def open_container(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     _check_file(path)
     try:
         # absolute: FFmpeg takes "cam1:door.mp4" for a protocol
-        container = av.open(str(path.absolute()), **any_encoding())
+        container = av.open(
+            str(path.absolute()), options={**no_playlists("file"), **pixel_limit()}, **any_encoding()
+        )
     except (av.FFmpegError, OSError) as error:
+        if is_refused(error):
+            raise VideoError(
+                f"{path} cannot be opened as a video: it is a list of other files, which have to be named "
+                "themselves, or it is damaged"
+            ) from error
         raise VideoError(
             f"{path} cannot be opened as a video ({_reason(error)}): it may be cut short or something else; "
             "copy it again, re-encode it with ffmpeg, or take it out of the folder"
         ) from error
     with container:
-        if container.format.name in _PLAYLISTS:
-            raise VideoError(f"{path} is a list of other files and no video: name these themselves")
         stream = container.streams.best("video")
         if not isinstance(stream, VideoStream):
             raise VideoError(f"{path} has no video stream: take it out of the folder")
@@ -94,9 +108,61 @@ def open_container(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             raise VideoError(
                 f"{path} is in a codec that PyAV cannot decode: re-encode it with ffmpeg as H.264"
             )
-        # one thread: what comes out of a damaged stream then does not vary, and workers share the processor
-        stream.thread_count = 1
+        prepare(stream, str(path))
         yield container, stream
+
+
+def no_playlists(protocol: str) -> dict[str, str]:
+    """Return options of `av.open` with which FFmpeg opens nothing but what it is given.
+
+    Args:
+        protocol: by which it is given that, such as file; "none" for bytes.
+    """
+    return {"format_whitelist": _formats_of_one_file(), "protocol_whitelist": protocol}
+
+
+@cache
+def _formats_of_one_file() -> str:
+    import av
+
+    return ",".join(sorted(name for name in av.formats_available if not {*name.split(",")} & _PLAYLISTS))
+
+
+def is_refused(error: Exception) -> bool:
+    """Whether `av.open` raised that for a format that `no_playlists` forbids, or seldom for damage."""
+    return getattr(error, "errno", None) == errno.EINVAL
+
+
+def pixel_limit() -> dict[str, str]:
+    """Return the option of `av.open`, and of a decoder, by which frames that are too large are not decoded.
+
+    FFmpeg counts the edges that a decoder needs around a frame, too.
+    """
+    return {"max_pixels": str(min(int(_WITH_EDGES * most_pixels()), _MOST_PIXELS))}
+
+
+def prepare(stream: VideoStream, where: str) -> None:
+    """Have a stream decoded with one thread, and no frame that is too large.
+
+    Raises:
+        VideoError: the stream says that its frames are.
+    """
+    # one thread: what comes out of a damaged stream then does not vary, and workers share the processor
+    stream.thread_count = 1
+    stream.codec_context.options = pixel_limit()
+    check_frame(where, stream.codec_context.width, stream.codec_context.height)
+
+
+def check_frame(where: str, width: int, height: int) -> None:
+    """Check the size of the frames of a video.
+
+    Raises:
+        VideoError: they are too large, see `check_picture`.
+    """
+    try:
+        check_picture(where, width, height)
+    except InputError as error:
+        raise VideoError(str(error)) from None
 
 
 def probe_file(path: Path) -> Probe:
@@ -110,7 +176,9 @@ def probe_file(path: Path) -> Probe:
         if frame is None:
             raise VideoError(
                 f"{path} holds no frame that decodes: copy it again or take it out of the folder"
+                f"{_too_large(stream)}"
             )
+        check_frame(str(path), frame.width, frame.height)  # a header may claim less
         return Probe(
             info=describe(container, stream, frame),
             containers=frozenset(container.format.name.split(",")),
@@ -155,6 +223,16 @@ def _check_file(path: Path) -> None:
 
 def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
+
+
+def _too_large(stream: VideoStream) -> str:
+    """Return what may be the reason where not even the size of frames came to be known."""
+    if stream.codec_context.width:
+        return ""
+    return (
+        f"; frames of more than {most_pixels() / 1e6:g} megapixels are not decoded, unless "
+        f"{PICTURE_VARIABLE} in the environment allows them"
+    )
 
 
 def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,8 @@ from mulde.data.boxes import VideoBoxes
 from mulde.data.errors import InputError
 
 CORNERS = ("x1", "y1", "x2", "y2")
+BYTES_A_CHARACTER = 8
+"""Of the longest text of an array, for each text of it: 4, and as many in the copies by video."""
 _LARGEST_WHOLE = 2.0**53  # float64 holds every whole number up to here
 
 
@@ -40,15 +42,19 @@ class BoxTable:
             np.nan_to_num(self._optional("track")[rows], nan=-1).astype(np.int64),
         )
 
-    def by_video(self, names: NDArray[np.str_]) -> dict[str, VideoBoxes]:
-        """Return the boxes by the names (n,) of the videos that they are of."""
-        if not len(names):
+    def by_video(self, videos: Sequence[str], which: NDArray[np.int64]) -> dict[str, VideoBoxes]:
+        """Return the boxes by the names of the videos that they are of.
+
+        Args:
+            videos: names, each once.
+            which: (n,), the place among them of the video of each box.
+        """
+        if not len(which):
             return {}
-        videos, which = np.unique(names, return_inverse=True)
         order = np.argsort(which, kind="stable")
         ends = np.cumsum(np.bincount(which, minlength=len(videos)))[:-1]
         parts = np.split(order, ends)
-        return {str(video): self.pick(rows) for video, rows in zip(videos, parts, strict=True)}
+        return {video: self.pick(rows) for video, rows in zip(videos, parts, strict=True)}
 
     def check(self) -> None:
         """Raise InputError if a row holds no box."""

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from mulde.data.boxes import NO_BOXES, VideoBoxes
 from mulde.data.errors import InputError
-from mulde.data.exchange.box_table import CORNERS, BoxTable
+from mulde.data.exchange.box_table import BYTES_A_CHARACTER, CORNERS, BoxTable
 from mulde.data.exchange.coco import read_coco
 from mulde.data.files import require_file
+from mulde.data.foreign.limits import check_unpacked
 
 _NEEDED = ("video", "frame", *CORNERS)
 _OPTIONAL = ("score", "class", "track")
@@ -88,7 +89,8 @@ def _read_csv(path: Path, header: list[str], first_frame: int) -> dict[str, Vide
     table.check()
     if (text["video"] == "").any():
         raise InputError(f"{table.where(int(np.argmax(text['video'] == '')))}: the video has no name")
-    return table.by_video(text["video"])
+    videos, which = np.unique(text["video"], return_inverse=True)
+    return table.by_video(videos.tolist(), which.astype(np.int64))
 
 
 def _read_mot(path: Path, first_frame: int | None) -> VideoBoxes:
@@ -115,6 +117,12 @@ def _cells(path: Path, n_header: int, n_columns: int) -> NDArray[np.str_]:
         raise InputError(f"{path} cannot be read ({error}): expected UTF-8") from None
     if not lines:
         return np.empty((0, n_columns), "U1")
+    try:
+        widest = max(len(cell) for row in csv.reader(lines) for cell in row)
+    except csv.Error as error:  # more than 131072 characters
+        raise InputError(f"{path} cannot be read ({error}): expected a text file of boxes") from None
+    n_bytes = BYTES_A_CHARACTER * widest * len(lines) * n_columns
+    check_unpacked(str(path), n_bytes, path.stat().st_size)
     try:
         cells = np.loadtxt(lines, str, comments=None, delimiter=",", ndmin=2, quotechar='"')
         is_regular = cells.shape[1] == n_columns

@@ -16,7 +16,8 @@ import numpy as np
 
 from mulde.data.boxes import NO_BOXES, VideoBoxes
 from mulde.data.errors import InputError
-from mulde.data.exchange.box_table import BoxTable
+from mulde.data.exchange.box_table import BYTES_A_CHARACTER, BoxTable
+from mulde.data.foreign.limits import check_unpacked
 from mulde.data.foreign.text import parse_json, read_text
 
 _TRACK = ("track_id", "instance_id")
@@ -52,7 +53,8 @@ def read_coco(path: Path, first_frame: int) -> dict[str, VideoBoxes]:
         _member(image, "id", path): _place_of(image, videos, path) for image in _list(content, "images", path)
     }
     annotations = _list(content, "annotations", path)
-    names, frames, corners, scores, tracks, kinds = [], [], [], [], [], []
+    numbered: dict[str, int] = {}  # of videos: an array of their names would be as wide as the longest
+    which, frames, corners, scores, tracks, kinds = [], [], [], [], [], []
     for number, each in enumerate(annotations):
         image = _member(each, "image_id", path)
         if image not in places:
@@ -60,7 +62,7 @@ def read_coco(path: Path, first_frame: int) -> dict[str, VideoBoxes]:
                 f"{path}: annotation {number} is of image {image!r}, which is not among `images`"
             )
         video, frame = places[image]
-        names.append(video)
+        which.append(numbered.setdefault(video, len(numbered)))
         frames.append(frame)
         corners.append(_corners(each, f"{path}: annotation {number}"))
         scores.append(_number(each.get("score"), f"{path}: annotation {number}", "score"))
@@ -73,10 +75,13 @@ def read_coco(path: Path, first_frame: int) -> dict[str, VideoBoxes]:
         "frame": np.array(frames, np.float64), "x1": x1, "y1": y1, "x2": x2, "y2": y2,
         "score": np.array(scores, np.float64), "track": np.array(tracks, np.float64),
     }  # fmt: skip
+    widest = max(map(len, kinds), default=0)
+    n_bytes = BYTES_A_CHARACTER * widest * len(kinds)
+    check_unpacked(f"{path}: names of categories", n_bytes, path.stat().st_size)
     kind = np.array(kinds, np.str_).reshape(-1)
     table = BoxTable(numbers, kind, first_frame, lambda row: f"{path}: annotation {row}")
     table.check()
-    found = table.by_video(np.array(names, np.str_))
+    found = table.by_video([*numbered], np.array(which, np.int64))
     return {**{video: NO_BOXES for video, _ in places.values()}, **found}
 
 

@@ -62,7 +62,7 @@ def check_picture(where: str, width: int, height: int) -> None:
     megapixels, most = width * height / 1e6, most_pixels() / 1e6
     if megapixels > most:
         raise InputError(
-            f"{where} claims {width}x{height} pixels, {megapixels:.0f} megapixels, but at most {most:g} are "
+            f"{where} claims {width}x{height} pixels, {megapixels:.3g} megapixels, but at most {most:g} are "
             f"read: make it smaller, or set {PICTURE_VARIABLE}={math.ceil(megapixels)} in the environment"
         )
 

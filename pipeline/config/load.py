@@ -189,6 +189,10 @@ def parse_yaml(text: str) -> Any:
     """Parse YAML; raises ValueError for all that is none, has aliases, or is nested too deep."""
     try:
         return yaml.load(text, _PlainLoader)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as error:  # its own text repeats the line, which may hold a password
+        mark = error.problem_mark or error.context_mark
+        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ValueError(f"{error.problem or error.context}{where}") from None
     except Exception as error:  # tags such as !!timestamp let nearly anything through
         raise ValueError(" ".join(str(error).split())) from None
 

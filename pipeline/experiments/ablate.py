@@ -241,12 +241,12 @@ def _aggregate(
     from sklearn.utils import check_random_state
 
     from mulde.detector import MSMA, MULDE, fit_aggregation  # only here, for they import torch
-    from mulde.detector.rows import RowSource, iterate
+    from mulde.detector.rows import is_row_source, iterate
 
     assert isinstance(detector, MULDE)
     measure = detector.score_norms if isinstance(detector, MSMA) else detector.energies
     source = rows.source
-    blocks = (block for _, block in iterate(source)) if isinstance(source, RowSource) else [source]
+    blocks = (block for _, block in iterate(source)) if is_row_source(source) else [source]
     learnt = np.concatenate([measure(block) for block in blocks])
     measured = [~is_without_measurement(part.features) for part in tests]
     energies = [

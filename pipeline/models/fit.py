@@ -87,7 +87,8 @@ def open_rows(
 ) -> StreamRows:
     """Return the rows of a stream: in memory, or to be read while training where they take more than allowed.
 
-    What is learnt from either is the same but for the last bits.
+    What is learnt from either differs as with another seed: batches, and rows that are held out, are drawn in
+    blocks where they are read.
 
     Args:
         limit_gb: see `memory_limit_gb`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 STAGE = "train"
 CODE_VERSION = 5
 """Raise it when the same features and settings give another model than before."""
+_FEW_VIDEOS = 8
 _N_MARKED = "n_marked"
 _log = logging.getLogger(__name__)
 
@@ -131,19 +133,32 @@ def fingerprint(situation: Situation) -> str:
     """Return a hash of all that the model is made from: features, detector settings and seed."""
     job, inventory = situation.job, situation.inventory
     assert inventory.scenes is not None
+    complete = [cached for cached in inventory.normal if cached.is_complete]
     marked = sorted(sources_of(situation.learnt_marks))
     return digest_of(
         {
             **({"marked": marked} if marked else {}),
-            "features": sorted(sources_of(cached for cached in inventory.normal if cached.is_complete)),
+            "features": sorted(sources_of(complete)),
             "streams": situation.stream_digests,
             "scenes": inventory.scenes.digest,
             "code_version": CODE_VERSION,
+            **_of_few(job.config, [*complete, *situation.learnt_marks]),
             "detector": job.config.detector.resolved(),
             "by": job.config.train.by,
             "seed": job.config.seed,
         }
     )
+
+
+def _of_few(config: Config, videos: Iterable[CachedVideo]) -> dict[str, int]:
+    """Return what a hash of a model says where it, or one of a half of its videos, is of few videos.
+
+    Of those a whole one is held out, as it always was of many, whose models need not be made again.
+    """
+    by_scene = config.train.by == "scene"
+    n_videos = Counter(cached.video.scene if by_scene else "" for cached in videos)
+    few = any(1 < n < _FEW_VIDEOS for n in n_videos.values())
+    return {"few_videos": 1} if few and config.detector.settings().get("held_out") else {}
 
 
 def _keep_earlier(situation: Situation) -> None:
@@ -214,7 +229,7 @@ class TrainTask:
     """Trained by the same command, which share `detector.minutes`."""
     n_threads: int
     memory_limit_gb: float
-    """Features that take more are read while training, on all machines alike: it changes last bits."""
+    """Features that take more are read while training, on all machines alike: models differ as by seeds."""
 
     @property
     def title(self) -> str:
@@ -297,6 +312,7 @@ def _source(
                 extractor.n_whitened,
             ],
             "code_version": CODE_VERSION,
+            **_of_few(config, videos),
             "detector": config.detector.resolved(),
             "n_detectors": n_detectors if config.detector.settings().get("minutes") else 0,
             "seed": config.seed,

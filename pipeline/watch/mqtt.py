@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
 
-from mulde.data.address import split_address
+from mulde.data.address import shown_address, split_address
 from mulde.data.errors import InputError, require_package
 from mulde.pipeline.watch.outputs import FOR_RECEIVERS
 
@@ -42,7 +42,7 @@ class Mqtt:
         parts = split_address(address)
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
             raise InputError(
-                f"{_shown(address)} is no broker: mqtt://HOST/TOPIC, or mqtts://USER:PASSWORD@HOST/TOPIC"
+                f"{shown_address(address)} is no broker: mqtt://HOST/TOPIC, or mqtts://USER:PASSWORD@HOST/TOPIC"
             )
         self._topic = unquote(parts.path.strip("/")) or "mulde"
         if re.search(r"[+#\0]", self._topic):
@@ -125,7 +125,3 @@ class Mqtt:
             _log.warning(
                 "the broker %s was lost (%s); it is tried again", self._host, reason, extra=self._said_by
             )
-
-
-def _shown(address: str) -> str:
-    return re.sub(r"//[^@/]*@", "//…@", address)

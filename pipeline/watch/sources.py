@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from mulde.data.address import shown_address
 from mulde.data.decode.live import GrowingFile, LiveFrames, NamedPipe, open_live
 from mulde.data.decode.readers import open_frames
 from mulde.data.errors import InputError, VideoError
@@ -141,7 +142,7 @@ class _Network(Source):
             try:
                 with self._opened() as live, self._ahead(live) as frames:
                     has_answered, is_finite = True, live.is_finite
-                    video = Video(self.shows, Path(self.name), Path())
+                    video = Video(self.shows, Path(shown_address(self.name)), Path())
                     yield Piece(video, replace(live, frames=frames), datetime.now().astimezone())
                 if self.is_over.is_set():
                     return

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mulde.data.address import split_address
-from mulde.data.decode.live import _without_password
+from mulde.data.address import shown_address, split_address
 
 
 @pytest.mark.parametrize(
@@ -32,12 +31,24 @@ def test_parts(text: str, host: str | None, port: int | None) -> None:
     [
         ("", ""),
         ("/dev/a@b", "/dev/a@b"),
-        ("http://camera/a@b", "http://camera/a@b"),
-        ("rtsp://camera/a", "rtsp://camera/a"),
-        ("rtsp://me:secret@camera:554/a?b", "rtsp://camera:554/a?b"),
+        ("rtsp://camera", "rtsp://camera"),
+        ("rtsp://camera:554/", "rtsp://camera:554/"),
+        ("rtsp://camera/a", "rtsp://camera/…"),
+        ("rtsp://me:secret@camera:554/a?b", "rtsp://camera:554/…"),
+        ("rtsp://camera?key=secret", "rtsp://camera/…"),
+        ("rtsp://camera/user=admin_password=secret_channel=1.sdp", "rtsp://camera/…"),
+        ("http://[::1]:80/cgi?user=admin&pwd=secret", "http://[::1]:80/…"),
+        ("http://camera/a#secret", "http://camera/…"),
+        ("http://camera/secret@b", "http://…"),
+        ("rtsp://me:12/secret@camera/a", "rtsp://…"),
+        ("rtsp://me:1?secret@camera/a", "rtsp://…"),
+        ("rtsp://me:1#secret@camera/a", "rtsp://…"),
+        ("rtsp://me:se@cret@camera/a", "rtsp://camera/…"),
         ("rtsp://me:secret@[camera/a", "rtsp://…"),
         ("rtsp://me:secret@camera:port/a", "rtsp://…"),
+        ("crypto:http://me:secret@camera/a", "crypto:http://…"),
+        ("rtsp:///secret", "rtsp://…"),
     ],
 )
 def test_no_password_is_shown(text: str, shown: str) -> None:
-    assert _without_password(text) == shown
+    assert shown_address(text) == shown

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mulde.detector import Mahalanobis
 from mulde.detector.base import RowsOfArray
 from mulde.detector.rows import iterate, measure, sample
 
@@ -43,3 +44,14 @@ def test_iterate_covers_all_rows_in_order() -> None:
     parts = list(iterate(RowsOfArray(values), 4))
     assert [start for start, _ in parts] == [0, 4, 8]
     np.testing.assert_array_equal(np.concatenate([rows for _, rows in parts]), values)
+
+
+def test_a_table_with_a_column_named_read_is_a_table() -> None:
+    pandas = pytest.importorskip("pandas")
+    values = np.random.default_rng(0).normal(size=(200, 2))
+    table = pandas.DataFrame(values, columns=["read", "written"])
+    fitted = Mahalanobis().fit(table)
+    assert list(fitted.feature_names_in_) == ["read", "written"]
+    np.testing.assert_array_equal(
+        fitted.training_scores(table), Mahalanobis().fit(values).training_scores(values)
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mulde.detector import MULDE, SingleScale
+from mulde.detector import MULDE, Mahalanobis, SingleScale
 
 TINY = {"widths": (16,), "max_steps": 20, "random_state": 0}
 
@@ -19,6 +19,7 @@ def rows(*stds: float) -> np.ndarray:  # type: ignore[type-arg]
     [
         ((2.0, 0.5), {}, (2.0, 0.5)),
         ((2.0, 0.0), {}, (2.0, 1.0)),  # a constant feature is left as it is
+        ((2e-15, 0.5), {}, (2e-15, 0.5)),  # whatever its unit is
         ((2.0, 0.5), {"scaling": "common"}, (2.0, 2.0)),
         ((2.0, 0.5), {"scale_floor": 1.0}, (2.0, 1.0)),
         ((2.0, 0.5), {"scale_floor": [0.0, 1.0]}, (2.0, 1.0)),
@@ -95,3 +96,26 @@ def test_scaling_is_kept_on_disk(tmp_path) -> None:  # type: ignore[no-untyped-d
     detector = MULDE(**TINY, scaling="common", scale_floor=[0.0, 0.1], n_whitened=1).fit(x)
     detector.save(tmp_path)
     np.testing.assert_array_equal(MULDE.load(tmp_path).anomaly_score(x), detector.anomaly_score(x))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e-20, 1 / 3, 12345.678, 1e30])
+def test_a_constant_is_one_in_any_unit(value: float, dtype: type) -> None:
+    x = np.full((150_001, 2), value, dtype)
+    x[:, 1] = np.random.default_rng(0).normal(size=len(x))
+    assert Mahalanobis().fit(x).scale_[0] == 1
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-13, 1e13])
+def test_units_change_no_score(unit: float) -> None:
+    x = rows(1, 3).astype(np.float32) + np.float32([0, 5])
+    np.testing.assert_allclose(
+        Mahalanobis().fit(x * unit).anomaly_score(x * unit), Mahalanobis().fit(x).anomaly_score(x), rtol=1e-3
+    )
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-13, 1.0])
+def test_a_broken_row_is_found_in_any_unit(unit: float) -> None:
+    x = rows(1, 3)
+    x[7, 1] = 1e6
+    assert list(Mahalanobis().fit(x * unit).left_out_) == [7]

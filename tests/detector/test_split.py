@@ -41,9 +41,42 @@ def test_groups_stay_together() -> None:
     assert learnt | held == set(range(20))
 
 
-def test_too_few_groups_are_not_held_out_as_a_whole() -> None:
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("sizes", "n_held"),
+    [
+        ([100, 100], 100),
+        ([100, 100, 100], 100),
+        ([100, 100, 100, 100], 100),
+        ([150, 100], 100),
+        ([100, 150, 200], 100),
+        ([500, 500, 10], 500),
+        ([900, 50, 50], 100),
+        ([400, 300, 270, 10, 10, 10], 270),
+    ],
+)
+def test_of_few_groups_one_is_held_out_as_a_whole(sizes: list[int], n_held: int, seed: int) -> None:
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    found = split(len(groups), groups, seed=seed)
+    assert found.held_out is not None
+    learnt, held = groups[found.indices()], groups[found.held_out[:, 0].astype(int)]
+    assert not set(learnt) & set(held)
+    assert len(held) == n_held
+    assert len(learnt) == sum(sizes) - n_held
+
+
+def test_which_of_equal_groups_is_drawn() -> None:
     groups = np.repeat(np.arange(3), 100)
-    assert set(groups[split(300, groups).indices()]) == {0, 1, 2}
+    found = [split(300, groups, seed=seed).held_out for seed in range(12)]
+    assert {int(groups[int(held[0, 0])]) for held in found if held is not None} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("sizes", [[300], [970, 30], [0, 300]])
+def test_one_group_that_has_nearly_everything_is_broken_up(sizes: list[int]) -> None:
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    found = split(len(groups), groups)
+    assert len(found.indices()) == pytest.approx(0.9 * len(groups), rel=0.01)
+    assert set(groups[found.indices()]) == set(groups)
 
 
 def test_the_seed_decides() -> None:

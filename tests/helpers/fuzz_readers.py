@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from mulde.data.address import shown_address
 from mulde.data.cache.entries import RowsInOrder, read_entry, read_frame_seconds, read_rows, verify_entry
 from mulde.data.cache.folders import FolderStorage
 from mulde.data.cache.index import EntryIndex
@@ -23,7 +24,6 @@ from mulde.data.cache.rows import CachedRows
 from mulde.data.cache.storage import FileState
 from mulde.data.decode.image_folders import load_image
 from mulde.data.decode.image_stacks import decode_stack, open_stack
-from mulde.data.decode.live import _without_password
 from mulde.data.decode.report import Tally
 from mulde.data.errors import InputError
 from mulde.data.exchange.boxes import read_boxes
@@ -360,7 +360,7 @@ def _parse_hook(text: str) -> None:
 
 
 def _parse_source(text: str) -> None:
-    _without_password(text)
+    shown_address(text)
     if "://" in text:
         open_source(text)
 

@@ -180,3 +180,12 @@ def test_what_was_written_is_read(tmp_path_factory, rows):
         assert_array_equal(boxes.track, [track for *_, track in expected])
         corners = [[x, x, x + size, x + size] for _, _, x, size, _ in expected]
         assert_array_equal(boxes.box_xyxy, np.float32(corners))
+
+
+@pytest.mark.parametrize(
+    ("length", "message"), [(100_000, "would take 9.6 GB of memory"), (140_000, "cannot be read")]
+)
+def test_one_long_name_does_not_widen_all(tmp_path: Path, length: int, message: str) -> None:
+    lines = ["a,0,0,0,1,1"] * 1999
+    with pytest.raises(InputError, match=message):
+        read_boxes(written(tmp_path, HEADER, *lines, f"{'b' * length},0,0,0,1,1"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -106,4 +107,24 @@ def test_other_json_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "boxes.json"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
+        read_boxes(path)
+
+
+def test_long_names_take_no_memory_for_each_box(tmp_path: Path) -> None:
+    """An array of text is as wide as its longest: a megabyte of JSON would take gigabytes."""
+    images = [{"id": 1, "video_id": 1, "frame_id": 0}, {"id": 2, "video_id": 2, "frame_id": 0}]
+    annotations = [{"image_id": 1, "bbox": [0, 0, 1, 1]} for _ in range(2000)]
+    annotations.append({"image_id": 2, "bbox": [0, 0, 1, 1]})
+    videos = [{"id": 1, "name": "a"}, {"id": 2, "name": "b" * 200_000}]
+    path = written(tmp_path, videos=videos, images=images, annotations=annotations)
+    tracemalloc.start()
+    found = read_boxes(path)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert {len(boxes) for boxes in found.values()} == {2000, 1}
+    assert peak_bytes < 50e6
+    categories = [{"id": 1, "name": "c" * 200_000}]
+    annotations[0]["category_id"] = 1
+    path = written(tmp_path, videos=videos, images=images, annotations=annotations, categories=categories)
+    with pytest.raises(InputError, match=r"boxes\.json: names of categories would take 3\.2 GB of memory"):
         read_boxes(path)

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from mulde.data.video import Video
+from mulde.pipeline.config.load import load_config
 from mulde.pipeline.executors.base import Outcome
 from mulde.pipeline.executors.in_process import InProcess
+from mulde.pipeline.features.inventory import CachedVideo
 from mulde.pipeline.models import fit
 from mulde.pipeline.stages import hold_out, train
 
@@ -50,3 +53,29 @@ def test_what_does_not_fit_here_is_read_while_training_on_all_machines(
     done = cli("train", *options)
     assert done.code == 0, done.err
     assert done.err.count("of features are read while training") == 3  # the model, and two folds
+
+
+@pytest.mark.parametrize(
+    ("n_videos", "settings", "is_told"),
+    [
+        ([1], [], False),
+        ([2], [], True),
+        ([7], [], True),
+        ([8], [], False),
+        ([2], ["detector.held_out=0"], False),
+        ([2], ["detector.kind=knn"], False),
+        ([1, 1], ["train.by=scene"], False),
+        ([8, 3], [], False),
+        ([8, 3], ["train.by=scene"], True),
+    ],
+)
+def test_models_of_few_videos_are_told_from_those_of_before(
+    n_videos: list[int], settings: list[str], is_told: bool
+) -> None:
+    videos = [
+        CachedVideo(Video(f"{scene}/{k}", Path(), Path(), str(scene)), {}, {}, is_stale=False)
+        for scene, n in enumerate(n_videos)
+        for k in range(n)
+    ]
+    found = train._of_few(load_config(overrides=settings), videos)
+    assert found == ({"few_videos": 1} if is_told else {})

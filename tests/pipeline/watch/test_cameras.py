@@ -54,6 +54,14 @@ def test_what_is_no_file_of_cameras(text: str, message: str, tmp_path: Path) -> 
     assert str(path) in str(error.value)
 
 
+def test_what_is_no_yaml_is_not_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "cameras.yaml"
+    path.write_text("cameras:\n- name: door\n  source: rtsp://me:secret@door/a: b\n", encoding="utf-8")
+    with pytest.raises(InputError, match="not allowed here in line 3, column ") as error:
+        read_cameras(path)
+    assert "secret" not in str(error.value)
+
+
 def test_a_file_of_cameras(tmp_path: Path) -> None:
     path = tmp_path / "cameras.yaml"
     path.write_text(

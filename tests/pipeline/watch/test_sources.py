@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import io
 import os
 import re
 import threading
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mulde.data.decode.live import GrowingFile
+from mulde.data.decode.live import GrowingFile, NamedPipe, open_live
 from mulde.data.errors import InputError, VideoError
 from mulde.pipeline.watch import sources
 from mulde.pipeline.watch.sources import Lost, Piece, Source, open_source
@@ -65,9 +66,75 @@ def test_what_is_not_there(text: str, message: str, tmp_path: Path, monkeypatch:
 
 
 def test_an_address_that_never_answers_is_an_error_without_its_password() -> None:
-    with pytest.raises(InputError, match=r"^http://127\.0\.0\.1:9/a\.ts cannot be opened") as error:
+    with pytest.raises(InputError, match=r"^http://127\.0\.0\.1:9/… cannot be opened") as error:
         next(open_source("http://me:secret@127.0.0.1:9/a.ts").pieces())
     assert "secret" not in str(error.value)
+
+
+PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:{port}/a.ts\n#EXT-X-ENDLIST\n"
+SESSION = (
+    "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+    "m=video {port} RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.m3u8", PLAYLIST),
+        ("a.ts", SESSION),
+        ("a.ts", "ffconcat version 1.0\nfile http://127.0.0.1:{port}/a.ts\n"),
+    ],
+)
+@pytest.mark.parametrize("is_pipe", [False, True])
+def test_what_comes_opens_nothing_else(name: str, text: str, is_pipe: bool, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # http.server's name
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *parts: object) -> None:
+            pass
+
+    with serving(Handler) as address:
+        content = text.format(port=address.rpartition(":")[2]).encode()
+        stream: io.RawIOBase = GrowingFile(
+            _written(tmp_path / name, content), patience_seconds=0, is_ended=lambda: True
+        )
+        if is_pipe:
+            os.mkfifo(tmp_path / "pipe")
+            stream.close()
+            stream = NamedPipe(tmp_path / "pipe", lambda: False)
+            stream.name = name
+            threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(content), daemon=True).start()
+        with (
+            closing(stream),
+            pytest.raises(VideoError, match="a list of other files"),
+            open_live(stream),
+        ):
+            pass
+    assert not asked
+
+
+def test_an_address_may_be_that_of_a_playlist(clip: Path) -> None:
+    (clip.parent / "live.m3u8").write_text(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1.2,\nclip.ts\n#EXT-X-ENDLIST\n"
+    )
+    with serving(partial(http.server.SimpleHTTPRequestHandler, directory=str(clip.parent))) as address:
+        assert pieces(open_source(f"{address}/live.m3u8"), 1) == [("live", list(range(12)))]
+
+
+def test_frames_that_are_too_large_are_not_watched(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MULDE_MEGAPIXELS", "0.003")
+    (lost,) = pieces(open_source(str(clip), follow_seconds=0.1), 1)
+    assert re.search(r"clip\.ts claims 64x48 pixels, 0\.00307 megapixels, but at most 0\.003", str(lost))
+
+
+def _written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
 
 
 def test_files_of_a_folder_one_after_the_other(tmp_path: Path, write_video: Callable[..., Path]) -> None:
@@ -176,7 +243,7 @@ def test_a_sender_that_hangs_up_is_asked_again(served: str, monkeypatch: pytest.
     found = pieces(source, 3)
     assert found[::2] == [whole, whole, whole]
     for reason in found[1::2]:  # of what length is not known, FFmpeg cannot tell an end from a loss
-        assert re.search(r"/live\.ts was lost|the source has ended", str(reason))
+        assert re.search(r"/… was lost|the source has ended", str(reason))
     assert source.health.n_lost == 2
     assert source.health.n_dropped == 0
 
