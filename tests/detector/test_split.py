@@ -45,14 +45,10 @@ def test_groups_stay_together() -> None:
 @pytest.mark.parametrize(
     ("sizes", "n_held"),
     [
-        ([100, 100], 100),
-        ([100, 100, 100], 100),
         ([100, 100, 100, 100], 100),
-        ([150, 100], 100),
-        ([100, 150, 200], 100),
-        ([500, 500, 10], 500),
         ([900, 50, 50], 100),
-        ([400, 300, 270, 10, 10, 10], 270),
+        ([500, 300, 200], 200),
+        ([400, 320, 250, 10, 10, 10], 250),
     ],
 )
 def test_of_few_groups_one_is_held_out_as_a_whole(sizes: list[int], n_held: int, seed: int) -> None:
@@ -66,17 +62,35 @@ def test_of_few_groups_one_is_held_out_as_a_whole(sizes: list[int], n_held: int,
 
 
 def test_which_of_equal_groups_is_drawn() -> None:
-    groups = np.repeat(np.arange(3), 100)
-    found = [split(300, groups, seed=seed).held_out for seed in range(12)]
-    assert {int(groups[int(held[0, 0])]) for held in found if held is not None} == {0, 1, 2}
+    groups = np.repeat(np.arange(4), 100)
+    found = [split(400, groups, seed=seed).held_out for seed in range(40)]
+    assert {int(groups[int(held[0, 0])]) for held in found if held is not None} == {0, 1, 2, 3}
 
 
-@pytest.mark.parametrize("sizes", [[300], [970, 30], [0, 300]])
-def test_one_group_that_has_nearly_everything_is_broken_up(sizes: list[int]) -> None:
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("is_mixed", [False, True])
+@pytest.mark.parametrize("sizes", [[100, 100], [100, 0, 150], [300, 300, 300], [900, 10, 10], [970, 30]])
+def test_where_groups_are_too_large_a_stretch_of_each_is_held_out(
+    sizes: list[int], is_mixed: bool, seed: int
+) -> None:
     groups = np.repeat(np.arange(len(sizes)), sizes)
-    found = split(len(groups), groups)
-    assert len(found.indices()) == pytest.approx(0.9 * len(groups), rel=0.01)
-    assert set(groups[found.indices()]) == set(groups)
+    if is_mixed:
+        groups = np.random.default_rng(0).permutation(groups)
+    found = split(len(groups), groups, seed=seed)
+    assert found.held_out is not None
+    held = found.held_out[:, 0].astype(int)
+    assert not set(held) & set(found.indices())
+    for group, size in enumerate(sizes):
+        place = np.flatnonzero(np.isin(np.flatnonzero(groups == group), held))
+        assert len(place) == round(0.1 * size)
+        assert (np.diff(place) == 1).all()
+
+
+def test_of_one_group_single_rows_are_held_out() -> None:
+    found = split(300, np.zeros(300, np.int64))
+    assert found.held_out is not None
+    assert len(found.held_out) == 30
+    assert (np.diff(found.held_out[:, 0]) > 1).any()
 
 
 def test_the_seed_decides() -> None:
