@@ -152,7 +152,7 @@ class RunFolder:
         require_writable(self.folder, "run folder", "choose another with --out DIR")
 
     def _require_no_way_out(self) -> None:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):  # which is told where something is written
             for path in self.folder.iterdir():
                 if path.is_symlink():
                     self.require_inside(path)

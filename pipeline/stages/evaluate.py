@@ -149,16 +149,17 @@ def _require_same_settings(job: Job) -> None:
 
 
 def _settings_of_scores(config: Config) -> dict[str, Any]:
-    """Return what scores depend on, by name of the setting."""
-    return flat(
+    """Return what scores depend on, by name of the setting, but for files: they may have been moved since."""
+    settings = flat(
         {
-            "extract": config.anchored().extract.model_dump(mode="json", exclude={"weights_folder"}),
+            "extract": config.extract.model_dump(mode="json", exclude={"weights_folder", "plugins"}),
             "detector": config.detector.resolved(),
             "train": {"by": config.train.by},
             "score": config.score.of_frames,
             "seed": config.seed,
         }
     )
+    return {name: value for name, value in settings.items() if not name.endswith((".weights", ".file"))}
 
 
 def fingerprint(job: Job, names: Sequence[str]) -> str:

@@ -135,7 +135,7 @@ def description(path: Path) -> None:
 
 def _read_for_report(run: RunFolder) -> None:
     with open_scores(run, "a") as files:
-        files.stream_scores(N_FRAMES)
+        files.stream_scores(files.scores().seconds)
         files.objects_per_frame()
 
 

@@ -78,24 +78,24 @@ FROZEN = {
 }
 FROZEN_FILES = {
     "motion": {
-        "train": "e67c707ddf08", "score": "cd851e440649", "evaluate": "da1357d3ad6a",
-        "report": "064dc0eadfc1", "cache": "5e487cd02e6d", "scores": "fe4ae4293569",
+        "train": "e67c707ddf08", "score": "0e8d6096cde9", "evaluate": "c927532293e6",
+        "report": "f8351dcb691d", "cache": "5e487cd02e6d", "scores": "fe4ae4293569",
     },
     "camera": {
-        "train": "ff2b30e24c78", "score": "61e15b76854f", "evaluate": "80c333c1633d",
-        "report": "617f1ca4a53b", "cache": "123bb3044372", "scores": "fe4ae4293569",
+        "train": "ff2b30e24c78", "score": "35b8d9ea64bc", "evaluate": "a32be89b9376",
+        "report": "9c1356208161", "cache": "123bb3044372", "scores": "fe4ae4293569",
     },
     "object with local weights": {
-        "train": "7ed37c39ac59", "score": "448f8b1ba9f0", "evaluate": "2d3ee875ce1f",
-        "report": "af028f557448", "cache": "5e9a75966ee3", "scores": "fe4ae4293569",
+        "train": "7ed37c39ac59", "score": "a3b52c799794", "evaluate": "0ac41a5b4c76",
+        "report": "943cc67a48c9", "cache": "5e9a75966ee3", "scores": "fe4ae4293569",
     },
     "frame with random weights": {
-        "train": "6335e77c733d", "score": "418e6b854a13", "evaluate": "9587a8ed3bf4",
-        "report": "f301b631d609", "cache": "76c5f3c65443", "scores": "6b4e123a11ee",
+        "train": "6335e77c733d", "score": "6e931a083f52", "evaluate": "b642a641da08",
+        "report": "6a011efe631a", "cache": "76c5f3c65443", "scores": "6b4e123a11ee",
     },
     "imported": {
-        "train": "8d36cbfff840", "score": "a3c063b1fbc5", "evaluate": "62a5ca1fd2ba",
-        "report": "b733c274b988", "cache": "bc5155f38a3b", "scores": "33b6b5bbdd0f",
+        "train": "8d36cbfff840", "score": "2d15e35eca76", "evaluate": "f5ab2a96563a",
+        "report": "44fb0a13cc2e", "cache": "bc5155f38a3b", "scores": "33b6b5bbdd0f",
     },
 }  # fmt: skip
 """Hashes: a fingerprint per stage, all files of the cache, all score files."""
