@@ -22,7 +22,6 @@ from mulde.data.decode.preflight import (
     describe,
     is_refused,
     no_playlists,
-    pixel_limit,
     prepare,
 )
 from mulde.data.decode.report import Tally, VideoInfo
@@ -93,12 +92,11 @@ def open_live(source: str | io.RawIOBase) -> Iterator[LiveFrames]:
 
 
 def _options(source: object) -> dict[str, Any]:
-    options = pixel_limit()
     if not isinstance(source, str):  # nobody has named an address: what comes must not name one either
-        return {"options": {**options, **no_playlists("none")}}
+        return no_playlists("none")
     if source.startswith("rtsp"):
-        options["rtsp_transport"] = "tcp"  # packets that are lost would smear the picture
-    return {"options": options, **({"format": "v4l2"} if source.startswith("/dev/video") else {})}
+        return {"options": {"rtsp_transport": "tcp"}}  # packets that are lost would smear the picture
+    return {"format": "v4l2"} if source.startswith("/dev/video") else {}
 
 
 def _reason(error: Exception) -> str:

@@ -21,7 +21,7 @@ from mulde.data.decode.joined import unread_bytes
 from mulde.data.decode.orientation import Orientation
 from mulde.data.decode.report import VideoInfo
 from mulde.data.errors import InputError, VideoError
-from mulde.data.foreign.limits import PICTURE_VARIABLE, check_picture, most_pixels
+from mulde.data.foreign.limits import check_picture, most_pixels
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -87,9 +87,7 @@ def open_container(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     _check_file(path)
     try:
         # absolute: FFmpeg takes "cam1:door.mp4" for a protocol
-        container = av.open(
-            str(path.absolute()), options={**no_playlists("file"), **pixel_limit()}, **any_encoding()
-        )
+        container = av.open(str(path.absolute()), **no_playlists("file"), **any_encoding())
     except (av.FFmpegError, OSError) as error:
         if is_refused(error):
             raise VideoError(
@@ -112,13 +110,14 @@ def open_container(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         yield container, stream
 
 
-def no_playlists(protocol: str) -> dict[str, str]:
-    """Return options of `av.open` with which FFmpeg opens nothing but what it is given.
+def no_playlists(protocol: str) -> dict[str, Any]:
+    """Return arguments of `av.open` with which FFmpeg opens nothing but what it is given.
 
     Args:
         protocol: by which it is given that, such as file; "none" for bytes.
     """
-    return {"format_whitelist": _formats_of_one_file(), "protocol_whitelist": protocol}
+    # as options of streams, too, they crash PyAV before 18 where a header names no streams (FLV, MPEG)
+    return {"container_options": {"format_whitelist": _formats_of_one_file(), "protocol_whitelist": protocol}}
 
 
 @cache
@@ -134,7 +133,7 @@ def is_refused(error: Exception) -> bool:
 
 
 def pixel_limit() -> dict[str, str]:
-    """Return the option of `av.open`, and of a decoder, by which frames that are too large are not decoded.
+    """Return the option of a decoder by which frames that are too large are not decoded.
 
     FFmpeg counts the edges that a decoder needs around a frame, too.
     """
@@ -176,7 +175,6 @@ def probe_file(path: Path) -> Probe:
         if frame is None:
             raise VideoError(
                 f"{path} holds no frame that decodes: copy it again or take it out of the folder"
-                f"{_too_large(stream)}"
             )
         check_frame(str(path), frame.width, frame.height)  # a header may claim less
         return Probe(
@@ -223,16 +221,6 @@ def _check_file(path: Path) -> None:
 
 def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
-
-
-def _too_large(stream: VideoStream) -> str:
-    """Return what may be the reason where not even the size of frames came to be known."""
-    if stream.codec_context.width:
-        return ""
-    return (
-        f"; frames of more than {most_pixels() / 1e6:g} megapixels are not decoded, unless "
-        f"{PICTURE_VARIABLE} in the environment allows them"
-    )
 
 
 def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame | None:
