@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mulde.detector.base import Detector
     from mulde.detector.calibration import Calibration, fuse, log_tail
     from mulde.detector.frames import (
+        box_of_overlapping,
         highest_overlapping,
         interpolate_frames,
         max_over_objects,
@@ -48,6 +49,7 @@ _HOME = {
     "Aggregation": "mulde.detector.aggregation",
     "fit_aggregation": "mulde.detector.aggregation",
     "Calibration": "mulde.detector.calibration",
+    "box_of_overlapping": "mulde.detector.frames",
     "fuse": "mulde.detector.calibration",
     "highest_overlapping": "mulde.detector.frames",
     "interpolate_frames": "mulde.detector.frames",
@@ -75,6 +77,7 @@ __all__ = [
     "NearestNeighbours",
     "RowSource",
     "SingleScale",
+    "box_of_overlapping",
     "fit_aggregation",
     "fuse",
     "highest_overlapping",

@@ -105,6 +105,25 @@ def highest_overlapping(
     return np.asarray(np.union1d(highest, index))
 
 
+def box_of_overlapping(
+    scores: NDArray[np.float64], box_xyxy: NDArray[np.floating], index: int
+) -> NDArray[np.float64]:
+    """Return where a thing is that several windows see in part: the mean of their boxes, weighted by scores.
+
+    Args:
+        scores: anomaly scores of the windows of one frame, (m,), higher = more anomalous; below 0 they count
+            nothing.
+        box_xyxy: (m, 4), x1, y1, x2, y2, half-open.
+        index: the window around which the others are that overlap it; where no score is above 0, it alone.
+
+    Returns:
+        A box, (4,).
+    """
+    weights = np.where(_overlaps(box_xyxy)[index], np.maximum(scores, 0), 0)
+    boxes = np.asarray(box_xyxy, dtype=np.float64)
+    return np.asarray(weights @ boxes / weights.sum() if weights.any() else boxes[index])
+
+
 def _overlaps(boxes: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Return which of the boxes (m, 4) overlap which, (m, m); each overlaps itself, an empty one too."""
     x1, y1, x2, y2 = boxes.T

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from mulde.detector import box_of_overlapping
 from mulde.pipeline.events.find import Stretch
 from mulde.pipeline.events.record import BoxXyxy, Event
 from mulde.pipeline.runs.scores import RowsBehind
@@ -32,16 +33,19 @@ Times = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 """Gives the times in seconds of frames, by their numbers."""
 
 
-def find_cause(behind: RowsBehind, times: Times, stretch: Stretch, seconds_around: float) -> Cause | None:
+def find_cause(
+    behind: RowsBehind, times: Times, stretch: Stretch, seconds_around: float, *, are_averaged: bool = False
+) -> Cause | None:
     """Return what made the score of a stretch so high; None where it holds no row.
 
     Args:
         times: of frames that have rows, and of the peak.
         seconds_around: how far smoothing carries a score: objects so close to the peak come into question, or
             all of the stretch where there are none.
+        are_averaged: whether totals are means over windows that overlap; then so is the box.
     """
     if behind.total is not None:
-        return _object(behind, behind.total, times, stretch, seconds_around)
+        return _object(behind, behind.total, times, stretch, seconds_around, are_averaged=are_averaged)
     rows = {
         stream: int(np.abs(frame - stretch.peak).argmin())
         for stream, frame in behind.frame.items()
@@ -59,6 +63,8 @@ def _object(
     times: Times,
     stretch: Stretch,
     seconds_around: float,
+    *,
+    are_averaged: bool,
 ) -> Cause | None:
     frame = next(iter(behind.frame.values()))
     first, last = np.searchsorted(frame, (stretch.start, stretch.stop)).tolist()
@@ -68,7 +74,13 @@ def _object(
     near = apart <= seconds_around
     candidates = first + np.flatnonzero(near if near.any() else np.ones_like(near))
     row = int(candidates[total[candidates].argmax()])
-    box = None if behind.box_xyxy is None else _rounded(behind.box_xyxy[row])
+    box = None
+    if behind.box_xyxy is not None and are_averaged:
+        inside = slice(*np.searchsorted(frame, (frame[row], frame[row] + 1)).tolist())
+        seen = np.sum([values[inside] for values in behind.scores.values()], axis=0)
+        box = _rounded(box_of_overlapping(seen, behind.box_xyxy[inside], row - inside.start))
+    elif behind.box_xyxy is not None:
+        box = _rounded(behind.box_xyxy[row])
     scores = {stream: float(values[row]) for stream, values in behind.scores.items()}
     return Cause(int(frame[row]), dict.fromkeys(scores, row), scores, box)
 
@@ -105,7 +117,7 @@ def event_of(
     )
 
 
-def _rounded(box: NDArray[np.float32]) -> BoxXyxy | None:
+def _rounded(box: NDArray[np.floating]) -> BoxXyxy | None:
     """Return a box as events have it; None for one without area, as others' boxes may be."""
     x1, y1, x2, y2 = (round(float(side), 2) for side in box)
     return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None

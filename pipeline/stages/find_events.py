@@ -272,9 +272,7 @@ class _Explainer:
         """Return what explains the events of a video."""
         if self._model is None:
             self._model = load_model(self._run.model, self.config.extract, self.config.device)
-        return _ExplainVideo(
-            run, cached, self._model.of(cached.video), self.config.score.smoothing_sigma_seconds
-        )
+        return _ExplainVideo(run, cached, self._model.of(cached.video), self.config.score)
 
 
 class _ExplainVideo:
@@ -285,15 +283,21 @@ class _ExplainVideo:
         run: RunFolder,
         cached: CachedVideo,
         models: Mapping[str, StreamModel],
-        seconds_around: float,
+        settings: ScoreConfig,
     ) -> None:
         self._behind = read_rows_behind(run, cached.video.name)
-        self._models, self._seconds_around = models, seconds_around
+        self._models, self._settings = models, settings
         self._cached, self._features = cached, dict[str, FeatureRows]()
 
     def __call__(self, track: Track, stretch: Stretch) -> tuple[Cause | None, str, str]:
         """Return the cause of a stretch, the stream that drove it, and the reason in words."""
-        cause = find_cause(self._behind, track.seconds.__getitem__, stretch, self._seconds_around)
+        cause = find_cause(
+            self._behind,
+            track.seconds.__getitem__,
+            stretch,
+            self._settings.smoothing_sigma_seconds,
+            are_averaged=self._settings.n_averaged > 1,
+        )
         return cause, *explain(cause, self._models, self._row)
 
     def _row(self, stream: str, row: int) -> NDArray[np.float32] | None:

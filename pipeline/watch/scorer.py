@@ -22,6 +22,7 @@ from mulde.data.features import FeatureRows, is_without_measurement, join_rows
 from mulde.data.times import positions, usual_step
 from mulde.data.video import Frame
 from mulde.detector import (
+    box_of_overlapping,
     fuse,
     highest_overlapping,
     interpolate_frames,
@@ -273,16 +274,20 @@ class _Objects(_Fusion):
                 continue
             row = start + int(self._totals[start:stop].argmax())
             boxes = objects.box_xyxy
-            seeing = np.array([row])
+            seeing, box = np.array([row]), None
             if boxes is not None:
-                inside = self._fused[start:stop], boxes[start:stop]
-                seeing = start + highest_overlapping(*inside, row - start, self._settings.n_averaged)
+                inside, n_averaged = boxes[start:stop], self._settings.n_averaged
+                seeing = start + highest_overlapping(self._fused[start:stop], inside, row - start, n_averaged)
+                box = boxes[row].copy()
+                if n_averaged > 1:
+                    seen = np.sum([values[start:stop] for values in self._done_scores.values()], axis=0)
+                    box = box_of_overlapping(seen, inside, row - start).astype(np.float32)
             yield Look(
                 frame,
                 {stream: rows.features[row].copy() for stream, rows in self._done_rows.items()},
                 {stream: float(values[row]) for stream, values in self._done_scores.items()},
                 float(self._totals[row]),
-                None if boxes is None else boxes[row].copy(),
+                box,
                 {stream: rows.features[seeing] for stream, rows in self._done_rows.items()},
                 None if boxes is None else boxes[seeing],
             )

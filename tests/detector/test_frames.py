@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 
 from mulde.detector.frames import (
+    box_of_overlapping,
     highest_overlapping,
     interpolate_frames,
     max_over_objects,
@@ -244,6 +245,21 @@ def test_means_of_overlapping_are_those_by_definition(scores: list[float], n: in
         if n > 1 and (of_frame >= 0).all():
             assert alone.max() == pytest.approx(found[i], rel=1e-9, abs=1e-9)
         assert found[i] == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([1, 1, 9], [1, 0, 5, 4]),  # what lies apart has no part in it
+        ([1, 3, 9], [1.5, 0, 5.5, 4]),
+        ([0, 3, 9], [2, 0, 6, 4]),
+        ([-8, 3, 9], [2, 0, 6, 4]),
+        ([0, 0, 9], [0, 0, 4, 4]),  # nothing is unusual: its own
+    ],
+)
+def test_a_box_is_the_mean_of_those_that_overlap(scores: list[float], expected: list[float]) -> None:
+    boxes = np.array([[0, 0, 4, 4], [2, 0, 6, 4], [6, 0, 9, 4]], np.float32)
+    np.testing.assert_allclose(box_of_overlapping(np.array(scores), boxes, 0), expected)
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,22 @@ def test_objects(
     assert cause.box_xyxy == (row, row, row + 2.0, row + 3)
 
 
+def test_where_scores_are_means_over_windows_so_is_the_box() -> None:
+    """Of the windows of its frame that overlap the highest, by their scores; totals are means already."""
+    boxes = [[0, 0, 4, 4], [2, 0, 6, 4], [2, 2, 6, 6], [9, 9, 12, 12], [0, 0, 9, 9]]
+    frame = np.array([2, 2, 2, 2, 3])
+    values = np.array([1.0, 3.0, -5.0, 9.0, 9.0])
+    total = np.array([4.0, 5.0, 4.0, 3.0, 1.0])
+    behind = RowsBehind({"a": frame}, {"a": values}, total, np.array(boxes, np.float32))
+    cause = find_cause(behind, TRACK.seconds.__getitem__, STRETCH, 0.05, are_averaged=True)
+    assert cause is not None
+    assert (cause.frame, cause.rows) == (2, {"a": 1})
+    assert cause.box_xyxy == (1.5, 0.0, 5.5, 4.0)
+    alone = find_cause(behind, TRACK.seconds.__getitem__, STRETCH, 0.05)
+    assert alone is not None
+    assert alone.box_xyxy == (2.0, 0.0, 6.0, 4.0)
+
+
 def test_objects_may_have_no_boxes_or_such_without_area() -> None:
     for boxes in (None, [[1, 1, 1, 4]]):
         cause = find_cause(objects([2], [5], boxes), TRACK.seconds.__getitem__, STRETCH, 0.1)
