@@ -80,7 +80,8 @@ class EnergySettings(TrainingSettings, DensitySettings):
     """Share of hidden units dropped while training."""
     held_out: Annotated[float, Ge(0), Lt(1)] = 0.1
     """Share of the rows kept from training to judge it by: whole groups where `fit` is given groups, whole
-    videos in a run. The weights with their lowest loss are kept. 0 for none, as with fewer than 100 rows."""
+    videos in a run; of two or three large ones a stretch of each. The weights with their lowest loss are
+    kept. 0 for none, as with fewer than 100 rows."""
 
 
 @dataclass(frozen=True, kw_only=True)

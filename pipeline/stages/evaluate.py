@@ -111,9 +111,7 @@ def require_scores(situation: Situation) -> list[str]:
     if not names:
         raise InputError(f"there are no scores in {job.run.scores}: run `mulde score` first")
     if not inventory.scenes or not any(cached.is_complete or cached.is_stale for cached in inventory.test):
-        _require_same_settings(
-            job
-        )  # the cache is gone: the scores are all there is, and are taken as they are
+        _require_same_settings(job)  # the cache is gone: the scores are all there is, and taken as they are
     else:
         stale = score.Score().look(situation).todo
         if stale:

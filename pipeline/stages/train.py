@@ -153,7 +153,8 @@ def fingerprint(situation: Situation) -> str:
 def _of_few(config: Config, videos: Iterable[CachedVideo]) -> dict[str, int]:
     """Return what a hash of a model says where it, or one of a half of its videos, is of few videos.
 
-    Of those a whole one is held out, as it always was of many, whose models need not be made again.
+    Of those single rows were held out once, where it is a whole one now, or a stretch of each; of many it
+    always was whole ones, and their models need not be made again.
     """
     by_scene = config.train.by == "scene"
     n_videos = Counter(cached.video.scene if by_scene else "" for cached in videos)
